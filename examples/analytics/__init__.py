@@ -1,0 +1,1 @@
+"""The reference application: four real feeds, from files to scored tables in DuckDB, through five penstock stages."""

@@ -1,0 +1,57 @@
+"""The three shapes in which rows travel: a list of objects, a block of lines, columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
+
+from penstock.errors import ExtraMissing
+
+T = TypeVar("T")
+
+
+@runtime_checkable
+class Columns(Protocol):
+    """Anything that speaks the Arrow PyCapsule protocol: pyarrow, polars, pandas, duckdb."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Whole lines of text, still as bytes: split and decoded in the next stage, not in the source.
+
+    `data` holds lines separated by `\\n` (or `\\r\\n`); the last one may lack its end. `first` is the number
+    of the first line in its file, from 1 (0: not known).
+    """
+
+    data: bytes
+    first: int
+
+    def split(self) -> list[str]:
+        """The lines as text, without their ends. Bytes that are no UTF-8 become U+FFFD."""
+        text = self.data.decode("utf-8", "replace")
+        rows = text.split("\n")
+        if rows and rows[-1] == "":
+            rows.pop()
+        if "\r" in text:
+            rows = [row[:-1] if row.endswith("\r") else row for row in rows]
+        return rows
+
+
+Batch: TypeAlias = Sequence[T] | Lines | Columns
+
+
+def rows_of(batch: Batch[Any]) -> Sequence[Any]:
+    """The rows of a batch of any shape, as objects: for sinks that look at one after the other."""
+    if isinstance(batch, Lines):
+        return batch.split()
+    if isinstance(batch, Sequence):
+        return batch
+    try:
+        import pyarrow
+    except ImportError as exc:
+        raise ExtraMissing("pyarrow", "arrow") from exc
+    rows: list[Any] = pyarrow.table(batch).to_pylist()
+    return rows

@@ -1,0 +1,100 @@
+"""Columns: from rows and back, and between the libraries that user functions ask for. Needs the `arrow` extra."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from penstock.errors import ExtraMissing
+
+
+@lru_cache(maxsize=1)
+def arrow() -> Any:
+    """The pyarrow module. Raises `ExtraMissing`."""
+    try:
+        import pyarrow
+    except ImportError as exc:
+        raise ExtraMissing("pyarrow", "arrow") from exc
+    return pyarrow
+
+
+def _library(name: str) -> Any:
+    try:
+        return __import__(name)
+    except ImportError as exc:
+        raise ExtraMissing(name, name) from exc
+
+
+def as_table(columns: Any) -> Any:
+    """A `pyarrow.Table` of anything that speaks the Arrow protocol; a pandas frame leaves its index behind."""
+    pa = arrow()
+    if isinstance(columns, pa.Table):
+        return columns
+    if isinstance(columns, pa.RecordBatch):
+        return pa.Table.from_batches([columns])
+    if type(columns).__module__.partition(".")[0] == "pandas":
+        return pa.Table.from_pandas(columns, preserve_index=False)
+    if hasattr(columns, "__arrow_c_stream__"):
+        return pa.table(columns)
+    raise TypeError(
+        f"a batch function gave {type(columns).__name__}; give a pyarrow.RecordBatch or Table, "
+        "a polars or a pandas DataFrame"
+    )
+
+
+def as_library(table: Any, library: str) -> Any:
+    """A table in the shape a user function is annotated with."""
+    if library == "pyarrow.Table":
+        return table
+    if library == "polars.DataFrame":
+        return _library("polars").from_arrow(table)
+    if library == "pandas.DataFrame":
+        _library("pandas")
+        return table.to_pandas()
+    pa = arrow()
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def rows_to_table(rows: Sequence[Any]) -> Any:
+    """Columns of rows that are dicts, Structs or dataclasses; anything else becomes one column `value`."""
+    return arrow().Table.from_pylist([_as_dict(row) for row in rows])
+
+
+def table_to_rows(table: Any, row_type: Any) -> list[Any]:
+    """Rows of columns: dicts, or instances of a class made by its fields' names."""
+    rows: list[Any] = table.to_pylist()
+    if isinstance(row_type, type) and row_type is not dict:
+        if issubclass(row_type, msgspec.Struct) or dataclasses.is_dataclass(row_type):
+            return [row_type(**row) for row in rows]
+        if table.column_names == ["value"] and issubclass(row_type, (int, float, str, bytes, bool)):
+            return [row["value"] for row in rows]
+    return rows
+
+
+def _as_dict(row: Any) -> dict[str, Any]:
+    if isinstance(row, dict):
+        return row
+    if isinstance(row, msgspec.Struct):
+        return msgspec.structs.asdict(row)
+    if dataclasses.is_dataclass(row) and not isinstance(row, type):
+        return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+    return {"value": row}
+
+
+def encode_table(table: Any) -> bytes:
+    """Arrow IPC stream."""
+    pa = arrow()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def decode_table(payload: bytes) -> Any:
+    """The table of an Arrow IPC stream; its buffers belong to `payload`, which is a copy."""
+    return arrow().ipc.open_stream(payload).read_all()

@@ -1,0 +1,93 @@
+"""What stands in a queue: a header and a payload, tied to the place where they stand by a checksum.
+
+`ring` copies frames in and out; `codec` makes payloads. Pure.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from zlib import crc32
+
+
+class Kind(IntEnum):
+    """What a frame is."""
+
+    BATCH = 1
+    BARRIER = 2
+    WATERMARK = 3
+    END = 4
+
+
+class Flag(IntEnum):
+    """Bits of a header's flags."""
+
+    TURN_END = 1
+    """The last frame of its turn: a merge by turn goes on with the next one."""
+    SIDE_FILE = 2
+    """The payload was too large for the queue; it stands in a file beside it and is its name here."""
+
+
+NO_WATERMARK = -(2**63)
+_HEADER = struct.Struct("<IIBBHIQQQQq")
+_POSITION = struct.Struct("<Q")
+HEADER_BYTES = _HEADER.size  # 56: a multiple of 8, so that frames stay aligned
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """All that is known of a frame without decoding its payload."""
+
+    kind: int
+    rows: int
+    sequence: int
+    """Number of the frame in its channel, from 0, without a hole."""
+    codec: int = 0
+    flags: int = 0
+    epoch: int = 0
+    turn: int = 0
+    """Number of the turn it belongs to, behind an ordered stage."""
+    ingest_ns: int = 0
+    """Wall clock at which the oldest row entered the pipeline."""
+    watermark: int = NO_WATERMARK
+    length: int = 0
+    """Bytes of payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A header with its payload, copied out of the queue: nothing points into the ring."""
+
+    header: Header
+    payload: bytes
+    end: int
+    """Ring position behind the frame: the head, once it is done."""
+
+
+def space(payload_length: int) -> int:
+    """Bytes that a frame takes in a ring."""
+    return (HEADER_BYTES + payload_length + 7) & ~7
+
+
+def pack(header: Header, payload: bytes, position: int) -> bytes:
+    """The header's bytes for a frame that will stand at an absolute ring position."""
+    body = _HEADER.pack(
+        0, len(payload), header.kind, header.codec, header.flags, header.rows, header.sequence, header.epoch,
+        header.turn, header.ingest_ns, header.watermark,
+    )[4:]
+    # Frames of an earlier lap are whole and valid: only the absolute position tells them from this one.
+    check = crc32(payload, crc32(body, crc32(_POSITION.pack(position))))
+    return check.to_bytes(4, "little") + body
+
+
+def unpack(head: bytes) -> tuple[int, Header]:
+    """(checksum, header) of a header's bytes, nothing verified yet."""
+    check, length, kind, codec, flags, rows, sequence, epoch, turn, ingest_ns, watermark = _HEADER.unpack(head)
+    return check, Header(kind, rows, sequence, codec, flags, epoch, turn, ingest_ns, watermark, length)
+
+
+def intact(head: bytes, payload: bytes, position: int) -> bool:
+    """True when header and payload are what was packed for this position."""
+    check = crc32(payload, crc32(memoryview(head)[4:], crc32(_POSITION.pack(position))))
+    return check == int.from_bytes(head[:4], "little")

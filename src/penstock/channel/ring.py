@@ -1,0 +1,215 @@
+"""A queue: a memory-mapped file with one writer and one reader, a ring of frames between two published cursors.
+
+Each side has a private cursor that runs ahead of the published one: the writer appends past the published tail,
+where nobody sees it, the reader reads past the published head, so that its successor reads the same again. The slot
+publishes both after its commit. `frame` packs and checks, `words` stores the cursors.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import time
+from pathlib import Path
+
+from penstock.channel import frame as frames
+from penstock.channel.frame import HEADER_BYTES, Frame, Header
+from penstock.channel.words import TornWord, load_cursor, store_cursor
+from penstock.errors import QueueDamaged
+
+CONTROL_BYTES = 4096
+_MAGIC = 0x5045_4E53_5155_4555
+_VERSION = 1
+
+# Words of the control page; a cursor is followed by its complement. Cache lines of writer and reader are apart.
+_W_MAGIC, _W_VERSION, _W_CAPACITY = 0, 1, 2
+_W_TAIL, _W_TAIL_ROWS = 8, 10
+_W_HEAD, _W_HEAD_ROWS = 16, 18
+_W_WAITING_SINCE = 20
+
+
+class WouldBlock(Exception):
+    """The queue has no room for the frame now."""
+
+
+def create_ring(path: Path, capacity: int) -> None:
+    """Make an empty queue of `capacity` bytes (a multiple of 8), all of it reserved: OSError(ENOSPC) otherwise."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        # A hole of a full tmpfs would be a SIGBUS later; this says ENOSPC now.
+        os.posix_fallocate(fd, 0, CONTROL_BYTES + capacity)
+        words = memoryview(bytearray(CONTROL_BYTES)).cast("Q")
+        words[_W_MAGIC], words[_W_VERSION], words[_W_CAPACITY] = _MAGIC, _VERSION, capacity
+        store_cursor(words, _W_TAIL, 0)
+        store_cursor(words, _W_HEAD, 0)
+        os.pwrite(fd, words, 0)
+    finally:
+        os.close(fd)
+
+
+class _Ring:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        fd = os.open(path, os.O_RDWR)
+        try:
+            size = os.fstat(fd).st_size
+            if size < CONTROL_BYTES:
+                raise QueueDamaged(path, f"the queue was cut to {size} bytes")
+            self._map = mmap.mmap(fd, size)
+        finally:
+            os.close(fd)
+        self._bytes = memoryview(self._map)
+        self._words = self._bytes[:CONTROL_BYTES].cast("Q")
+        self._data = self._bytes[CONTROL_BYTES:]
+        self.capacity = int(self._words[_W_CAPACITY])
+        if self._words[_W_MAGIC] != _MAGIC or self._words[_W_VERSION] != _VERSION:
+            raise QueueDamaged(path, "this is no queue of this version")
+        if size != CONTROL_BYTES + self.capacity:
+            raise QueueDamaged(path, f"the queue has {size} bytes instead of {CONTROL_BYTES + self.capacity}")
+
+    def _cursor(self, index: int) -> int:
+        try:
+            return load_cursor(self._words, index, self.capacity)
+        except TornWord as exc:
+            raise QueueDamaged(self.path, str(exc)) from exc
+
+    def close(self) -> None:
+        """Unmap; the file stays."""
+        self._words.release()
+        self._data.release()
+        self._bytes.release()
+        self._map.close()
+
+
+class RingWriter(_Ring):
+    """The sending end. `tail` and `sequence` are private until `publish`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.tail = self._cursor(_W_TAIL)
+        self.sequence = 0
+        self.rows = int(self._words[_W_TAIL_ROWS])
+
+    def restore(self, tail: int, sequence: int, rows: int) -> None:
+        """Go on from what the journal says."""
+        self.tail, self.sequence, self.rows = tail, sequence, rows
+
+    def room(self) -> int:
+        """Bytes that can be appended now."""
+        head = self._cursor(_W_HEAD)
+        if not 0 <= self.tail - head <= self.capacity:
+            raise QueueDamaged(self.path, f"head {head} lies outside of the backlog that ends at {self.tail}")
+        return self.capacity - (self.tail - head)
+
+    @property
+    def empty(self) -> bool:
+        """True when the reader is done with all that was ever appended."""
+        return self._cursor(_W_HEAD) >= self.tail
+
+    @property
+    def reader_behind(self) -> bool:
+        """True when published frames wait for the reader."""
+        return self._cursor(_W_HEAD) < self._words[_W_TAIL]
+
+    def append_nowait(self, header: Header, payload: bytes) -> None:
+        """Write a frame past the published tail, where nobody sees it. Raises `WouldBlock`."""
+        size = frames.space(len(payload))
+        if self.room() < size:
+            raise WouldBlock
+        self._copy_in(self.tail, frames.pack(header, payload, self.tail))
+        self._copy_in(self.tail + HEADER_BYTES, payload)
+        self.tail += size
+        self.sequence += 1
+        self.rows += header.rows
+
+    def publish(self) -> None:
+        """Show the reader what was appended. Called after the commit, and again by a successor: the same words."""
+        if self._cursor(_W_HEAD) >= self._words[_W_TAIL]:
+            self._words[_W_WAITING_SINCE] = time.time_ns()
+        self._words[_W_TAIL_ROWS] = self.rows
+        store_cursor(self._words, _W_TAIL, self.tail)
+
+    def _copy_in(self, position: int, data: bytes) -> None:
+        offset = position % self.capacity
+        first = self.capacity - offset
+        if len(data) <= first:
+            self._data[offset : offset + len(data)] = data
+        else:
+            self._data[offset:] = data[:first]
+            self._data[: len(data) - first] = data[first:]
+
+
+class RingReader(_Ring):
+    """The receiving end. `head` and `sequence` are private until `publish`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.head = self._cursor(_W_HEAD)
+        self.sequence = 0
+        self.rows = int(self._words[_W_HEAD_ROWS])
+
+    def restore(self, head: int, sequence: int, rows: int) -> None:
+        """Go on from what the journal says."""
+        self.head, self.sequence, self.rows = head, sequence, rows
+
+    @property
+    def waiting(self) -> bool:
+        """True when there is a frame to read."""
+        return self._cursor(_W_TAIL) > self.head
+
+    @property
+    def backlog_bytes(self) -> int:
+        """Bytes between the private head and the published tail."""
+        return self._cursor(_W_TAIL) - self.head
+
+    @property
+    def half_empty(self) -> bool:
+        """True when at least half of the ring is free by the published cursors: time to wake a waiting writer."""
+        return self._cursor(_W_TAIL) - self.head <= self.capacity // 2
+
+    def read_nowait(self) -> Frame | None:
+        """The next frame, verified, its payload a copy; the private head moves. None: nothing there."""
+        position, backlog = self.head, self.backlog_bytes
+        if backlog == 0:
+            return None
+        if backlog < HEADER_BYTES or backlog > self.capacity:
+            raise self._damaged(f"a backlog of {backlog} bytes is impossible")
+        head = self._copy_out(position, HEADER_BYTES)
+        check, header = frames.unpack(head)
+        size = frames.space(header.length)
+        if size > backlog:
+            raise self._damaged(f"its length {header.length} reaches beyond the tail")
+        payload = self._copy_out(position + HEADER_BYTES, header.length)
+        if not frames.intact(head, payload, position):
+            raise self._damaged("its checksum differs")
+        if header.sequence != self.sequence:
+            raise self._damaged(f"frame {header.sequence} stands where frame {self.sequence} should")
+        self.head = position + size
+        self.sequence += 1
+        return Frame(header, payload, self.head)
+
+    def publish(self) -> None:
+        """Give the room up to the private head back. Called after the commit, and again by a successor."""
+        self._words[_W_HEAD_ROWS] = self.rows
+        if self._words[_W_TAIL] > self.head:
+            self._words[_W_WAITING_SINCE] = time.time_ns()
+        store_cursor(self._words, _W_HEAD, self.head)
+
+    def _copy_out(self, position: int, length: int) -> bytes:
+        offset = position % self.capacity
+        first = self.capacity - offset
+        if length <= first:
+            return bytes(self._data[offset : offset + length])
+        return bytes(self._data[offset:]) + bytes(self._data[: length - first])
+
+    def _damaged(self, what: str) -> QueueDamaged:
+        return QueueDamaged(self.path, f"frame {self.sequence} at {self.head} is damaged: {what}")
+
+
+def backlog_rows(path: Path) -> int:
+    """Rows that stand in a queue, by the published counts; for anybody who looks."""
+    ring = _Ring(path)
+    try:
+        return max(int(ring._words[_W_TAIL_ROWS]) - int(ring._words[_W_HEAD_ROWS]), 0)
+    finally:
+        ring.close()

@@ -1,0 +1,115 @@
+"""Which receiving slot a row goes to. Pure: rows and numbers go in, (channel, rows) come out.
+
+Keys are hashed by their canonical msgpack, never by Python's `hash`, which differs from process to process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from penstock.channel import columns
+from penstock.plan.plan import Route
+
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_KEY_TYPES = (str, int, bytes, bool, tuple, type(None))
+_CACHED_KEYS = 65536
+
+
+def slot_of_key(key: Any, slots: int) -> int:
+    """The slot that owns a key, the same in every process and run. Raises `TypeError` for what is no key."""
+    if not isinstance(key, _KEY_TYPES):
+        raise TypeError(f"a key is None, bool, int, str, bytes or a tuple of these, not {type(key).__name__}")
+    return crc32(_encode(key)) % slots
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFailure:
+    """A row whose key could not be computed."""
+
+    row: Any
+    error: Exception
+
+
+class Router:
+    """Routes the rows of one edge from one sending slot; channels are numbered as the plan lists them."""
+
+    def __init__(self, route: Route, channels: int, key: str | Callable[[Any], Any] | None = None) -> None:
+        self.route = route
+        self._channels = channels
+        self._key = _getter(key) if isinstance(key, str) else key
+        self._field = key if isinstance(key, str) else None
+        self._slots: dict[Any, int] = {}
+
+    def split(
+        self, batch: Any, rooms: Callable[[], Sequence[int]], turn: int
+    ) -> tuple[list[tuple[int, Any]], list[KeyFailure]]:
+        """(channel, part of the batch) for every channel that gets rows, and the rows without a key.
+
+        `rooms` gives the free bytes of each channel; asked only where it matters.
+        """
+        match self.route:
+            case Route.BROADCAST:
+                return [(i, batch) for i in range(self._channels)], []
+            case Route.DEAL:
+                return [(turn % self._channels, batch)], []
+            case _ if self._channels == 1 and self.route is not Route.HASH:
+                return [(0, batch)], []
+            case Route.HASH:
+                return self._by_key(batch)
+            case _:
+                free = rooms()
+                return [(max(range(self._channels), key=free.__getitem__), batch)], []
+
+    def _by_key(self, batch: Any) -> tuple[list[tuple[int, Any]], list[KeyFailure]]:
+        if isinstance(batch, list):
+            parts, failures = self._group(batch, batch)
+            return list(parts.items()), failures
+        table = columns.as_table(batch)
+        if self._field is not None:
+            keys = [{self._field: key} for key in table.column(self._field).to_pylist()]
+        else:
+            keys = table.to_pylist()
+        parts, failures = self._group(keys, list(range(len(keys))))
+        return [(slot, table.take(indices)) for slot, indices in parts.items()], failures
+
+    def _group(self, rows: list[Any], what: list[Any]) -> tuple[dict[int, list[Any]], list[KeyFailure]]:
+        parts: dict[int, list[Any]] = {}
+        failures: list[KeyFailure] = []
+        slots, key_of = self._slots, self._key
+        assert key_of is not None
+        for row, item in zip(rows, what, strict=True):
+            try:
+                key = key_of(row)
+                # True == 1 == 1.0 as dict keys, but they are different keys: only text and bytes are cached.
+                slot = slots.get(key) if key.__class__ is str or key.__class__ is bytes else None
+                if slot is None:
+                    slot = self._remember(key)
+            except Exception as exc:  # the user's key function
+                failures.append(KeyFailure(row, exc))
+                continue
+            part = parts.get(slot)
+            if part is None:
+                parts[slot] = [item]
+            else:
+                part.append(item)
+        return parts, failures
+
+    def _remember(self, key: Any) -> int:
+        slot = slot_of_key(key, self._channels)
+        if key.__class__ is str or key.__class__ is bytes:
+            if len(self._slots) >= _CACHED_KEYS:
+                self._slots.clear()
+            self._slots[key] = slot
+        return slot
+
+
+def _getter(name: str) -> Callable[[Any], Any]:
+    def get(row: Any) -> Any:
+        return row[name] if isinstance(row, dict) else getattr(row, name)
+
+    return get

@@ -1,0 +1,198 @@
+"""`penstock dead-letters`: rows that were set aside, as text for people or JSON for programs.
+
+Reads the stored records only: no user code is imported to look at its failures.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from penstock.cli.directories import state_dir_option
+from penstock.dead_letters import DeadLetterRecord, read_records, store_dir
+
+_WIDTH = 80
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Rows that failed for good, with their errors."""
+
+
+_stage_option = click.option("--stage", help="Only letters of this stage.")
+
+
+@dead_letters.command("list")
+@click.argument("name", required=False)
+@_stage_option
+@state_dir_option
+@click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="The newest N; 0: all.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def list_letters(name: str | None, stage: str | None, state_dir: Path | None, limit: int, form: str) -> None:
+    """The newest dead letters of pipeline NAME, newest last."""
+    name = _pipeline(name, state_dir)
+    found = _newest(_selected(name, stage, state_dir), limit)
+    if form == "json":
+        _print_json(found, name)
+    else:
+        _print_text(found, name)
+
+
+@dead_letters.command("show")
+@click.argument("words", nargs=-1, metavar="[NAME] ID")
+@state_dir_option
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def show_letter(words: tuple[str, ...], state_dir: Path | None, form: str) -> None:
+    """One dead letter whole: error, traceback, row."""
+    if not 1 <= len(words) <= 2:
+        raise click.UsageError("give one ID, as `penstock dead-letters list` shows it, with the pipeline's NAME before")
+    names = [_pipeline(words[0], state_dir)] if len(words) == 2 else _pipelines(state_dir)
+    for name in names:
+        for record in read_records(name, state_dir=state_dir):
+            if record.id == words[-1]:
+                click.echo(_json_line(record) if form == "json" else _whole(record))
+                return
+    raise click.UsageError(f"no dead letter has the ID {words[-1]!r}; `penstock dead-letters list` shows them")
+
+
+@dead_letters.command("export")
+@click.argument("name", required=False)
+@_stage_option
+@state_dir_option
+@click.option("--limit", type=click.IntRange(min=0), default=0, help="The newest N; 0: all.", show_default=True)
+@click.option("--format", "form", type=click.Choice(["jsonl", "json", "rows"]), default="jsonl", show_default=True)
+def export_letters(name: str | None, stage: str | None, state_dir: Path | None, limit: int, form: str) -> None:
+    """All dead letters of pipeline NAME to standard output, oldest first.
+
+    jsonl: one JSON object a line; json: one array; rows: only the rows, one JSON value a line.
+    """
+    name = _pipeline(name, state_dir)
+    records = _selected(name, stage, state_dir)
+    if limit:
+        records = iter(_newest(records, limit).letters)
+    if form == "json":
+        _print_array(records)
+        return
+    for record in records:
+        click.echo(record.row_json if form == "rows" else _json_line(record))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    letters: list[DeadLetterRecord]
+    by_stage: Counter[str]
+
+    @property
+    def total(self) -> int:
+        return self.by_stage.total()
+
+
+def _newest(records: Iterator[DeadLetterRecord], limit: int) -> _Found:
+    by_stage: Counter[str] = Counter()
+    letters: deque[DeadLetterRecord] = deque(maxlen=limit or None)
+    for record in records:
+        by_stage[record.stage] += 1
+        letters.append(record)
+    return _Found(list(letters), by_stage)
+
+
+def _selected(name: str, stage: str | None, state_dir: Path | None) -> Iterator[DeadLetterRecord]:
+    return (r for r in read_records(name, state_dir=state_dir) if stage is None or r.stage == stage)
+
+
+def _pipelines(state_dir: Path | None) -> list[str]:
+    root = store_dir(state_dir)
+    return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+
+def _pipeline(name: str | None, state_dir: Path | None) -> str:
+    """The pipeline meant; one that has no letters is no mistake, a name left out where there are several is."""
+    known = _pipelines(state_dir)
+    if name is not None:
+        if known and name not in known:
+            raise click.UsageError(f"pipeline {name!r} has no dead letters; there are some of: {', '.join(known)}")
+        return name
+    if len(known) > 1:
+        raise click.UsageError(f"several pipelines have dead letters, name one: {', '.join(known)}")
+    return known[0] if known else ""
+
+
+def _print_text(found: _Found, name: str) -> None:
+    if not found.total:
+        click.echo(f"no dead letters{f' of {name}' if name else ''}")
+        return
+    stages = ", ".join(f"{stage} {count:,}" for stage, count in found.by_stage.most_common())
+    click.echo(f"{_count(found.total)} of {name}: {stages}")
+    if len(found.letters) < found.total:
+        click.echo(f"the newest {len(found.letters):,}; --limit 0 shows all")
+    for record in found.letters:
+        click.echo()
+        click.echo(record.id)
+        click.echo(_cut(f"  {_time(record)}  {record.stage}/{record.slot}  {record.operator}{_attempts(record)}"))
+        click.echo(_cut(f"  {_first_line(record.error)}"))
+        click.echo(_cut(f"  row: {_first_line(record.row_repr)}"))
+
+
+def _print_json(found: _Found, name: str) -> None:
+    head = msgspec.json.encode({"pipeline": name, "total": found.total, "by_stage": dict(found.by_stage)}).decode()
+    letters = ",".join(_json_line(record) for record in found.letters)
+    click.echo(f'{head[:-1]},"dead_letters":[{letters}]}}')
+
+
+def _print_array(records: Iterator[DeadLetterRecord]) -> None:
+    opening = "[\n"
+    for record in records:
+        click.echo(opening + _json_line(record), nl=False)
+        opening = ",\n"
+    click.echo("[]" if opening == "[\n" else "\n]")
+
+
+def _whole(record: DeadLetterRecord) -> str:
+    lines = [
+        f"id        {record.id}",
+        f"pipeline  {record.pipeline}",
+        f"stage     {record.stage}/{record.slot}",
+        f"operator  {record.operator}",
+        f"time      {_time(record)}",
+        f"attempts  {record.attempts}",
+        f"error     {record.error}",
+        f"row       {record.row_repr}",
+    ]
+    if record.traceback:
+        lines += ["", record.traceback.rstrip()]
+    return "\n".join(lines)
+
+
+def _json_line(record: DeadLetterRecord) -> str:
+    fields: dict[str, Any] = {
+        name: getattr(record, name)
+        for name in ("id", "pipeline", "stage", "slot", "operator", "time_s", "attempts", "error", "traceback")
+    }
+    return msgspec.json.encode({**fields, "row": msgspec.Raw(record.row_json.encode())}).decode()
+
+
+def _time(record: DeadLetterRecord) -> str:
+    return datetime.fromtimestamp(record.time_s).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _count(total: int) -> str:
+    return "1 dead letter" if total == 1 else f"{total:,} dead letters"
+
+
+def _attempts(record: DeadLetterRecord) -> str:
+    return f", {record.attempts} attempts" if record.attempts > 1 else ""
+
+
+def _first_line(text: str) -> str:
+    return text.strip().partition("\n")[0]
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"

@@ -1,0 +1,46 @@
+"""`penstock demo`: runs the reference application, from the installed package or from the source tree."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+import penstock
+from penstock.program import Program, import_program
+from penstock.errors import PenstockError
+
+_MODULE = "analytics.demo"
+
+
+class DemoMissing(PenstockError):
+    """This installation came without the reference application."""
+
+
+@click.command()
+@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Where its files lie; made if missing.")
+@click.option("--rate", metavar="R", help="Rows generated, as in 5000/s.")
+@click.option("--burst", metavar="B", help="Rows generated in bursts, as in 20000/s.")
+@click.option("--chaos", type=float, metavar="N", help="Kill a worker N times a minute.")
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep what it makes in this directory.")
+@click.pass_context
+def demo(
+    ctx: click.Context, data: Path | None, rate: str | None, burst: str | None, chaos: float | None, keep: Path | None
+) -> None:
+    """Run the reference application: generated clicks, enriched and counted, while workers are killed."""
+    sys.path.insert(0, str(find_examples(Path(penstock.__path__[0]))))
+    # As a program, so that the workers import the same module under the same name.
+    module: Any = import_program(Program(None, _MODULE, tuple(sys.path), os.getcwd()))
+    ctx.exit(int(module.main(data=data, rate=rate, burst=burst, chaos=chaos, keep=keep)))
+
+
+def find_examples(package: Path) -> Path:
+    """The directory that holds `analytics`: in the package, else in the tree that it is developed in."""
+    places = [package / "examples", package.parents[1] / "examples"]
+    for place in places:
+        if (place / "analytics" / "demo.py").is_file():
+            return place
+    raise DemoMissing(f"the reference application is not in {places[0]}; install penstock again")

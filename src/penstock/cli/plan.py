@@ -1,0 +1,26 @@
+"""`penstock plan`: shows what would run, without running it."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from penstock.cli.settings import gather, set_option
+from penstock.cli.target import load_pipeline
+
+
+@click.command()
+@click.argument("target")
+@set_option
+@click.option("--format", "form", type=click.Choice(("text", "json", "mermaid")), default="text", show_default=True)
+def plan(target: str, given: tuple[str, ...], form: str) -> None:
+    """Show what would run: stages, what is fused into them, queues and their memory, delivery promises."""
+    made = load_pipeline(target).plan(settings=gather(os.environ, given))
+    match form:
+        case "json":
+            click.echo(made.to_json())
+        case "mermaid":
+            click.echo(made.to_mermaid())
+        case _:
+            click.echo(made.to_text())

@@ -1,0 +1,83 @@
+"""`penstock run`: runs a pipeline to its end; the report goes to stderr, the exit code tells how it ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from penstock.cli import exit_codes, logs
+from penstock.cli.directories import run_dir_option, state_dir_option
+from penstock.cli.exit_codes import ExitCode
+from penstock.cli.main import show_error
+from penstock.cli.settings import gather, set_option
+from penstock.cli.target import load_pipeline
+from penstock.errors import PenstockError, PipelineFailed
+from penstock.pipeline import Pipeline
+from penstock.report import Report
+
+
+@click.command()
+@click.argument("target")
+@set_option
+@click.option("--fresh", is_flag=True, help="Discard what an earlier run left, instead of going on with it.")
+@run_dir_option
+@state_dir_option
+@click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
+@click.option("--json-logs", is_flag=True, help="Log lines and the report as JSON, one object a line.")
+@click.option("--no-progress", is_flag=True, help="Do not tell how it gets on.")
+@click.option("--strict", is_flag=True, help="Exit with 6 when rows became dead letters or were skipped.")
+@click.pass_context
+def run(
+    ctx: click.Context, target: str, given: tuple[str, ...], fresh: bool, run_dir: Path | None,
+    state_dir: Path | None, log_level: str, json_logs: bool, no_progress: bool, strict: bool,
+) -> None:  # fmt: skip
+    """Run the pipeline that TARGET names: clicks.py, package.module, either with :app behind it.
+
+    Ctrl-C drains it: sources stop, what is in flight finishes. A second Ctrl-C hurries.
+    """
+    progress = not no_progress and not json_logs
+    logs.configure(sys.stderr, level=log_level, as_json=json_logs, clear_line=progress and sys.stderr.isatty())
+    try:
+        pipeline = load_pipeline(target)
+        settings = gather(os.environ, given)
+        report = _run(pipeline, settings=settings, fresh=fresh, run_dir=run_dir, state_dir=state_dir, progress=progress)
+    except PenstockError as exc:
+        if isinstance(exc, PipelineFailed):
+            _tell_report(exc.report, as_json=json_logs)
+        _tell_error(str(exc), as_json=json_logs)
+        ctx.exit(exit_codes.of_error(exc))
+    except CutShort as exc:
+        _tell_error(str(exc), as_json=json_logs)
+        ctx.exit(ExitCode.CUT_SHORT)
+    _tell_report(report, as_json=json_logs)
+    ctx.exit(exit_codes.of_report(report, strict=strict))
+
+
+class CutShort(Exception):
+    """A bounded pipeline was drained by a signal before the end of its input."""
+
+    def __init__(self, pipeline: str) -> None:
+        super().__init__(f"{pipeline} was drained before the end of its input; run it again to work through all of it")
+
+
+def _run(pipeline: Pipeline, **options: Any) -> Report:
+    try:
+        return pipeline.run(**options)
+    except (KeyboardInterrupt, SystemExit) as exc:
+        raise CutShort(pipeline.name) from exc
+
+
+def _tell_report(report: Report, *, as_json: bool) -> None:
+    click.echo(report.to_json() if as_json else str(report), err=True)
+
+
+def _tell_error(message: str, *, as_json: bool) -> None:
+    if as_json:
+        logging.getLogger("penstock").error(message)
+    else:
+        show_error(message)

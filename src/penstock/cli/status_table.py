@@ -1,0 +1,134 @@
+"""The text of `penstock status`: tables at most 80 columns wide, what is wrong in words, what killed runs left.
+
+Pure: takes statuses, gives lines. Only paths may be longer than a line; they are never cut.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import click
+
+from penstock.engine.rundir import FoundRun
+from penstock.metrics import text
+from penstock.metrics.diagnosis import explain, fill
+from penstock.status import EdgeStatus, StageStatus, Status
+
+WIDTH = 80
+_GAP = 2
+_STAGE_HEAD = ("stage", "workers", "rows", "rows/s", "busy", "idle", "blocked", "batch p99")
+_EDGE_HEAD = ("queue", "waiting rows", "size", "full", "oldest")
+
+
+def run_lines(status: Status, run: FoundRun, cores: int | None) -> Iterator[str]:
+    """Everything about one running pipeline."""
+    yield _head(status, run)
+    yield ""
+    yield from _stage_table(status)
+    if status.edges:
+        yield ""
+        yield from table([_EDGE_HEAD, *map(_edge_row, status.edges.values())])
+    yield ""
+    if status.end_to_end_p99_s:
+        p50, p99 = text.brief(status.end_to_end_p50_s), text.brief(status.end_to_end_p99_s)
+        yield f"end to end: p50 {p50}, p99 {p99}"
+    yield from wrap(explain(status, cores=cores))
+    for stage in status.stages.values():
+        yield from _troubles(stage)
+
+
+def brief_lines(status: Status, run: FoundRun, cores: int | None) -> Iterator[str]:
+    """One running pipeline among others."""
+    yield _head(status, run)
+    yield from wrap(explain(status, cores=cores))
+    yield text.shorten(f"more: penstock status {status.pipeline}", WIDTH)
+
+
+def starting_lines(run: FoundRun) -> Iterator[str]:
+    """A run that has nothing to show yet."""
+    yield click.style(text.shorten(f"{run.name}: starting, process {run.pid}", WIDTH), bold=True)
+
+
+def left_lines(run: FoundRun) -> Iterator[str]:
+    """What a run left that did not end by itself, and what to do about it."""
+    kind = "failed" if run.phase == "failed" else "killed"
+    started = datetime.fromtimestamp(run.started_s).strftime("%Y-%m-%d %H:%M")
+    head = f"{run.name}: left by a {kind} run of {started}, {text.size(run.size_bytes)}"
+    yield click.style(text.shorten(head, WIDTH), bold=True)
+    yield f"  in {run.path}"
+    yield f"  goes on when run again in {run.cwd}"
+    yield f"  is discarded by: penstock clean {run.name}"
+
+
+def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Columns as wide as they need, the first one as what is left of 80 allows; numbers stand at the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths[0] = max(8, min(widths[0], WIDTH - sum(widths[1:]) - _GAP * (len(widths) - 1)))
+    for row in rows:
+        first, *others = row
+        cells = [text.shorten(first, widths[0]).ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        yield (" " * _GAP).join(cells)
+
+
+def wrap(sentence: str) -> list[str]:
+    """A sentence on lines of 80."""
+    return textwrap.wrap(sentence, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _head(status: Status, run: FoundRun) -> str:
+    head = f"{status.pipeline}: {status.phase}, {text.span(status.uptime_s)}, process {run.pid}"
+    return click.style(text.shorten(head, WIDTH), bold=True)
+
+
+def _stage_table(status: Status) -> Iterator[str]:
+    lines = table([_STAGE_HEAD, *map(_stage_row, status.stages.values())])
+    yield next(lines)
+    for line, name in zip(lines, status.stages, strict=True):
+        yield click.style(line, fg="yellow") if name == status.bottleneck else line
+
+
+def _stage_row(stage: StageStatus) -> tuple[str, ...]:
+    return (
+        stage.name,
+        str(stage.workers) if stage.workers else "caller",
+        # A source that counts nothing in still counts what it gives.
+        text.count(stage.rows_in or stage.rows_out),
+        text.rate(stage.rows_in_per_s or stage.rows_out_per_s),
+        text.share(stage.busy_share),
+        text.share(stage.input_wait_share),
+        text.share(stage.output_wait_share),
+        text.brief(stage.batch_p99_s),
+    )
+
+
+def _edge_row(edge: EdgeStatus) -> tuple[str, ...]:
+    return (
+        edge.name,
+        text.count(edge.queued_rows),
+        text.size(edge.queued_bytes),
+        text.share(fill(edge)),
+        text.brief(edge.oldest_s),
+    )
+
+
+def _troubles(stage: StageStatus) -> Iterator[str]:
+    counts = {
+        "dead letter": stage.dead_letters, "skipped row": stage.skipped, "retry": stage.retries,
+        "restart": stage.restarts,
+    }  # fmt: skip
+    parts = [f"{text.count(n)} {_plural(noun, n)}" for noun, n in counts.items() if n]
+    if parts:
+        yield from wrap(f"{stage.name}: {', '.join(parts)}")
+    if stage.last_error:
+        # The last line of a traceback is the error itself.
+        error = stage.last_error.splitlines()[-1].strip()
+        yield text.shorten(f"{stage.name}: last error: {error}", WIDTH)
+
+
+def _plural(noun: str, number: int) -> str:
+    if number == 1:
+        return noun
+    return f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"

@@ -1,0 +1,36 @@
+"""A table of a DuckDB database as a sink, exactly once: rows and the slot's position in one transaction.
+
+While a pipeline runs, its worker has the database file open: DuckDB lets no other process even read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from penstock.connectors.duckdb.sink import DuckdbSink
+from penstock.sink import Sink
+
+__all__ = ["table"]
+
+
+def table(
+    database: str | Path,
+    table: str,
+    *,
+    key: str | Sequence[str] | None = None,
+    if_exists: Literal["error", "append", "overwrite"] = "error",
+) -> Sink[Any]:
+    """Rows into `table` (or `schema.table`) of the file `database`; both are made where they are not there.
+
+    Rows are Structs, dataclasses, named tuples, dicts or columns; anything else, and lines of text, become one column
+    `value`. Columns are matched by name and cast to the table's types; a new table takes its types from the rows'
+    annotations, else from the first rows committed (a column with nothing but None becomes VARCHAR). A row that does
+    not fit is rejected.
+
+    With `key`, a row replaces the one with the same key. `if_exists` says what a fresh run does with a table that
+    holds rows; an empty one is written to in any case, so you may create it beforehand with the types you want.
+    """
+    keys = (key,) if isinstance(key, str) else tuple(key or ())
+    return DuckdbSink(database, table, keys, if_exists)

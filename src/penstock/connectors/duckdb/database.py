@@ -1,0 +1,93 @@
+"""One database file, opened once per process: the tables' writers share it, each with a cursor of its own.
+
+A cursor is a connection with its own transaction. Writers of one slot commit one after the other.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from penstock.errors import ExtraMissing, PenstockError
+
+RECORDS = '"_penstock_commits"'
+_CREATE_RECORDS = (
+    f"CREATE TABLE IF NOT EXISTS {RECORDS} (sink VARCHAR PRIMARY KEY, target VARCHAR NOT NULL, record BLOB NOT NULL)"
+)
+
+
+def duckdb() -> Any:
+    """The duckdb module. Raises `ExtraMissing`."""
+    try:
+        import duckdb as module
+    except ImportError as exc:
+        raise ExtraMissing("duckdb", "duckdb") from exc
+    return module
+
+
+def pyarrow() -> Any:
+    """The pyarrow module. Raises `ExtraMissing`."""
+    try:
+        import pyarrow as module
+    except ImportError as exc:
+        raise ExtraMissing("pyarrow", "duckdb") from exc
+    return module
+
+
+class Database:
+    """An open database file and the number of those who use it."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.users = 0
+        self._connection = _connect(path)
+        self._connection.execute(_CREATE_RECORDS)
+
+    def cursor(self) -> Any:
+        return self._connection.cursor()
+
+    def release(self) -> None:
+        """Called once by each that `open_database` gave this to; the last one closes the file."""
+        self.users -= 1
+        if not self.users:
+            del _open[self.path]
+            self._connection.close()
+
+
+_open: dict[str, Database] = {}
+
+
+def open_database(path: str) -> Database:
+    """The database at `path`, opened unless this process has it open already."""
+    path = os.path.realpath(path)
+    database = _open.get(path)
+    if database is None:
+        database = _open[path] = Database(path)
+    database.users += 1
+    return database
+
+
+def _connect(path: str) -> Any:
+    module = duckdb()
+    try:
+        # One thread: rows come a few thousand at a time, and the worker shares the machine with the other stages.
+        return module.connect(path, config={"threads": 1})
+    except module.ConnectionException as exc:
+        raise PenstockError(f"{path} is open in this very process; close that connection and run again") from exc
+    except module.IOException as exc:
+        if "lock" not in str(exc):
+            raise
+        raise PenstockError(
+            f"another process has {path} open ({exc}); DuckDB lets one process at a time use a file: "
+            "close it there and run again"
+        ) from exc
+
+
+def quoted(name: str) -> str:
+    """An identifier as SQL text."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quoted_table(table: str) -> str:
+    """`table` or `schema.table` as SQL text."""
+    return ".".join(quoted(part) for part in table.split("."))

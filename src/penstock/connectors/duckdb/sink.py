@@ -1,0 +1,84 @@
+"""The description of a DuckDB table to write: what is checked before a run, what a fresh run makes away with."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from penstock.connectors.duckdb.database import RECORDS, open_database, quoted_table
+from penstock.connectors.duckdb.schema import has_rows, table_exists
+from penstock.connectors.duckdb.writer import TableWriter
+from penstock.errors import OutputExists
+from penstock.operator import Context
+from penstock.sink import Delivery, Sink, TransactionalWriter
+from penstock.source import Position
+
+
+class DuckdbSink(Sink[Any]):
+    """What `duckdb.table(...)` gives."""
+
+    def __init__(self, database: str | Path, table: str, keys: Sequence[str], if_exists: str) -> None:
+        self._given = str(database)
+        self._path = os.path.abspath(self._given)
+        self._table = table
+        self._keys = tuple(keys)
+        self._if_exists = if_exists
+
+    @property
+    def label(self) -> str:
+        return "duckdb-" + re.sub(r"[^a-z0-9_-]", "_", self._table.lower())
+
+    @property
+    def delivery(self) -> Delivery:
+        return Delivery.EXACTLY_ONCE
+
+    @property
+    def shared_slot(self) -> str | None:
+        return os.path.realpath(self._path)
+
+    @property
+    def target(self) -> str:
+        return f"table {self._table} in {self._given}"
+
+    def check(self) -> Sequence[str]:
+        found = []
+        for package in ("duckdb", "pyarrow"):
+            if importlib.util.find_spec(package) is None:
+                found.append(f"{package} is not installed; `pip install 'penstock[duckdb]'` brings it")
+        if self._given.startswith(":memory:") or not self._given:
+            found.append(f"{self._given!r} is no file and would be gone with the worker; name a file")
+        elif os.path.isdir(self._path):
+            found.append(f"{self._given} is a directory; name a file")
+        elif not os.path.isdir(os.path.dirname(self._path)):
+            found.append(f"the directory {os.path.dirname(self._path)} is not there; make it")
+        if not all(self._table.split(".")) or self._table.count(".") > 1:
+            found.append(f'{self._table!r} is no table; write "visits" or "schema.visits"')
+        if self._if_exists not in ("error", "append", "overwrite"):
+            found.append(f'if_exists={self._if_exists!r}; write "error", "append" or "overwrite"')
+        return found
+
+    def prepare(self) -> None:
+        if not os.path.exists(self._path):
+            return
+        database = open_database(self._path)
+        try:
+            self._make_way(database.cursor())
+        finally:
+            database.release()
+
+    def _make_way(self, cursor: Any) -> None:
+        if self._if_exists == "overwrite":
+            cursor.execute(f"DROP TABLE IF EXISTS {quoted_table(self._table)}")
+        elif self._if_exists == "error" and table_exists(cursor, self._table) and has_rows(cursor, self._table):
+            raise OutputExists(self.target)
+        # The record of an earlier run would make this one believe that it is that far already.
+        cursor.execute(f"DELETE FROM {RECORDS} WHERE target = ?", [self._table])
+
+    def writer(self, position: Position | None, context: Context) -> TransactionalWriter[Any]:
+        return TableWriter(
+            open_database(self._path), self._table, self._keys, sink=f"{context.pipeline}/{context.stage}"
+        )

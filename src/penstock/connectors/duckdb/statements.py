@@ -1,0 +1,85 @@
+"""The SQL of one transaction: pieces cast to the table's types, put together, reduced per key, inserted. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from penstock.connectors.duckdb.database import quoted, quoted_table
+from penstock.connectors.duckdb.pieces import ROW
+from penstock.connectors.duckdb.schema import Column, TableSchema
+
+
+def piece_name(index: int) -> str:
+    """The name under which a piece is registered."""
+    return f"_penstock_piece_{index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """For one table, one set of keys, and pieces with these columns (in small letters)."""
+
+    table: str
+    schema: TableSchema
+    keys: tuple[str, ...]
+    pieces: tuple[frozenset[str], ...]
+
+    @property
+    def columns(self) -> list[Column]:
+        """The table's columns that any piece has; the others take their defaults."""
+        names = frozenset[str]().union(*self.pieces) | {key.lower() for key in self.keys}
+        return [column for column in self.schema.columns if column.name.lower() in names]
+
+    def insert(self) -> str:
+        columns = self.columns
+        names = ", ".join(quoted(column.name) for column in columns)
+        statement = f"INSERT INTO {quoted_table(self.table)} ({names}) SELECT {names} FROM ({self.source(columns)})"
+        if not self.keys:
+            return statement if len(self.pieces) == 1 else f"{statement} ORDER BY {quoted(ROW)}"
+        # Reduced over the whole transaction: two rows of one key in one statement would keep the first.
+        keys = ", ".join(map(quoted, self.keys))
+        newest = f"row_number() OVER (PARTITION BY {keys} ORDER BY {quoted(ROW)} DESC) = 1"
+        return f"{statement} QUALIFY {newest} ON CONFLICT ({keys}) DO {self._on_conflict(columns)}"
+
+    def _on_conflict(self, columns: Sequence[Column]) -> str:
+        keys = {key.lower() for key in self.keys}
+        others = [quoted(column.name) for column in columns if column.name.lower() not in keys]
+        if not others:
+            return "NOTHING"
+        return "UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in others)
+
+    def source(self, columns: Sequence[Column], cast: str = "CAST") -> str:
+        """All pieces as one relation with the table's types."""
+        return " UNION ALL ".join(self._select(index, columns, cast) for index in range(len(self.pieces)))
+
+    def _select(self, index: int, columns: Sequence[Column], cast: str) -> str:
+        has = self.pieces[index]
+        fields = [
+            f"{cast}({quoted(column.name) if column.name.lower() in has else 'NULL'} AS {column.type}) "
+            f"AS {quoted(column.name)}"
+            for column in columns
+        ]
+        return f"SELECT {', '.join([*fields, quoted(ROW)])} FROM {piece_name(index)}"
+
+    def unfit_values(self, index: int, column: Column) -> str:
+        """(row, value) where a piece has a value that the column cannot take."""
+        name = quoted(column.name)
+        return (
+            f"SELECT {quoted(ROW)}, left(CAST({name} AS VARCHAR), 100) FROM {piece_name(index)} "
+            f"WHERE {name} IS NOT NULL AND TRY_CAST({name} AS {column.type}) IS NULL"
+        )
+
+    def missing_values(self, column: Column) -> str:
+        """Rows without a value in a column that must have one."""
+        return f"SELECT {quoted(ROW)} FROM ({self.source([column], 'TRY_CAST')}) WHERE {quoted(column.name)} IS NULL"
+
+    def repeated(self, unique: Sequence[Column]) -> str:
+        """Rows whose values in these columns are in the table already, or in an earlier row."""
+        names = ", ".join(quoted(column.name) for column in unique)
+        same = " AND ".join(f"t.{quoted(column.name)} = s.{quoted(column.name)}" for column in unique)
+        whole = " AND ".join(f"s.{quoted(column.name)} IS NOT NULL" for column in unique)
+        return (
+            f"SELECT {quoted(ROW)} FROM (SELECT *, row_number() OVER (PARTITION BY {names} ORDER BY {quoted(ROW)}) AS "
+            f"_penstock_nth FROM ({self.source(unique)})) s WHERE {whole} AND (_penstock_nth > 1 OR EXISTS "
+            f"(SELECT 1 FROM {quoted_table(self.table)} t WHERE {same}))"
+        )

@@ -1,0 +1,93 @@
+"""Rows as CSV. Used by the sink of `csv`; the header stands once at the beginning of every file."""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from penstock.batch import Batch
+from penstock.connectors.files.csv_reader import header_of
+from penstock.connectors.files.part_writer import Encoded, RowEncoder
+from penstock.connectors.files.rows import as_rows, field_names, fields_of
+
+
+class CsvEncoder(RowEncoder):
+    """One record a row. The fields are those of `type`, of the file that is continued, or of the first row."""
+
+    def __init__(self, kind: Any, *, header: bool, delimiter: str) -> None:
+        self._fields = field_names(kind)
+        self._header = header
+        self._delimiter = delimiter
+
+    def state(self) -> dict[str, Any]:
+        return {"fields": list(self._fields)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._fields = tuple(state["fields"])
+
+    def continue_file(self, path: str) -> None:
+        if self._header:
+            self._fields = tuple(header_of(path, self._delimiter)) or self._fields
+
+    def encode(self, batch: Batch[Any], *, at_start: bool) -> Encoded:
+        rows = as_rows(batch)
+        try:
+            records, rejected = self._records(rows, check_text=False)
+            return Encoded(self._text(records, at_start), rejected)
+        except UnicodeEncodeError:  # half a character in some text: found one by one
+            records, rejected = self._records(rows, check_text=True)
+            return Encoded(self._text(records, at_start), rejected)
+
+    def _records(self, rows: Sequence[Any], *, check_text: bool) -> tuple[list[list[Any]], dict[int, str]]:
+        records: list[list[Any]] = []
+        rejected: dict[int, str] = {}
+        for index, row in enumerate(rows):
+            try:
+                record = self._record(row)
+                if check_text:
+                    "".join(map(str, record)).encode()
+                records.append(record)
+            except Exception as exc:  # a property of the user's class may raise anything
+                rejected[index] = f"{type(exc).__name__}: {exc}"
+        return records, rejected
+
+    def _text(self, records: list[list[Any]], at_start: bool) -> bytes:
+        if at_start and self._header and records:
+            records = [list(self._fields), *records]
+        text = self._written(records, csv.QUOTE_MINIMAL)
+        if "\r" in text:  # the csv module leaves a lone one without the quotes that it needs to be read again
+            text = self._written(records, csv.QUOTE_ALL)
+        return text.encode()
+
+    def _written(self, records: list[list[Any]], quoting: Literal[0, 1]) -> str:
+        text = io.StringIO()
+        csv.writer(text, delimiter=self._delimiter, lineterminator="\n", quoting=quoting).writerows(records)
+        return text.getvalue()
+
+    def _record(self, row: Any) -> list[Any]:
+        """The cells of one row, in the order of the header."""
+        if not self._fields:
+            self._fields = fields_of(row)
+        if isinstance(row, Mapping):
+            unknown = [str(name) for name in row if name not in self._fields]
+            if unknown:
+                raise ValueError(f"field {unknown[0]!r} is not in the header ({', '.join(self._fields)})")
+            return [cell(row.get(name)) for name in self._fields]
+        return [cell(getattr(row, name)) for name in self._fields]
+
+
+def cell(value: Any) -> Any:
+    """A value as the `csv` module writes it: JSON for what is nested, ISO 8601 for times."""
+    if value is None or isinstance(value, str | float) or type(value) is int:
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat()
+    text = msgspec.json.encode(value).decode()
+    return msgspec.json.decode(text) if text.startswith('"') else text

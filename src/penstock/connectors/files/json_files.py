@@ -1,0 +1,130 @@
+"""`files.json_lines`: a JSON document on each line, to read or to write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar, overload
+
+from penstock.connectors.files import paths, target
+from penstock.connectors.files.follow import FollowReader, follow_splits
+from penstock.connectors.files.json_encoder import JsonEncoder
+from penstock.connectors.files.line_reader import LineForm, LineReader
+from penstock.connectors.files.part_writer import PartWriter
+from penstock.connectors.files.spec import FileSourceOrSink
+from penstock.operator import Context
+from penstock.operators.operator import Operator
+from penstock.operators.parse_json import ParseJson
+from penstock.options import Size, parse_size
+from penstock.sink import Writer
+from penstock.source import Position, Reader
+
+T = TypeVar("T")
+_DISCOVER_S = 1.0
+
+
+@dataclass(frozen=True)
+class JsonLineFiles(FileSourceOrSink[T]):
+    """Spec of `json_lines`."""
+
+    type: Any
+    follow: bool
+    roll: Size | None
+
+    kind: ClassVar[str] = "json_lines"
+    suffix: ClassVar[str] = ".jsonl"
+    divisible: ClassVar[bool] = True
+
+    @property
+    def bounded(self) -> bool:
+        return not self.follow
+
+    @property
+    def row_type(self) -> Any:
+        return self.type
+
+    @property
+    def parse(self) -> Operator | None:
+        return ParseJson(None, "files.json_lines", self.type)
+
+    def check_as_source(self) -> Sequence[str]:
+        found = list(super().check_as_source())
+        if self.roll is not None:
+            found.append(f'roll="{self.roll}" has no effect on a source; leave it out')
+        return found
+
+    def check_as_sink(self) -> Sequence[str]:
+        found = list(super().check_as_sink())
+        if self.follow:
+            found.append("follow=True has no effect on a sink; leave it out")
+        if self.roll is not None:
+            found += roll_problems(self.roll)
+            if not target.names_directory(self.path):
+                found.append(f'roll makes several files; give a directory: "{self.path}/"')
+        return found
+
+    def splits(self) -> Mapping[str, Any]:
+        return follow_splits(self.patterns, at_end=False) if self.follow else super().splits()
+
+    def open(self, split: Any, position: Position | None, context: Context) -> Reader[T]:
+        form = LineForm(blank_lines=False)
+        reader: Reader[Any]
+        if self.follow:
+            reader = FollowReader(split, position, form, discover_s=_DISCOVER_S, log=context.log)
+        else:
+            reader = LineReader(split["path"], position, form, start=split["start"], end=split["end"])
+        return reader
+
+    def writer(self, position: Position | None, context: Context) -> Writer[Any]:
+        return PartWriter(
+            self.files(context, numbered=self.roll is not None),
+            JsonEncoder(),
+            position,
+            roll_bytes=None if self.roll is None else parse_size(self.roll),
+            append=self.if_exists == "append",
+        )
+
+
+@overload
+def json_lines(
+    path: paths.Paths, *, follow: bool = False, if_exists: target.IfExists = "error", roll: Size | None = None
+) -> FileSourceOrSink[Any]: ...
+
+
+@overload
+def json_lines(
+    path: paths.Paths,
+    type: type[T],
+    *,
+    follow: bool = False,
+    if_exists: target.IfExists = "error",
+    roll: Size | None = None,
+) -> FileSourceOrSink[T]: ...
+
+
+def json_lines(
+    path: paths.Paths,
+    type: Any = Any,
+    *,
+    follow: bool = False,
+    if_exists: target.IfExists = "error",
+    roll: Size | None = None,
+) -> FileSourceOrSink[Any]:
+    """Files with a JSON document on each line; plain, or packed where the name ends in `.gz` or `.zst`.
+
+    As a source: decoded and checked against `type`; a line that does not fit is an error of that row, blank lines are
+    left out; globs, directories and `follow` are as for `lines`. As a sink: one file, or, where the path ends in a
+    slash or several workers write, a directory with `part-<slot>.jsonl`; `roll`: `part-<slot>-<number>.jsonl`, a new
+    one beyond that size. Exactly once. `.gz` and `.zst` are written as a member per batch, which packs large batches
+    better than small ones.
+    """
+    return JsonLineFiles(paths.as_patterns(path), if_exists, type, follow, roll)
+
+
+def roll_problems(roll: Size) -> list[str]:
+    """What is wrong with a `roll` size."""
+    try:
+        size = parse_size(roll)
+    except ValueError as exc:
+        return [f"roll: {exc}"]
+    return [] if size else [f"roll={roll!r} is no size for a file"]

@@ -1,0 +1,122 @@
+"""What all file connectors have in common: the specs of a source of files, and of a thing that is both source and sink."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+from penstock.connectors.files import paths, target
+from penstock.connectors.files.line_reader import RANGE_BYTES
+from penstock.connectors.files.packed import packing, require_zstd
+from penstock.errors import ExtraMissing
+from penstock.operator import Context
+from penstock.sink import Delivery, Sink
+from penstock.source import Source
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class FileSource(Source[T]):
+    """Files to read, as a path, a glob, a directory or several of them."""
+
+    patterns: tuple[str, ...]
+
+    kind: ClassVar[str] = "files"
+    """The name of the function that makes it."""
+    divisible: ClassVar[bool] = False
+    """True: a reader can begin in the middle of a plain file."""
+
+    @property
+    def label(self) -> str:
+        return self.kind
+
+    def check(self) -> Sequence[str]:
+        found = paths.problems(self.patterns, may_be_empty=not self.bounded)
+        return found or zstd_problems(paths.expand(self.patterns))
+
+    def splits(self) -> Mapping[str, Any]:
+        """A split per file; large plain files that are `divisible` give one per range."""
+        found: dict[str, Any] = {}
+        for path in paths.expand(self.patterns):
+            found.update(self._parts(path))
+        return found
+
+    def _parts(self, path: str) -> dict[str, Any]:
+        whole = os.path.abspath(path)
+        size = os.path.getsize(path)
+        if not self.divisible or packing(path) or size <= RANGE_BYTES:
+            return {path: {"path": whole, "start": 0, "end": None}}
+        starts = range(0, size, RANGE_BYTES)
+        return {
+            f"{path}@{start:015d}": {"path": whole, "start": start, "end": end if end < size else None}
+            for start, end in ((start, start + RANGE_BYTES) for start in starts)
+        }
+
+
+@dataclass(frozen=True)
+class FileSourceOrSink(FileSource[T], Sink[Any]):
+    """Files to read, or a file or directory to write: `source` or `sink` says which.
+
+    `label` and `check` serve a source; the planner asks `sink_label` and `check_as_sink` of a sink.
+    """
+
+    if_exists: target.IfExists
+
+    suffix: ClassVar[str] = ""
+    """How the files of a directory end."""
+
+    @property
+    def sink_label(self) -> str:
+        """The sink's name where the user gives none: `json_lines-late` for `late.jsonl`."""
+        stem = os.path.basename(self.path.rstrip("/")).partition(".")[0].lower()
+        word = re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-")
+        return f"{self.kind}-{word}" if word else self.kind
+
+    @property
+    def path(self) -> str:
+        """The one path that a sink writes to."""
+        return self.patterns[0] if self.patterns else ""
+
+    @property
+    def target(self) -> str:
+        return os.path.abspath(self.path) + ("/" if self.path.endswith("/") else "")
+
+    @property
+    def delivery(self) -> Delivery:
+        return Delivery.EXACTLY_ONCE
+
+    def check_as_source(self) -> Sequence[str]:
+        """Problems of the files to read, and options that only a sink has. Called in place of `check`."""
+        found = list(self.check())
+        if self.if_exists != "error":
+            found.append(f'if_exists="{self.if_exists}" has no effect on a source; leave it out')
+        return found
+
+    def check_as_sink(self) -> Sequence[str]:
+        """Problems of the target, and options that only a source has. Called in place of `check`."""
+        if len(self.patterns) != 1:
+            return [f"a sink writes to one path; {len(self.patterns)} are given"]
+        if paths.is_glob(self.path):
+            return [f"{self.path} is a pattern; a sink writes to one file, or to a directory (a path that ends in /)"]
+        return [*target.problems(self.path, self.if_exists), *zstd_problems([self.path])]
+
+    def prepare(self) -> None:
+        target.prepare(self.path, self.suffix, self.if_exists)
+
+    def files(self, context: Context, *, numbered: bool) -> target.PartFiles:
+        """The files that the slot of `context` writes."""
+        return target.PartFiles(self.path, self.suffix, context.slot, context.workers, numbered)
+
+
+def zstd_problems(files: Sequence[str]) -> list[str]:
+    """The package that a file among these needs and that is missing."""
+    if any(packing(path) == "zst" for path in files):
+        try:
+            require_zstd()
+        except ExtraMissing as exc:
+            return [str(exc)]
+    return []

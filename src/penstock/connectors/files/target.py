@@ -1,0 +1,131 @@
+"""Where a sink writes: one file, or a directory with a file per slot. Names the files; `prepare` clears the ground.
+
+A path is a directory where it ends in a slash, is one already, or several workers write to it.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from penstock.errors import OutputExists
+
+IfExists: TypeAlias = Literal["error", "append", "overwrite"]
+
+
+@dataclass(frozen=True, slots=True)
+class PartFiles:
+    """The files that one slot writes, by number; only number 0 where the slot's output is not `numbered`."""
+
+    path: str
+    suffix: str
+    slot: int
+    workers: int
+    numbered: bool
+
+    @property
+    def single(self) -> bool:
+        """True: the path is the one file."""
+        return not (self.workers > 1 or names_directory(self.path))
+
+    @property
+    def directory(self) -> str:
+        return os.path.dirname(self.path) if self.single else self.path
+
+    def name(self, number: int) -> str:
+        """The file with that number."""
+        if self.single:
+            return self.path
+        tail = f"-{number}" if self.numbered else ""
+        return os.path.join(self.path, f"part-{self.slot}{tail}{self.suffix}")
+
+    def hidden(self, number: int, kind: str) -> str:
+        """A file beside `name(number)` that only its writer looks at."""
+        folder, base = os.path.split(self.name(number))
+        return os.path.join(folder, f".{base}.{kind}")
+
+    def numbers(self) -> list[int]:
+        """The numbers of this slot's files that are there, hidden ones included, sorted."""
+        if self.single or not self.numbered:
+            return [0] if os.path.exists(self.name(0)) else []
+        pattern = re.compile(rf"\.?part-{self.slot}-(\d+){re.escape(self.suffix)}(\.\w+)?")
+        found = (pattern.fullmatch(name) for name in _listing(self.path))
+        return sorted({int(match[1]) for match in found if match})
+
+    def make_directory(self) -> None:
+        """Make the directory that the files stand in."""
+        if not self.single and os.path.isfile(self.path):
+            raise NotADirectoryError(
+                f"{self.path} is a file, but {self.workers} workers write a file each: "
+                "give a directory (a path that ends in /), or workers=1"
+            )
+        os.makedirs(self.directory or ".", exist_ok=True)
+
+    def remove(self, number: int) -> None:
+        """Make away with a file and what is hidden beside it."""
+        for path in (self.name(number), *glob.glob(glob.escape(self.hidden(number, "")) + "*")):
+            Path(path).unlink(missing_ok=True)
+
+
+def names_directory(path: str) -> bool:
+    """True: the path means a directory, whatever the number of workers."""
+    return path.endswith("/") or os.path.isdir(path)
+
+
+def prepare(path: str, suffix: str, if_exists: IfExists) -> None:
+    """Look at what stands at the target before a fresh run; see `Sink.prepare`."""
+    present = present_files(path, suffix)
+    if present and if_exists == "error":
+        raise OutputExists(present[0])
+    for found in present if if_exists == "overwrite" else ():
+        os.unlink(found)
+    for spool in _leftovers(path, suffix):
+        os.unlink(spool)
+
+
+def present_files(path: str, suffix: str) -> list[str]:
+    """The files at the target that a sink of this kind has written."""
+    if not os.path.isdir(path):
+        return [path] if os.path.lexists(path) else []
+    pattern = re.compile(rf"part-\d+(-\d+)?{re.escape(suffix)}")
+    return sorted(os.path.join(path, name) for name in _listing(path) if pattern.fullmatch(name))
+
+
+def _leftovers(path: str, suffix: str) -> list[str]:
+    """Hidden files of a run that was discarded."""
+    if not os.path.isdir(path):
+        folder, base = os.path.split(path)
+        pattern = re.compile(rf"\.{re.escape(base)}\.(spool|part)")
+    else:
+        folder, pattern = path, re.compile(rf"\.part-\d+(-\d+)?{re.escape(suffix)}\.(spool|part)")
+    return [os.path.join(folder, name) for name in _listing(folder or ".") if pattern.fullmatch(name)]
+
+
+def _listing(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except FileNotFoundError:
+        return []
+
+
+def problems(path: str, if_exists: str) -> list[str]:
+    """What is wrong with a target, in words, found without writing."""
+    found = []
+    if if_exists not in ("error", "append", "overwrite"):
+        found.append(f'if_exists={if_exists!r} is unknown; it is "error", "append" or "overwrite"')
+    above = Path(path).absolute()
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    if above.is_dir() and not os.access(above, os.W_OK | os.X_OK):
+        found.append(f"{path} cannot be written: no permission in {above}")
+    elif above.is_file() and above != Path(path).absolute():
+        found.append(f"{path} cannot be written: {above} is a file")
+    elif above.is_file() and path.endswith("/"):
+        found.append(f"{path} cannot be written: {path.rstrip('/')} is a file")
+    elif above.is_file() and not os.access(above, os.W_OK):
+        found.append(f"{path} cannot be written: permission denied")
+    return found

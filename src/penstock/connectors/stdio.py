@@ -1,0 +1,221 @@
+"""Standard input as a source of lines, standard output as a sink; `standard_streams.py` knows the descriptors."""
+
+from __future__ import annotations
+
+import os
+import select
+import stat
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from penstock.batch import Batch, Lines
+from penstock.errors import ExtraMissing, PenstockError
+from penstock.operator import Context
+from penstock.sink import RowsRejected, Sink, Writer
+from penstock.source import EndOfSplit, Position, Reader, Source
+from penstock.standard_streams import stdin_fd, stdout_fd
+
+_BLOCK_BYTES = 256 * 1024
+
+
+def stdin() -> Source[str]:
+    """The lines of standard input, until its end. Lines read but not committed die with the worker."""
+    return StdinSource()
+
+
+def stdout() -> Sink[object]:
+    """Every row as `print` would show it; a row may be printed twice when the worker dies in between."""
+    return StdoutSink()
+
+
+class StdinSource(Source[str]):
+    """What `stdin()` gives: one split, whoever reads it."""
+
+    @property
+    def label(self) -> str:
+        return "stdin"
+
+    @property
+    def replayable(self) -> bool:
+        return False
+
+    @property
+    def row_type(self) -> Any:
+        return str
+
+    def open(self, split: Any, position: Position | None, context: Context) -> Reader[str]:
+        fd = stdin_fd()
+        try:
+            mode = os.fstat(fd).st_mode
+        except OSError as exc:
+            raise PenstockError(
+                f"standard input (descriptor {fd}) is closed; start with one, `< /dev/null` has no lines"
+            ) from exc
+        if stat.S_ISREG(mode):
+            return FileReader(fd, position)
+        return StreamReader(fd, first=1 if context.attempt == 1 else 0)
+
+
+class StreamReader(Reader[str]):
+    """Reads a pipe, a terminal or a socket: whole lines, without ever waiting.
+
+    The descriptor stays in blocking mode: it is shared with the caller and with the shell behind it.
+    """
+
+    def __init__(self, fd: int, *, first: int) -> None:
+        """`first`: number of the first line; 0: a successor, whose predecessor took an unknown number of lines."""
+        self._fd = fd
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLIN)
+        self._fileno = fd if _can_be_waited_for(fd) else None
+        self._first = first
+        self._started: list[bytes] = []  # pieces of a line whose end has not come yet
+        self._ended = False
+        # A predecessor that died in the flow of lines has most likely taken the beginning of the next one with it:
+        # better no row than half a row. Where nothing is waiting it died idle, behind a whole line.
+        self._cut = first == 0 and bool(self._poll.poll(0))
+
+    def read(self) -> Lines | None:
+        if self._ended:
+            raise EndOfSplit
+        lines = b"".join(self._whole_lines())
+        if self._cut:
+            lines = self._without_cut_line(lines)
+        if self._ended and not lines:
+            raise EndOfSplit
+        if not lines:
+            return None
+        block = Lines(lines, self._first)
+        if self._first:
+            self._first += lines.count(b"\n")
+        return block
+
+    def _whole_lines(self) -> Iterator[bytes]:
+        taken = 0
+        while taken < _BLOCK_BYTES and self._poll.poll(0):
+            data = os.read(self._fd, _BLOCK_BYTES)
+            taken += len(data)
+            if not data:
+                self._ended = True
+                yield from self._started
+                self._started = []
+                return
+            end = data.rfind(b"\n") + 1
+            if end:
+                yield from self._started
+                yield data[:end]
+                self._started = []
+            if end < len(data):
+                self._started.append(data[end:])
+
+    def _without_cut_line(self, lines: bytes) -> bytes:
+        if lines:
+            self._cut = False
+        return lines.partition(b"\n")[2]
+
+    def position(self) -> Position:
+        return self._first
+
+    def fileno(self) -> int | None:
+        return self._fileno
+
+
+class FileReader(Reader[str]):
+    """Reads a regular file that stands as standard input; goes on behind the last whole line, so nothing dies."""
+
+    def __init__(self, fd: int, position: Position | None) -> None:
+        """`position`: device, inode, offset, line; that of another file is not this one's."""
+        self._fd = fd
+        status = os.fstat(fd)
+        self._identity = [status.st_dev, status.st_ino]
+        if position is not None and list(position[:2]) == self._identity:
+            self._offset, self._line = position[2:]
+        else:
+            self._offset, self._line = os.lseek(fd, 0, os.SEEK_CUR), 1
+
+    def read(self) -> Lines:
+        size = _BLOCK_BYTES
+        # The offset of the descriptor is the caller's, too: it stays where it is.
+        data = os.pread(self._fd, size, self._offset)
+        while b"\n" not in data and len(data) == size:
+            size *= 2
+            data = os.pread(self._fd, size, self._offset)
+        if not data:
+            raise EndOfSplit
+        lines = data[: data.rfind(b"\n") + 1] or data
+        block = Lines(lines, self._line)
+        self._offset += len(lines)
+        self._line += lines.count(b"\n")
+        return block
+
+    def position(self) -> Position:
+        return [*self._identity, self._offset, self._line]
+
+
+def _can_be_waited_for(fd: int) -> bool:
+    """False for what epoll refuses because it is always ready, /dev/null for one."""
+    with select.epoll() as epoll:
+        try:
+            epoll.register(fd, select.EPOLLIN)
+        except PermissionError:
+            return False
+    return True
+
+
+class StdoutSink(Sink[object]):
+    """What `stdout()` gives."""
+
+    @property
+    def label(self) -> str:
+        return "stdout"
+
+    def writer(self, position: Position | None, context: Context) -> Writer[object]:
+        return StdoutWriter(stdout_fd())
+
+
+class StdoutWriter(Writer[object]):
+    """Prints a batch in one go, so that the lines of two workers mix at batch borders at most."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def write(self, batch: Batch[Any]) -> None:
+        texts: list[str] = []
+        reasons: dict[int, str] = {}
+        for index, row in enumerate(_rows(batch)):
+            try:
+                texts.append(f"{row!s}\n")
+            except Exception as exc:  # the row's own __str__
+                reasons[index] = f"str(row) raised {type(exc).__name__}: {exc}"
+        # Lone surrogates have no UTF-8.
+        self._write_all("".join(texts).encode("utf-8", "backslashreplace"))
+        if reasons:
+            raise RowsRejected(reasons)
+
+    def _write_all(self, data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            try:
+                left = left[os.write(self._fd, left) :]
+            except BlockingIOError:  # somebody who shares it has set it non-blocking
+                waiting = select.poll()
+                waiting.register(self._fd, select.POLLOUT)
+                waiting.poll()
+            except BrokenPipeError as exc:
+                raise PenstockError(
+                    "standard output was closed by its reader; let the reader live as long as the run, "
+                    "or write to a file with `files.json_lines`"
+                ) from exc
+
+
+def _rows(batch: Batch[Any]) -> Sequence[Any]:
+    if isinstance(batch, Lines):
+        return batch.split()
+    if isinstance(batch, Sequence):
+        return batch
+    try:
+        import pyarrow
+    except ImportError as exc:
+        raise ExtraMissing("pyarrow", "arrow") from exc
+    rows: list[Any] = pyarrow.table(batch).to_pylist()
+    return rows

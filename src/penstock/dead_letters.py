@@ -1,0 +1,205 @@
+"""Rows that failed for good: the public value, the form they are stored in, and the reader of the store.
+
+One append-only file per run and slot, `<state_dir>/dead-letters/<pipeline>/<run_id>/<seat>.<slot>.dl`, written by
+`slot/dead_letter_file.py`. A frame is length, checksum and one msgpack record.
+"""
+
+from __future__ import annotations
+
+import heapq
+import pickle
+from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+from struct import Struct
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from penstock.errors import PenstockError
+from penstock.state_dir import resolve_state_dir
+
+STORE = "dead-letters"
+SUFFIX = ".dl"
+FRAME_HEAD = Struct("<II")
+"""Length and crc32 of the payload that follows."""
+SHOWN_CHARACTERS = 1000
+"""As much of a row's `repr` is stored; the row itself is stored whole."""
+_BLOCK_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One row that was set aside, and why."""
+
+    id: str
+    """`<run>-<stage>.<slot>-<n>`, unique in the store of its pipeline."""
+    pipeline: str
+    stage: str
+    slot: int
+    operator: str
+    """Where it failed: `map(parse) clicks.py:14`."""
+    time_s: float
+    """Seconds since 1970."""
+    attempts: int
+    error: str
+    """`ValueError: ...`, or what became of the worker."""
+    traceback: str
+    row: Any
+    """The row as the stage was given it; its `repr` where it cannot be brought back in this process."""
+
+
+class DeadLetterRecord(msgspec.Struct, kw_only=True):
+    """A dead letter as it is stored. Made by `new_record`; the writer gives it its `id`."""
+
+    id: str = ""
+    pipeline: str
+    stage: str
+    slot: int
+    operator: str
+    time_s: float
+    attempts: int
+    error: str
+    traceback: str
+    row: bytes
+    """Pickled; empty where the row cannot be pickled."""
+    row_json: str
+    """The row for people and other programs: read without importing the user's code."""
+    row_repr: str
+
+
+def new_record(
+    *, pipeline: str, stage: str, slot: int, operator: str, time_s: float, attempts: int, error: str, traceback: str,
+    row: Any,
+) -> DeadLetterRecord:
+    """The record of a row that failed. Never raises for what the row is: a row that broke user code may be anything."""
+    shown = _shown(row)
+    return DeadLetterRecord(
+        pipeline=pipeline, stage=stage, slot=slot, operator=operator, time_s=time_s, attempts=attempts,
+        error=_storable(error), traceback=_storable(traceback), row=_pickled(row),
+        row_json=_as_json(row, shown), row_repr=shown,
+    )
+
+
+def encode_frame(record: DeadLetterRecord) -> bytes:
+    """The bytes that stand in a store file for one record."""
+    payload = _encoder.encode(record)
+    return FRAME_HEAD.pack(len(payload), crc32(payload)) + payload
+
+
+def store_path(state_dir: Path | str | None, pipeline: str, run_id: str, seat: str, slot: int) -> Path:
+    """The file that one slot of one run writes."""
+    return store_dir(state_dir) / pipeline / run_id / f"{seat}.{slot}{SUFFIX}"
+
+
+def store_dir(state_dir: Path | str | None) -> Path:
+    """The directory that holds one directory per pipeline."""
+    return resolve_state_dir(state_dir) / STORE
+
+
+def read_dead_letters(pipeline: str, *, state_dir: Path | str | None = None) -> Iterator[DeadLetter]:
+    """Every dead letter of a pipeline, over all its runs, oldest first. A pipeline without any gives nothing.
+
+    Of a pipeline that runs, a letter may be seen a moment before the turn that wrote it is committed.
+    """
+    return map(_to_letter, read_records(pipeline, state_dir=state_dir))
+
+
+def read_records(pipeline: str, *, state_dir: Path | str | None = None) -> Iterator[DeadLetterRecord]:
+    """The same as they are stored: rows stay pickled, no user code is imported."""
+    files = sorted((store_dir(state_dir) / pipeline).glob(f"*/*{SUFFIX}"))
+    return heapq.merge(*map(read_file, files), key=attrgetter("time_s"))
+
+
+def read_file(path: Path) -> Iterator[DeadLetterRecord]:
+    """The records of one file in the order written. An unfinished frame at the end is not there yet.
+
+    Raises `PenstockError` for a frame with a wrong checksum that others follow.
+    """
+    # The file is opened anew for each block: a merge over the files of a thousand runs must not hold them all open.
+    offset, block = 0, b""
+    while True:
+        frame_bytes = _frame_bytes(block)
+        if frame_bytes is None or frame_bytes > len(block):
+            fresh = _read_block(path, offset, frame_bytes or 0)
+            if len(fresh) == len(block):
+                return
+            block = fresh
+            continue
+        payload = block[FRAME_HEAD.size : frame_bytes]
+        if crc32(payload) != FRAME_HEAD.unpack_from(block)[1]:
+            fresh = _read_block(path, offset, frame_bytes)
+            if len(fresh) <= frame_bytes:
+                return
+            if fresh[:frame_bytes] != block[:frame_bytes]:  # its tail was cut and written anew meanwhile
+                block = fresh
+                continue
+            raise PenstockError(
+                f"{path}: the letter at byte {offset} is damaged (its checksum differs); those before it were given, "
+                "move the file away to read the others"
+            )
+        yield _decoder.decode(payload)
+        offset, block = offset + frame_bytes, block[frame_bytes:]
+
+
+def _frame_bytes(block: bytes) -> int | None:
+    if len(block) < FRAME_HEAD.size:
+        return None
+    return int(FRAME_HEAD.unpack_from(block)[0]) + FRAME_HEAD.size
+
+
+def _read_block(path: Path, offset: int, at_least: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(max(at_least, _BLOCK_BYTES))
+    except FileNotFoundError:  # removed while it was read: the same as its end
+        return b""
+
+
+def _to_letter(record: DeadLetterRecord) -> DeadLetter:
+    return DeadLetter(
+        record.id, record.pipeline, record.stage, record.slot, record.operator, record.time_s, record.attempts,
+        record.error, record.traceback, _brought_back(record),
+    )
+
+
+def _brought_back(record: DeadLetterRecord) -> Any:
+    try:
+        return pickle.loads(record.row)
+    except Exception:  # unpickling runs the user's code, which may be gone or changed: the text is what is left
+        return record.row_repr
+
+
+def _pickled(row: Any) -> bytes:
+    try:
+        return pickle.dumps(row, 5)
+    except Exception:  # pickling runs the user's code; a row without a pickled form is kept as text
+        return b""
+
+
+def _shown(row: Any) -> str:
+    try:
+        text = repr(row)
+    except Exception as exc:  # the user's __repr__
+        text = f"<{type(row).__name__}, whose repr raises {type(exc).__name__}>"
+    if len(text) > SHOWN_CHARACTERS:
+        text = f"{text[:SHOWN_CHARACTERS]}… ({len(text):,} characters)"
+    return _storable(text)
+
+
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()  # lone surrogates have no UTF-8
+
+
+def _as_json(row: Any, shown: str) -> str:
+    try:
+        return msgspec.json.encode(row, enc_hook=repr).decode()
+    except Exception:  # keys or values without a JSON form, a repr that raises
+        return msgspec.json.encode(shown).decode()
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(DeadLetterRecord)

@@ -1,0 +1,348 @@
+"""Deployment: makes a run directory for a plan, or takes over the one that a killed or failed run left."""
+
+from __future__ import annotations
+
+import errno
+import getpass
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from penstock.channel.bell import create_bell
+from penstock.channel.ring import CONTROL_BYTES, create_ring
+from penstock.dead_letters import store_dir
+from penstock.engine import rundir
+from penstock.engine.rundir import Manifest
+from penstock.engine.shipping import modules_named, ship
+from penstock.errors import LayoutChanged
+from penstock.metrics import layout
+from penstock.metrics.layout import EdgeLayout, Layout, StageLayout
+from penstock.metrics.page import Page
+from penstock.operators.map_batches import MapBatches
+from penstock.plan.fingerprint import difference, fingerprint
+from penstock.plan.paths import RunPaths
+from penstock.plan.plan import EdgePlan, Plan, StagePlan
+from penstock.program import Program, current_program
+from penstock.slot.assembly import first_record, receivers_of, senders_of
+from penstock.slot.control import Control
+from penstock.slot.journal import create_journal
+from penstock.slot.life import Crash
+from penstock.slot.work import WorkPage
+from penstock.state_dir import resolve_state_dir
+from penstock.supervisor.cleanup import remove_run_dir
+from penstock.supervisor.protocol import RunSpec, SeatSpec, StageSpec
+
+log = logging.getLogger("penstock.engine")
+_SLOT_BYTES = 64 * 1024
+"""About what the small files of one slot take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A run directory that is ready for its supervisor, and its lock."""
+
+    paths: RunPaths
+    plan: Plan
+    program: Program
+    run_id: str
+    lock_fd: int
+    taken_over: bool
+
+
+def deploy(
+    plan: Plan, *, fresh: bool, run_dir: Path | str | None, state_dir: Path | str | None,
+    crashes: Mapping[str, tuple[Crash, ...]] | None = None,
+) -> Deployment:
+    """Make everything that workers will find, or take over what is there.
+
+    Raises `AlreadyRunning`, `LayoutChanged`, `OutputExists`, and OSError where the disk is full.
+    """
+    program = current_program()
+    path = _choose_folder(plan, program.cwd, run_dir, state_dir)
+    lock_fd = rundir.lock_run_dir(path)
+    try:
+        left = rundir.read_manifest(path)
+        if left is not None and not fresh and _phase(path) != "ended":
+            return _take_over(plan, program, path, lock_fd, left, crashes or {})
+        return _make(plan, program, path, lock_fd, state_dir, crashes or {})
+    except BaseException:
+        if RunPaths(path).manifest.exists():
+            os.close(lock_fd)
+        else:
+            remove_run_dir(path)
+            os.close(lock_fd)
+        raise
+
+
+def _phase(path: Path) -> str:
+    try:
+        return RunPaths(path).phase.read_text().strip()
+    except FileNotFoundError:
+        return "starting"
+
+
+def _choose_folder(plan: Plan, cwd: str, run_dir: Path | str | None, state_dir: Path | str | None) -> Path:
+    """Where this pipeline's run directory is, or where there is room for one."""
+    parents = rundir.parents(run_dir, state_dir)
+    name = rundir.folder_name(plan.pipeline, cwd)
+    for parent in parents:
+        if (parent / name).exists():
+            return parent / name
+    needed = _bytes_needed(plan)
+    first, *others = parents
+    if others and not _has_room(first, needed):
+        log.warning(
+            "%s has no room for %.0f MiB of queues: the run directory goes to %s instead, which is slower; "
+            "give %s more room, or choose a place with --run-dir", first.parent, needed / 2**20, others[0], first.parent,
+        )
+        return others[0] / name
+    return first / name
+
+
+def _bytes_needed(plan: Plan) -> int:
+    queues = sum(len(pairs) * (edge.channel_bytes + CONTROL_BYTES) for edge, pairs in _channels(plan))
+    slots = sum(stage.settings.workers for stage in plan.stages.values())
+    return queues + slots * _SLOT_BYTES
+
+
+def _has_room(parent: Path, needed: int) -> bool:
+    probe = parent
+    while not probe.exists():
+        probe = probe.parent
+    free = os.statvfs(probe)
+    return free.f_bavail * free.f_frsize > needed * 1.25
+
+
+def _channels(plan: Plan) -> list[tuple[EdgePlan, list[tuple[int, int]]]]:
+    return [
+        (edge, edge.channels(plan.stages[edge.sender].settings.workers, plan.stages[edge.receiver].settings.workers))
+        for edge in plan.edges
+    ]
+
+
+# A fresh run.
+
+
+def _make(
+    plan: Plan, program: Program, path: Path, lock_fd: int, state_dir: Path | str | None,
+    crashes: Mapping[str, tuple[Crash, ...]],
+) -> Deployment:
+    _empty(path)
+    for stage in plan.stages.values():
+        if stage.sink is not None:
+            stage.sink.prepare()
+    plan = with_splits(plan, {
+        name: dict(stage.source.splits()) for name, stage in plan.stages.items() if stage.source is not None
+    })
+    try:
+        _make_files(plan, RunPaths(path))
+    except OSError as exc:
+        if exc.errno != errno.ENOSPC:
+            raise
+        parents = rundir.parents(None, state_dir)
+        if len(parents) < 2 or path.parent != parents[0]:
+            raise
+        # Somebody else filled shared memory meanwhile.
+        log.warning("%s is full: the run directory goes to %s, which is slower", path.parent, parents[1])
+        remove_run_dir(path)
+        os.close(lock_fd)
+        path = parents[1] / path.name
+        lock_fd = rundir.lock_run_dir(path)
+        _empty(path)
+        _make_files(plan, RunPaths(path))
+    now = time.time()
+    run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + "-" + uuid.uuid4().hex[:6]
+    where = resolve_state_dir(state_dir)
+    paths = RunPaths(path)
+    _write_program(plan, program, paths, run_id, where, crashes)
+    paths.splits.write_bytes(msgspec.msgpack.encode({n: s.splits for n, s in plan.stages.items() if s.source}))
+    paths.layout.write_bytes(layout.encode(_layout(plan, paths, now)))
+    manifest = Manifest(
+        plan.pipeline, getpass.getuser(), program.cwd, run_id, now, rundir.boot_id(), fingerprint(plan), str(where)
+    )
+    paths.phase.write_text("starting")
+    temporary = paths.manifest.with_name("manifest.new")
+    temporary.write_bytes(msgspec.json.encode(manifest))
+    temporary.rename(paths.manifest)
+    return Deployment(paths, plan, program, run_id, lock_fd, taken_over=False)
+
+
+def _empty(path: Path) -> None:
+    """Discard what an earlier run left, but for the lock, which is ours."""
+    lock = RunPaths(path).lock
+    # The manifest goes first: without it nobody takes the rest for something whole.
+    RunPaths(path).manifest.unlink(missing_ok=True)
+    for entry in path.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry != lock:
+            entry.unlink()
+
+
+def _make_files(plan: Plan, paths: RunPaths) -> None:
+    (paths.root / "queues").mkdir(mode=0o700)
+    paths.last_errors.mkdir(mode=0o700)
+    os.mkfifo(paths.lifeline, 0o600)
+    Control.create(paths.control)
+    for edge, pairs in _channels(plan):
+        for sender, receiver in pairs:
+            create_ring(paths.queue(edge, sender, receiver), edge.channel_bytes)
+    for seat, stages in plan.seats().items():
+        for slot in range(stages[0].settings.workers):
+            if stages[0].caller:
+                _make_caller(plan, stages[0], paths)
+            else:
+                _make_slot(plan, stages, slot, paths, seat)
+
+
+def _make_slot(plan: Plan, stages: tuple[StagePlan, ...], slot: int, paths: RunPaths, seat: str) -> None:
+    files = paths.seat(seat, slot)
+    files.folder.mkdir(mode=0o700, parents=True)
+    create_journal(files.journal, first_record(plan, stages, slot))
+    create_bell(files.bell)
+    WorkPage.create(files.work)
+    os.mkfifo(files.log, 0o600)
+    os.mkfifo(files.stdout, 0o600)
+    for stage in stages:
+        Page.create(paths.page(plan, stage.name, slot))
+
+
+def _make_caller(plan: Plan, stage: StagePlan, paths: RunPaths) -> None:
+    paths.caller_bell.parent.mkdir(mode=0o700)
+    create_bell(paths.caller_bell)
+    create_journal(paths.caller_journal, first_record(plan, (stage,), 0))
+
+
+# Taking over.
+
+
+def _take_over(
+    plan: Plan, program: Program, path: Path, lock_fd: int, left: Manifest, crashes: Mapping[str, tuple[Crash, ...]]
+) -> Deployment:
+    """Go on with the queues as they stand, with the code as it is now."""
+    paths = RunPaths(path)
+    changes = difference(left.fingerprint, fingerprint(plan))
+    if changes:
+        raise LayoutChanged(changes)
+    plan = with_splits(plan, msgspec.msgpack.decode(paths.splits.read_bytes()))
+    _write_program(plan, program, paths, left.run_id, Path(left.state_dir), crashes)
+    log.info("taking over what the run of %s left in %s", time.ctime(left.started_s), path)
+    return Deployment(paths, plan, program, left.run_id, lock_fd, taken_over=True)
+
+
+def with_splits(plan: Plan, splits: Mapping[str, Mapping[str, Any]]) -> Plan:
+    """The plan with its sources' splits frozen."""
+    stages = {
+        name: replace(stage, splits=splits[name]) if name in splits else stage for name, stage in plan.stages.items()
+    }
+    return replace(plan, stages=stages)
+
+
+# What supervisor and workers are told.
+
+
+def _write_program(
+    plan: Plan, program: Program, paths: RunPaths, run_id: str, state_dir: Path, crashes: Mapping[str, tuple[Crash, ...]]
+) -> None:
+    pickled = ship(plan, program)
+    paths.program.write_bytes(pickled)
+    dead_letters = store_dir(state_dir) / plan.pipeline / run_id
+    spec = RunSpec(
+        pipeline=plan.pipeline, run_id=run_id, dead_letters=str(dead_letters),
+        seats=tuple(_seat_specs(plan, paths, crashes)),
+        stages=tuple(_stage_spec(plan, stage, paths) for stage in plan.stages.values() if not stage.caller),
+        queues=tuple(_relative(paths, paths.queue(edge, s, r)) for edge, pairs in _channels(plan) for s, r in pairs),
+        program_path=program.path, program_module=program.module, sys_path=program.sys_path, cwd=program.cwd,
+        preload=_preload(plan, pickled), has_caller_stage=any(stage.caller for stage in plan.stages.values()),
+        drains_to_finish=not plan.bounded,
+    )
+    paths.spec.write_bytes(msgspec.msgpack.encode(spec))
+
+
+def _seat_specs(plan: Plan, paths: RunPaths, crashes: Mapping[str, tuple[Crash, ...]]) -> list[SeatSpec]:
+    specs = []
+    for seat, stages in plan.seats().items():
+        if stages[0].caller:
+            continue
+        settings = [stage.settings for stage in stages]
+        timeouts = [s.settings.timeout_s for s in stages if s.settings.timeout_s is not None and not _is_async(s)]
+        strictest = min((s.max_restarts for s in settings), key=lambda rate: rate[0] / rate[1])
+        for slot in range(settings[0].workers):
+            specs.append(SeatSpec(
+                seat, slot, tuple(stage.name for stage in stages), min(timeouts, default=None), strictest,
+                any(node.operator.batch for stage in stages for node in stage.nodes) or any(s.sink for s in stages),
+                tuple(_bells(plan, paths, stages, slot, senders=True)),
+                tuple(_bells(plan, paths, stages, slot, senders=False)),
+                tuple(crash for stage in stages for crash in crashes.get(stage.name, ())),
+            ))
+    return specs
+
+
+def _is_async(stage: StagePlan) -> bool:
+    return any(node.operator.is_async for node in stage.nodes)
+
+
+def _bells(plan: Plan, paths: RunPaths, stages: tuple[StagePlan, ...], slot: int, *, senders: bool) -> list[str]:
+    found: dict[str, None] = {}
+    for stage in stages:
+        if senders:
+            near = [(e.sender, other) for e in plan.inputs(stage.name) for other in senders_of(plan, e, slot)]
+        else:
+            edges = [plan.edge(out.edge) for out in stage.outputs]
+            near = [(e.receiver, other) for e in edges for other in receivers_of(plan, e, slot)]
+        found |= {_relative(paths, paths.bell(plan, name, other)): None for name, other in near}
+    return list(found)
+
+
+def _stage_spec(plan: Plan, stage: StagePlan, paths: RunPaths) -> StageSpec:
+    slots = range(stage.settings.workers)
+    return StageSpec(
+        stage.name,
+        tuple(_relative(paths, paths.page(plan, stage.name, slot)) for slot in slots),
+        tuple(_relative(paths, paths.seat(stage.seat, slot).journal) for slot in slots) if stage.source else (),
+        gives_up=stage.settings.on_error.give_up_after is not None,
+    )
+
+
+def _preload(plan: Plan, pickled: bytes) -> tuple[str, ...]:
+    names = set(modules_named(pickled))
+    for stage in plan.stages.values():
+        for endpoint in (stage.source, stage.sink):
+            names.update(endpoint.modules if endpoint is not None else ())
+        for node in stage.nodes:
+            if isinstance(node.operator, MapBatches):
+                names.update(("pyarrow", node.operator.library.partition(".")[0]))
+    return tuple(sorted(names))
+
+
+def _layout(plan: Plan, paths: RunPaths, started_s: float) -> Layout:
+    stages = [
+        StageLayout(
+            stage.name, stage.seat, stage.settings.workers,
+            [] if stage.caller else [
+                _relative(paths, paths.page(plan, stage.name, slot)) for slot in range(stage.settings.workers)
+            ],
+            None if stage.source is None else stage.source.rows, stage.caller,
+        )
+        for stage in plan.stages.values()
+    ]
+    edges = [
+        EdgeLayout(
+            edge.name, edge.sender, edge.receiver, len(pairs) * edge.channel_bytes,
+            [_relative(paths, paths.queue(edge, s, r)) for s, r in pairs],
+        )
+        for edge, pairs in _channels(plan)
+    ]
+    return Layout(plan.pipeline, started_s, stages, edges)
+
+
+def _relative(paths: RunPaths, path: Path) -> str:
+    return str(path.relative_to(paths.root))

@@ -1,0 +1,126 @@
+"""The driver: deploys a plan, starts its supervisor, and gives the caller a handle, a report or rows."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from penstock.engine.deploy import deploy
+from penstock.engine.handle import Handle
+from penstock.engine.results import Results
+from penstock.metrics.progress import Progress
+from penstock.metrics.snapshot import RunGone, take_snapshot
+from penstock.plan.plan import Plan
+from penstock.report import Report
+from penstock.slot.life import Crash
+
+__all__ = ["Handle", "Results", "results", "run", "start"]
+
+_DRAIN_S = 30.0
+_PROGRESS_S = 0.25
+_open_results: weakref.WeakValueDictionary[str, Results[Any]] = weakref.WeakValueDictionary()
+
+
+def start(
+    plan: Plan, *, fresh: bool = False, run_dir: Path | str | None = None, state_dir: Path | str | None = None,
+    crashes: Mapping[str, tuple[Crash, ...]] | None = None,
+) -> Handle:
+    """Deploy and start; returns when every worker was born. `crashes` are a test's, by stage."""
+    handle = Handle(deploy(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes))
+    handle.wait_until_running()
+    return handle
+
+
+def run(
+    plan: Plan, *, fresh: bool = False, run_dir: Path | str | None = None, state_dir: Path | str | None = None,
+    progress: bool | None = None, crashes: Mapping[str, tuple[Crash, ...]] | None = None,
+) -> Report:
+    """Start and wait. SIGINT and SIGTERM drain, a second one stops.
+
+    A pipeline without an end then returns; one that was cut short raises `KeyboardInterrupt` or `SystemExit(4)`,
+    with the report in its attribute `report`.
+    """
+    with _signals() as signals:
+        handle = Handle(deploy(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes))
+        shown = _progress(handle, progress)
+        try:
+            answered = 0
+            while not handle.wait_a_while(_PROGRESS_S):
+                if len(signals) > answered:
+                    answered = len(signals)
+                    if answered == 1:
+                        print("penstock: draining; once more to stop at once", file=sys.stderr)
+                        handle.ask_to_drain(_DRAIN_S)
+                    else:
+                        handle.ask_to_stop()
+                _show_progress(handle, shown)
+        except BaseException:
+            handle.ask_to_stop()
+            handle.wait_a_while(60.0)
+            raise
+        finally:
+            if shown is not None:
+                shown.close()
+    report = handle.report()
+    if signals and (handle.cut_short or report.outcome == "stopped") and (plan.bounded or report.outcome == "stopped"):
+        cut: BaseException = KeyboardInterrupt() if signals[0] == signal.SIGINT else SystemExit(4)
+        cut.report = report  # type: ignore[attr-defined]
+        raise cut
+    return report
+
+
+def results(plan: Plan, *, fresh: bool = False) -> Results[Any]:
+    """Start a plan that has one stage read by the caller, and give its rows. An earlier one of that name is closed."""
+    earlier = _open_results.pop(plan.pipeline, None)
+    if earlier is not None:
+        earlier.close()
+    deployment = deploy(plan, fresh=fresh, run_dir=None, state_dir=None)
+    handle = Handle(deployment)
+    given: Results[Any] = Results(handle, deployment.plan, deployment.paths)
+    _open_results[plan.pipeline] = given
+    return given
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM, where this is the main thread; elsewhere they are the program's own affair."""
+    heard: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield heard
+        return
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield heard
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _progress(handle: Handle, wanted: bool | None) -> Progress | None:
+    terminal = sys.stderr.isatty()
+    if not (terminal if wanted is None else wanted):
+        return None
+    try:
+        totals = take_snapshot(handle.run_dir).totals()
+    except RunGone:
+        totals = {}
+    return Progress(sys.stderr, is_terminal=terminal, totals=totals)
+
+
+def _show_progress(handle: Handle, shown: Progress | None) -> None:
+    if shown is not None:
+        try:
+            shown.update(handle.status())
+        except RunGone:
+            return  # it has ended this very moment

@@ -1,0 +1,220 @@
+"""What the caller holds of a running pipeline: its status, its end, and the two ways to end it early."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self, cast
+
+from penstock.engine.deploy import Deployment
+from penstock.engine.supervisor_process import start_supervisor
+from penstock.errors import PipelineFailed
+from penstock.metrics.catalogue import Word
+from penstock.metrics.snapshot import RunGone, Snapshot, take_snapshot
+from penstock.metrics.status import compute
+from penstock.options import Duration, parse_duration
+from penstock.report import Outcome, Report, StageReport
+from penstock.slot.life import FailureNote
+from penstock.status import Status
+from penstock.supervisor.protocol import Drain, Ended, FromSupervisor, Notice, Output, Running, Stop, encode, receive
+
+_worker_log = logging.getLogger("penstock.worker")
+_engine_log = logging.getLogger("penstock.engine")
+
+
+class Handle:
+    """A started pipeline. As a context manager: leaving waits for the end, leaving by an exception stops it."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._process, self._socket = start_supervisor(deployment)
+        self._news = threading.Condition()
+        self._running = False
+        self._ended: Ended | None = None
+        self._gone = False
+        self._sending = threading.Lock()
+        self._first: Snapshot | None = None
+        self._last_status: Status | None = None
+        self._on_end: list[Callable[[], None]] = []
+        self._thread = threading.Thread(target=self._listen, name="penstock-handle", daemon=True)
+        self._thread.start()
+
+    @property
+    def run_dir(self) -> Path:
+        """Where queues and journals of this run lie."""
+        return self._deployment.paths.root
+
+    def wait(self, *, timeout: Duration | None = None) -> Report:
+        """Until the end. Raises `TimeoutError`, which stops nothing, and `PipelineFailed`."""
+        if not self._wait_for(lambda: self._gone, None if timeout is None else parse_duration(timeout)):
+            raise TimeoutError(f"the pipeline runs still, after {timeout}; it goes on")
+        return self.report()
+
+    def drain(self, *, timeout: Duration | None = "30s") -> Report:
+        """Sources stop and what is in flight finishes; what has not after `timeout` is dropped."""
+        self.ask_to_drain(None if timeout is None else parse_duration(timeout))
+        return self.wait()
+
+    def stop(self) -> Report:
+        """End it now; what is in flight is dropped."""
+        self.ask_to_stop()
+        return self.wait()
+
+    def status(self) -> Status:
+        """What goes on right now; rates are over the time since the last call."""
+        try:
+            now = take_snapshot(self.run_dir)
+        except RunGone:
+            if self._last_status is None:
+                raise
+            self._wait_for(lambda: self._gone, 5.0)
+            return ended_status(self._last_status, failed=self._ended is None or self._ended.failure is not None)
+        self._last_status = compute(self._first, now)
+        self._first = now
+        return self._last_status
+
+    def worker_pids(self) -> list[int]:
+        """The processes of the workers that live now."""
+        try:
+            snapshot = take_snapshot(self.run_dir)
+        except RunGone:
+            return []
+        return [int(page.words[Word.PID]) for stage in snapshot.stages.values() for page in stage.pages if page.words[Word.PID]]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if kind is None:
+            self.wait()
+        elif not self._gone:
+            self.ask_to_stop()
+            self._wait_for(lambda: self._gone, None)
+
+    # For the engine.
+
+    @property
+    def over(self) -> bool:
+        """True: the supervisor is gone and has said its last word, if it could."""
+        return self._gone
+
+    @property
+    def cut_short(self) -> bool:
+        """True: a source was drained before its end."""
+        return self._ended is not None and self._ended.cut_short
+
+    @property
+    def supervisor_pid(self) -> int:
+        return self._process.pid
+
+    def wait_until_running(self) -> None:
+        """Until every worker was born. Raises `PipelineFailed` where that failed."""
+        self._wait_for(lambda: self._running or self._gone, None)
+        if self._gone:
+            self.report()
+
+    def wait_a_while(self, seconds: float) -> bool:
+        """True when the end came meanwhile."""
+        return self._wait_for(lambda: self._gone, seconds)
+
+    def on_end(self, call: Callable[[], None]) -> None:
+        """Call this, in another thread, when the end has come."""
+        with self._news:
+            if not self._gone:
+                self._on_end.append(call)
+                return
+        call()
+
+    def ask_to_drain(self, timeout_s: float | None) -> None:
+        self._send(Drain(timeout_s))
+
+    def ask_to_stop(self) -> None:
+        self._send(Stop())
+
+    def report(self) -> Report:
+        """How it ended. Raises `PipelineFailed`."""
+        ended = self._ended
+        if ended is None:
+            report = Report(self._deployment.plan.pipeline, "failed", 0.0, {}, 0)
+            raise PipelineFailed("supervisor", f"the supervisor was killed ({_how(self._process)})", "", report)
+        report = _report(self._deployment.plan.pipeline, ended)
+        if ended.failure is not None:
+            note: FailureNote = ended.failure
+            raise PipelineFailed(note.stage, note.reason, note.traceback, report)
+        return report
+
+    def _wait_for(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:
+        with self._news:
+            return self._news.wait_for(condition, timeout_s)
+
+    def _send(self, order: Drain | Stop) -> None:
+        with self._sending, contextlib.suppress(BrokenPipeError, ConnectionResetError, OSError):
+            self._socket.send(encode(order), socket.MSG_NOSIGNAL)  # one that is gone has ended already
+
+    def _listen(self) -> None:
+        try:
+            while True:
+                message = receive(self._socket, FromSupervisor, wait=True)  # type: ignore[arg-type]
+                match message:
+                    case Output():
+                        _show(message)
+                    case Notice():
+                        _engine_log.log(logging.getLevelNamesMapping()[message.level], "%s", message.text)
+                    case Running():
+                        with self._news:
+                            self._running = True
+                            self._news.notify_all()
+                    case Ended():
+                        self._ended = message
+        except EOFError:
+            pass  # the supervisor has ended, one way or the other
+        self._process.wait()
+        with self._news:
+            self._gone = True
+            calls, self._on_end = self._on_end, []
+            self._news.notify_all()
+        for call in calls:
+            call()
+
+
+def _how(process: subprocess.Popen[bytes]) -> str:
+    code = process.returncode
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _show(output: Output) -> None:
+    text = output.data.decode("utf-8", "replace")
+    if not output.label:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    to_log = _worker_log.hasHandlers() and _worker_log.isEnabledFor(logging.INFO)
+    for line in text.splitlines():
+        if to_log:
+            _worker_log.info("%s", line, extra={"slot": output.label})
+        else:
+            print(f"{output.label} | {line}", file=sys.stderr, flush=True)
+
+
+def _report(pipeline: str, ended: Ended) -> Report:
+    stages = {
+        s.name: StageReport(
+            s.name, s.rows_in, s.rows_out, s.retries, s.dead_letters, s.skipped, s.restarts, s.busy_s
+        )
+        for s in ended.stages
+    }
+    return Report(pipeline, cast(Outcome, ended.outcome), ended.duration_s, stages, ended.undelivered_rows)
+
+
+def ended_status(last: Status, *, failed: bool) -> Status:
+    """The last status of a run whose directory is gone."""
+    return replace(last, phase="failed" if failed else "ended", bottleneck=None)

@@ -1,0 +1,171 @@
+"""Rows of a running pipeline, iterated in the calling process: it reads the last queues itself, as a slot would."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from penstock.channel.bell import Bell, Sleep, Waiter
+from penstock.channel.codec import RowCodec
+from penstock.channel.gate import EdgeGate, Gate
+from penstock.channel.ring import RingReader
+from penstock.channel.side_file import SideFiles
+from penstock.engine.handle import Handle
+from penstock.plan.paths import RunPaths
+from penstock.plan.plan import Plan
+from penstock.report import Report
+from penstock.slot.assembly import senders_of
+from penstock.slot.batches import as_row_list
+from penstock.slot.inputs import QueueInput, QueueInputs, Unit
+from penstock.slot.journal import Journal, PartRecord, Record
+
+T_co = TypeVar("T_co", covariant=True)
+_SAFETY_POLL_S = 1.0
+
+
+class Results(Generic[T_co]):
+    """An iterator over the rows that reach the caller: bounded, and back-pressured by how fast it is iterated.
+
+    A row may come twice when the calling process was killed and the next run went on. Closing it, leaving its block
+    or losing it stops the pipeline. Raises `PipelineFailed` where the pipeline fails.
+    """
+
+    def __init__(self, handle: Handle, plan: Plan, paths: RunPaths) -> None:
+        self._handle = handle
+        self._reader = _CallerInput(plan, paths)
+        self._handle.on_end(self._reader.ring)
+        self._rows: Iterator[Any] = iter(())
+        self._done = False
+
+    @property
+    def report(self) -> Report:
+        """How the run ended; waits for its end. Raises `PipelineFailed`."""
+        return self._handle.wait()
+
+    @property
+    def handle(self) -> Handle:
+        """The run behind it."""
+        return self._handle
+
+    def __iter__(self) -> Iterator[T_co]:
+        return self
+
+    def __next__(self) -> T_co:
+        while True:
+            for row in self._rows:
+                return row  # type: ignore[no-any-return]
+            if self._done:
+                raise StopIteration
+            self._rows = iter(self._next_rows())
+
+    def _next_rows(self) -> list[Any]:
+        self._reader.commit()
+        while (rows := self._reader.take()) is None:
+            if self._reader.ended:
+                self._finish()
+                return []
+            if self._handle.over:
+                self._done = True
+                self._reader.close()
+                self._handle.report()  # raises where it failed
+                return []
+            self._reader.sleep(lambda: self._handle.over)
+        return rows
+
+    def _finish(self) -> None:
+        self._reader.commit()
+        self._done = True
+        self._reader.close()
+        self._handle.wait()
+
+    def close(self) -> None:
+        """Stop the pipeline, if it runs still."""
+        if not self._done:
+            self._done = True
+            self._rows = iter(())
+            self._handle.ask_to_stop()
+            self._handle.wait_a_while(60.0)
+            self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_done", True):
+            self._handle.ask_to_stop()
+
+
+class _CallerInput:
+    """The queues that end in the calling process."""
+
+    def __init__(self, plan: Plan, paths: RunPaths) -> None:
+        stage = next(stage for stage in plan.stages.values() if stage.caller)
+        queues: list[QueueInput] = []
+        gates: list[EdgeGate] = []
+        for edge in plan.inputs(stage.name):
+            first = len(queues)
+            for sender in senders_of(plan, edge, 0):
+                path = paths.queue(edge, sender, 0)
+                bell = Bell(paths.bell(plan, edge.sender, sender))
+                queues.append(QueueInput(RingReader(path), RowCodec(edge.row_type), SideFiles(path), bell, edge.name))
+            gates.append(EdgeGate(range(first, len(queues)), edge.merge and len(queues) - first > 1))
+        self._row_type = plan.inputs(stage.name)[0].row_type
+        self._inputs = QueueInputs(queues, Gate(gates, len(queues)), "")
+        self._journal = Journal(paths.caller_journal)
+        self._record = self._journal.load()
+        self._inputs.restore(self._record.parts[0])
+        self._inputs.publish()
+        self._bell = Bell(paths.caller_bell)
+        self._waiter = Waiter(self._bell)
+        self._unit: Unit | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self._inputs.ended
+
+    def take(self) -> list[Any] | None:
+        """The next rows; None: nothing now."""
+        unit = self._inputs.take()
+        if unit is None:
+            return None
+        if unit.failures:
+            raise TypeError("; ".join(f"{reason}: {row!r}" for row, reason in list(unit.failures.values())[:5]))
+        self._unit = unit
+        return as_row_list(unit.batch, self._row_type)[unit.done :]
+
+    def commit(self) -> None:
+        """The rows last taken have been handed over: give their room back."""
+        unit, self._unit = self._unit, None
+        if unit is None:
+            return
+        unit.done = unit.length
+        self._inputs.progress(unit)
+        part = PartRecord()
+        self._inputs.save(part)
+        self._record = Record(self._record.number + 1, parts=[part])
+        self._journal.commit(self._record)
+        self._inputs.publish()
+        self._bell.fence()
+        for queue in self._inputs.queues:
+            if queue.sender_bell.asleep & Sleep.FOR_ROOM and queue.ring.half_empty:
+                queue.sender_bell.ring()
+
+    def sleep(self, over: Any) -> None:
+        """Until something comes, or the end."""
+        self._bell.say_asleep(Sleep.FOR_INPUT)
+        if not self._inputs.ready() and not over():
+            self._waiter.wait(_SAFETY_POLL_S)
+        self._bell.say_awake()
+
+    def ring(self) -> None:
+        self._bell.ring()
+
+    def close(self) -> None:
+        self._inputs.close()
+        self._journal.close()

@@ -1,0 +1,178 @@
+"""Run directories: where they are, who has them, what a killed or failed run left, and removing that."""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import hashlib
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from penstock.errors import AlreadyRunning, PenstockError
+from penstock.plan.paths import RunPaths
+from penstock.state_dir import resolve_state_dir
+from penstock.supervisor.cleanup import remove_run_dir
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """Who made a run directory, for what. Written last: a directory without one was never ready."""
+
+    pipeline: str
+    user: str
+    cwd: str
+    run_id: str
+    started_s: float
+    boot_id: str
+    fingerprint: dict[str, str]
+    state_dir: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRun:
+    """A run directory on this machine."""
+
+    name: str
+    path: Path
+    pid: int | None
+    """The supervisor; None: left by a killed or failed run."""
+    phase: str
+    started_s: float
+    size_bytes: int
+    cwd: str
+
+
+def parents(run_dir: Path | str | None, state_dir: Path | str | None = None) -> list[Path]:
+    """Folders that run directories are made in, the preferred one first."""
+    if run_dir is not None:
+        return [Path(run_dir).expanduser().absolute()]
+    disk = resolve_state_dir(state_dir) / "run"
+    return [SHARED_MEMORY / f"penstock-{os.getuid()}", disk] if SHARED_MEMORY.is_dir() else [disk]
+
+
+def folder_name(pipeline: str, cwd: str) -> str:
+    """Identity: the same user, pipeline and working directory give the same folder."""
+    digest = hashlib.sha256("\0".join((getpass.getuser(), pipeline, cwd)).encode()).hexdigest()
+    return f"{pipeline}-{digest[:12]}"
+
+
+def boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def lock_run_dir(path: Path) -> int:
+    """Make the folder if it is not there and take its lock; the descriptor. Raises `AlreadyRunning`.
+
+    A `flock`: it goes to the supervisor with the descriptor, over exec.
+    """
+    lock = RunPaths(path).lock
+    while True:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+        except FileNotFoundError:
+            continue  # removed in between
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(fd)
+            raise AlreadyRunning(_pid_in(lock) or 0, path) from None
+        try:
+            if os.stat(lock).st_ino == os.fstat(fd).st_ino:
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, str(os.getpid()).encode(), 0)
+                return fd
+        except FileNotFoundError:
+            pass  # the folder was renamed away before we had the lock: try again
+        os.close(fd)
+
+
+def write_owner(fd: int, pid: int) -> None:
+    """Note, for messages, who has the lock now."""
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, str(pid).encode(), 0)
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """None: the directory was never made ready."""
+    try:
+        return msgspec.json.decode(RunPaths(path).manifest.read_bytes(), type=Manifest)
+    except FileNotFoundError:
+        return None
+    except msgspec.MsgspecError as exc:
+        raise PenstockError(f"{path} holds no manifest of this version ({exc}); `penstock clean` removes it") from exc
+
+
+def find_runs(run_dir: Path | None = None, state_dir: Path | None = None) -> list[FoundRun]:
+    """Every run directory of this user, running or left."""
+    found = []
+    for parent in parents(run_dir, state_dir):
+        if not parent.is_dir():
+            continue
+        for path in sorted(parent.iterdir()):
+            run = _look_at(path)
+            if run is not None:
+                found.append(run)
+    return found
+
+
+def remove(found: FoundRun) -> None:
+    """Remove what a run left. Raises `AlreadyRunning` when it runs (again)."""
+    fd = lock_run_dir(found.path)
+    try:
+        remove_run_dir(found.path)
+    finally:
+        os.close(fd)
+
+
+def _look_at(path: Path) -> FoundRun | None:
+    paths = RunPaths(path)
+    if path.name.startswith(".") or not paths.lock.exists():
+        return None
+    manifest = read_manifest(path)
+    pid = _pid_in(paths.lock) if _is_locked(paths.lock) else None
+    try:
+        phase = paths.phase.read_text().strip()
+    except FileNotFoundError:
+        phase = "starting"
+    return FoundRun(
+        name=manifest.pipeline if manifest else path.name.rpartition("-")[0], path=path, pid=pid, phase=phase,
+        started_s=manifest.started_s if manifest else time.time(), size_bytes=_size_of(path),
+        cwd=manifest.cwd if manifest else "",
+    )
+
+
+def _is_locked(lock: Path) -> bool:
+    try:
+        fd = os.open(lock, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _pid_in(lock: Path) -> int | None:
+    try:
+        return int(lock.read_text() or 0) or None
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def _size_of(path: Path) -> int:
+    total = 0
+    for file in path.rglob("*"):
+        try:
+            total += file.lstat().st_blocks * 512
+        except FileNotFoundError:
+            continue
+    return total

@@ -1,0 +1,113 @@
+"""Errors a user can meet, one class per remedy; every message ends with what to do now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from penstock.report import Report
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing wrong in a pipeline's description: where it was written, and what to write instead."""
+
+    file: str
+    line: int
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.what}; {self.remedy}"
+
+
+class PenstockError(Exception):
+    """Base of every error that penstock raises to its caller."""
+
+
+class PipelineInvalid(PenstockError):
+    """The description has mistakes; all of them are in `mistakes`."""
+
+    def __init__(self, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        count = "1 mistake" if len(self.mistakes) == 1 else f"{len(self.mistakes)} mistakes"
+        super().__init__("\n".join([f"the pipeline has {count}:", *(f"  {m}" for m in self.mistakes)]))
+
+
+class PipelineFailed(PenstockError):
+    """A stage failed for good. What stands in the queues stays: mend the cause and run again."""
+
+    def __init__(self, stage: str, reason: str, traceback: str, report: Report) -> None:
+        self.stage = stage
+        self.reason = reason
+        self.traceback = traceback
+        self.report = report
+        detail = f"\n{traceback.rstrip()}" if traceback else ""
+        super().__init__(
+            f"stage {stage!r} failed: {reason}{detail}\n"
+            "mend the cause and run again: it goes on with what stands in the queues "
+            "(`--fresh` or fresh=True starts over)"
+        )
+
+
+class AlreadyRunning(PenstockError):
+    """Another process runs this very pipeline (same user, name and working directory)."""
+
+    def __init__(self, pid: int, run_dir: Path) -> None:
+        self.pid = pid
+        self.run_dir = run_dir
+        super().__init__(f"this pipeline runs already: process {pid}, {run_dir}; wait for it or stop it")
+
+
+class LayoutChanged(PenstockError):
+    """An earlier run left queues whose layout differs from what shall run now."""
+
+    def __init__(self, difference: Sequence[str]) -> None:
+        self.difference = tuple(difference)
+        super().__init__(
+            "an earlier run left queues of another layout:\n"
+            + "\n".join(f"  {line}" for line in self.difference)
+            + "\nrun the old description to its end, or discard what is left with `--fresh` (fresh=True)"
+        )
+
+
+class OutputExists(PenstockError):
+    """A sink's target is there already and the sink was not told what to do with it."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        super().__init__(f'{target} exists already; say if_exists="append" or "overwrite", or remove it')
+
+
+class QueueDamaged(PenstockError):
+    """A file of the run directory does not hold what was written to it."""
+
+    def __init__(self, path: Path | str, what: str) -> None:
+        self.path = Path(path)
+        self.what = what
+        super().__init__(f"{path}: {what}; its content cannot be trusted: start over with `--fresh` (fresh=True)")
+
+    def __reduce__(self) -> tuple[type[QueueDamaged], tuple[Path, str]]:
+        return QueueDamaged, (self.path, self.what)
+
+
+class CommandRefused(PenstockError):
+    """A command to a running pipeline was not carried out."""
+
+
+class ExtraMissing(PenstockError, ImportError):
+    """An optional package is not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed; `pip install 'penstock[{extra}]'` brings it")
+
+
+class RowTimeout(Exception):
+    """Raised inside the user's function when a row takes longer than the stage's `timeout`."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        super().__init__(f"the row took longer than {timeout_s:g} s")

@@ -1,0 +1,120 @@
+"""Checks of sources and sinks: what was given instead of one, what they say themselves, targets written twice."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePath
+
+from penstock.errors import ExtraMissing, Mistake
+from penstock.graph.annotations import open_arguments, shown
+from penstock.graph.findings import mistake
+from penstock.graph.graph import Graph, SinkCall, SourceCall
+from penstock.operators.each import Each
+from penstock.operators.operator import fn_name, function_of
+from penstock.sequences import CallableSource
+from penstock.sink import Sink
+from penstock.source import Source
+
+
+def endpoint_mistakes(graph: Graph) -> Iterator[Mistake]:
+    """All mistakes of this kind."""
+    for call in graph.calls.values():
+        if isinstance(call, SourceCall):
+            yield from _source(call)
+        elif isinstance(call, SinkCall):
+            yield from _sink(call)
+    yield from _targets(graph)
+
+
+def _source(call: SourceCall) -> Iterator[Mistake]:
+    if call.source is None:
+        yield mistake(call.where, *_no_source(call.given))
+    elif isinstance(call.source, CallableSource):
+        yield from _callable(call, call.source)
+    else:
+        yield from _own_words(call, call.source.label, call.source.check_as_source)
+
+
+def _no_source(given: object) -> tuple[str, str]:
+    """Why something cannot be read from, and what to pass instead."""
+    kind = shown(type(given))
+    if isinstance(given, Sink):
+        return f"{given.label} is a sink: it can be written to, not read from", "end a stream with .sink(...) there"
+    if inspect.isclass(given):
+        return f"source was given the class {given.__name__}", f"pass an instance: {given.__name__}(...)"
+    if isinstance(given, str | PurePath):
+        text = str(given)
+        return f"source was given the {kind} {text!r}", f"to read a file write files.lines({text!r})"
+    if isinstance(given, bytes | bytearray | memoryview):
+        return f"source was given {kind}", "pass a list of rows, or a connector"
+    if inspect.isgenerator(given) or inspect.isasyncgen(given):
+        remedy = "pass the function that makes it, without calling it"
+        return "source was given a generator object, which no worker can be sent or begin again", remedy
+    if isinstance(given, Mapping):
+        return f"source was given a {kind}", "pass the rows as a list: list(x.items())"
+    if isinstance(given, Iterable):
+        remedy = "pass list(x), or a function that makes it"
+        return f"source was given a {kind}, which has no order to go on from", remedy
+    return f"source was given a {kind}", "pass a connector, a sequence of rows, or a function that gives an iterable"
+
+
+def _callable(call: SourceCall, source: CallableSource[object]) -> Iterator[Mistake]:
+    function, name = function_of(source.fn), fn_name(source.fn)
+    missing = open_arguments(source.fn, given=0)
+    if missing:
+        yield mistake(
+            call.where,
+            f"source({name}): it is called without arguments, and it needs {', '.join(missing)}",
+            f"bind them: functools.partial({name}, {missing[0]}=...)",
+        )
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        yield mistake(call.where, f"source({name}) is async", "pass a plain function or generator function")
+
+
+def _sink(call: SinkCall) -> Iterator[Mistake]:
+    if call.sink is None:
+        yield mistake(call.where, *_no_sink(call.given))
+    elif not isinstance(call.sink, Each):
+        yield from _own_words(call, call.sink.sink_label, call.sink.check_as_sink)
+        yield from _fusible(call, call.sink)
+
+
+def _no_sink(given: object) -> tuple[str, str]:
+    if isinstance(given, Source):
+        return f"{given.label} is a source: it can be read from, not written to", "begin a stream with app.source(...)"
+    if inspect.isclass(given):
+        return f"sink was given the class {given.__name__}", f"pass an instance: {given.__name__}(...)"
+    if given is None:
+        return "sink was given None", "pass the function itself: .sink(f), not .sink(f())"
+    return f"sink was given a {shown(type(given))}", "pass a connector or a function of the row"
+
+
+def _fusible(call: SinkCall, sink: Sink[object]) -> Iterator[Mistake]:
+    if call.fused and sink.shared_slot is not None:
+        what = f"{sink.sink_label} cannot be fused: all sinks on {sink.shared_slot} run in one worker of their own"
+        yield mistake(call.where, what, "leave out fused=True")
+
+
+def _own_words(call: SourceCall | SinkCall, label: str, check: Callable[[], Sequence[str]]) -> Iterator[Mistake]:
+    try:
+        problems = check()
+    except ExtraMissing as error:
+        problems = [str(error)]
+    for problem in problems:
+        what, _, remedy = problem.partition("; ")
+        yield mistake(call.where, f"{label}: {what}", remedy or "mend it, or name another one")
+
+
+def _targets(graph: Graph) -> Iterator[Mistake]:
+    """Two sinks on one target would overwrite each other. A target that is but the label is no place (stdout)."""
+    first: dict[str, SinkCall] = {}
+    for call in graph.calls.values():
+        if not isinstance(call, SinkCall) or not isinstance(call.sink, Sink):
+            continue
+        if call.sink.target == call.sink.sink_label:
+            continue
+        earlier = first.setdefault(call.sink.target, call)
+        if earlier is not call:
+            what = f"{call.sink.target} is written to by line {earlier.where.line}, too"
+            yield mistake(call.where, what, "merge the two streams before one sink, or write elsewhere")

@@ -1,0 +1,146 @@
+"""Which stage each call belongs to: the tree of calls under every call that opens one. Never fails, whatever was asked.
+
+Used by the checks, which explain what is wrong in it, and by `plan.fusion`, which makes stages of what is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from penstock.graph.graph import (
+    BroadcastCall,
+    Graph,
+    KeyByCall,
+    MergeCall,
+    Opener,
+    OperatorCall,
+    ResultsCall,
+    SinkCall,
+    SourceCall,
+    StageCall,
+    Where,
+)
+from penstock.names import label_of
+from penstock.operators.each import Each
+from penstock.operators.operator import Operator
+
+RESULTS = "results"
+"""Name of the stage in which the calling process reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage as the user wrote it."""
+
+    number: int
+    """Of the call that opened it."""
+    opener: Opener
+    name: str
+    inputs: tuple[int, ...]
+    """Calls whose rows enter, merges taken apart; empty for a source."""
+    operators: tuple[int, ...]
+    """Numbers of its `OperatorCall`s, parents first."""
+    routing: tuple[int, ...]
+    """Numbers of its `key_by` and `broadcast` calls: one at most, if all is well."""
+    fused_sinks: tuple[int, ...]
+
+    @property
+    def where(self) -> Where:
+        return self.opener.where
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """All stages, by the number of the call that opened them, senders before receivers."""
+
+    graph: Graph
+    by_number: Mapping[int, Stage]
+    home: Mapping[int, int]
+    """For each call inside a stage the number of that stage; merges have none."""
+
+    def of(self, call: int) -> Stage | None:
+        """The stage that a call was written in."""
+        number = self.home.get(call)
+        return None if number is None else self.by_number[number]
+
+    def routing_of(self, stage: Stage) -> KeyByCall | BroadcastCall | None:
+        """The call that says which worker of the stage gets a row."""
+        for number in stage.routing:
+            call = self.graph.calls[number]
+            if isinstance(call, KeyByCall | BroadcastCall):
+                return call
+        return None
+
+    def operators_in(self, stage: Stage) -> list[Operator]:
+        """What the user wrote in a stage, a function given to `sink` included."""
+        calls = (self.graph.calls[n] for n in stage.operators)
+        found = [call.operator for call in calls if isinstance(call, OperatorCall)]
+        ends = [self.graph.calls[n] for n in stage.fused_sinks]
+        ends += [stage.opener] if isinstance(stage.opener, SinkCall) else []
+        return found + [end.sink for end in ends if isinstance(end, SinkCall) and isinstance(end.sink, Each)]
+
+
+def stages_of(graph: Graph) -> Stages:
+    """Sort the calls of a graph into stages."""
+    home: dict[int, int] = {}
+    openers: dict[int, Opener] = {}
+    for number, call in graph.calls.items():
+        match call:
+            case SourceCall() | StageCall() | ResultsCall():
+                openers[number] = call
+                home[number] = number
+            case SinkCall(fused=False):
+                openers[number] = call
+                home[number] = number
+            case MergeCall():
+                pass
+            case _ if call.parent in home:
+                home[number] = home[call.parent]
+    return Stages(graph, {n: _stage(graph, n, opener, home) for n, opener in openers.items()}, home)
+
+
+def _stage(graph: Graph, number: int, opener: Opener, home: Mapping[int, int]) -> Stage:
+    inside = {n: graph.calls[n] for n, stage in home.items() if stage == number and n != number}
+    return Stage(
+        number,
+        opener,
+        name_of(opener),
+        () if isinstance(opener, SourceCall) else inputs_of(graph, opener.parent),
+        tuple(n for n, call in inside.items() if isinstance(call, OperatorCall)),
+        tuple(n for n, call in inside.items() if isinstance(call, KeyByCall | BroadcastCall)),
+        tuple(n for n, call in inside.items() if isinstance(call, SinkCall)),
+    )
+
+
+def inputs_of(graph: Graph, stream: int) -> tuple[int, ...]:
+    """The streams that a stream consists of: itself, or what was merged into it."""
+    call = graph.calls[stream]
+    if not isinstance(call, MergeCall):
+        return (stream,)
+    return tuple(part for parent in call.parents for part in inputs_of(graph, parent))
+
+
+def name_of(opener: Opener) -> str:
+    """The stage's name: the user's, else the label of what is read or written."""
+    match opener:
+        case StageCall():
+            return opener.name
+        case ResultsCall():
+            return RESULTS
+        case SourceCall():
+            label = "" if opener.source is None else opener.source.label
+        case SinkCall():
+            label = label_of_sink(opener)
+    return label if opener.name is None else opener.name
+
+
+def label_of_sink(call: SinkCall) -> str:
+    """The name of a sink that was given none."""
+    match call.sink:
+        case None:
+            return ""
+        case Each():
+            return label_of(call.sink.fn)
+        case _:
+            return call.sink.sink_label

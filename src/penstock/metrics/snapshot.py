@@ -1,0 +1,195 @@
+"""Reads a run directory's pages and queue cursors into one frozen value; `status.py` compares two of them.
+
+The workers are not asked and do not notice: anybody who may read the files may take a snapshot.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+
+from penstock.clock import SYSTEM_CLOCK, Clock
+from penstock.errors import PenstockError, QueueDamaged
+from penstock.metrics.catalogue import Word
+from penstock.metrics.layout import LAST_ERROR_DIR, LAYOUT_FILE, EdgeLayout, StageLayout, decode
+from penstock.metrics.page import Page
+from penstock.status import Phase
+
+PHASES: tuple[Phase, ...] = get_args(Phase)
+
+_QUEUE_PAGE_BYTES = 4096
+_LAST_ERROR_BYTES = 4000
+_READ_ATTEMPTS = 4
+
+
+class QueueWord(IntEnum):
+    """Index of a 64-bit word in a queue file's control page."""
+
+    CAPACITY = 2
+    TAIL = 8
+    """Bytes ever written."""
+    ROWS_WRITTEN = 10
+    HEAD = 16
+    """Bytes ever read."""
+    ROWS_READ = 18
+    OLDEST_NS = 20
+    """Wall clock at which the oldest unread frame was published; 0: there is none."""
+
+
+class RunGone(PenstockError):
+    """The run directory is not there any more: the run ended."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self.run_dir = run_dir
+        super().__init__(f"{run_dir} is gone: the run ended; `penstock status` lists what runs")
+
+
+@dataclass(frozen=True, slots=True)
+class PageReading:
+    """The words of a slot's page, and when they were read."""
+
+    at_ns: int
+    """CLOCK_MONOTONIC."""
+    words: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReading:
+    """What stands in one queue."""
+
+    queued_bytes: int
+    queued_rows: int
+    rows_read: int
+    oldest_wall_ns: int
+    """0: the queue is empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageReading:
+    """One stage as it was read."""
+
+    layout: StageLayout
+    pages: tuple[PageReading, ...]
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeReading:
+    """One edge as it was read."""
+
+    layout: EdgeLayout
+    queues: tuple[QueueReading, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A run at one moment, as far as reading one file after the other can tell."""
+
+    pipeline: str
+    phase: Phase
+    started_s: float
+    at_s: float
+    """CLOCK_MONOTONIC."""
+    wall_s: float
+    stages: Mapping[str, StageReading]
+    edges: Mapping[str, EdgeReading]
+
+    def totals(self) -> dict[str, int]:
+        """Rows that each source stage will give; empty unless all sources know."""
+        receivers = {edge.layout.receiver for edge in self.edges.values()}
+        totals = {name: s.layout.bounded_total for name, s in self.stages.items() if name not in receivers}
+        known = {name: total for name, total in totals.items() if total is not None}
+        return known if len(known) == len(totals) else {}
+
+
+def take_snapshot(run_dir: Path, clock: Clock = SYSTEM_CLOCK) -> Snapshot:
+    """Read everything once. Raises `RunGone` when the run ended meanwhile, `QueueDamaged` for a file that is none."""
+    try:
+        return _read(run_dir, clock)
+    except FileNotFoundError:
+        raise RunGone(run_dir) from None
+
+
+def _read(run_dir: Path, clock: Clock) -> Snapshot:
+    path = run_dir / LAYOUT_FILE
+    try:
+        layout = decode(path.read_bytes())
+    except msgspec.DecodeError as exc:
+        raise QueueDamaged(path, f"this is no layout: {exc}") from exc
+    return Snapshot(
+        pipeline=layout.pipeline,
+        phase=_read_phase(run_dir / layout.phase_file),
+        started_s=layout.started_s,
+        at_s=clock.monotonic(),
+        wall_s=clock.wall(),
+        stages={stage.name: _read_stage(run_dir, stage, clock) for stage in layout.stages},
+        edges={edge.name: _read_edge(run_dir, edge) for edge in layout.edges},
+    )
+
+
+def _read_phase(path: Path) -> Phase:
+    word = path.read_text().strip()
+    for phase in PHASES:
+        if word == phase:
+            return phase
+    raise QueueDamaged(path, f"{word[:40]!r} is no phase")
+
+
+def _read_stage(run_dir: Path, stage: StageLayout, clock: Clock) -> StageReading:
+    pages = tuple(_read_page(run_dir / page, clock) for page in stage.pages)
+    return StageReading(stage, pages, _read_last_error(run_dir / LAST_ERROR_DIR / stage.name))
+
+
+def _read_page(path: Path, clock: Clock) -> PageReading:
+    page = Page(path, writable=False)
+    try:
+        # The worker may change its activity while the words are copied: a sum of after and an activity of before
+        # would count the same time twice. Then read again; a worker that is quicker than four reads has short ones.
+        for _ in range(_READ_ATTEMPTS):
+            since = page.words[Word.ACTIVITY_SINCE_NS]
+            words = page.read_words()
+            if page.words[Word.ACTIVITY_SINCE_NS] == since:
+                break
+        return PageReading(int(clock.monotonic() * 1e9), words)
+    finally:
+        page.close()
+
+
+def _read_last_error(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LAST_ERROR_BYTES).decode(errors="replace").strip()
+    except FileNotFoundError:
+        return None
+    return text or None
+
+
+def _read_edge(run_dir: Path, edge: EdgeLayout) -> EdgeReading:
+    return EdgeReading(edge, tuple(_read_queue(run_dir / queue) for queue in edge.queues))
+
+
+def _read_queue(path: Path) -> QueueReading:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        # Reading a mapping beyond the file's end would be a SIGBUS.
+        if os.fstat(fd).st_size < _QUEUE_PAGE_BYTES:
+            raise QueueDamaged(path, "the queue is shorter than its control page")
+        control = mmap.mmap(fd, _QUEUE_PAGE_BYTES, access=mmap.ACCESS_READ)
+    finally:
+        os.close(fd)
+    with control, memoryview(control) as data, data.cast("Q") as words:
+        # The head first: it never passes a tail that is read later.
+        head, rows_read = words[QueueWord.HEAD], words[QueueWord.ROWS_READ]
+        oldest = words[QueueWord.OLDEST_NS]
+        queued_bytes = max(0, words[QueueWord.TAIL] - head)
+        queued_rows = max(0, words[QueueWord.ROWS_WRITTEN] - rows_read)
+    if not queued_bytes:
+        return QueueReading(0, 0, rows_read, 0)
+    return QueueReading(queued_bytes, queued_rows, rows_read, oldest)

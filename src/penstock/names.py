@@ -1,0 +1,31 @@
+"""Names of pipelines and stages: what they may look like, how one is made of a function, which one was meant."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from penstock.operators.operator import fn_name
+
+NAME = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+def is_name(text: object) -> bool:
+    """True: fit for a pipeline or a stage, and so for a setting, a directory and a metric."""
+    return isinstance(text, str) and NAME.fullmatch(text) is not None
+
+
+def label_of(fn: Callable[..., Any]) -> str:
+    """A stage's name made of a function's: `Save` gives `save`, `partial(add)` gives `add`."""
+    inner = fn_name(fn).removeprefix("partial(").rstrip(")")
+    text = re.sub(r"[^a-z0-9_-]+", "_", inner.rsplit(".", 1)[-1].lower()).strip("_-0123456789")
+    return text or "function"
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """The remedy for an unknown name: the nearest known one, or all of them."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, 1, 0.5)
+    return f"did you mean {near[0]!r}?" if near else "there are " + ", ".join(names)

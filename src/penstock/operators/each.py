@@ -1,0 +1,15 @@
+"""`each`: a function called for its effect; nothing goes on. What a callable given to `sink` becomes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from penstock.operators.operator import Operator
+
+
+@dataclass(frozen=True, slots=True)
+class Each(Operator):
+    """`fn(row)` is called; its result is dropped."""
+
+    verb: ClassVar[str] = "each"

@@ -1,0 +1,16 @@
+"""`map_many`: a function over a list of rows, one result per row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from penstock.operators.operator import Operator
+
+
+@dataclass(frozen=True, slots=True)
+class MapMany(Operator):
+    """`fn(rows)` gives as many results, in the same order."""
+
+    verb: ClassVar[str] = "map_many"
+    batch: ClassVar[bool] = True

@@ -1,0 +1,318 @@
+"""What users build with: `Pipeline`, `Stream`. Every call is recorded with its line; nothing runs before `run`.
+
+Above the planner, which makes a plan of what was recorded, and the engine, which runs the plan. Both are imported
+where they are called: building needs neither, and `import penstock` shall be quick.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeGuard, TypeVar, Unpack, overload
+
+from penstock.batch import Columns
+from penstock.endpoints import as_sink, as_source
+from penstock.errors import Mistake, PenstockError
+from penstock.graph.annotations import columns_taken_by
+from penstock.graph.graph import (
+    DEFAULT_EDGE,
+    BroadcastCall,
+    Call,
+    Graph,
+    KeyByCall,
+    MergeCall,
+    OperatorCall,
+    SinkCall,
+    SourceCall,
+    StageCall,
+    Where,
+)
+from penstock.graph.recorder import Recorder, calling_line
+from penstock.names import meant
+from penstock.operator import RowOperator
+from penstock.operators.filter import Filter
+from penstock.operators.flat_map import FlatMap
+from penstock.operators.map import Map
+from penstock.operators.map_batches import MapBatches
+from penstock.operators.map_many import MapMany
+from penstock.operators.operator import Operator
+from penstock.operators.parse_json import ParseJson
+from penstock.options import Edge, StageOptions
+from penstock.plan.plan import Plan
+from penstock.program import being_imported
+from penstock.report import Report
+from penstock.sink import Sink
+from penstock.source import Source
+
+if TYPE_CHECKING:
+    from penstock.engine.handle import Handle
+    from penstock.engine.results import Results
+    from penstock.plan.planner import Examined
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+K_co = TypeVar("K_co", covariant=True)
+K = TypeVar("K")
+R = TypeVar("R")
+C = TypeVar("C", bound=Columns)
+S = TypeVar("S")
+
+Row: TypeAlias = dict[str, Any]
+"""A row whose fields nobody has named in a class."""
+
+_NO_SETTINGS: Mapping[str, object] = {}
+
+
+class Stream(Generic[T_co]):
+    """Rows on their way: a value, made by `Pipeline.source`. Used twice, it sends every row to both."""
+
+    __slots__ = ("_number", "_recorder")
+
+    def __init__(self, recorder: Recorder, number: int) -> None:
+        """For the calls below only; users get streams from `Pipeline.source`."""
+        self._recorder = recorder
+        self._number = number
+
+    def stage(self, name: str, *, edge: Edge = DEFAULT_EDGE, **options: Unpack[StageOptions]) -> Stream[T_co]:
+        """Open a stage: what follows runs in worker processes of its own, behind a queue."""
+        where = calling_line(1)
+        given = _options("stage", options)
+        return Stream(self._recorder, self._add(StageCall(where, self._number, name, edge, given)))
+
+    @overload
+    def map(self, fn: type[RowOperator[T_co, Awaitable[R]]]) -> Stream[R]: ...
+    @overload
+    def map(self, fn: type[RowOperator[T_co, R]]) -> Stream[R]: ...
+    @overload
+    def map(self, fn: Callable[[T_co], Awaitable[R]]) -> Stream[R]: ...
+    @overload
+    def map(self, fn: Callable[[T_co], R]) -> Stream[R]: ...
+    def map(self, fn: Any) -> Stream[Any]:
+        """One row in, one row out. `async def`: the stage's `concurrency` rows at once, order kept."""
+        where = calling_line(1)
+        return self._then(where, Map(fn, str(where)))
+
+    @overload
+    def filter(self, fn: Callable[[T_co], TypeGuard[R]]) -> Stream[R]: ...
+    @overload
+    def filter(self, fn: Callable[[T_co], bool] | type[RowOperator[T_co, bool]]) -> Stream[T_co]: ...
+    def filter(self, fn: Any) -> Stream[Any]:
+        """Rows of which `fn(row)` is true go on."""
+        where = calling_line(1)
+        return self._then(where, Filter(fn, str(where)))
+
+    @overload
+    def flat_map(self, fn: type[RowOperator[T_co, Iterable[R]]]) -> Stream[R]: ...
+    @overload
+    def flat_map(self, fn: Callable[[T_co], Iterable[R]]) -> Stream[R]: ...
+    def flat_map(self, fn: Any) -> Stream[Any]:
+        """One row in, any number out: all that `fn(row)` gives, or none if it raises half-way."""
+        where = calling_line(1)
+        return self._then(where, FlatMap(fn, str(where)))
+
+    @overload
+    def map_many(self, fn: type[RowOperator[list[T_co], Sequence[R]]]) -> Stream[R]: ...
+    @overload
+    def map_many(self, fn: Callable[[list[T_co]], Sequence[R]]) -> Stream[R]: ...
+    def map_many(self, fn: Any) -> Stream[Any]:
+        """A list of rows in, as many results out: what a model that works in batches wants."""
+        where = calling_line(1)
+        return self._then(where, MapMany(fn, str(where)))
+
+    @overload
+    def map_batches(self, fn: Callable[[C], Columns] | type[RowOperator[C, Columns]]) -> Stream[Row]: ...
+    @overload
+    def map_batches(
+        self, fn: Callable[[C], Columns] | type[RowOperator[C, Columns]], *, type: type[R]
+    ) -> Stream[R]: ...
+    def map_batches(self, fn: Any, *, type: Any = Row) -> Stream[Any]:
+        """Columns in, columns out: Arrow, polars or pandas, by the annotation of the argument.
+
+        n rows in, m out; the borders of batches mean nothing. `type` is what a row is afterwards.
+        """
+        where = calling_line(1)
+        return self._then(where, MapBatches(fn, str(where), columns_taken_by(fn) or "", type))
+
+    @overload
+    def parse_json(self: Stream[str | bytes]) -> Stream[Any]: ...
+    @overload
+    def parse_json(self: Stream[str | bytes], type: type[R]) -> Stream[R]: ...
+    @overload
+    def parse_json(self: Stream[str | bytes], type: UnionType) -> Stream[Any]: ...
+    def parse_json(self: Stream[str | bytes], type: Any = Any) -> Stream[Any]:
+        """Each row is one JSON document, decoded and checked against `type`."""
+        where = calling_line(1)
+        return self._then(where, ParseJson(None, str(where), type))
+
+    @overload
+    def key_by(self, key: str) -> KeyedStream[Any, T_co]: ...
+    @overload
+    def key_by(self, key: Callable[[T_co], K]) -> KeyedStream[K, T_co]: ...
+    def key_by(self, key: Any) -> KeyedStream[Any, T_co]:
+        """Rows of one key go to one worker of this stage; comes first in it. A text names a field."""
+        where = calling_line(1)
+        return KeyedStream(self._recorder, self._add(KeyByCall(where, self._number, key)))
+
+    def broadcast(self) -> Stream[T_co]:
+        """Every worker of this stage gets every row; comes first in it."""
+        where = calling_line(1)
+        return Stream(self._recorder, self._add(BroadcastCall(where, self._number)))
+
+    @overload
+    def merge(self, other: Stream[R], /) -> Stream[T_co | R]: ...
+    @overload
+    def merge(self, other: Stream[R], another: Stream[S], /) -> Stream[T_co | R | S]: ...
+    @overload
+    def merge(self, /, *others: Stream[R]) -> Stream[T_co | R]: ...
+    def merge(self, /, *others: Stream[Any]) -> Stream[Any]:
+        """The rows of all, in no particular order. Has no stage: `.stage` or `.sink` follows."""
+        where = calling_line(1)
+        if not others or not all(isinstance(other, Stream) for other in others):
+            raise TypeError("merge() takes one or more streams")
+        own = [other._number for other in others if other._recorder is self._recorder]
+        if len(own) < len(others):
+            self._recorder.strangers.append(where)
+        return Stream(self._recorder, self._add(MergeCall(where, (self._number, *own))))
+
+    def sink(
+        self,
+        sink: Sink[T_co] | Callable[[T_co], object],
+        *,
+        name: str | None = None,
+        fused: bool = False,
+        edge: Edge = DEFAULT_EDGE,
+        **options: Unpack[StageOptions],
+    ) -> None:
+        """End the stream: in a connector, in `print`, or in a function called with each row.
+
+        Opens a stage of its own; `fused=True` writes in the stage where the stream is, which then has no other output.
+        """
+        where = calling_line(1)
+        given = _options("sink", options)
+        meaning = as_sink(sink, str(where))
+        self._add(SinkCall(where, self._number, sink, meaning, name, fused, edge, given))
+
+    def results(self, *, settings: Mapping[str, object] = _NO_SETTINGS, fresh: bool = False) -> Results[T_co]:
+        """Start a run, other sinks included, and read the rows of this stream here. Leaving off reading stops it."""
+        from penstock.engine import engine
+
+        where = calling_line(1)
+        _refuse_while_imported("results", where)
+        graph = self._recorder.graph_with_results(self._number, where)
+        plan = _planned(graph, settings)
+        self._recorder.read_by_caller.add(self._number)
+        return engine.results(plan, fresh=fresh)
+
+    def _then(self, where: Where, operator: Operator) -> Stream[Any]:
+        return Stream(self._recorder, self._add(OperatorCall(where, self._number, operator)))
+
+    def _add(self, call: Call) -> int:
+        return self._recorder.add(call)
+
+
+class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
+    """A stream in which rows of one key are in one worker."""
+
+    __slots__ = ()
+
+
+class Pipeline:
+    """A description of what shall run. The same user, name and working directory are the same pipeline."""
+
+    __slots__ = ("_recorder",)
+
+    def __init__(self, name: str) -> None:
+        self._recorder = Recorder(name, calling_line(1))
+
+    @property
+    def name(self) -> str:
+        return self._recorder.pipeline
+
+    def source(
+        self,
+        source: Source[T] | Callable[[], Iterable[T]] | Sequence[T],
+        *,
+        name: str | None = None,
+        **options: Unpack[StageOptions],
+    ) -> Stream[T]:
+        """Begin a stream: a connector, a sequence of rows, or a function that gives an iterable.
+
+        After a restart the function is called again, and the rows that were committed are skipped.
+        """
+        where = calling_line(1)
+        given = _options("source", options)
+        number = self._recorder.add(SourceCall(where, source, as_source(source), name, given))
+        return Stream(self._recorder, number)
+
+    def check(self) -> Sequence[Mistake]:
+        """Every mistake in the description, with its line. Reads and writes nothing."""
+        return _examined(self._recorder.graph(), _NO_SETTINGS).findings.mistakes
+
+    def plan(self, *, settings: Mapping[str, object] = _NO_SETTINGS) -> Plan:
+        """What would run. Raises `PipelineInvalid` with all mistakes."""
+        return _planned(self._recorder.graph(), settings)
+
+    def run(
+        self,
+        *,
+        settings: Mapping[str, object] = _NO_SETTINGS,
+        fresh: bool = False,
+        run_dir: Path | str | None = None,
+        state_dir: Path | str | None = None,
+        progress: bool | None = None,
+    ) -> Report:
+        """Run to the end. What a killed or failed run left is taken over, unless `fresh`."""
+        from penstock.engine import engine
+
+        _refuse_while_imported("run", calling_line(1))
+        plan = self.plan(settings=settings)
+        return engine.run(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, progress=progress)
+
+    def start(
+        self,
+        *,
+        settings: Mapping[str, object] = _NO_SETTINGS,
+        fresh: bool = False,
+        run_dir: Path | str | None = None,
+        state_dir: Path | str | None = None,
+    ) -> Handle:
+        """Start, and return at once with what is needed to watch, drain and stop it."""
+        from penstock.engine import engine
+
+        _refuse_while_imported("start", calling_line(1))
+        return engine.start(self.plan(settings=settings), fresh=fresh, run_dir=run_dir, state_dir=state_dir)
+
+
+def _planned(graph: Graph, settings: Mapping[str, object]) -> Plan:
+    from penstock.plan.planner import plan_of
+
+    return plan_of(_examined(graph, settings))
+
+
+def _examined(graph: Graph, settings: Mapping[str, object]) -> Examined:
+    """Run all checks; cautions become warnings at the user's line."""
+    from penstock.plan.planner import examine
+
+    examined = examine(graph, settings)
+    for caution in examined.findings.cautions:
+        warnings.warn_explicit(caution.what, UserWarning, caution.file, caution.line)
+    return examined
+
+
+def _refuse_while_imported(verb: Literal["run", "start", "results"], where: Where) -> None:
+    if being_imported():
+        raise PenstockError(
+            f"{where}: {verb}() is called while the file is imported, as every worker imports it; "
+            'guard it: write `if __name__ == "__main__":` above it'
+        )
+
+
+def _options(verb: str, options: Mapping[str, object]) -> dict[str, object]:
+    """The options of a call; one that does not exist is a wrong call, as with any function."""
+    known = StageOptions.__annotations__
+    for name in options:
+        if name not in known:
+            raise TypeError(f"{verb}() got an unexpected keyword argument {name!r}; {meant(name, known)}")
+    return dict(options)

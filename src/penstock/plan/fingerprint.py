@@ -1,0 +1,79 @@
+"""The layout of a plan in readable lines: what must be the same for one run to take over the queues of another.
+
+Topology, workers, queues, row types, targets; not the code. The engine stores the lines and compares.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any, get_args, get_origin
+
+from penstock.graph.annotations import shown
+from penstock.graph.row_types import fields_of
+from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
+
+
+def fingerprint(plan: Plan) -> dict[str, str]:
+    """What stands for each stage and edge, by `stage x` and `edge a->b`."""
+    lines = {f"stage {name}": _stage(stage) for name, stage in plan.stages.items()}
+    lines |= {f"edge {edge.name}": _edge(edge) for edge in plan.edges}
+    return lines
+
+
+def difference(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """What changed from one layout to another, a line for each; empty: nothing."""
+    gone = [f"{name} is gone: {old[name]}" for name in old if name not in new]
+    come = [f"{name} is new: {new[name]}" for name in new if name not in old]
+    changed = [f"{name}: {_change(old[name], new[name])}" for name in old if new.get(name, old[name]) != old[name]]
+    return gone + come + changed
+
+
+def _change(old: str, new: str) -> str:
+    """The parts that differ, where both have the same parts."""
+    before, after = old.split("; "), new.split("; ")
+    if len(before) != len(after):
+        return f"{old} -> {new}"
+    return "; ".join(f"{a} -> {b}" for a, b in zip(before, after, strict=True) if a != b)
+
+
+def _stage(stage: StagePlan) -> str:
+    parts = [f"workers {stage.settings.workers}", "ordered" if stage.settings.ordered else "unordered"]
+    if stage.source is not None:
+        parts.append(f"reads {stage.source.target}")
+    if stage.sink is not None:
+        parts.append(f"writes {stage.sink.target}")
+    if stage.caller:
+        parts.append("read by the caller")
+    parts.append(f"seat {stage.seat}")
+    return "; ".join(parts)
+
+
+def _edge(edge: EdgePlan) -> str:
+    key = f" {edge.key!r}" if isinstance(edge.key, str) else ""
+    route = f"{edge.route.value}{key}" if edge.route is Route.HASH else edge.route.value
+    merged = " in turn" if edge.merge else ""
+    return f"{route}{merged}; queues of {edge.channel_bytes} bytes; rows {described_type(edge.row_type)}"
+
+
+def described_type(annotation: Any) -> str:
+    """A row type down to its fields: one that gained a field is another one, whatever it is called."""
+    return _described(annotation, ())
+
+
+def _described(annotation: Any, inside: tuple[Any, ...]) -> str:
+    args = [part for part in get_args(annotation) if not isinstance(part, list)]
+    if args and all(_is_type(part) for part in args):
+        # Names of typing and of the language (`Union`, `|`) alike.
+        origin = get_origin(annotation)
+        name = origin.__name__ if inspect.isclass(origin) else str(origin)
+        return f"{name}[{', '.join(_described(part, inside) for part in args)}]"
+    fields = None if annotation in inside else fields_of(annotation)
+    if not fields:
+        return shown(annotation)
+    shape = ", ".join(f"{name}: {_described(kind, (*inside, annotation))}" for name, kind in fields.items())
+    return f"{shown(annotation)}({shape})"
+
+
+def _is_type(part: Any) -> bool:
+    return part is Any or inspect.isclass(part) or get_origin(part) is not None

@@ -1,0 +1,133 @@
+"""Where everything stands in a run directory. Names only: nothing here touches a disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.plan.plan import EdgePlan, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class SeatPaths:
+    """The files of one slot."""
+
+    folder: Path
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the living worker."""
+        return self.folder / "lock"
+
+    @property
+    def bell(self) -> Path:
+        return self.folder / "bell"
+
+    @property
+    def work(self) -> Path:
+        """Which row is in work."""
+        return self.folder / "work"
+
+    @property
+    def retries(self) -> Path:
+        return self.folder / "retries"
+
+    @property
+    def failure(self) -> Path:
+        """Why the worker gave up, for the supervisor."""
+        return self.folder / "failure"
+
+    @property
+    def stdout(self) -> Path:
+        """FIFO of what the `stdout` sink prints."""
+        return self.folder / "stdout"
+
+    @property
+    def log(self) -> Path:
+        """FIFO of everything else that the worker prints."""
+        return self.folder / "log"
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaths:
+    """The files of one run."""
+
+    root: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held by the supervisor."""
+        return self.root / "lock"
+
+    @property
+    def manifest(self) -> Path:
+        """Who made this directory, for which layout."""
+        return self.root / "manifest.json"
+
+    @property
+    def layout(self) -> Path:
+        """Stages, edges and their files, for readers of the status."""
+        return self.root / "layout.json"
+
+    @property
+    def phase(self) -> Path:
+        return self.root / "phase"
+
+    @property
+    def program(self) -> Path:
+        """The pickled plan."""
+        return self.root / "plan.pickle"
+
+    @property
+    def splits(self) -> Path:
+        return self.root / "splits"
+
+    @property
+    def lifeline(self) -> Path:
+        """FIFO whose only writer is the supervisor."""
+        return self.root / "lifeline"
+
+    @property
+    def control(self) -> Path:
+        """Words by which the supervisor speaks to all workers."""
+        return self.root / "control"
+
+    @property
+    def last_errors(self) -> Path:
+        return self.root / "last_error"
+
+    @property
+    def caller_bell(self) -> Path:
+        """The bell of the calling process, where it reads results."""
+        return self.root / "caller" / "bell"
+
+    @property
+    def caller_journal(self) -> Path:
+        """Where the calling process stands in the results that it reads."""
+        return self.root / "caller" / "journal"
+
+    @property
+    def spec(self) -> Path:
+        """What the supervisor is told."""
+        return self.root / "spec"
+
+    def seat(self, seat: str, slot: int) -> SeatPaths:
+        return SeatPaths(self.root / "slots" / f"{seat}.{slot}")
+
+    def page(self, plan: Plan, stage: str, slot: int) -> Path:
+        """The page of one stage in one slot."""
+        return self.seat(plan.stages[stage].seat, slot).folder / f"{stage}.page"
+
+    def bell(self, plan: Plan, stage: str, slot: int) -> Path:
+        """The bell of whoever sits in a stage's slot."""
+        if plan.stages[stage].caller:
+            return self.caller_bell
+        return self.seat(plan.stages[stage].seat, slot).bell
+
+    def queue(self, edge: EdgePlan, sender: int, receiver: int) -> Path:
+        """`->` and `#` of the edge's name are no trouble in a file's name."""
+        return self.root / "queues" / f"{edge.name}.{sender}-{receiver}"

@@ -1,0 +1,170 @@
+"""What will run: stages with their operator trees, edges with their queues. A value: printed, compared, shipped.
+
+The planner makes it of a graph and settings; `engine` deploys it; workers read it. Nothing here acts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from penstock.operators.operator import Operator
+from penstock.options import ErrorPolicy
+from penstock.sink import Sink
+from penstock.source import Source
+
+
+class Route(Enum):
+    """Which slot of the receiving stage a row goes to."""
+
+    FORWARD = "forward"
+    """Slot i to slot i; both stages have the same number of workers."""
+    BALANCE = "balance"
+    """The slot with most room, a batch at a time."""
+    HASH = "hash"
+    """The slot that owns the row's key."""
+    BROADCAST = "broadcast"
+    """Every slot gets every row."""
+    DEAL = "deal"
+    """Turn t to slot t mod n: the split of an ordered stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator in a stage's tree."""
+
+    operator: Operator
+    parent: int
+    """Index of the node that feeds it; -1: the stage's input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Rows that leave a stage: the result of `node` (-1: the stage's input as it came) goes to `edge`."""
+
+    node: int
+    edge: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageSettings:
+    """A stage's options with every text turned into numbers."""
+
+    workers: int = 1
+    ordered: bool = False
+    concurrency: int = 16
+    on_error: ErrorPolicy = field(default_factory=lambda: ErrorPolicy("dead_letter", 100))
+    retries: int = 0
+    retry_delay_s: float = 0.2
+    retry_delay_max_s: float = 30.0
+    retry_on: tuple[type[Exception], ...] = (Exception,)
+    timeout_s: float | None = None
+    max_restarts: tuple[float, float] = (10.0, 60.0)
+    """So many unblamed deaths within so many seconds."""
+    workers_most: int = 1
+    """The upper end of `workers=(1, 8)`; the stage runs with `workers`."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """One stage: what enters, the tree of operators, what leaves."""
+
+    name: str
+    settings: StageSettings
+    nodes: tuple[Node, ...] = ()
+    """Parents stand before their children."""
+    outputs: tuple[Output, ...] = ()
+    source: Source[Any] | None = None
+    source_type: Any = Any
+    """Annotation of the source's rows."""
+    splits: Mapping[str, Any] = field(default_factory=dict)
+    """The source's frozen splits; filled in at deployment."""
+    sink: Sink[Any] | None = None
+    sink_node: int = -1
+    """The node whose rows the sink is given; -1: the stage's input."""
+    caller: bool = False
+    """True: the calling process reads what arrives here (`results()`); no worker runs."""
+    seat: str = ""
+    """Stages with an equal seat share their slot; the stage's own name where it shares with none."""
+    where: str = ""
+    """file:line where the stage was opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgePlan:
+    """One edge: a queue from each sending slot to each receiving slot (`forward`: slot i to slot i only)."""
+
+    name: str
+    """`sender->receiver`, with `#2` and so on behind it where there are several."""
+    sender: str
+    receiver: str
+    route: Route
+    memory_bytes: int
+    """Budget of the whole edge."""
+    channel_bytes: int
+    """Capacity of each queue."""
+    batch_rows: int
+    linger_s: float
+    row_type: Any = Any
+    """Annotation of a row, where known; chooses the codec."""
+    key: str | Callable[[Any], Any] | None = None
+    """For `HASH`: field name or function."""
+    key_where: str = ""
+    key_on_error: ErrorPolicy | None = None
+    merge: bool = False
+    """True: the receiver takes turns in the order of their numbers (behind an ordered stage)."""
+
+    def channels(self, senders: int, receivers: int) -> list[tuple[int, int]]:
+        """The (sending slot, receiving slot) pairs, in a fixed order."""
+        if self.route is Route.FORWARD:
+            return [(i, i) for i in range(senders)]
+        return [(s, r) for s in range(senders) for r in range(receivers)]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will run, whole."""
+
+    pipeline: str
+    stages: Mapping[str, StagePlan]
+    """In the order of the graph: senders before receivers."""
+    edges: tuple[EdgePlan, ...]
+
+    def inputs(self, stage: str) -> tuple[EdgePlan, ...]:
+        """Edges that end at a stage."""
+        return tuple(edge for edge in self.edges if edge.receiver == stage)
+
+    def edge(self, name: str) -> EdgePlan:
+        return next(edge for edge in self.edges if edge.name == name)
+
+    def seats(self) -> dict[str, tuple[StagePlan, ...]]:
+        """Stages by the seat they sit in, in plan order."""
+        seats: dict[str, tuple[StagePlan, ...]] = {}
+        for stage in self.stages.values():
+            seats[stage.seat] = (*seats.get(stage.seat, ()), stage)
+        return seats
+
+    @property
+    def bounded(self) -> bool:
+        """True: every source ends by itself."""
+        return all(stage.source is None or stage.source.bounded for stage in self.stages.values())
+
+    def to_text(self) -> str:
+        """For people: stages, what is fused into them, conversions, queues and their memory, promises."""
+        from penstock.plan.render import render_text
+
+        return render_text(self)
+
+    def to_json(self) -> str:
+        """The same as one JSON object."""
+        from penstock.plan.render import render_json
+
+        return render_json(self)
+
+    def to_mermaid(self) -> str:
+        """The same as a Mermaid flowchart."""
+        from penstock.plan.render import render_mermaid
+
+        return render_mermaid(self)

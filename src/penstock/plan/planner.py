@@ -1,0 +1,158 @@
+"""Graph and settings into a plan: everything decided that can be decided before anything runs. Pure.
+
+`examine` collects all mistakes, `plan_of` makes the plan of what has none; `pipeline` calls them one after the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from penstock.errors import Mistake, PipelineInvalid
+from penstock.graph.findings import Findings, in_line_order
+from penstock.graph.graph import BroadcastCall, Graph, KeyByCall, ResultsCall
+from penstock.graph.row_types import RowType, row_types
+from penstock.graph.stages import Stage, Stages, stages_of
+from penstock.graph.validate import validate
+from penstock.options import KIB
+from penstock.plan.fusion import Tree, source_of, tree_of
+from penstock.plan.option_rules import option_mistakes
+from penstock.plan.plan import EdgePlan, Output, Plan, Route, StagePlan
+from penstock.plan.settings import Resolved, resolve
+
+CHANNEL_LEAST_BYTES = 512 * KIB
+PAGE_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A graph with all that the checks found out about it."""
+
+    stages: Stages
+    rows: Mapping[int, RowType]
+    options: Mapping[int, Resolved]
+    findings: Findings
+
+
+def examine(graph: Graph, settings: Mapping[str, object]) -> Examined:
+    """Run every check."""
+    stages = stages_of(graph)
+    rows = row_types(graph)
+    options, wrong = resolve(stages, settings)
+    found = validate(stages, rows)
+    mistakes: list[Mistake] = [*found.mistakes, *wrong, *option_mistakes(stages, options)]
+    return Examined(stages, rows, options, Findings(in_line_order(mistakes), found.cautions))
+
+
+def plan_of(examined: Examined) -> Plan:
+    """What will run. Raises `PipelineInvalid` with all mistakes, if there are any."""
+    if examined.findings.mistakes:
+        raise PipelineInvalid(examined.findings.mistakes)
+    stages = examined.stages
+    trees = {number: tree_of(stages, stage) for number, stage in stages.by_number.items()}
+    outputs: dict[int, list[Output]] = {number: [] for number in trees}
+    edges = []
+    for sender, output, edge in _edges(examined, trees):
+        outputs[sender].append(output)
+        edges.append(edge)
+    seats = _seats(trees, stages)
+    planned = [
+        _stage(examined, stage, trees[number], tuple(outputs[number]), seats[number])
+        for number, stage in stages.by_number.items()
+    ]
+    return Plan(stages.graph.pipeline, {stage.name: stage for stage in planned}, tuple(edges))
+
+
+def _stage(examined: Examined, stage: Stage, tree: Tree, outputs: tuple[Output, ...], seat: str) -> StagePlan:
+    settings = examined.options[stage.number].stage
+    source = source_of(stage, settings.workers)
+    return StagePlan(
+        name=stage.name,
+        settings=settings,
+        nodes=tree.nodes,
+        outputs=outputs,
+        source=source,
+        **({} if source is None or source.parse is not None else {"source_type": source.row_type}),
+        sink=tree.sink,
+        sink_node=tree.sink_node,
+        caller=isinstance(stage.opener, ResultsCall),
+        seat=seat,
+        where=str(stage.where),
+    )
+
+
+def _seats(trees: Mapping[int, Tree], stages: Stages) -> dict[int, str]:
+    """Sinks with an equal `shared_slot` sit where the first of them sits; every other stage sits alone."""
+    first: dict[str, str] = {}
+    seats = {}
+    for number, stage in stages.by_number.items():
+        sink = trees[number].sink
+        shared = None if sink is None else sink.shared_slot
+        seats[number] = stage.name if shared is None else first.setdefault(shared, stage.name)
+    return seats
+
+
+def _edges(examined: Examined, trees: Mapping[int, Tree]) -> Iterator[tuple[int, Output, EdgePlan]]:
+    """For every edge the number of the sending stage, what of it enters, and the edge."""
+    stages = examined.stages
+    names: dict[str, int] = {}
+    for receiver in stages.by_number.values():
+        for call in receiver.inputs:
+            sender = stages.by_number[stages.home[call]]
+            name = f"{sender.name}->{receiver.name}"
+            names[name] = names.get(name, 0) + 1
+            if names[name] > 1:
+                name = f"{name}#{names[name]}"
+            yield sender.number, Output(trees[sender.number].node_of[call], name), _edge(
+                examined, name, sender, receiver, call
+            )
+
+
+def _edge(examined: Examined, name: str, sender: Stage, receiver: Stage, call: int) -> EdgePlan:
+    before, after = examined.options[sender.number], examined.options[receiver.number]
+    routing = examined.stages.routing_of(receiver)
+    route = _route(routing, after)
+    senders, receivers = before.stage.workers, after.stage.workers
+    channels = senders if route is Route.FORWARD else senders * receivers
+    by_key = routing if isinstance(routing, KeyByCall) else None
+    return EdgePlan(
+        name=name,
+        sender=sender.name,
+        receiver=receiver.name,
+        route=route,
+        memory_bytes=after.edge.memory_bytes,
+        channel_bytes=channel_bytes(after.edge.memory_bytes, channels),
+        batch_rows=after.edge.batch_rows,
+        linger_s=after.edge.linger_s,
+        row_type=examined.rows[call].type,
+        key=None if by_key is None else by_key.key,  # type: ignore[arg-type]
+        key_where="" if by_key is None else str(by_key.where),
+        key_on_error=None if by_key is None else after.stage.on_error,
+        merge=merges(before, route, receivers),
+    )
+
+
+def _route(routing: KeyByCall | BroadcastCall | None, receiver: Resolved) -> Route:
+    match routing:
+        case KeyByCall():
+            return Route.HASH
+        case BroadcastCall():
+            return Route.BROADCAST
+    if receiver.stage.ordered and receiver.stage.workers > 1:
+        return Route.DEAL
+    return Route.FORWARD if receiver.edge.route == "forward" else Route.BALANCE
+
+
+def merges(sender: Resolved, route: Route, receivers: int) -> bool:
+    """Whether a receiver takes turns by their numbers: behind an ordered stage that has several workers.
+
+    With `forward` there is one sender to each receiver; with `balance` among several receivers a turn goes to one of
+    them, and the others would wait for it for ever.
+    """
+    is_parallel = sender.stage.ordered and sender.stage.workers > 1
+    return is_parallel and (receivers == 1 or route in (Route.DEAL, Route.HASH, Route.BROADCAST))
+
+
+def channel_bytes(memory_bytes: int, channels: int) -> int:
+    """Each queue's share of the edge's memory, in whole pages, and never too little for a batch."""
+    return max(CHANNEL_LEAST_BYTES, memory_bytes // channels // PAGE_BYTES * PAGE_BYTES)

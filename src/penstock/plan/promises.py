@@ -1,0 +1,93 @@
+"""What a plan promises and what it costs, in sentences: delivery of each sink, and what is worth knowing beforehand.
+
+Used by `render`; pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from penstock.operators.each import Each
+from penstock.operators.operator import Shape
+from penstock.options import KIB, MIB
+from penstock.plan.plan import EdgePlan, Plan, StagePlan
+from penstock.sink import Delivery
+
+_SENTENCES = {
+    Delivery.EXACTLY_ONCE: "exactly once",
+    Delivery.KEYED: "effectively once: a row written again replaces itself by its key",
+    Delivery.AT_LEAST_ONCE: "at least once: rows in work when a worker is killed may come again",
+}
+
+
+def promise(stage: StagePlan) -> str | None:
+    """How often a row of a stage without outputs arrives where it goes; None: the stage ends nothing."""
+    if stage.sink is not None:
+        return _SENTENCES[stage.sink.delivery]
+    calls = any(isinstance(node.operator, Each) for node in stage.nodes)
+    return _SENTENCES[Delivery.AT_LEAST_ONCE] if stage.caller or calls else None
+
+
+def notes(plan: Plan) -> Iterator[str]:
+    """What a user should know of this plan."""
+    for stage in plan.stages.values():
+        yield from _about_stage(plan, stage)
+    for edge in plan.edges:
+        total = total_bytes(plan, edge)
+        if total > edge.memory_bytes:
+            yield (
+                f"{edge.name} takes {size_text(total)} and not {size_text(edge.memory_bytes)}: "
+                f"{queues(plan, edge)} queues, {size_text(edge.channel_bytes)} each at least"
+            )
+    for seat, stages in plan.seats().items():
+        if len(stages) > 1:
+            names = ", ".join(stage.name for stage in stages)
+            yield f"{names} share the worker of {seat}: they write to one database"
+
+
+def _about_stage(plan: Plan, stage: StagePlan) -> Iterator[str]:
+    if stage.source is not None and not stage.source.replayable:
+        yield f"{stage.name} cannot be read again: rows read and not committed die with its worker"
+    if stage.settings.workers_most > stage.settings.workers:
+        most = stage.settings.workers_most
+        yield f"{stage.name} may have up to {most} workers; it is fixed at {stage.settings.workers}"
+    receivers = list(dict.fromkeys(plan.edge(output.edge).receiver for output in stage.outputs))
+    if len(receivers) > 1:
+        together = f"{', '.join(receivers[:-1])} and {receivers[-1]}"
+        yield f"{together} wait for each other: the slowest holds up {stage.name}, and so all of them"
+
+
+def queues(plan: Plan, edge: EdgePlan) -> int:
+    """How many queues an edge has."""
+    senders, receivers = (plan.stages[name].settings.workers for name in (edge.sender, edge.receiver))
+    return len(edge.channels(senders, receivers))
+
+
+def total_bytes(plan: Plan, edge: EdgePlan) -> int:
+    """What the queues of an edge reserve together."""
+    return queues(plan, edge) * edge.channel_bytes
+
+
+def input_shape(plan: Plan, stage: StagePlan) -> Shape:
+    """How rows enter a stage: as columns only if all its inputs carry columns."""
+    shapes = {edge_shape(plan, edge) for edge in plan.inputs(stage.name)}
+    return Shape.COLUMNS if shapes == {Shape.COLUMNS} else Shape.ROWS
+
+
+def edge_shape(plan: Plan, edge: EdgePlan) -> Shape:
+    """How rows travel over an edge: as the operator that gave them left them."""
+    sender = plan.stages[edge.sender]
+    node = next(output.node for output in sender.outputs if output.edge == edge.name)
+    return input_shape(plan, sender) if node < 0 else shape_after(plan, sender, node)
+
+
+def shape_after(plan: Plan, stage: StagePlan, node: int) -> Shape:
+    """How rows leave a node; -1: how they enter the stage."""
+    return input_shape(plan, stage) if node < 0 else stage.nodes[node].operator.gives
+
+
+def size_text(size: int) -> str:
+    """`8 MiB`, `512 KiB`, `1.5 MiB`."""
+    if size >= MIB:
+        return f"{size / MIB:.4g} MiB"
+    return f"{size / KIB:.4g} KiB" if size >= KIB else f"{size} B"

@@ -1,0 +1,183 @@
+"""A plan as text for people, as JSON for programs, as a Mermaid flowchart. Pure; `Plan.to_text` and so on call it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from penstock.graph.annotations import shown
+from penstock.operators.operator import Shape, fn_name
+from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
+from penstock.plan.promises import edge_shape, notes, promise, queues, shape_after, size_text, total_bytes
+
+WIDTH = 80
+
+
+def render_text(plan: Plan) -> str:
+    """Stage by stage: what enters, what runs, what leaves; then what to know."""
+    seats = plan.seats()
+    workers = sum(stages[0].settings.workers for stages in seats.values() if not stages[0].caller)
+    memory = size_text(sum(total_bytes(plan, edge) for edge in plan.edges))
+    lines = [f"{plan.pipeline}: {_count(len(plan.stages), 'stage')}, {_count(workers, 'worker')}, queues of {memory}"]
+    for stage in plan.stages.values():
+        lines += ["", *_stage_lines(plan, stage)]
+    told = [textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in notes(plan)]
+    return "\n".join(lines + (["", "Notes", *told] if told else [])) + "\n"
+
+
+def _stage_lines(plan: Plan, stage: StagePlan) -> Iterator[str]:
+    yield _columns(f"{stage.name}  {_who(stage)}", stage.where)
+    for edge in plan.inputs(stage.name):
+        yield f"  from {edge.sender}: {', '.join(_edge_words(plan, edge))}"
+    if stage.source is not None:
+        yield f"  reads {_thing(stage.source.label, stage.source.target)}"
+    yield from _leaving(plan, stage, -1, 1)
+    yield from _tree(plan, stage, -1, 1)
+
+
+def _who(stage: StagePlan) -> str:
+    if stage.caller:
+        return "read by the caller"
+    shared = f", in the worker of {stage.seat}" if stage.seat != stage.name else ""
+    ordered = ", ordered" if stage.settings.ordered else ""
+    return _count(stage.settings.workers, "worker") + ordered + shared
+
+
+def _edge_words(plan: Plan, edge: EdgePlan) -> Iterator[str]:
+    yield route_text(edge)
+    yield f"{_count(queues(plan, edge), 'queue')} of {size_text(edge.channel_bytes)}"
+    shape = edge_shape(plan, edge)
+    yield f"{shape.value} of {shown(edge.row_type)}" if edge.row_type is not Any else shape.value
+
+
+def route_text(edge: EdgePlan) -> str:
+    """How an edge chooses the worker: `balance`, `hash by 'user'`."""
+    text = edge.route.value
+    if edge.route is Route.HASH and edge.key is not None:
+        text = f"hash by {edge.key!r}" if isinstance(edge.key, str) else f"hash by {fn_name(edge.key)}"
+    return f"{text}, in turn" if edge.merge else text
+
+
+def _tree(plan: Plan, stage: StagePlan, parent: int, depth: int) -> Iterator[str]:
+    """Operators from `parent` on; only a branch is indented."""
+    children = [n for n, node in enumerate(stage.nodes) if node.parent == parent]
+    inner = depth + (len(children) > 1)
+    for child in children:
+        operator = stage.nodes[child].operator
+        given = shape_after(plan, stage, parent)
+        if given is not operator.takes:
+            yield f"{'  ' * inner}({given.value} to {operator.takes.value})"
+        yield _columns(f"{'  ' * inner}{operator.name}", operator.where)
+        yield from _leaving(plan, stage, child, inner)
+        yield from _tree(plan, stage, child, inner)
+
+
+def _leaving(plan: Plan, stage: StagePlan, node: int, depth: int) -> Iterator[str]:
+    """Where the rows of a node go: to other stages, into a sink, to the caller."""
+    indent = "  " * depth
+    names = [plan.edge(output.edge).receiver for output in stage.outputs if output.node == node]
+    if names:
+        yield f"{indent}to {', '.join(names)}"
+    said = promise(stage)
+    if said is None:
+        return
+    if stage.sink is not None and stage.sink_node == node:
+        yield f"{indent}writes {_thing(stage.sink.sink_label, stage.sink.target)}"
+        yield f"{indent}  {said}"
+    elif stage.sink is None and node == len(stage.nodes) - 1:
+        yield f"{indent}  {said}"
+
+
+def _thing(label: str, target: str) -> str:
+    return label if target == label else f"{label}: {target}"
+
+
+def _columns(left: str, right: str) -> str:
+    gap = WIDTH - len(left) - len(right)
+    return f"{left}{' ' * gap}{right}" if gap >= 2 else f"{left}  {right}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def render_json(plan: Plan) -> str:
+    """One object: the stages and edges by name, and the notes."""
+    value = {
+        "pipeline": plan.pipeline,
+        "bounded": plan.bounded,
+        "stages": {name: _stage_value(plan, stage) for name, stage in plan.stages.items()},
+        "edges": {edge.name: _edge_value(plan, edge) for edge in plan.edges},
+        "notes": list(notes(plan)),
+    }
+    return msgspec.json.format(msgspec.json.encode(value)).decode()
+
+
+def _stage_value(plan: Plan, stage: StagePlan) -> dict[str, object]:
+    return {
+        "where": stage.where,
+        "workers": stage.settings.workers,
+        "ordered": stage.settings.ordered,
+        "seat": stage.seat,
+        "caller": stage.caller,
+        "source": None if stage.source is None else _thing(stage.source.label, stage.source.target),
+        "sink": None if stage.sink is None else _thing(stage.sink.sink_label, stage.sink.target),
+        "promise": promise(stage),
+        "operators": [
+            {
+                "name": node.operator.name,
+                "where": node.operator.where,
+                "parent": node.parent,
+                "takes": node.operator.takes.value,
+                "gives": node.operator.gives.value,
+                "converts": shape_after(plan, stage, node.parent) is not node.operator.takes,
+            }
+            for node in stage.nodes
+        ],
+        "outputs": [{"node": output.node, "edge": output.edge} for output in stage.outputs],
+    }
+
+
+def _edge_value(plan: Plan, edge: EdgePlan) -> dict[str, object]:
+    return {
+        "from": edge.sender,
+        "to": edge.receiver,
+        "route": edge.route.value,
+        "key": edge.key if isinstance(edge.key, str) or edge.key is None else fn_name(edge.key),
+        "in_turn": edge.merge,
+        "queues": queues(plan, edge),
+        "queue_bytes": edge.channel_bytes,
+        "memory_bytes": total_bytes(plan, edge),
+        "shape": edge_shape(plan, edge).value,
+        "row_type": shown(edge.row_type),
+    }
+
+
+def render_mermaid(plan: Plan) -> str:
+    """Stages as boxes with their operators, edges with their routes."""
+    numbers = {name: f"s{number}" for number, name in enumerate(plan.stages)}
+    lines = ["flowchart LR"]
+    for name, stage in plan.stages.items():
+        inside = [f"{name} x{stage.settings.workers}", *(node.operator.name for node in stage.nodes)]
+        text = "<br/>".join(map(_escaped, inside))
+        left, right = _box(stage)
+        lines.append(f'  {numbers[name]}{left}"{text}"{right}')
+    for edge in plan.edges:
+        columns = " (columns)" if edge_shape(plan, edge) is Shape.COLUMNS else ""
+        text = _escaped(route_text(edge) + columns)
+        lines.append(f'  {numbers[edge.sender]} -->|"{text}"| {numbers[edge.receiver]}')
+    return "\n".join(lines) + "\n"
+
+
+def _box(stage: StagePlan) -> tuple[str, str]:
+    """A cylinder for what is written, a rounded box for what is read."""
+    if stage.sink is not None:
+        return "[(", ")]"
+    return ("[", "]") if stage.source is None else ("([", "])")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")

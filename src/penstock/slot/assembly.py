@@ -1,0 +1,157 @@
+"""Puts a worker together from the plan and the files of its slot; `main` runs what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from penstock.channel.bell import Bell
+from penstock.channel.codec import RowCodec
+from penstock.channel.gate import EdgeGate, Gate
+from penstock.channel.ring import RingReader, RingWriter
+from penstock.channel.side_file import SideFiles
+from penstock.metrics.page import Page
+from penstock.operator import Context
+from penstock.plan.paths import RunPaths
+from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
+from penstock.slot.batches import Out
+from penstock.slot.chain import Chain
+from penstock.slot.inputs import QueueInput, QueueInputs, SourceInput
+from penstock.slot.journal import InputRecord, OutputRecord, PartRecord, Record
+from penstock.slot.outputs import EdgeOutput, QueueOutput
+from penstock.slot.part import Part
+from penstock.slot.timers import RowTimer
+
+
+def effective_route(plan: Plan, edge: EdgePlan) -> Route:
+    """Behind an ordered stage rows are dealt by turns rather than to whom has room: the merge must know whom."""
+    if edge.merge and edge.route is Route.BALANCE and plan.stages[edge.receiver].settings.workers > 1:
+        return Route.DEAL
+    return edge.route
+
+
+def receivers_of(plan: Plan, edge: EdgePlan, slot: int) -> list[int]:
+    """The receiving slots that a sending slot has a queue to."""
+    pairs = edge.channels(plan.stages[edge.sender].settings.workers, plan.stages[edge.receiver].settings.workers)
+    return [receiver for sender, receiver in pairs if sender == slot]
+
+
+def senders_of(plan: Plan, edge: EdgePlan, slot: int) -> list[int]:
+    """The sending slots that a receiving slot has a queue from."""
+    pairs = edge.channels(plan.stages[edge.sender].settings.workers, plan.stages[edge.receiver].settings.workers)
+    return [sender for sender, receiver in pairs if receiver == slot]
+
+
+def first_record(plan: Plan, stages: tuple[StagePlan, ...], slot: int) -> Record:
+    """What the journal of a slot says before its first life."""
+    parts = []
+    for stage in stages:
+        inputs = plan.inputs(stage.name)
+        parts.append(
+            PartRecord(
+                inputs=[InputRecord() for edge in inputs for _ in senders_of(plan, edge, slot)],
+                outputs=[
+                    OutputRecord() for out in stage.outputs for _ in receivers_of(plan, plan.edge(out.edge), slot)
+                ],
+                turns_in=[slot if effective_route(plan, edge) is Route.DEAL else 0 for edge in inputs],
+            )
+        )
+    return Record(parts=parts)
+
+
+def carries_turns(plan: Plan, stage: StagePlan) -> bool:
+    """True: what the stage gives out has the turn numbers of what it takes in."""
+    return stage.settings.ordered and stage.settings.workers > 1
+
+
+def splits_of(stage: StagePlan, slot: int) -> dict[str, Any]:
+    """The splits that a slot reads."""
+    names = list(stage.splits)
+    return {name: stage.splits[name] for name in names[slot :: stage.settings.workers]}
+
+
+@dataclass(frozen=True, slots=True)
+class Assembler:
+    """Makes the parts of one slot."""
+
+    plan: Plan
+    paths: RunPaths
+    slot: int
+    attempt: int
+    run_id: str
+    key: Callable[[], str]
+    stopping: Callable[[], bool]
+    timer_tick: Callable[[int], None]
+
+    def part(self, number: int, stage: StagePlan) -> Part:
+        """A stage, its files mapped; nothing of the user's is opened yet."""
+        plan, settings = self.plan, stage.settings
+        context = Context(
+            pipeline=plan.pipeline, stage=stage.name, slot=self.slot, workers=settings.workers, attempt=self.attempt,
+            key=self.key, stopping=self.stopping,
+        )
+        inputs = self._source(stage, context) if stage.source is not None else self._queues(stage)
+        edges = [self._edge_output(stage, out.edge) for out in stage.outputs]
+        leaves = [out.node for out in stage.outputs] + ([stage.sink_node] if stage.sink is not None else [])
+        incoming = plan.inputs(stage.name)
+        chain = Chain(
+            stage.nodes, leaves, label=stage.name,
+            input_type=stage.source_type if stage.source is not None else incoming[0].row_type,
+            batch_rows=min((edge.batch_rows for edge in incoming), default=4096),
+            concurrency=settings.concurrency, timeout_s=settings.timeout_s, timer=self._timer(stage),
+        )
+        pages = [Page(self.paths.page(plan, stage.name, slot), writable=slot == self.slot)
+                 for slot in range(settings.workers)]
+        carries = carries_turns(plan, stage)
+        return Part(
+            number=number, plan=stage, context=context, inputs=inputs, chain=chain, outs=[Out() for _ in leaves],
+            edges=edges, page=pages[self.slot], sibling_pages=pages, carries_turns=carries,
+            deals_turns=not carries and any(edge.turns for edge in edges),
+        )
+
+    def _timer(self, stage: StagePlan) -> RowTimer | None:
+        timeout_s = stage.settings.timeout_s
+        if timeout_s is None or any(node.operator.is_async for node in stage.nodes):
+            return None
+        return RowTimer(timeout_s, self.timer_tick)
+
+    def _source(self, stage: StagePlan, context: Context) -> SourceInput:
+        assert stage.source is not None
+        return SourceInput(stage.source, splits_of(stage, self.slot), frozenset(stage.splits), context, self.run_id)
+
+    def _queues(self, stage: StagePlan) -> QueueInputs:
+        queues: list[QueueInput] = []
+        gates: list[EdgeGate] = []
+        for edge in self.plan.inputs(stage.name):
+            senders, first = senders_of(self.plan, edge, self.slot), len(queues)
+            for sender in senders:
+                path = self.paths.queue(edge, sender, self.slot)
+                bell = Bell(self.paths.bell(self.plan, edge.sender, sender))
+                name = f"{edge.name}.{sender}-{self.slot}"
+                queues.append(QueueInput(RingReader(path), RowCodec(edge.row_type), SideFiles(path), bell, name))
+            dealt = effective_route(self.plan, edge) is Route.DEAL
+            stride = self.plan.stages[edge.receiver].settings.workers if dealt else 1
+            gates.append(EdgeGate(range(first, len(queues)), edge.merge and len(senders) > 1, stride=stride))
+        return QueueInputs(queues, Gate(gates, len(queues)), self.run_id)
+
+    def _edge_output(self, stage: StagePlan, name: str) -> EdgeOutput:
+        edge = self.plan.edge(name)
+        route = effective_route(self.plan, edge)
+        queues = []
+        for receiver in receivers_of(self.plan, edge, self.slot):
+            path = self.paths.queue(edge, self.slot, receiver)
+            bell = Bell(self.paths.bell(self.plan, edge.receiver, receiver))
+            queues.append(QueueOutput(RingWriter(path), RowCodec(edge.row_type), SideFiles(path), bell))
+        return EdgeOutput(edge, route, queues, turns=edge.merge or route is Route.DEAL)
+
+
+def seat_stages(plan: Plan, seat: str) -> tuple[StagePlan, ...]:
+    """The stages that sit in a seat."""
+    return plan.seats()[seat]
+
+
+def dead_letter_path(folder: str, seat: str, slot: int) -> Path:
+    """The file of one slot in the run's folder of dead letters."""
+    return Path(folder) / f"{seat}.{slot}.dl"

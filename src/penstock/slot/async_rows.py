@@ -1,0 +1,63 @@
+"""Coroutines over rows: several in flight per worker, results in the order of the rows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+from penstock.errors import RowTimeout
+from penstock.slot.batches import Failure, Out
+from penstock.slot.row_program import RowProgram
+
+row_in_work: ContextVar[int] = ContextVar("row_in_work")
+
+
+class AsyncRows:
+    """Runs a program compiled for single rows over lists of rows, `concurrency` at once."""
+
+    def __init__(
+        self, runner: asyncio.Runner, program: RowProgram, concurrency: int, timeout_s: float | None
+    ) -> None:
+        self._runner = runner
+        self._program = program
+        self._concurrency = concurrency
+        self._timeout_s = timeout_s
+
+    def run(self, rows: Sequence[Any], outs: Sequence[Out], *, stop_at_failure: bool) -> list[Failure]:
+        """All rows; what they gave is in `outs` in their order. With `stop_at_failure` only up to the first failed."""
+        results: list[Failure | list[list[Any]]] = self._runner.run(self._gather(rows, len(outs)))
+        failures: list[Failure] = []
+        for result in results:
+            if isinstance(result, Failure):
+                failures.append(result)
+                if stop_at_failure:
+                    break
+                continue
+            for out, given in zip(outs, result, strict=True):
+                out.rows.extend(given)
+        return failures
+
+    async def _gather(self, rows: Sequence[Any], outs: int) -> list[Any]:
+        results: list[Any] = [None] * len(rows)
+        waiting = iter(enumerate(rows))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self._concurrency, len(rows))):
+                group.create_task(self._work(waiting, results, outs))
+        return results
+
+    async def _work(self, waiting: Iterator[tuple[int, Any]], results: list[Any], outs: int) -> None:
+        for index, row in waiting:
+            row_in_work.set(index)
+            given: list[list[Any]] = [[] for _ in range(outs)]
+            scope = asyncio.timeout(self._timeout_s)
+            try:
+                async with scope:
+                    await self._program.run(row, *given)
+                results[index] = given
+            except (Exception, SystemExit) as exc:  # the user's function: its error belongs to the row
+                error: BaseException = exc
+                if isinstance(exc, TimeoutError) and scope.expired() and self._timeout_s is not None:
+                    error = RowTimeout(self._timeout_s)
+                results[index] = Failure(index, error, self._program.operator_at(exc))

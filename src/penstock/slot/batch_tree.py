@@ -1,0 +1,137 @@
+"""Operator trees with batch functions in them: operator by operator over the whole batch.
+
+A batch function that raises is bisected until the row is found that it cannot take; the functions of the stage are
+called again for the halves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from penstock.channel import columns
+from penstock.operators.each import Each
+from penstock.operators.filter import Filter
+from penstock.operators.flat_map import FlatMap
+from penstock.operators.map_batches import MapBatches
+from penstock.operators.map_many import MapMany
+from penstock.operators.operator import Operator
+from penstock.plan.plan import Node
+from penstock.slot.batches import Failure, Out, as_row_list, batch_length, batch_slice
+from penstock.slot.row_program import as_rows
+from penstock.slot.timers import RowTimer
+
+
+class _OperatorRaised(Exception):
+    def __init__(self, operator: Operator, error: BaseException) -> None:
+        self.operator = operator
+        self.error = error
+
+
+class BatchTree:
+    """Runs the tree over batches of at most `batch_rows` rows."""
+
+    def __init__(
+        self, nodes: Sequence[Node], leaves: Sequence[int], functions: Sequence[Callable[[Any], Any]], *,
+        input_type: Any, batch_rows: int, timer: RowTimer | None,
+    ) -> None:
+        self._nodes = nodes
+        self._leaves = leaves
+        self._functions = functions
+        self._types = _row_types(nodes, input_type)
+        self._batch_rows = batch_rows
+        self._timer = timer
+
+    def run(self, batch: Any, outs: Sequence[Out], *, stop_at_failure: bool) -> list[Failure]:
+        """All rows but the failed ones; with `stop_at_failure` only up to the first failed."""
+        failures: list[Failure] = []
+        length = batch_length(batch)
+        for start in range(0, length, self._batch_rows):
+            stop = min(start + self._batch_rows, length)
+            self._bisect(batch, start, stop, outs, failures, stop_at_failure)
+            if failures and stop_at_failure:
+                break
+        return failures
+
+    def _bisect(
+        self, batch: Any, start: int, stop: int, outs: Sequence[Out], failures: list[Failure], stop_early: bool
+    ) -> None:
+        if failures and stop_early:
+            return
+        try:
+            given = self._attempt(batch_slice(batch, start, stop))
+        except _OperatorRaised as raised:
+            if stop - start == 1:
+                failures.append(Failure(start, raised.error, raised.operator))
+                return
+            middle = (start + stop) // 2
+            self._bisect(batch, start, middle, outs, failures, stop_early)
+            self._bisect(batch, middle, stop, outs, failures, stop_early)
+            return
+        for out, value in zip(outs, given, strict=True):
+            out.add(value)
+
+    def _attempt(self, batch: Any) -> list[Any]:
+        values: dict[int, Any] = {-1: batch}
+        for index, node in enumerate(self._nodes):
+            values[index] = self._apply(index, node, values[node.parent])
+        return [values[leaf] for leaf in self._leaves]
+
+    def _apply(self, index: int, node: Node, value: Any) -> Any:
+        operator, fn = node.operator, self._functions[index]
+        guard = nullcontext() if self._timer is None else self._timer.watching(int, _call.__code__)
+        try:
+            if isinstance(operator, MapBatches):
+                table = columns.rows_to_table(value) if isinstance(value, list) else _table(value)
+                with guard:
+                    result = _call(fn, columns.as_library(table, operator.library))
+                return columns.as_table(result)
+            rows = as_row_list(value, self._types[node.parent])
+            with guard:
+                return _call(_over_rows(operator, fn), rows)
+        except (Exception, SystemExit) as exc:  # the user's function
+            raise _OperatorRaised(operator, exc) from exc
+
+
+def _call(fn: Callable[[Any], Any], value: Any) -> Any:
+    return fn(value)
+
+
+def _table(value: Any) -> Any:
+    if hasattr(value, "__arrow_c_stream__"):
+        return columns.as_table(value)
+    return columns.rows_to_table(as_row_list(value))
+
+
+def _over_rows(operator: Operator, fn: Callable[[Any], Any]) -> Callable[[list[Any]], list[Any]]:
+    match operator:
+        case MapMany():
+            return lambda rows: _as_many(fn(rows), len(rows))
+        case Filter():
+            return lambda rows: [row for row in rows if fn(row)]
+        case FlatMap():
+            return lambda rows: [out for row in rows for out in as_rows(fn(row))]
+        case Each():
+            return lambda rows: [None for row in rows if fn(row) and False]
+        case _:
+            return lambda rows: [fn(row) for row in rows]
+
+
+def _as_many(result: Any, expected: int) -> list[Any]:
+    results = list(result)
+    if len(results) != expected:
+        raise ValueError(f"a map_many function gave {len(results)} results for {expected} rows; give one per row")
+    return results
+
+
+def _row_types(nodes: Sequence[Node], input_type: Any) -> dict[int, Any]:
+    """What the rows behind each node are, where columns must become rows."""
+    types: dict[int, Any] = {-1: input_type}
+    for index, node in enumerate(nodes):
+        operator = node.operator
+        if isinstance(operator, MapBatches):
+            types[index] = operator.type
+        else:
+            types[index] = types[node.parent] if isinstance(operator, Filter) else Any
+    return types

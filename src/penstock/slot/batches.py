@@ -1,0 +1,85 @@
+"""Batches of any shape inside a worker: length, slices, rows; and what a leaf of the operator tree gave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.batch import Lines
+from penstock.channel import columns
+from penstock.operators.operator import Operator
+
+
+@dataclass(slots=True)
+class Out:
+    """What one leaf of the tree gave: rows, and before them blocks of another shape."""
+
+    rows: list[Any] = field(default_factory=list)
+    blocks: list[Any] = field(default_factory=list)
+
+    def add(self, batch: Any) -> None:
+        """Append a batch of any shape, in order."""
+        if isinstance(batch, list):
+            self.rows.extend(batch)
+            return
+        if self.rows:
+            self.blocks.append(self.rows[:])
+            self.rows.clear()
+        self.blocks.append(batch)
+
+    def batches(self) -> list[Any]:
+        """All of it, in order."""
+        return [*self.blocks, self.rows] if self.rows else list(self.blocks)
+
+    @property
+    def length(self) -> int:
+        """Rows in it."""
+        return len(self.rows) + sum(batch_length(block) for block in self.blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A row that failed: its index in the batch, and what was raised where."""
+
+    index: int
+    error: BaseException
+    operator: Operator | None
+
+
+def batch_length(batch: Any) -> int:
+    """Rows of a batch of any shape."""
+    if isinstance(batch, Lines):
+        count = batch.data.count(b"\n")
+        return count if not batch.data or batch.data.endswith(b"\n") else count + 1
+    return int(batch.num_rows) if hasattr(batch, "num_rows") else len(batch)
+
+
+def batch_slice(batch: Any, start: int, stop: int) -> Any:
+    """Rows `start` to `stop` of a batch of any shape."""
+    if start == 0 and stop >= batch_length(batch):
+        return batch
+    if isinstance(batch, Lines):
+        return batch.split()[start:stop]
+    if isinstance(batch, list):
+        return batch[start:stop]
+    return columns.as_table(batch).slice(start, stop - start)
+
+
+def as_row_list(batch: Any, row_type: Any = Any) -> list[Any]:
+    """Rows of a batch of any shape, as objects."""
+    if isinstance(batch, Lines):
+        return batch.split()
+    if isinstance(batch, list):
+        return batch
+    if hasattr(batch, "__arrow_c_stream__"):
+        return columns.table_to_rows(columns.as_table(batch), row_type)
+    return list(batch)
+
+
+def normalized(batch: Any) -> Any:
+    """A source's batch as the engine carries it: a list, `Lines`, or an Arrow table."""
+    if isinstance(batch, (list, Lines)):
+        return batch
+    if hasattr(batch, "__arrow_c_stream__"):
+        return columns.as_table(batch)
+    return list(batch)

@@ -1,0 +1,182 @@
+"""The operators of one stage, as one thing that runs over a batch.
+
+`loop` gives a batch and a list of `Out`s; what a row gives is there whole or not at all. Plain row functions run in
+a fused `row_program`, coroutines in `async_rows`, batch functions in a `batch_tree`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import msgspec
+
+from penstock.batch import Lines
+from penstock.operator import Context
+from penstock.operators.operator import Operator
+from penstock.operators.parse_json import ParseJson
+from penstock.plan.plan import Node
+from penstock.slot import async_rows
+from penstock.slot.async_rows import AsyncRows
+from penstock.slot.batch_tree import BatchTree
+from penstock.slot.batches import Failure, Out, as_row_list, batch_length
+from penstock.slot.row_program import ProgramNode, RowProgram, compile_async_program, compile_program
+from penstock.slot.timers import RowTimer
+
+
+class Chain:
+    """The operator tree of a stage in one worker."""
+
+    def __init__(
+        self, nodes: Sequence[Node], leaves: Sequence[int], *, label: str, input_type: Any = Any,
+        batch_rows: int = 4096, concurrency: int = 16, timer: RowTimer | None = None, timeout_s: float | None = None,
+    ) -> None:
+        self._nodes = tuple(nodes)
+        self._leaves = tuple(leaves)
+        self._label = label
+        self._input_type = input_type
+        self._batch_rows = batch_rows
+        self._concurrency = concurrency
+        self._timer = timer
+        self._timeout_s = timeout_s
+        self._instances: list[Any] = []
+        self._runner: asyncio.Runner | None = None
+        self._program: RowProgram | None = None
+        self._after_parsing: tuple[Any, RowProgram] | None = None
+        self._async: AsyncRows | None = None
+        self._tree: BatchTree | None = None
+        self._left: Callable[[], int] | None = None
+        self._count = 0
+
+    @property
+    def has_batch_operators(self) -> bool:
+        return any(node.operator.batch for node in self._nodes)
+
+    @property
+    def is_async(self) -> bool:
+        return any(node.operator.is_async for node in self._nodes)
+
+    @property
+    def row_in_work(self) -> int | None:
+        """Index, in the batch given to `run`, of the row whose function is running; None: none is."""
+        if self._async is not None:
+            return async_rows.row_in_work.get(None)
+        return None if self._left is None else self._count - self._left() - 1
+
+    def open(self, context: Context) -> None:
+        """Make instances, call their `open`, compile. Whatever user code raises here comes out."""
+        functions = [self._function(node.operator) for node in self._nodes]
+        for instance in self._instances:
+            if hasattr(instance, "open"):
+                self._finish(instance.open(context))
+        nodes = [
+            ProgramNode(n.operator, n.parent, f, n.operator.is_async)
+            for n, f in zip(self._nodes, functions, strict=True)
+        ]
+        if self.has_batch_operators:
+            self._tree = BatchTree(
+                self._nodes, self._leaves, functions,
+                input_type=self._input_type, batch_rows=self._batch_rows, timer=self._timer,
+            )
+        elif self.is_async:
+            program = compile_async_program(nodes, self._leaves, self._label)
+            self._async = AsyncRows(self._loop_runner(), program, self._concurrency, self._timeout_s)
+        elif nodes:
+            self._program = compile_program(nodes, self._leaves, self._label)
+            self._after_parsing = self._compile_after_parsing(nodes)
+
+    def run(self, batch: Any, outs: Sequence[Out], *, stop_at_failure: bool = False) -> list[Failure]:
+        """Run over a batch; gives the rows that failed. `outs` get what the others gave, in order.
+
+        With `stop_at_failure` nothing behind the first failed row is given out.
+        """
+        if not self._nodes:
+            for out in outs:
+                out.add(batch)
+            return []
+        if self._tree is not None:
+            return self._tree.run(batch, outs, stop_at_failure=stop_at_failure)
+        if self._async is not None:
+            rows = as_row_list(batch, self._input_type)
+            return self._async.run(rows, outs, stop_at_failure=stop_at_failure)
+        if self._after_parsing is not None and isinstance(batch, Lines):
+            decoder, program = self._after_parsing
+            parsed = _decode_lines(decoder, batch)
+            if parsed is not None:
+                return self._run_rows(program, parsed, outs, stop_at_failure)
+        assert self._program is not None
+        return self._run_rows(self._program, as_row_list(batch, self._input_type), outs, stop_at_failure)
+
+    def close(self) -> None:
+        """Call the instances' `close`, in reverse order."""
+        for instance in reversed(self._instances):
+            if hasattr(instance, "close"):
+                self._finish(instance.close())
+        if self._runner is not None:
+            self._runner.close()
+
+    def _run_rows(
+        self, program: RowProgram, rows: list[Any], outs: Sequence[Out], stop_at_failure: bool
+    ) -> list[Failure]:
+        iterator, failures = iter(rows), []
+        self._count, self._left = len(rows), iterator.__length_hint__  # type: ignore[attr-defined]
+        targets = [out.rows for out in outs]
+        lines = frozenset(program.operator_of_line)
+        while True:
+            guard = nullcontext() if self._timer is None else self._timer.watching(
+                self._left, program.run.__code__, lines
+            )
+            try:
+                with guard:
+                    program.run(iterator, *targets)
+                break
+            except (Exception, SystemExit) as exc:  # the user's function: its error belongs to the row
+                failures.append(Failure(self._count - self._left() - 1, exc, program.operator_at(exc)))
+                if stop_at_failure:
+                    break
+        self._left = None
+        return failures
+
+    def _function(self, operator: Operator) -> Callable[[Any], Any]:
+        if isinstance(operator, ParseJson):
+            return msgspec.json.Decoder(operator.type).decode
+        fn: Callable[[Any], Any] = operator.fn() if operator.made_in_worker else operator.fn
+        if not inspect.isroutine(fn) and not inspect.isclass(fn) and not any(fn is known for known in self._instances):
+            self._instances.append(fn)
+        return fn
+
+    def _loop_runner(self) -> asyncio.Runner:
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner
+
+    def _finish(self, result: Any) -> None:
+        """Await what an `async def open` or `close` gave."""
+        if inspect.isawaitable(result):
+
+            async def finish() -> None:
+                await result
+
+            self._loop_runner().run(finish())
+
+    def _compile_after_parsing(self, nodes: Sequence[ProgramNode]) -> tuple[Any, RowProgram] | None:
+        """A decoder of whole blocks of lines and the program behind it, where parsing comes first."""
+        first = nodes[0].operator
+        if not isinstance(first, ParseJson) or -1 in self._leaves or sum(n.parent == -1 for n in nodes) != 1:
+            return None
+        rest = [ProgramNode(n.operator, n.parent - 1, n.fn) for n in nodes[1:]]
+        program = compile_program(rest, [leaf - 1 for leaf in self._leaves], self._label)
+        return msgspec.json.Decoder(first.type), program
+
+
+def _decode_lines(decoder: Any, batch: Lines) -> list[Any] | None:
+    """All rows of a block, or None when some line must be looked at by itself."""
+    try:
+        rows: list[Any] = decoder.decode_lines(batch.data)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    # The decoder leaves blank lines out; as rows they are errors.
+    return rows if len(rows) == batch_length(batch) else None

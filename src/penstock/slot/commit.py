@@ -1,0 +1,347 @@
+"""A turn: what was taken in and given out since the last commit, and the step that makes it happen.
+
+`flush` routes and encodes, waits for room, appends past the published tails, commits to the journal (and to a
+transactional sink before it), publishes and rings. Killed before the journal's flip: nothing happened. After: all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from penstock.channel.bell import Bell, Sleep, Waiter
+from penstock.channel.frame import space
+from penstock.channel.router import KeyFailure
+from penstock.metrics.catalogue import Activity, Word
+from penstock.plan.plan import EdgePlan, Route
+from penstock.sink import RowsRejected, TransactionalWriter
+from penstock.slot.batches import as_row_list, batch_length
+from penstock.slot.crash_points import CrashPoints
+from penstock.slot.dead_letter_file import DeadLetterFile
+from penstock.slot.inputs import QueueInputs, Unit
+from penstock.slot.journal import Journal, Record, encode_record
+from penstock.slot.meter import Meter
+from penstock.slot.outputs import FRAME_BYTES, QueueOutput
+from penstock.slot.part import PIECE_BYTES, Part
+from penstock.slot.retries import RetryFile, WaitingRow
+from penstock.slot.stops import CarefulRestart, StageFailed, Trouble
+
+_SAFETY_POLL_S = 2.0
+_TRANSACTION_S = 0.1
+"""A transactional sink collects waiting frames for so long, and for so many rows."""
+_TRANSACTION_ROWS = 100_000
+_TURN_END_BYTES = space(64)
+
+
+class Fates(Protocol):
+    """What the turn asks of `rows.RowFates`."""
+
+    def without_key(self, part: Part, edge: EdgePlan, failure: KeyFailure, turn: Turn) -> None: ...
+    def rejected(self, part: Part, row: Any, reason: str, turn: Turn) -> None: ...
+
+
+class Turn:
+    """The turn of one slot. One stage of the slot at a time."""
+
+    def __init__(
+        self, parts: Sequence[Part], journal: Journal, record: Record, *, dead_letters: DeadLetterFile,
+        retries: RetryFile, bell: Bell, meter: Meter, crash: CrashPoints, fates: Fates,
+        after_commit: Callable[[], None],
+    ) -> None:
+        self._parts = tuple(parts)
+        self._journal = journal
+        self._number = record.number
+        self._epoch = record.epoch
+        self._dead_letters = dead_letters
+        self._retries = retries
+        self._bell = bell
+        self._waiter = Waiter(bell)
+        self._meter = meter
+        self._crash = crash
+        self._fates = fates
+        self._after_commit = after_commit
+        self._part: Part | None = None
+        self._unit: Unit | None = None
+        self._since = 0.0
+        self._rows = 0
+        self._ingest_ns = 0
+        self._taken: list[int] = []
+        self._ingested: list[int] = []
+        self._written: list[Any] = []
+        self.pending = False
+
+    # What goes on between two commits.
+
+    def begin(self, part: Part, unit: Unit) -> None:
+        """A batch was taken."""
+        self._switch_to(part)
+        self._unit = unit
+        self._taken.append(unit.taken_ns)
+        if not part.edges:
+            self._ingested.append(unit.ingest_ns)
+        self._note_ingest(unit.ingest_ns)
+
+    def begin_retry(self, part: Part, waiting: WaitingRow) -> None:
+        """A row has its next attempt."""
+        self._switch_to(part)
+        self._unit = None
+        self._note_ingest(waiting.ingest_ns)
+
+    def took(self, part: Part, rows: int) -> None:
+        """Rows of the batch are through."""
+        part.counts.rows_in += rows
+        self._rows += rows
+        self.pending = True
+
+    def succeeded(self, part: Part, rows: int) -> None:
+        """User code is through with rows and none of them raised."""
+        part.counts.succeeded += rows
+        if not part.edges and part.writer is None:
+            part.counts.rows_out += rows  # what was called for its effect is delivered
+
+    def write(self, part: Part) -> None:
+        """Hand what the chain gave to the sink, if the stage has one."""
+        if part.writer is None:
+            return
+        out = part.outs[-1]
+        batches = out.batches()
+        out.rows, out.blocks = [], []
+        if batches:
+            self._crash.reached("before_sink_write", part.counts.rows_in)
+        for batch in batches:
+            self._write(part, batch)
+        if batches:
+            self._crash.reached("after_sink_write", part.counts.rows_in)
+
+    def _write(self, part: Part, batch: Any) -> None:
+        assert part.writer is not None
+        rows = batch_length(batch)
+        try:
+            part.writer.write(batch)
+        except RowsRejected as rejected:
+            listed = as_row_list(batch)
+            for index, reason in sorted(rejected.reasons.items()):
+                self._fates.rejected(part, listed[index], reason, self)
+            rows -= len(rejected.reasons)
+            batch = [row for index, row in enumerate(listed) if index not in rejected.reasons]
+        except Exception as exc:
+            raise Trouble(part.plan.name, f"{part.plan.sink.target if part.plan.sink else 'sink'}: write", exc) from exc
+        part.counts.rows_out += rows
+        if isinstance(part.writer, TransactionalWriter):
+            self._written.append(batch)
+
+    def should_flush(self, part: Part) -> bool:
+        """True when it is time to hand over, though there may be more to read."""
+        if not self.pending:
+            return False
+        if isinstance(part.writer, TransactionalWriter):
+            return self._rows >= _TRANSACTION_ROWS or time.monotonic() - self._since >= _TRANSACTION_S
+        if part.edges:
+            if any(
+                out.rows and (len(out.rows) >= edge.edge.batch_rows) or out.blocks
+                for out, edge in zip(part.outs, part.edges, strict=False)
+            ):
+                return True
+            if (part.bytes_per_row or 0) * self._rows >= PIECE_BYTES:
+                return True
+            if any(queue.reader_waits for edge in part.edges for queue in edge.queues):
+                return True
+        linger = min((edge.edge.linger_s for edge in part.edges), default=0.005)
+        return time.monotonic() - self._since >= linger
+
+    def pause(self, seconds: float) -> None:
+        """Wait for a row's next attempt in its place."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._waiter.wait(min(left, _SAFETY_POLL_S))
+
+    # The step.
+
+    def flush(self) -> None:
+        """Make the turn happen. Raises `CarefulRestart` when what some row gave cannot be encoded."""
+        part = self._part
+        if part is None or not self.pending:
+            return
+        error = self._prepare(part)
+        if error is not None:
+            raise CarefulRestart(part.number, self._rows) from error
+        self._append_and_commit(part)
+
+    def flush_carefully(self) -> Exception | None:
+        """As `flush`, for a turn of a single row: gives the error when what the row gave cannot be encoded."""
+        part = self._part
+        assert part is not None
+        error = self._prepare(part)
+        if error is not None:
+            part.clear_outs()
+            part.counts.succeeded -= 1
+            return error
+        self._append_and_commit(part)
+        return None
+
+    def flush_before_failing(self) -> None:
+        """Commit what is through before the row that fails the stage."""
+        if self.pending:
+            self.flush()
+
+    def finish(self, part: Part) -> None:
+        """The stage is through: flush the sink, tell the receivers, commit for the last time."""
+        self._switch_to(part)
+        if part.writer is not None:
+            try:
+                part.writer.finish()
+            except Exception as exc:
+                raise Trouble(part.plan.name, f"{part.plan.sink.target if part.plan.sink else 'sink'}: finish", exc) from exc
+        queues = [queue for edge in part.edges for queue in edge.queues]
+        self._wait_until(lambda: all(queue.has_room_for_end() for queue in queues))
+        for queue in queues:
+            queue.append_end()
+        part.finished = True
+        self.pending = True
+        self._commit(part)
+
+    def _prepare(self, part: Part) -> Exception | None:
+        """Route and encode; on an error nothing is left prepared."""
+        turn, _ = self._turn_given(part)
+        rows = 0
+        keyless: list[tuple[EdgePlan, KeyFailure]] = []
+        for edge, out in zip(part.edges, part.outs, strict=False):
+            if not out.rows and not out.blocks:
+                continue
+            if edge.edge.route is Route.BALANCE:
+                self._wait_until(lambda edge=edge: any(_has_some_room(queue) for queue in edge.queues))  # type: ignore[misc]
+            try:
+                failures = edge.prepare(out, turn)
+            except Exception as exc:
+                for other in part.edges:
+                    other.forget()
+                return exc
+            keyless.extend((edge.edge, failure) for failure in failures)
+            rows += out.length - len(failures)
+        for plan, failure in keyless:
+            self._fates.without_key(part, plan, failure, self)
+        part.counts.rows_out += rows
+        return None
+
+    def _append_and_commit(self, part: Part) -> None:
+        turn, end_turn = self._turn_given(part)
+        concerned = [q for edge in part.edges for q in edge.queues if q.prepared or (end_turn and edge.turns)]
+        if concerned:
+            self._crash.reached("before_append", part.counts.rows_in)
+            self._wait_until(lambda: all(queue.has_room(_TURN_END_BYTES) for queue in concerned))
+            sent = sum(edge.append(ingest_ns=self._ingest_ns, turn=turn, end_turn=end_turn) for edge in part.edges)
+            part.counts.bytes_out += sent
+            part.counts.frames_out += 1
+            part.learn(self._rows, sent)
+            if part.deals_turns and not part.carries_turns:
+                part.turn_out += 1
+            self._crash.reached("after_append", part.counts.rows_in)
+        part.clear_outs()
+        self._commit(part)
+
+    def _turn_given(self, part: Part) -> tuple[int, bool]:
+        """(number of the turn that is given out, whether it ends here)."""
+        unit = self._unit
+        if part.carries_turns:
+            return (unit.turn, unit.done >= unit.length and unit.turn_end) if unit is not None else (0, False)
+        return part.turn_out, part.deals_turns
+
+    def _commit(self, part: Part) -> None:
+        self._crash.reached("before_commit", part.counts.rows_in)
+        part.counts.frames_in += len(self._taken)
+        if part.writer is not None:
+            part.sink_position = part.writer.position()
+        record = self._record()
+        if isinstance(part.writer, TransactionalWriter):
+            record = self._commit_sink(part, part.writer, record)
+        self._journal.commit(record)
+        self._number = record.number
+        self._crash.reached("after_commit", part.counts.rows_in)
+        part.publish()
+        self._crash.reached("after_publish", part.counts.rows_in)
+        self._ring(part)
+        self._meter.committed(part.page, self._taken, self._ingested)
+        self._rows, self._ingest_ns, self.pending = 0, 0, False
+        self._taken, self._ingested, self._written = [], [], []
+        self._check_for_hopeless_code(part)
+        self._after_commit()
+
+    def _record(self) -> Record:
+        return Record(
+            self._number + 1, self._epoch, self._dead_letters.flush(), self._retries.flush(), self._retries.generation,
+            [part.save() for part in self._parts],
+        )
+
+    def _commit_sink(self, part: Part, writer: TransactionalWriter[Any], record: Record) -> Record:
+        """Rows and record in one transaction; refused rows are set aside and the others written again."""
+        while True:
+            self._crash.reached("before_sink_commit", part.counts.rows_in)
+            try:
+                writer.commit(encode_record(record))
+            except RowsRejected as rejected:
+                rows = [row for batch in self._written for row in as_row_list(batch)]
+                self._written = []
+                part.counts.rows_out -= len(rows)
+                for index, reason in sorted(rejected.reasons.items()):
+                    self._fates.rejected(part, rows[index], reason, self)
+                self._write(part, [row for index, row in enumerate(rows) if index not in rejected.reasons])
+                record = self._record()
+                continue
+            except Exception as exc:
+                raise Trouble(part.plan.name, f"{part.plan.sink.target if part.plan.sink else 'sink'}: commit", exc) from exc
+            self._crash.reached("after_sink_commit", part.counts.rows_in)
+            return record
+
+    def _ring(self, part: Part) -> None:
+        self._bell.fence()
+        for edge in part.edges:
+            for queue in edge.queues:
+                if queue.reader_waits:
+                    queue.receiver_bell.ring()
+        if isinstance(part.inputs, QueueInputs):
+            for source in part.inputs.queues:
+                if source.sender_bell.asleep & Sleep.FOR_ROOM and source.ring.half_empty:
+                    source.sender_bell.ring()
+
+    def _wait_until(self, has_room: Callable[[], bool]) -> None:
+        if has_room():
+            return
+        self._meter.now_doing(Activity.WAITING_FOR_OUTPUT)
+        while True:
+            self._bell.say_asleep(Sleep.FOR_ROOM)
+            if has_room():
+                break
+            self._waiter.wait(_SAFETY_POLL_S)
+        self._bell.say_awake()
+        self._meter.now_doing(Activity.BUSY)
+
+    def _check_for_hopeless_code(self, part: Part) -> None:
+        """A stage in which no row ever succeeded: the code is wrong, not the data."""
+        limit = part.plan.settings.on_error.give_up_after
+        if limit is None or part.counts.succeeded or not part.counts.failed_before_success:
+            return
+        pages = [page.words for page in part.sibling_pages]
+        failed = sum(words[Word.ROWS_FAILED_BEFORE_SUCCESS] for words in pages)
+        if failed >= limit and not any(words[Word.ROWS_SUCCEEDED] for words in pages):
+            raise StageFailed(
+                part.plan.name,
+                f"no row has ever succeeded and {failed} have failed, so the code is wrong rather than the data "
+                f"(dead_letter(give_up_after=None) goes on all the same); the last error: {part.last_error}",
+            )
+
+    def _switch_to(self, part: Part) -> None:
+        if self._part is not part and self.pending:
+            self.flush()
+        if not self.pending:
+            self._since = time.monotonic()
+            self._taken, self._ingested = [], []
+            self._ingest_ns = 0
+        self._part = part
+
+    def _note_ingest(self, ingest_ns: int) -> None:
+        self._ingest_ns = min(self._ingest_ns, ingest_ns) if self._ingest_ns else ingest_ns
+
+
+def _has_some_room(queue: QueueOutput) -> bool:
+    return queue.ring.room() >= min(FRAME_BYTES, queue.ring.capacity // 4)

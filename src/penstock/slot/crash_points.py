@@ -1,0 +1,33 @@
+"""Named places where a test may kill the worker. Nothing is armed outside of tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+
+POINTS = (
+    "before_append", "after_append", "before_commit", "after_commit", "after_publish",
+    "before_sink_write", "after_sink_write", "before_sink_commit", "after_sink_commit", "in_user_code",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ArmedCrash:
+    """Die at a point, once `row` rows of the slot's input were taken in, in the first life only."""
+
+    point: str
+    row: int = 1
+
+
+class CrashPoints:
+    """The armed points of one worker life."""
+
+    def __init__(self, armed: tuple[ArmedCrash, ...] = ()) -> None:
+        self._armed = armed
+
+    def reached(self, point: str, rows: int) -> None:
+        """Die here when armed for it. `rows`: input rows taken so far by this slot."""
+        for crash in self._armed:
+            if crash.point == point and rows >= crash.row:
+                os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,79 @@
+"""The dead letters of one slot: an append-only file whose committed length stands in the slot's journal.
+
+The worker appends while it computes, flushes before the journal's flip and puts the length into the record; what a
+killed worker wrote beyond it, its successor cuts away. `dead_letters.py` has the format and the reader.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from penstock.dead_letters import FRAME_HEAD, DeadLetterRecord, encode_frame
+
+
+class DeadLetterFile:
+    """Writes one slot's dead letters. One process at a time, guarded by the slot's lock."""
+
+    def __init__(self, path: Path, committed_length: int) -> None:
+        """Open at what the journal says: letters beyond it belong to a turn that never happened.
+
+        A file shorter than that (somebody removed it) is gone on with as it is. No file is made before a letter comes.
+        """
+        self._path = path
+        self._fd: int | None = None
+        self._buffer: list[bytes] = []
+        self._length = 0
+        self._count = 0
+        if path.exists():
+            self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            self._length = min(committed_length, os.fstat(self._fd).st_size)
+            os.ftruncate(self._fd, self._length)
+            self._count = _count_frames(self._fd, self._length)
+
+    def append(self, record: DeadLetterRecord) -> str:
+        """Keep the letter until `flush`; the id that it was given."""
+        self._count += 1
+        letter_id = f"{self._path.parent.name}-{self._path.stem}-{self._count}"
+        self._buffer.append(encode_frame(replace(record, id=letter_id)))
+        return letter_id
+
+    def discard(self) -> None:
+        """Forget what was appended since the last `flush`: the turn is done again."""
+        self._count -= len(self._buffer)
+        self._buffer.clear()
+
+    def flush(self) -> int:
+        """Hand what was appended to the operating system. The length to commit."""
+        if self._buffer:
+            data = b"".join(self._buffer)
+            fd, written = self._open(), 0
+            while written < len(data):
+                written += os.pwrite(fd, memoryview(data)[written:], self._length + written)
+            self._length += written
+            self._buffer.clear()
+        return self._length
+
+    def close(self) -> None:
+        """Make the letters durable. Never after a kill: then the operating system still has them."""
+        if self._fd is not None:
+            os.fsync(self._fd)
+            os.close(self._fd)
+            self._fd = None
+
+    def _open(self) -> int:
+        if self._fd is None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return self._fd
+
+
+def _count_frames(fd: int, length: int) -> int:
+    count, offset = 0, 0
+    while offset + FRAME_HEAD.size <= length:
+        head = os.pread(fd, FRAME_HEAD.size, offset)
+        offset += FRAME_HEAD.size + int(FRAME_HEAD.unpack(head)[0])
+        count += 1
+    return count

@@ -1,0 +1,60 @@
+"""What becomes of a row that failed. Pure: the error and the attempts so far go in, a decision comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from penstock.operator import Drop, Reject, Retry
+from penstock.plan.plan import StageSettings
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRow:
+    """Try it again after so long."""
+
+    after_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Into the dead-letter store."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkipRow:
+    """Leave it out and count it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailStage:
+    """End the run."""
+
+
+Decision = RetryRow | SetAside | SkipRow | FailStage
+_JITTER = 0.2
+
+
+def decide(settings: StageSettings, error: BaseException, attempts: int, chance: float) -> Decision:
+    """`attempts`: calls made so far, at least 1. `chance`: a random number in [0, 1) for the jitter."""
+    match error:
+        case Drop():
+            return SkipRow()
+        case Retry():
+            return RetryRow(error.after_s)
+        case Reject():
+            return last_resort(settings)
+    if attempts <= settings.retries and isinstance(error, settings.retry_on):
+        delay = min(settings.retry_delay_s * 2 ** min(attempts - 1, 60), settings.retry_delay_max_s)
+        return RetryRow(delay * (1 + _JITTER * (2 * chance - 1)))
+    return last_resort(settings)
+
+
+def last_resort(settings: StageSettings) -> Decision:
+    """What becomes of a row without further attempts."""
+    match settings.on_error.kind:
+        case "skip":
+            return SkipRow()
+        case "fail":
+            return FailStage()
+        case _:
+            return SetAside()

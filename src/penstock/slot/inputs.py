@@ -1,0 +1,341 @@
+"""Where a stage's rows come from: its input queues, or its source. One frame or batch is in work at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+from penstock.channel.bell import Bell
+from penstock.channel.codec import RowCodec
+from penstock.channel.frame import Flag, Frame, Kind
+from penstock.channel.gate import Gate
+from penstock.channel.ring import RingReader
+from penstock.channel.side_file import SideFiles
+from penstock.operator import Context
+from penstock.options import parse_duration
+from penstock.slot.batches import batch_length, normalized
+from penstock.slot.journal import InputRecord, PartRecord, SplitRecord
+from penstock.source import EndOfSplit, Reader, Source
+
+
+@dataclass(slots=True)
+class Unit:
+    """A batch in work: rows up to `done` are through the chain."""
+
+    batch: Any
+    length: int
+    done: int
+    ingest_ns: int
+    taken_ns: int
+    """CLOCK_MONOTONIC at which it was taken."""
+    input: int
+    sequence: int
+    first_row: int
+    """Number of the batch's first row within the frame (0) or within the split."""
+    key: str
+    """Names the batch in idempotency keys."""
+    failures: dict[int, tuple[Any, str]]
+    """Rows that could not be decoded."""
+    turn: int = 0
+    turn_end: bool = True
+
+
+class QueueInput:
+    """One input queue."""
+
+    def __init__(self, ring: RingReader, codec: RowCodec, sides: SideFiles, sender_bell: Bell, name: str) -> None:
+        self.ring = ring
+        self.codec = codec
+        self._sides = sides
+        self.sender_bell = sender_bell
+        self.name = name
+        self.ended = False
+        self.head = 0
+        """The head to commit: behind the last frame that is wholly done."""
+        self.sequence = 0
+        self.rows_done = 0
+        self._side_done = False
+
+    def restore(self, record: InputRecord) -> None:
+        self.ring.restore(record.head, record.sequence, record.rows)
+        self.head, self.sequence, self.rows_done = record.head, record.sequence, record.rows_done
+        self.ended = record.ended
+        self._sides.delete_below(record.sequence)
+
+    def record(self) -> InputRecord:
+        return InputRecord(self.head, self.sequence, self.ring.rows, self.rows_done, self.ended)
+
+    def take(self) -> tuple[Frame, Any] | None:
+        """The next frame and its decoded batch (None for an end)."""
+        frame = self.ring.read_nowait()
+        if frame is None:
+            return None
+        payload = frame.payload
+        if frame.header.flags & Flag.SIDE_FILE:
+            payload = self._sides.read(frame.header.sequence, payload)
+            self._side_done = True
+        if frame.header.kind != Kind.BATCH:
+            return frame, None
+        return frame, self.codec.decode(frame.header.codec, payload)
+
+    def frame_done(self, frame_end: int, rows: int) -> None:
+        """A frame is through: the commit may give its room back."""
+        self.head, self.rows_done = frame_end, 0
+        self.sequence += 1
+        self.ring.rows += rows
+
+    def publish(self) -> None:
+        """After the commit."""
+        # The published head is that of the last whole frame; the private one may be further.
+        private, self.ring.head = self.ring.head, self.head
+        self.ring.publish()
+        self.ring.head = private
+        if self._side_done:
+            self._side_done = not self._sides.delete_below(self.sequence)
+
+
+class QueueInputs:
+    """All input queues of a stage in one slot."""
+
+    def __init__(self, queues: list[QueueInput], gate: Gate, run_id: str) -> None:
+        self.queues = queues
+        self._gate = gate
+        self._run_id = run_id
+        self._in_work: Frame | None = None
+        self._index = -1
+
+    def restore(self, record: PartRecord) -> None:
+        for queue, saved in zip(self.queues, record.inputs, strict=True):
+            queue.restore(saved)
+        for edge, turn in zip(self._gate.edges, record.turns_in, strict=True):
+            edge.turn = turn
+
+    def save(self, record: PartRecord) -> None:
+        record.inputs = [queue.record() for queue in self.queues]
+        record.turns_in = [edge.turn for edge in self._gate.edges]
+
+    @property
+    def ended(self) -> bool:
+        return all(queue.ended for queue in self.queues)
+
+    def ready(self) -> bool:
+        """True when `take` would find something."""
+        return self._choose() is not None
+
+    def _choose(self) -> int | None:
+        return self._gate.choose([q.ring.waiting for q in self.queues], [q.ended for q in self.queues])
+
+    def take(self) -> Unit | None:
+        """The next batch; ends are taken on the way."""
+        while (index := self._choose()) is not None:
+            queue = self.queues[index]
+            taken = queue.take()
+            if taken is None:
+                return None
+            frame, decoded = taken
+            if decoded is None:
+                queue.frame_done(frame.end, 0)
+                queue.ended = True
+                continue
+            self._in_work, self._index = frame, index
+            header = frame.header
+            return Unit(
+                decoded.batch, header.rows, queue.rows_done, header.ingest_ns, time.monotonic_ns(), index,
+                header.sequence, 0, f"{self._run_id}/{queue.name}/{header.sequence}", decoded.failures, header.turn,
+                bool(header.flags & Flag.TURN_END),
+            )
+        return None
+
+    def progress(self, unit: Unit) -> None:
+        """Rows of the unit are through up to `unit.done`."""
+        queue, frame = self.queues[self._index], self._in_work
+        assert frame is not None
+        queue.rows_done = unit.done
+        if unit.done >= unit.length:
+            queue.frame_done(frame.end, unit.length)
+            edge = self._gate.edge_of(self._index)
+            if edge.merge and unit.turn_end:
+                edge.turn_taken()
+
+    def publish(self) -> None:
+        for queue in self.queues:
+            queue.publish()
+
+    def wake_after(self) -> float | None:
+        """Nothing but the bell tells of input."""
+        return None
+
+    def descriptors(self) -> set[int]:
+        return set()
+
+    def woken(self) -> None:
+        """Queues have no descriptors."""
+
+    def neighbours(self) -> list[Bell]:
+        """Whom to ring when room was made."""
+        return [queue.sender_bell for queue in self.queues]
+
+    def stop(self) -> None:
+        """Queues are drained, not stopped."""
+
+    def close(self) -> None:
+        for queue in self.queues:
+            queue.ring.close()
+
+
+class SourceInput:
+    """A source's splits in one slot: bounded ones one after the other, endless ones in turn."""
+
+    def __init__(
+        self, source: Source[Any], splits: dict[str, Any], frozen: frozenset[str], context: Context, run_id: str
+    ) -> None:
+        """`splits`: those of this slot; `frozen`: the names of all that were there at the start."""
+        self._source = source
+        self._splits = dict(splits)
+        self._frozen = frozen
+        self._context = context
+        self._run_id = run_id
+        self._readers: dict[str, Reader[Any]] = {}
+        self._records: dict[str, SplitRecord] = {}
+        self._rotation: Iterator[str] = iter(())
+        self._unit_split = ""
+        self._next_position: Any = None
+        self._idle_until = 0.0
+        self._stopped = False
+        self._discover_s = parse_duration(source.discover_every) if source.discover_every else None
+        self._discovered_at = time.monotonic()
+
+    def restore(self, record: PartRecord) -> None:
+        self._records = dict(record.splits)
+        for name, saved in self._records.items():
+            if saved.discovered is not None:
+                self._splits.setdefault(name, saved.discovered)
+
+    def save(self, record: PartRecord) -> None:
+        record.splits = self._records
+
+    @property
+    def ended(self) -> bool:
+        if self._stopped:
+            return True
+        return self._source.bounded and all(self._record(name).done for name in self._splits)
+
+    @property
+    def cut_short(self) -> bool:
+        """True when it was stopped before its end."""
+        return self._stopped and not all(self._record(name).done for name in self._splits)
+
+    def stop(self) -> None:
+        """Read no more: the pipeline drains."""
+        self._stopped = True
+
+    def ready(self) -> bool:
+        return not self.ended and time.monotonic() >= self._idle_until
+
+    def wake_after(self) -> float | None:
+        """Seconds until it is worth asking again."""
+        return max(self._idle_until - time.monotonic(), 0.0) if not self.ended else None
+
+    def descriptors(self) -> set[int]:
+        fds = (reader.fileno() for reader in self._readers.values())
+        return {fd for fd in fds if fd is not None}
+
+    def woken(self) -> None:
+        """A descriptor is readable: ask again at once."""
+        self._idle_until = 0.0
+
+    def neighbours(self) -> list[Bell]:
+        """A source has none before it."""
+        return []
+
+    def take(self) -> Unit | None:
+        """The next batch. Exceptions of readers come out: they fail the stage."""
+        self._discover()
+        for name in self._turns():
+            unit = self._read(name)
+            if unit is not None:
+                return unit
+            if self._source.bounded and not self._record(name).done:
+                break
+        if not self.ended:
+            self._idle_until = time.monotonic() + self._pause()
+        return None
+
+    def _turns(self) -> list[str]:
+        names = [name for name in self._splits if not self._record(name).done]
+        if self._source.bounded or self._unit_split not in names:
+            return names
+        at = names.index(self._unit_split) + 1
+        return names[at:] + names[:at]
+
+    def _read(self, name: str) -> Unit | None:
+        record = self._record(name)
+        reader = self._readers.get(name)
+        if reader is None:
+            reader = self._readers[name] = self._source.open(self._splits[name], record.position, self._context)
+        try:
+            given = reader.read()
+        except EndOfSplit:
+            record.done, record.rows_done = True, 0
+            reader.close()
+            del self._readers[name]
+            return None
+        if given is None:
+            return None
+        batch = normalized(given)
+        length = batch_length(batch)
+        self._unit_split, self._next_position = name, reader.position()
+        if length == 0:
+            record.position = self._next_position
+            return None
+        if length <= record.rows_done:  # rows behind the position that an earlier life is through with
+            record.rows_done -= length
+            record.position = self._next_position
+            return self._read(name)
+        return Unit(
+            batch, length, record.rows_done, time.time_ns(), time.monotonic_ns(), crc32(name.encode()), 0,
+            record.rows - record.rows_done, f"{self._run_id}/{self._context.stage}/{name}", {},
+        )
+
+    def progress(self, unit: Unit) -> None:
+        """Rows of the unit are through up to `unit.done`."""
+        record = self._record(self._unit_split)
+        record.rows = unit.first_row + unit.done
+        if unit.done >= unit.length:
+            record.position, record.rows_done = self._next_position, 0
+        else:
+            record.rows_done = unit.done
+
+    def publish(self) -> None:
+        """A source has nobody to tell."""
+
+    def close(self) -> None:
+        for reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
+
+    def _record(self, name: str) -> SplitRecord:
+        record = self._records.get(name)
+        if record is None:
+            record = self._records[name] = SplitRecord()
+        return record
+
+    def _pause(self) -> float:
+        pauses = [parse_duration(r.poll_after) for r in self._readers.values() if r.fileno() is None]
+        if self._discover_s is not None:
+            pauses.append(self._discover_s)
+        return min(pauses, default=1.0)
+
+    def _discover(self) -> None:
+        if self._discover_s is None or time.monotonic() < self._discovered_at + self._discover_s:
+            return
+        self._discovered_at = time.monotonic()
+        for name, split in self._source.splits().items():
+            mine = crc32(name.encode()) % self._context.workers == self._context.slot
+            if mine and name not in self._splits and name not in self._frozen:
+                self._splits[name] = split
+                self._record(name).discovered = split
+

@@ -1,0 +1,89 @@
+"""What the supervisor tells a worker at birth, and what an end of it means."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+
+from penstock.slot.work import Mark
+
+
+class Exit(IntEnum):
+    """Exit codes of workers."""
+
+    FINISHED = 0
+    FAILED = 10
+    """The stage cannot go on; the reason stands in the slot's `failure` file."""
+    TROUBLE = 11
+    """`open`, a writer or the like raised; a successor may have more luck. The reason stands in `failure`."""
+    CAREFUL = 12
+    """The frame in work has to be done row by row by a successor."""
+    ORPHANED = 13
+    """The supervisor is gone."""
+    STOPPED = 14
+    """The supervisor asked for it."""
+
+
+class Suspect(msgspec.Struct, frozen=True):
+    """Work these rows in pieces, marking each and committing after each."""
+
+    part: int
+    input: int
+    sequence: int
+    row: int
+    count: int
+    piece: int
+    pause_s: float = 0.0
+    """Wait so long before each call: who is killed while waiting was killed by somebody else."""
+
+    def covers(self, mark: Mark) -> bool:
+        """True when the first row of `mark` is one of these."""
+        same = (self.part, self.input, self.sequence) == mark.frame
+        return same and self.row <= mark.row < self.row + self.count
+
+
+class Blamed(msgspec.Struct, frozen=True):
+    """This row killed or hung its worker: do not call user code for it."""
+
+    part: int
+    input: int
+    sequence: int
+    row: int
+    attempts: int
+    reason: str
+
+    @property
+    def key(self) -> tuple[int, int, int, int]:
+        return self.part, self.input, self.sequence, self.row
+
+
+class Crash(msgspec.Struct, frozen=True):
+    """A test's order to die at a named point."""
+
+    point: str
+    row: int
+
+
+class Life(msgspec.Struct, frozen=True):
+    """One life of a worker."""
+
+    seat: str
+    slot: int
+    attempt: int
+    run_id: str
+    dead_letters: str
+    """Folder of this run's dead letters."""
+    suspect: Suspect | None = None
+    careful: int = 0
+    """Work so many rows one by one: what one of them gives cannot be encoded."""
+    blamed: tuple[Blamed, ...] = ()
+    crashes: tuple[Crash, ...] = ()
+
+
+class FailureNote(msgspec.Struct, frozen=True):
+    """What a worker leaves in its `failure` file."""
+
+    stage: str
+    reason: str
+    traceback: str = ""

@@ -1,0 +1,244 @@
+"""The life of a worker: take a batch, run the chain, append, commit, publish, ring; sleep when there is nothing.
+
+A turn is what lies between two commits: one batch, or as many as came while the receivers were busy. `commit` makes
+it happen, `rows` decides about rows that fail, `suspicion` about rows that kill.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from penstock.channel.bell import Bell, Sleep, Waiter
+from penstock.metrics.catalogue import Activity
+from penstock.slot.batches import Failure, batch_slice
+from penstock.slot.commit import Turn
+from penstock.slot.control import Control
+from penstock.slot.crash_points import CrashPoints
+from penstock.slot.inputs import Unit
+from penstock.slot.meter import Meter
+from penstock.slot.part import Part
+from penstock.slot.retries import RetryFile
+from penstock.slot.rows import RowFates
+from penstock.slot.stops import Stopped
+from penstock.slot.suspicion import Suspicion
+from penstock.slot.work import RETRY_INPUT, Mark, WorkPage
+
+SAFETY_POLL_S = 2.0
+"""A sleeper looks around this often even when nobody rings."""
+
+
+class SlotLoop:
+    """Runs the stages of one slot until their input is through."""
+
+    def __init__(
+        self, parts: Sequence[Part], *, turn: Turn, fates: RowFates, suspicion: Suspicion, retries: RetryFile,
+        bell: Bell, work: WorkPage, control: Control, meter: Meter, crash: CrashPoints,
+    ) -> None:
+        self._parts = tuple(parts)
+        self._turn = turn
+        self._fates = fates
+        self._suspicion = suspicion
+        self._retries = retries
+        self._bell = bell
+        self._waiter = Waiter(bell)
+        self._work = work
+        self._control = control
+        self._meter = meter
+        self._crash = crash
+        self._rotation = 0
+        self._key = ""
+        self._key_row = 0
+        self._in_call: Part | None = None
+
+    def run(self) -> None:
+        """Until every stage of the slot has finished."""
+        while any(not part.finished for part in self._parts):
+            if self._step():
+                continue
+            if self._turn.pending:
+                self._turn.flush()
+            else:
+                self._sleep()
+
+    def idempotency_key(self) -> str:
+        """The name of the row in work."""
+        part = self._in_call
+        row = part.chain.row_in_work if part is not None else None
+        if part is None or row is None:
+            raise RuntimeError("idempotency_key names the row in work; read it inside a call, not outside")
+        return f"{self._key}/{self._key_row + row}" if self._key_row >= 0 else self._key
+
+    def _step(self) -> bool:
+        """Do one thing. False: there is nothing to do now."""
+        self._work.beat()
+        if self._control.stopping:
+            raise Stopped
+        if self._control.draining:
+            for part in self._parts:
+                part.inputs.stop()
+        if len(self._retries) and self._run_due_retry():
+            return True
+        for offset in range(len(self._parts)):
+            part = self._parts[(self._rotation + offset) % len(self._parts)]
+            if part.finished:
+                continue
+            unit = None if self._retries.full else part.inputs.take()
+            if unit is not None:
+                self._rotation += offset + 1
+                self._run_unit(part, unit)
+                return True
+            if part.inputs.ended and not self._retries.waits(part.number):
+                self._finish(part)
+                return True
+        return False
+
+    def _run_unit(self, part: Part, unit: Unit) -> None:
+        self._meter.now_doing(Activity.BUSY)
+        self._turn.begin(part, unit)
+        if unit.length == 0:
+            self._advance(part, unit, 0)
+        while unit.done < unit.length:
+            mark = self._mark(part, unit)
+            blamed = self._suspicion.blamed(mark)
+            careful = self._suspicion.careful(mark)
+            if careful and self._turn.pending:
+                self._turn.flush()  # what is marked is what is not committed
+            if blamed is not None or unit.done in unit.failures:
+                self._fates.never_called(part, unit, blamed, self._turn)
+                self._advance(part, unit, 1)
+            else:
+                self._run_piece(part, unit, mark, careful)
+            if careful or self._turn.should_flush(part):
+                self._turn.flush()
+        if part.carries_turns or part.deals_turns:
+            self._turn.flush()
+
+    def _run_piece(self, part: Part, unit: Unit, mark: Mark, careful: bool) -> None:
+        """Run the next rows; rows that fail meet their fate."""
+        rows = self._piece(part, unit, mark)
+        mark = replace(mark, count=rows)
+        if careful:
+            self._suspicion.pause(mark)
+        self._key, self._key_row = unit.key, unit.first_row + unit.done
+        batch = batch_slice(unit.batch, unit.done, unit.done + rows)
+        stops = self._fates.stops_at_failure(part)
+        failures = self._call(part, batch, mark, stops)
+        if failures and stops:
+            rows = failures[0].index
+        self._turn.succeeded(part, rows if stops else rows - len(failures))
+        self._write(part, mark)
+        if not stops:
+            for failure in failures:
+                self._fates.failed(part, unit, batch, failure, self._turn)
+            failures = []
+        self._advance(part, unit, rows)
+        if failures:
+            again = replace(mark, row=mark.row + rows, count=1)
+            self._key_row += rows
+            self._fates.failed_in_place(
+                part, unit, batch, failures[0], self._turn, lambda row: self._call(part, [row], again, stops)
+            )
+            self._write(part, again)
+            self._advance(part, unit, 1)
+        if careful:
+            error = self._turn.flush_carefully()
+            if error is not None:
+                self._fates.not_encoded(part, batch, error, self._turn)
+
+    def _call(self, part: Part, batch: object, mark: Mark, stops: bool) -> list[Failure]:
+        self._in_call = part
+        self._crash.reached("in_user_code", part.counts.rows_in)
+        self._work.enter(mark)
+        failures = part.chain.run(batch, part.outs, stop_at_failure=stops)
+        self._work.leave()
+        self._in_call = None
+        return failures
+
+    def _write(self, part: Part, mark: Mark) -> None:
+        if part.writer is not None:
+            self._work.enter(mark)
+            self._turn.write(part)
+            self._work.leave()
+
+    def _advance(self, part: Part, unit: Unit, rows: int) -> None:
+        unit.done += rows
+        part.inputs.progress(unit)
+        self._turn.took(part, rows)
+        self._suspicion.took(rows)
+
+    def _piece(self, part: Part, unit: Unit, mark: Mark) -> int:
+        rows = min(part.piece_rows(), unit.length - unit.done, self._suspicion.piece(mark))
+        # A row that must not be called for ends the piece.
+        for index in range(unit.done + 1, unit.done + rows) if self._suspicion.any_blamed or unit.failures else ():
+            if index in unit.failures or self._suspicion.blamed(self._mark(part, unit, index)) is not None:
+                return index - unit.done
+        return rows
+
+    def _mark(self, part: Part, unit: Unit, index: int | None = None) -> Mark:
+        row = unit.first_row + (unit.done if index is None else index)
+        return Mark(part.number, unit.input, unit.sequence, row, 1)
+
+    def _run_due_retry(self) -> bool:
+        waiting = self._retries.take_due(time.time())
+        if waiting is None:
+            return False
+        self._meter.now_doing(Activity.BUSY)
+        self._turn.flush()
+        part = self._parts[waiting.part]
+        self._turn.begin_retry(part, waiting)
+        mark = Mark(part.number, RETRY_INPUT, waiting.number, 0, 1)
+        blamed = self._suspicion.blamed(mark)
+        if blamed is not None:
+            self._fates.retry_lost(part, waiting, blamed.reason, self._turn)
+        else:
+            self._suspicion.pause(mark)
+            self._key, self._key_row = waiting.key, -1
+            failures = self._call(part, [waiting.load()], mark, False)
+            self._write(part, mark)
+            self._turn.succeeded(part, 1 - len(failures))
+            self._fates.retried(part, waiting, failures[0] if failures else None, self._turn)
+        self._turn.took(part, 0)
+        error = self._turn.flush_carefully()
+        if error is not None:
+            self._fates.retry_not_encoded(part, waiting, error, self._turn)
+            self._turn.flush()
+        return True
+
+    def _finish(self, part: Part) -> None:
+        """The stage's input is through."""
+        if self._turn.pending:
+            self._turn.flush()
+        self._turn.finish(part)
+
+    def _has_work(self) -> bool:
+        for part in self._parts:
+            if part.finished:
+                continue
+            if part.inputs.ready() and not self._retries.full:
+                return True
+            if part.inputs.ended and not self._retries.waits(part.number):
+                return True
+        return False
+
+    def _sleep(self) -> None:
+        self._bell.say_asleep(Sleep.FOR_INPUT)
+        if self._has_work():
+            self._bell.say_awake()
+            return
+        self._meter.now_doing(Activity.WAITING_FOR_INPUT)
+        self._waiter.watch(set().union(*(part.inputs.descriptors() for part in self._parts)))
+        ready = self._waiter.wait(self._nap())
+        self._bell.say_awake()
+        if ready:
+            for part in self._parts:
+                part.inputs.woken()
+
+    def _nap(self) -> float:
+        naps = [SAFETY_POLL_S]
+        due = self._retries.next_due_s()
+        if due is not None:
+            naps.append(due - time.time())
+        naps.extend(after for part in self._parts if (after := part.inputs.wake_after()) is not None)
+        return max(min(naps), 0.0)

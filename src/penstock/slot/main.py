@@ -1,0 +1,218 @@
+"""A worker's life from birth in the zygote to its exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from penstock import standard_streams
+from penstock.channel.bell import Bell
+from penstock.errors import QueueDamaged
+from penstock.metrics.catalogue import Activity
+from penstock.plan.paths import RunPaths, SeatPaths
+from penstock.plan.plan import Plan
+from penstock.sink import TransactionalWriter
+from penstock.slot import lifeline, lock
+from penstock.slot.assembly import Assembler, dead_letter_path, seat_stages
+from penstock.slot.commit import Turn
+from penstock.slot.control import Control
+from penstock.slot.crash_points import ArmedCrash, CrashPoints
+from penstock.slot.dead_letter_file import DeadLetterFile
+from penstock.slot.gc_tuning import TurnGc
+from penstock.slot.journal import Journal, Record, decode_record
+from penstock.slot.life import Exit, FailureNote, Life
+from penstock.slot.loop import SlotLoop
+from penstock.slot.meter import Meter
+from penstock.slot.part import Part
+from penstock.slot.retries import RetryFile
+from penstock.slot.rows import RowFates
+from penstock.slot.stops import CarefulRestart, StageFailed, Stopped, Trouble
+from penstock.slot.suspicion import Suspicion
+from penstock.slot.user_errors import one_line, user_traceback
+from penstock.slot.work import Mark, WorkPage
+
+
+def live(run_dir: Path, life: Life) -> int:
+    """Run one life of a slot; its exit code."""
+    paths = RunPaths(run_dir)
+    seat = paths.seat(life.seat, life.slot)
+    _settle_signals()
+    if not lifeline.hold(paths.lifeline):
+        return Exit.ORPHANED
+    _connect_streams(seat)
+    lock.take_over(seat.lock)  # kept open until the process ends
+    work = WorkPage(seat.work)
+    work.clear()
+    stage = life.seat
+    try:
+        plan: Plan = pickle.loads(paths.program.read_bytes())
+        _keep_stdin_only_for_sources(plan, life.seat)
+        Worker(plan, paths, seat, life, work).run()
+        return Exit.FINISHED
+    except Stopped:
+        return Exit.STOPPED
+    except CarefulRestart as restart:
+        work.enter(Mark(restart.part, 0, 0, 0, restart.rows))
+        return Exit.CAREFUL
+    except StageFailed as failed:
+        return _note(seat, Exit.FAILED, FailureNote(failed.stage, failed.reason, failed.traceback))
+    except QueueDamaged as damaged:
+        return _note(seat, Exit.FAILED, FailureNote(stage, str(damaged)))
+    except Trouble as trouble:
+        note = FailureNote(trouble.stage, f"{trouble.what}: {one_line(trouble.error)}", user_traceback(trouble.error))
+        return _note(seat, Exit.TROUBLE, note)
+    except Exception as exc:  # the worker's own last resort: said to the supervisor, which restarts or gives up
+        work.leave()
+        return _note(seat, Exit.TROUBLE, FailureNote(stage, one_line(exc), user_traceback(exc)))
+
+
+class Worker:
+    """One life, assembled."""
+
+    def __init__(self, plan: Plan, paths: RunPaths, seat: SeatPaths, life: Life, work: WorkPage) -> None:
+        self._plan = plan
+        self._life = life
+        self._control = Control(paths.control)
+        self._loop: SlotLoop | None = None
+        self._journal = Journal(seat.journal)
+        assembler = Assembler(
+            plan=plan, paths=paths, slot=life.slot, attempt=life.attempt, run_id=life.run_id, key=self._key,
+            stopping=lambda: self._control.draining or self._control.stopping, timer_tick=work.still,
+        )
+        stages = seat_stages(plan, life.seat)
+        self._parts = [assembler.part(number, stage) for number, stage in enumerate(stages)]
+        self._meter = Meter([part.page for part in self._parts])
+        self._meter.now_doing(Activity.STARTING)
+        self._bell = Bell(seat.bell)
+        self._bell.say_awake()
+        self._seat = seat
+        self._work = work
+
+    def run(self) -> None:
+        """Take over from the journal, open what is the user's, and work until the input is through."""
+        record = self._journal.load()
+        # Queues are restored and published before anything of the user's opens: neighbours need not wait for that.
+        self._restore(record)
+        self._publish_all()
+        if not record.finished:
+            record = self._open(record)
+            self._work_through(record)
+        self._meter.now_doing(Activity.FINISHED)
+
+    def _restore(self, record: Record) -> None:
+        for part, saved in zip(self._parts, record.parts, strict=True):
+            part.restore(saved)
+
+    def _publish_all(self) -> None:
+        for part in self._parts:
+            part.publish(always=True)
+            for edge in part.edges:
+                for queue in edge.queues:
+                    queue.receiver_bell.ring()
+            for source in part.inputs.neighbours():
+                source.ring()
+
+    def _open(self, record: Record) -> Record:
+        """Open operators and sinks; a transactional sink may know of a newer commit than the journal."""
+        newest = record
+        for part in self._parts:
+            try:
+                part.chain.open(part.context)
+            except Exception as exc:
+                raise Trouble(part.plan.name, "opening", exc) from exc
+            if part.sink is None or part.finished:
+                continue
+            try:
+                part.writer = part.sink.writer(part.sink_position, part.context)
+                if isinstance(part.writer, TransactionalWriter):
+                    data = part.writer.last_record()
+                    newest = max(newest, decode_record(data) if data else newest, key=lambda found: found.number)
+            except Exception as exc:
+                raise Trouble(part.plan.name, f"opening {part.sink.target}", exc) from exc
+        if newest.number > record.number:
+            # Killed between the sink's transaction and the journal's flip: the transaction counts.
+            self._journal.advance(newest)
+            self._restore(newest)
+            self._publish_all()
+        return newest
+
+    def _work_through(self, record: Record) -> None:
+        life = self._life
+        dead_letters = DeadLetterFile(dead_letter_path(life.dead_letters, life.seat, life.slot), record.dead_letter_bytes)
+        retries = RetryFile(self._seat.retries, record.retry_generation, record.retry_bytes)
+        fates = RowFates(self._plan.pipeline, dead_letters, retries)
+        crash = CrashPoints(tuple(ArmedCrash(c.point, c.row) for c in life.crashes))
+        turn = Turn(
+            self._parts, self._journal, record, dead_letters=dead_letters, retries=retries, bell=self._bell,
+            meter=self._meter, crash=crash, fates=fates, after_commit=self._after_commit(),
+        )
+        self._loop = SlotLoop(
+            self._parts, turn=turn, fates=fates, suspicion=Suspicion(life), retries=retries, bell=self._bell,
+            work=self._work, control=self._control, meter=self._meter, crash=crash,
+        )
+        self._loop.run()
+        for part in self._parts:
+            self._close(part)
+        dead_letters.close()
+        retries.close()
+
+    def _close(self, part: Part) -> None:
+        """After the last row: what is closed here holds nothing that is not committed."""
+        try:
+            part.chain.close()
+            if part.writer is not None:
+                part.writer.close()
+            part.inputs.close()
+        except Exception as exc:  # the work is done and committed; the user should know all the same
+            part.context.log.warning("closing failed: %s", one_line(exc), exc_info=exc)
+
+    def _after_commit(self) -> Callable[[], None]:
+        return TurnGc().between_turns
+
+    def _key(self) -> str:
+        if self._loop is None:
+            raise RuntimeError("idempotency_key names the row in work; read it inside a call, not outside")
+        return self._loop.idempotency_key()
+
+
+def _settle_signals() -> None:
+    """A worker obeys its supervisor only; a terminal's or a service manager's signals are the caller's to handle."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _connect_streams(seat: SeatPaths) -> None:
+    """Prints and logs go to the supervisor, which labels them; the `stdout` sink has a way of its own."""
+    # Opened for reading too, so that a supervisor's death is no broken pipe in user code.
+    log = os.open(seat.log, os.O_RDWR)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    standard_streams.set_stdout_fd(os.open(seat.stdout, os.O_RDWR))
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    if not logging.getLogger().handlers:
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+
+
+def _keep_stdin_only_for_sources(plan: Plan, seat: str) -> None:
+    if any(stage.source is not None and not stage.source.replayable for stage in seat_stages(plan, seat)):
+        return
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+
+
+def _note(seat: SeatPaths, code: Exit, note: FailureNote) -> int:
+    temporary = seat.failure.with_name("failure.new")
+    temporary.write_bytes(msgspec.msgpack.encode(note))
+    temporary.rename(seat.failure)
+    return code
+

@@ -1,0 +1,54 @@
+"""What a worker tells its pages while it lives: what it is doing, for how long, and how long batches took."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from penstock.metrics.catalogue import Activity, Word
+from penstock.metrics.latency import bucket
+from penstock.metrics.page import Page
+
+_SUM = {
+    Activity.BUSY: Word.BUSY_NS,
+    Activity.WAITING_FOR_INPUT: Word.INPUT_WAIT_NS,
+    Activity.WAITING_FOR_OUTPUT: Word.OUTPUT_WAIT_NS,
+}
+
+
+class Meter:
+    """The clocks of one slot; stages that share a slot share its time."""
+
+    def __init__(self, pages: Sequence[Page]) -> None:
+        self._pages = tuple(page.words for page in pages)
+        self._activity = Activity.NONE
+        self._since = time.monotonic_ns()
+
+    def now_doing(self, activity: Activity) -> None:
+        """Book the time since the last call on what was done till now."""
+        if activity is self._activity:
+            return
+        now = time.monotonic_ns()
+        spent = now - self._since
+        word = _SUM.get(self._activity)
+        for words in self._pages:
+            # The sum before the start of the next spell: a reader in between counts the spell twice, never loses it.
+            if word is not None:
+                words[word] += spent
+            words[Word.ACTIVITY] = activity
+            words[Word.ACTIVITY_SINCE_NS] = now
+            if self._activity is Activity.WAITING_FOR_OUTPUT and spent > words[Word.LONGEST_BLOCKED_NS]:
+                words[Word.LONGEST_BLOCKED_NS] = spent
+        self._activity, self._since = activity, now
+
+    def committed(self, page: Page, taken_ns: Sequence[int], ingest_ns: Sequence[int]) -> None:
+        """A turn is through. `taken_ns`: monotonic, per batch; `ingest_ns`: wall clock, per batch of a last stage."""
+        now, words = time.monotonic_ns(), page.words
+        for taken in taken_ns:
+            words[Word.BATCH_LATENCY + bucket(max(now - taken, 0))] += 1
+        words[Word.LAST_PROGRESS_NS] = now
+        if ingest_ns:
+            wall = time.time_ns()
+            for ingest in ingest_ns:
+                if ingest:
+                    words[Word.END_TO_END + bucket(max(wall - ingest, 0))] += 1

@@ -1,0 +1,163 @@
+"""Where a stage's rows go: routed, encoded, appended past the published tails, published after the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.channel.bell import Bell, Sleep
+from penstock.channel.codec import RowCodec, join_payloads
+from penstock.channel.frame import Flag, Header, Kind, space
+from penstock.channel.ring import RingWriter
+from penstock.channel.router import KeyFailure, Router
+from penstock.channel.side_file import SideFiles
+from penstock.plan.plan import EdgePlan, Route
+from penstock.slot.batches import Out, batch_length, batch_slice
+from penstock.slot.journal import OutputRecord
+
+FRAME_BYTES = 256 * 1024
+"""Payloads above this are cut in two, down to single rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What will be a frame."""
+
+    codec: int
+    data: bytes
+    rows: int
+
+
+class QueueOutput:
+    """One output queue."""
+
+    def __init__(self, ring: RingWriter, codec: RowCodec, sides: SideFiles, receiver_bell: Bell) -> None:
+        self.ring = ring
+        self.codec = codec
+        self._sides = sides
+        self.receiver_bell = receiver_bell
+        self.prepared: list[Payload] = []
+        self._dirty = False
+
+    def restore(self, record: OutputRecord) -> None:
+        self.ring.restore(record.tail, record.sequence, record.rows)
+        self._sides.delete_from(record.sequence)
+
+    def record(self) -> OutputRecord:
+        return OutputRecord(self.ring.tail, self.ring.sequence, self.ring.rows)
+
+    def prepare(self, batch: Any, batch_rows: int) -> None:
+        """Encode a batch into payloads of at most `batch_rows` rows and about `FRAME_BYTES`."""
+        length = batch_length(batch)
+        for start in range(0, length, batch_rows):
+            self._encode(batch_slice(batch, start, min(start + batch_rows, length)))
+
+    def _encode(self, batch: Any) -> None:
+        codec, data = self.codec.encode(batch)
+        rows = batch_length(batch)
+        if len(data) > min(FRAME_BYTES, self.ring.capacity // 4) and rows > 1:
+            # Several cuts at once: encoding again costs as much as the first time.
+            pieces = min(rows, -(-2 * len(data) // min(FRAME_BYTES, self.ring.capacity // 4)))
+            step = -(-rows // pieces)
+            for start in range(0, rows, step):
+                self._encode(batch_slice(batch, start, min(start + step, rows)))
+            return
+        self.prepared.append(Payload(codec, data, rows))
+
+    @property
+    def prepared_bytes(self) -> int:
+        return sum(space(len(payload.data)) for payload in self.prepared)
+
+    def needs_side_file(self) -> bool:
+        """True when what is prepared would not fit into the queue even if that were empty."""
+        return self.prepared_bytes > self.ring.capacity - space(64)
+
+    def has_room(self, spare: int) -> bool:
+        """True when what is prepared, and `spare` bytes more, can be appended now."""
+        if self.needs_side_file():
+            return not self._sides.outstanding() and self.ring.room() >= space(64) + spare
+        return self.ring.room() >= min(self.prepared_bytes + spare, self.ring.capacity)
+
+    def append(self, *, ingest_ns: int, turn: int, end_turn: bool) -> int:
+        """Append what is prepared; gives the bytes."""
+        payloads, flags = self.prepared, 0
+        if self.needs_side_file():
+            codec, data = join_payloads([(payload.codec, payload.data) for payload in payloads])
+            ticket = self._sides.write(self.ring.sequence, data)
+            rows = sum(payload.rows for payload in payloads)
+            payloads, flags, size = [Payload(codec, ticket, rows)], int(Flag.SIDE_FILE), len(data)
+        else:
+            size = self.prepared_bytes
+        if end_turn and not payloads:
+            payloads = [Payload(*self.codec.encode([]), rows=0)]
+        for index, payload in enumerate(payloads):
+            last = Flag.TURN_END if end_turn and index == len(payloads) - 1 else 0
+            self.ring.append_nowait(
+                Header(
+                    Kind.BATCH, payload.rows, self.ring.sequence, payload.codec, flags | last, turn=turn,
+                    ingest_ns=ingest_ns,
+                ),
+                payload.data,
+            )
+        self._dirty = self._dirty or bool(payloads)
+        self.prepared = []
+        return size
+
+    def append_end(self) -> None:
+        """The last frame of this queue."""
+        self.ring.append_nowait(Header(Kind.END, 0, self.ring.sequence), b"")
+        self._dirty = True
+
+    def has_room_for_end(self) -> bool:
+        return self.ring.room() >= space(0)
+
+    def publish(self, *, always: bool = False) -> None:
+        if self._dirty or always:
+            self.ring.publish()
+            self._dirty = False
+
+    @property
+    def reader_waits(self) -> bool:
+        """True when the receiver sleeps until something comes."""
+        return bool(self.receiver_bell.asleep & Sleep.FOR_INPUT)
+
+
+class EdgeOutput:
+    """All output queues of one edge in one slot."""
+
+    def __init__(self, edge: EdgePlan, route: Route, queues: Sequence[QueueOutput], *, turns: bool) -> None:
+        """`turns`: the receivers count turns, so every turn must be given out with its number and its end."""
+        self.edge = edge
+        self.queues = tuple(queues)
+        self.turns = turns
+        self._router = Router(route, len(queues), edge.key)
+
+    def prepare(self, out: Out, turn: int) -> list[KeyFailure]:
+        """Route and encode what a leaf gave. Raises what a codec raises for a row that it cannot carry."""
+        failures: list[KeyFailure] = []
+        for batch in out.batches():
+            parts, failed = self._router.split(batch, self._rooms, turn)
+            failures.extend(failed)
+            for index, part in parts:
+                self.queues[index].prepare(part, self.edge.batch_rows)
+        return failures
+
+    def forget(self) -> None:
+        """Drop what was prepared."""
+        for queue in self.queues:
+            queue.prepared = []
+
+    def append(self, *, ingest_ns: int, turn: int, end_turn: bool) -> int:
+        """Append what is prepared to all queues; gives the bytes."""
+        sent = 0
+        for index, queue in enumerate(self.queues):
+            ends_here = end_turn and self.turns and self._sees_turn(index, turn)
+            sent += queue.append(ingest_ns=ingest_ns, turn=turn, end_turn=ends_here)
+        return sent
+
+    def _sees_turn(self, index: int, turn: int) -> bool:
+        return self._router.route is not Route.DEAL or turn % len(self.queues) == index
+
+    def _rooms(self) -> list[int]:
+        return [queue.ring.room() - queue.prepared_bytes for queue in self.queues]

@@ -1,0 +1,165 @@
+"""Rows that wait for their next attempt: in memory by due time, and in a slot file so that they outlive the worker.
+
+The file is a log of frames (row waits, row is through); its committed length stands in the journal. It shrinks to
+nothing whenever no row waits.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from penstock.errors import QueueDamaged
+
+MOST_WAITING_BYTES = 8 * 1024 * 1024
+"""Beyond this the slot takes no new input until a retry is through."""
+_COMPACT_BYTES = 1024 * 1024
+
+
+class WaitingRow(msgspec.Struct, array_like=True):
+    """A row between two attempts."""
+
+    number: int
+    part: int
+    due_s: float
+    """Seconds since 1970."""
+    attempts: int
+    row: bytes
+    key: str
+    """Its idempotency key, the same on every attempt."""
+    ingest_ns: int
+
+    def load(self) -> Any:
+        return pickle.loads(self.row)
+
+
+class _Through(msgspec.Struct, array_like=True):
+    number: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class RetryFile:
+    """The waiting rows of one slot."""
+
+    def __init__(self, base: Path, generation: int, committed_length: int) -> None:
+        """Load what waits by the journal; cut away what was never committed."""
+        self._base = base
+        self.generation = generation
+        self._path = self._path_of(generation)
+        for other in base.parent.glob(base.name + ".*"):
+            if other != self._path:
+                other.unlink(missing_ok=True)
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        os.ftruncate(self._fd, committed_length)
+        self._length = committed_length
+        self._buffer: list[bytes] = []
+        self._waiting: dict[int, WaitingRow] = {}
+        self._due: list[tuple[float, int]] = []
+        self._bytes = 0
+        self._next = 0
+        self._load(os.pread(self._fd, committed_length, 0))
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def full(self) -> bool:
+        return self._bytes >= MOST_WAITING_BYTES
+
+    def waits(self, part: int) -> bool:
+        """True when a row of this stage waits."""
+        return any(row.part == part for row in self._waiting.values())
+
+    def next_due_s(self) -> float | None:
+        """When the next row is due, in seconds since 1970."""
+        while self._due and self._due[0][1] not in self._waiting:
+            heapq.heappop(self._due)
+        return self._due[0][0] if self._due else None
+
+    def take_due(self, now_s: float) -> WaitingRow | None:
+        """A row whose time has come; it counts as waiting until `through`."""
+        due = self.next_due_s()
+        if due is None or due > now_s:
+            return None
+        return self._waiting[heapq.heappop(self._due)[1]]
+
+    def add(self, *, part: int, due_s: float, attempts: int, row: Any, key: str, ingest_ns: int) -> None:
+        """Let a row wait. Raises what pickle raises for a row that it cannot carry."""
+        waiting = WaitingRow(self._next, part, due_s, attempts, pickle.dumps(row, 5), key, ingest_ns)
+        self._next += 1
+        self._remember(waiting)
+        self._buffer.append(_frame(b"W", _encoder.encode(waiting)))
+
+    def through(self, number: int) -> None:
+        """A row that was taken is done with, one way or the other."""
+        self._bytes -= len(self._waiting.pop(number).row)
+        self._buffer.append(_frame(b"T", _encoder.encode(_Through(number))))
+
+    def flush(self) -> int:
+        """Hand the changes to the operating system; the length to commit, together with `generation`."""
+        if self._length > 2 * self._bytes + _COMPACT_BYTES:
+            self._compact()
+        if not self._waiting:
+            # Nothing waits: the log starts over. The old frames are cut when the next ones are written.
+            self._buffer.clear()
+            self._length = 0
+        elif self._buffer or self._length == 0:
+            data = b"".join(self._buffer)
+            if self._length == 0:  # a log that starts over holds what waits, and nothing of what is through
+                data = b"".join(_frame(b"W", _encoder.encode(row)) for row in self._waiting.values())
+            written = 0
+            while written < len(data):
+                written += os.pwrite(self._fd, memoryview(data)[written:], self._length + written)
+            self._length += len(data)
+            self._buffer.clear()
+        return self._length
+
+    def _compact(self) -> None:
+        """Go on in a new file that holds what waits; the old one stays until the next life or compaction."""
+        os.close(self._fd)
+        self._path_of(self.generation - 1).unlink(missing_ok=True)
+        self.generation += 1
+        self._path = self._path_of(self.generation)
+        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._length = 0
+        self._buffer.append(b"")
+
+    def _path_of(self, generation: int) -> Path:
+        return self._base.with_name(f"{self._base.name}.{generation}")
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _remember(self, row: WaitingRow) -> None:
+        self._waiting[row.number] = row
+        self._bytes += len(row.row)
+        heapq.heappush(self._due, (row.due_s, row.number))
+
+    def _load(self, data: bytes) -> None:
+        offset = 0
+        while offset < len(data):
+            length = int.from_bytes(data[offset : offset + 4], "little")
+            body = data[offset + 8 : offset + 8 + length]
+            if len(body) != length or crc32(body) != int.from_bytes(data[offset + 4 : offset + 8], "little"):
+                raise QueueDamaged(self._path, f"the frame at {offset} of the waiting retries is damaged")
+            offset += 8 + length
+            if body[:1] == b"W":
+                row = msgspec.msgpack.decode(body[1:], type=WaitingRow)
+                self._remember(row)
+                self._next = max(self._next, row.number + 1)
+            else:
+                done = msgspec.msgpack.decode(body[1:], type=_Through).number
+                self._bytes -= len(self._waiting.pop(done).row)
+
+
+def _frame(kind: bytes, data: bytes) -> bytes:
+    body = kind + data
+    return len(body).to_bytes(4, "little") + crc32(body).to_bytes(4, "little") + body

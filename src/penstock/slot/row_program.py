@@ -1,0 +1,159 @@
+"""Row operators fused into one generated Python function: a loop over a batch that pays a call per user function only.
+
+For each row everything is computed first and given out last, so a row that raises half-way (a `flat_map`, two
+branches) leaves nothing behind. `chain` runs the programs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from penstock.operators.each import Each
+from penstock.operators.filter import Filter
+from penstock.operators.flat_map import FlatMap
+from penstock.operators.operator import Operator
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramNode:
+    """A row operator, its parent within the program (-1: the row), and the function to call."""
+
+    operator: Operator
+    parent: int
+    fn: Callable[[Any], Any]
+    is_async: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowProgram:
+    """`run(iterator, *outs)` appends to the outs; when a function raises, the row in work has left nothing."""
+
+    run: Callable[..., Any]
+    source: str
+    operator_of_line: dict[int, Operator]
+    """Which operator a line of the generated code calls."""
+
+    def operator_at(self, error: BaseException) -> Operator | None:
+        """The operator that raised, by the traceback."""
+        traceback, found = error.__traceback__, None
+        while traceback is not None:
+            if traceback.tb_frame.f_code is self.run.__code__:
+                found = self.operator_of_line.get(traceback.tb_lineno)
+            traceback = traceback.tb_next
+        return found
+
+
+def as_rows(result: Iterable[Any]) -> list[Any]:
+    """What a `flat_map` function gave, as a list."""
+    if isinstance(result, (str, bytes)):
+        raise TypeError(f"a flat_map function gave {type(result).__name__}; give an iterable of rows, [text] for one")
+    return list(result)
+
+
+def compile_program(nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str) -> RowProgram:
+    """A loop over rows. `leaves[i]`: the node (-1: the row itself) whose results go to `outs[i]`."""
+    return _Compiler(nodes, leaves, label, per_row=False).compile()
+
+
+def compile_async_program(nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str) -> RowProgram:
+    """A coroutine for one row: `await run(row, *outs)`."""
+    return _Compiler(nodes, leaves, label, per_row=True).compile()
+
+
+class _Compiler:
+    def __init__(self, nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str, *, per_row: bool) -> None:
+        self._nodes = nodes
+        self._leaves = leaves
+        self._per_row = per_row
+        self._filename = f"<penstock {label} {next(_numbers)}>"
+        self._lines: list[str] = []
+        self._operator_of_line: dict[int, Operator] = {}
+        self._emits: list[tuple[int, str]] = []
+        """(indent, statement) of what is given out, after all is computed."""
+
+    def compile(self) -> RowProgram:
+        outs = "".join(f", out{i}" for i in range(len(self._leaves)))
+        if self._per_row:
+            self._lines.append(f"async def run(row{outs}):")
+            base = 1
+        else:
+            self._lines.append(f"def run(rows{outs}):")
+            self._lines.extend(f"    add{i} = out{i}.append" for i in range(len(self._leaves)))
+            self._lines.append("    for row in rows:")
+            base = 2
+        self._one(-1, "row", base)
+        self._write_emits(base)
+        if len(self._lines) == 1 or not self._per_row and self._lines[-1].endswith("for row in rows:"):
+            self._lines.append("    " * base + "pass")
+        namespace: dict[str, Any] = {f"f{i}": node.fn for i, node in enumerate(self._nodes)}
+        namespace["as_rows"] = as_rows
+        source = "\n".join(self._lines)
+        exec(compile(source, self._filename, "exec"), namespace)  # the code of the plan's own tree, no user text
+        return RowProgram(namespace["run"], source, self._operator_of_line)
+
+    def _write(self, indent: int, text: str, node: ProgramNode | None = None) -> None:
+        self._lines.append("    " * indent + text)
+        if node is not None:
+            self._operator_of_line[len(self._lines)] = node.operator
+
+    def _write_emits(self, base: int) -> None:
+        for indent, statement in self._emits:
+            self._write(indent, statement)
+
+    def _children(self, parent: int) -> list[int]:
+        return [i for i, node in enumerate(self._nodes) if node.parent == parent]
+
+    def _leaf_outs(self, node: int) -> list[int]:
+        return [out for out, leaf in enumerate(self._leaves) if leaf == node]
+
+    def _one(self, parent: int, var: str, indent: int) -> None:
+        """What follows on a single value."""
+        for out in self._leaf_outs(parent):
+            add = f"out{out}.append" if self._per_row else f"add{out}"
+            self._emits.append((indent, f"{add}({var})"))
+        for index in self._children(parent):
+            node, name = self._nodes[index], f"v{index}"
+            wait = "await " if node.is_async else ""
+            match node.operator:
+                case Filter():
+                    self._write(indent, f"{name} = {wait}f{index}({var})", node)
+                    self._write(indent, f"if {name}:")
+                    self._emits.append((indent, f"if {name}:"))
+                    mark, written = len(self._emits), len(self._lines)
+                    self._one(index, var, indent + 1)
+                    if len(self._lines) == written:
+                        self._write(indent + 1, "pass")
+                    if len(self._emits) == mark:
+                        self._emits.append((indent + 1, "pass"))
+                case FlatMap():
+                    self._write(indent, f"{name} = as_rows({wait}f{index}({var}))", node)
+                    self._many(index, name, indent)
+                case Each():
+                    self._write(indent, f"{wait}f{index}({var})", node)
+                case _:
+                    self._write(indent, f"{name} = {wait}f{index}({var})", node)
+                    self._one(index, name, indent)
+
+    def _many(self, parent: int, var: str, indent: int) -> None:
+        """What follows on a list of values."""
+        for out in self._leaf_outs(parent):
+            self._emits.append((indent, f"out{out}.extend({var})"))
+        for index in self._children(parent):
+            node, name = self._nodes[index], f"v{index}"
+            wait = "await " if node.is_async else ""
+            match node.operator:
+                case Filter():
+                    self._write(indent, f"{name} = [x for x in {var} if {wait}f{index}(x)]", node)
+                case FlatMap():
+                    self._write(indent, f"{name} = [y for x in {var} for y in as_rows({wait}f{index}(x))]", node)
+                case Each():
+                    self._write(indent, f"for x in {var}: {wait}f{index}(x)", node)
+                    continue
+                case _:
+                    self._write(indent, f"{name} = [{wait}f{index}(x) for x in {var}]", node)
+            self._many(index, name, indent)

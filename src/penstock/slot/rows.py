@@ -1,0 +1,175 @@
+"""The fates of rows that failed: another attempt, the dead-letter store, left out, or the end of the stage."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from penstock.channel.router import KeyFailure
+from penstock.dead_letters import new_record
+from penstock.options import ErrorPolicy
+from penstock.plan.plan import EdgePlan, StageSettings
+from penstock.slot.batches import Failure, as_row_list
+from penstock.slot.commit import Turn
+from penstock.slot.dead_letter_file import DeadLetterFile
+from penstock.slot.error_policy import Decision, FailStage, RetryRow, SetAside, SkipRow, decide, last_resort
+from penstock.slot.inputs import Unit
+from penstock.slot.life import Blamed
+from penstock.slot.part import Part
+from penstock.slot.retries import RetryFile, WaitingRow
+from penstock.slot.stops import StageFailed
+from penstock.slot.user_errors import one_line, user_traceback
+
+
+class RowFates:
+    """Decides by each stage's settings; keeps dead letters and waiting rows for the next commit."""
+
+    def __init__(self, pipeline: str, dead_letters: DeadLetterFile, retries: RetryFile) -> None:
+        self._pipeline = pipeline
+        self._dead_letters = dead_letters
+        self._retries = retries
+
+    def stops_at_failure(self, part: Part) -> bool:
+        """True: rows behind a failed one may not be given out before its fate is known."""
+        return part.in_place_retries or part.plan.settings.on_error.kind == "fail"
+
+    def failed(self, part: Part, unit: Unit, batch: Any, failure: Failure, turn: Turn) -> None:
+        """A row raised for the first time, and those behind it may go on."""
+        row = _row(part, batch, failure.index)
+        decision = decide(part.plan.settings, failure.error, 1, random.random())
+        if isinstance(decision, RetryRow):
+            key = f"{unit.key}/{unit.first_row + unit.done + failure.index}"
+            self._wait(part, row, 1, key, unit.ingest_ns, decision)
+        else:
+            self._end(part, decision, row, failure, 1, turn)
+
+    def failed_in_place(
+        self, part: Part, unit: Unit, batch: Any, failure: Failure, turn: Turn, again: Callable[[Any], list[Failure]]
+    ) -> None:
+        """A row raised and those behind it must wait: try it `again` here, until its fate is known."""
+        row = _row(part, batch, failure.index)
+        attempts = 1
+        while True:
+            decision = decide(part.plan.settings, failure.error, attempts, random.random())
+            if not isinstance(decision, RetryRow):
+                self._end(part, decision, row, failure, attempts, turn)
+                return
+            if turn.pending:
+                turn.flush()  # what is through already need not wait
+            part.counts.retries += 1
+            turn.pause(decision.after_s)
+            attempts += 1
+            failures = again(row)
+            if not failures:
+                turn.succeeded(part, 1)
+                return
+            failure = failures[0]
+
+    def never_called(self, part: Part, unit: Unit, blamed: Blamed | None, turn: Turn) -> None:
+        """A row that killed its worker, or that could not be decoded."""
+        if blamed is None:
+            row, reason = unit.failures[unit.done]
+            attempts = 1
+        else:
+            row, reason, attempts = _row(part, unit.batch, unit.done), blamed.reason, blamed.attempts
+        self._end_by(part, part.plan.settings, last_resort(part.plan.settings), row, reason, "", "", attempts, turn)
+
+    def not_encoded(self, part: Part, batch: Any, error: BaseException, turn: Turn) -> None:
+        """What a single row gave cannot travel."""
+        failure = Failure(0, error, None)
+        self._end(part, last_resort(part.plan.settings), _row(part, batch, 0), failure, 1, turn)
+
+    def retried(self, part: Part, waiting: WaitingRow, failure: Failure | None, turn: Turn) -> None:
+        """A waiting row had its next attempt."""
+        part.counts.retries += 1
+        if failure is None:
+            self._retries.through(waiting.number)
+            return
+        attempts = waiting.attempts + 1
+        decision = decide(part.plan.settings, failure.error, attempts, random.random())
+        if not isinstance(decision, FailStage):  # else the row stays: mended code finds it waiting
+            self._retries.through(waiting.number)
+        if isinstance(decision, RetryRow):
+            self._wait(part, waiting.load(), attempts, waiting.key, waiting.ingest_ns, decision)
+        else:
+            self._end(part, decision, waiting.load(), failure, attempts, turn)
+
+    def retry_lost(self, part: Part, waiting: WaitingRow, reason: str, turn: Turn) -> None:
+        """A waiting row that killed its worker."""
+        self._retries.through(waiting.number)
+        settings = part.plan.settings
+        self._end_by(part, settings, last_resort(settings), waiting.load(), reason, "", "", waiting.attempts + 1, turn)
+
+    def retry_not_encoded(self, part: Part, waiting: WaitingRow, error: Exception, turn: Turn) -> None:
+        """What a waiting row gave in its last attempt cannot travel."""
+        self._end(part, last_resort(part.plan.settings), waiting.load(), Failure(0, error, None), 1, turn)
+
+    def without_key(self, part: Part, edge: EdgePlan, failure: KeyFailure, turn: Turn) -> None:
+        """The receiving stage's key function raised, here in the sending worker: its policy counts."""
+        policy = edge.key_on_error or ErrorPolicy("dead_letter")
+        decision = last_resort(StageSettings(on_error=policy))
+        operator = f"key_by {edge.key_where}".rstrip()
+        self._end_by(
+            part, StageSettings(on_error=policy), decision, failure.row, one_line(failure.error),
+            user_traceback(failure.error), operator, 1, turn, stage=edge.receiver,
+        )
+
+    def rejected(self, part: Part, row: Any, reason: str, turn: Turn) -> None:
+        """A sink refused a row."""
+        settings = part.plan.settings
+        self._end_by(part, settings, last_resort(settings), row, f"rejected by the sink: {reason}", "", "sink", 1, turn)
+
+    def _wait(
+        self, part: Part, row: Any, attempts: int, key: str, ingest_ns: int, decision: RetryRow
+    ) -> None:
+        self._retries.add(
+            part=part.number, due_s=time.time() + decision.after_s, attempts=attempts, row=row, key=key,
+            ingest_ns=ingest_ns,
+        )
+
+    def _end(
+        self, part: Part, decision: Decision, row: Any, failure: Failure, attempts: int, turn: Turn
+    ) -> None:
+        operator = f"{failure.operator.name} {failure.operator.where}" if failure.operator else ""
+        self._end_by(
+            part, part.plan.settings, decision, row, one_line(failure.error), user_traceback(failure.error), operator,
+            attempts, turn,
+        )
+
+    def _end_by(
+        self, part: Part, settings: StageSettings, decision: Decision, row: Any, error: str, traceback: str,
+        operator: str, attempts: int, turn: Turn, stage: str | None = None,
+    ) -> None:
+        match decision:
+            case FailStage():
+                turn.flush_before_failing()
+                shown = f"{operator}: {error}" if operator else error
+                raise StageFailed(stage or part.plan.name, f"{shown}; the row was {_shown(row)}", traceback)
+            case SkipRow():
+                part.counts.skipped += 1
+            case SetAside():
+                self._dead_letters.append(
+                    new_record(
+                        pipeline=self._pipeline, stage=stage or part.plan.name, slot=part.context.slot,
+                        operator=operator, time_s=time.time(), attempts=attempts, error=error, traceback=traceback,
+                        row=row,
+                    )
+                )
+                part.counts.dead_letters += 1
+        if not isinstance(decision, SkipRow) and part.counts.succeeded == 0:
+            part.counts.failed_before_success += 1
+        part.last_error = f"{operator}: {error}" if operator else error
+
+
+def _row(part: Part, batch: Any, index: int) -> Any:
+    return as_row_list(batch, part.plan.source_type)[index]
+
+
+def _shown(row: Any) -> str:
+    try:
+        text = repr(row)
+    except Exception as exc:  # a repr of the user's
+        return f"a {type(row).__name__} whose repr raises {type(exc).__name__}"
+    return text if len(text) <= 300 else f"{text[:300]}..."

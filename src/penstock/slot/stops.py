@@ -1,0 +1,36 @@
+"""Why a worker ends before its input does; `main` turns each into an exit code."""
+
+from __future__ import annotations
+
+
+class StageFailed(Exception):
+    """The stage cannot go on: a row failed under `fail`, no row ever succeeded, a source raised, a queue is damaged."""
+
+    def __init__(self, stage: str, reason: str, traceback: str = "") -> None:
+        super().__init__(reason)
+        self.stage = stage
+        self.reason = reason
+        self.traceback = traceback
+
+
+class Trouble(Exception):
+    """Something outside raised (`open`, a writer); a successor may have more luck."""
+
+    def __init__(self, stage: str, what: str, error: BaseException) -> None:
+        super().__init__(what)
+        self.stage = stage
+        self.what = what
+        self.error = error
+
+
+class CarefulRestart(Exception):
+    """What some row of this turn gave cannot be encoded: a successor finds it row by row."""
+
+    def __init__(self, part: int, rows: int) -> None:
+        super().__init__(f"{rows} rows of part {part}")
+        self.part = part
+        self.rows = rows
+
+
+class Stopped(Exception):
+    """The supervisor asked for it; what is in flight stays in the queues."""

@@ -1,0 +1,51 @@
+"""What this life knows of rows that killed or hung the lives before it, and how carefully it must go."""
+
+from __future__ import annotations
+
+import time
+
+from penstock.slot.life import Blamed, Life, Suspect
+from penstock.slot.work import Mark
+
+_ALL = 1 << 30
+
+
+class Suspicion:
+    """Asked by the loop before every piece of work."""
+
+    def __init__(self, life: Life) -> None:
+        self._suspect: Suspect | None = life.suspect
+        self._blamed = {blamed.key: blamed for blamed in life.blamed}
+        self._careful_left = life.careful
+
+    @property
+    def any_blamed(self) -> bool:
+        return bool(self._blamed)
+
+    def blamed(self, mark: Mark) -> Blamed | None:
+        """Set when user code must not be called for the first row of `mark`."""
+        if not self._blamed:
+            return None
+        return self._blamed.get((mark.part, mark.input, mark.sequence, mark.row))
+
+    def careful(self, mark: Mark) -> bool:
+        """True: commit before and after this piece."""
+        return self._careful_left > 0 or (self._suspect is not None and self._suspect.covers(mark))
+
+    def piece(self, mark: Mark) -> int:
+        """Rows to take at most."""
+        if self._careful_left > 0:
+            return 1
+        suspect = self._suspect
+        if suspect is None or not suspect.covers(mark):
+            return _ALL
+        return min(suspect.piece, suspect.row + suspect.count - mark.row)
+
+    def pause(self, mark: Mark) -> None:
+        """Give somebody who kills at random the chance to do it while no row is in work."""
+        if self._suspect is not None and self._suspect.pause_s and self._suspect.covers(mark):
+            time.sleep(self._suspect.pause_s)
+
+    def took(self, rows: int) -> None:
+        """So many rows are through."""
+        self._careful_left = max(self._careful_left - rows, 0)

@@ -1,0 +1,33 @@
+"""Errors of user code as text: one line, and the traceback without the engine's own frames."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+_OWN = str(Path(__file__).resolve().parent)
+
+
+def one_line(error: BaseException) -> str:
+    """`ValueError: not a log line`."""
+    text = "".join(traceback.format_exception_only(error)).strip()
+    return " ".join(line.strip() for line in text.splitlines())
+
+
+def user_traceback(error: BaseException) -> str:
+    """The traceback as Python prints it, from the user's own frame on."""
+    return "".join(_trimmed(error).format())
+
+
+def _trimmed(error: BaseException) -> traceback.TracebackException:
+    shown = traceback.TracebackException.from_exception(error)
+    current: traceback.TracebackException | None = shown
+    while current is not None:
+        frames = [frame for frame in current.stack if not _is_own(frame.filename)]
+        current.stack = traceback.StackSummary.from_list(frames)
+        current = current.__cause__ or current.__context__
+    return shown
+
+
+def _is_own(filename: str) -> bool:
+    return filename.startswith("<penstock") or filename.startswith(_OWN)

@@ -1,0 +1,98 @@
+"""Which row is in work: written by the worker around every call of user code, read by the supervisor after a death."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_BYTES = 4096
+_W_RUNNING, _W_PART, _W_INPUT, _W_SEQUENCE, _W_ROW, _W_COUNT, _W_SINCE, _W_BEAT, _W_LIFE = range(9)
+RETRY_INPUT = 0xFFFF_FFFF
+"""Stands for the input of a row that came from the retry file; its sequence is the retry's number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Rows `row` to `row + count` of a frame (or, for a source, of a split, whose rows are counted through)."""
+
+    part: int
+    input: int
+    sequence: int
+    row: int
+    count: int
+
+    @property
+    def frame(self) -> tuple[int, int, int]:
+        return self.part, self.input, self.sequence
+
+
+@dataclass(frozen=True, slots=True)
+class WorkState:
+    """What was in work when somebody looked."""
+
+    mark: Mark | None
+    """None: no user code was running."""
+    since_ns: int
+    """CLOCK_MONOTONIC at which the call began, at the latest."""
+    beat_ns: int
+    """CLOCK_MONOTONIC of the worker's last sign of life outside of user code."""
+
+
+class WorkPage:
+    """The mapped words of one slot."""
+
+    def __init__(self, path: Path) -> None:
+        fd = os.open(path, os.O_RDWR)
+        try:
+            self._map = mmap.mmap(fd, _BYTES)
+        finally:
+            os.close(fd)
+        self._bytes = memoryview(self._map)
+        self._words = self._bytes.cast("Q")
+
+    @staticmethod
+    def create(path: Path) -> None:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, _BYTES)
+        finally:
+            os.close(fd)
+
+    def enter(self, mark: Mark) -> None:
+        """User code is about to run."""
+        words = self._words
+        words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE] = mark.part, mark.input, mark.sequence
+        words[_W_ROW], words[_W_COUNT] = mark.row, mark.count
+        words[_W_SINCE] = time.monotonic_ns()
+        words[_W_RUNNING] = 1
+
+    def still(self, since_ns: int) -> None:
+        """A tick of the row timer: the row in work runs since then, at the latest."""
+        self._words[_W_SINCE] = since_ns
+
+    def leave(self) -> None:
+        """User code has returned, and the loop is in charge again."""
+        self._words[_W_RUNNING] = 0
+
+    def beat(self) -> None:
+        self._words[_W_BEAT] = time.monotonic_ns()
+
+    def read(self) -> WorkState:
+        words = self._words
+        mark = None
+        if words[_W_RUNNING]:
+            mark = Mark(words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE], words[_W_ROW], words[_W_COUNT])
+        return WorkState(mark, words[_W_SINCE], words[_W_BEAT])
+
+    def clear(self) -> None:
+        """Before a new life."""
+        self._words[_W_RUNNING] = 0
+        self.beat()
+
+    def close(self) -> None:
+        self._words.release()
+        self._bytes.release()
+        self._map.close()

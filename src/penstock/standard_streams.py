@@ -1,0 +1,25 @@
+"""The caller's standard streams, as seen from a worker: its own descriptors 1 and 2 lead to the supervisor's log."""
+
+from __future__ import annotations
+
+_fds = {"stdin": 0, "stdout": 1}
+
+
+def stdin_fd() -> int:
+    """The descriptor of the caller's standard input in this process."""
+    return _fds["stdin"]
+
+
+def stdout_fd() -> int:
+    """The descriptor that leads to the caller's standard output in this process."""
+    return _fds["stdout"]
+
+
+def set_stdout_fd(fd: int) -> None:
+    """Called by a worker's main before any sink opens."""
+    _fds["stdout"] = fd
+
+
+def set_stdin_fd(fd: int) -> None:
+    """Called by tests; a worker has the caller's at 0."""
+    _fds["stdin"] = fd

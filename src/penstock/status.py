@@ -1,0 +1,71 @@
+"""What a running pipeline tells about itself: frozen values that `metrics.status` makes and everybody shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Phase: TypeAlias = Literal["starting", "running", "draining", "ended", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """One stage, over all its workers. Counts go on over restarts; rates and shares are of the last interval."""
+
+    name: str
+    workers: int
+    rows_in: int
+    rows_out: int
+    rows_in_per_s: float
+    rows_out_per_s: float
+    busy_share: float
+    """Part of the workers' time spent on rows; with the two waits it adds up to 1 (all 0: no worker was up)."""
+    input_wait_share: float
+    """Part spent waiting for rows."""
+    output_wait_share: float
+    """Part spent waiting for room in a queue behind the stage."""
+    batch_p50_s: float
+    """From taking a batch to its commit."""
+    batch_p99_s: float
+    retries: int
+    dead_letters: int
+    skipped: int
+    restarts: int
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeStatus:
+    """One edge, over all its queues."""
+
+    name: str
+    """`sender->receiver`."""
+    queued_rows: int
+    queued_bytes: int
+    capacity_bytes: int
+    oldest_s: float
+    """Age of the oldest row that waits; 0.0: none does."""
+    dropped_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A pipeline at one moment."""
+
+    pipeline: str
+    phase: Phase
+    uptime_s: float
+    end_to_end_p50_s: float
+    """From a row's ingestion to its commit in the last stage; 0.0: none arrived yet."""
+    end_to_end_p99_s: float
+    bottleneck: str | None
+    """The stage that limits the pipeline; None: nothing is saturated."""
+    stages: Mapping[str, StageStatus]
+    edges: Mapping[str, EdgeStatus]
+
+    def to_json(self) -> str:
+        """The status as one JSON object."""
+        return msgspec.json.encode(self).decode()

@@ -1,0 +1,121 @@
+"""One slot, as the supervisor sees it: its worker's life, its page of work, what it prints."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from enum import Enum
+from pathlib import Path
+
+from penstock.channel.bell import Bell
+from penstock.metrics.catalogue import Activity, Word
+from penstock.metrics.page import Page
+from penstock.plan.paths import RunPaths
+from penstock.slot.life import Blamed, Life, Suspect
+from penstock.slot.work import WorkPage
+from penstock.supervisor.blame import Blame
+from penstock.supervisor.protocol import SeatSpec
+
+
+class ChildState(Enum):
+    """The life of a seat."""
+
+    WAITING = "waiting"
+    """For its time to be born."""
+    SPAWNING = "spawning"
+    ALIVE = "alive"
+    FINISHED = "finished"
+    GONE = "gone"
+    """Dead, and nobody follows."""
+
+
+class Child:
+    """A seat and the worker in it."""
+
+    def __init__(self, spec: SeatSpec, root: Path) -> None:
+        self.spec = spec
+        self.paths = RunPaths(root).seat(spec.seat, spec.slot)
+        self.state = ChildState.WAITING
+        self.due = 0.0
+        self.attempt = 0
+        self.pid = 0
+        self.pidfd: int | None = None
+        self.born_at = 0.0
+        self.zygote: object = None
+        """Who forked it."""
+        self.timed_out = False
+        self.commits_at_birth = 0
+        self.blame = Blame(bisects=spec.bisects)
+        self.suspect: Suspect | None = None
+        self.blamed: tuple[Blamed, ...] = ()
+        self.careful = 0
+        self.work = WorkPage(self.paths.work)
+        self.bell = Bell(self.paths.bell)
+        self.pages = [Page(self.paths.folder / f"{stage}.page", writable=True) for stage in spec.stages]
+        self.neighbours = [Bell(root / bell) for bell in (*spec.senders, *spec.receivers)]
+        self.log_fd = os.open(self.paths.log, os.O_RDWR | os.O_NONBLOCK)
+        self.stdout_fd = os.open(self.paths.stdout, os.O_RDWR | os.O_NONBLOCK)
+        self.rest = b""
+        """The beginning of a line that is not whole yet."""
+
+    def life(self, run_id: str, dead_letters: str) -> Life:
+        """The next life, as the worker is told of it."""
+        self.attempt += 1
+        crashes = self.spec.crashes if self.attempt == 1 else ()
+        life = Life(
+            self.spec.seat, self.spec.slot, self.attempt, run_id, dead_letters, self.suspect, self.careful,
+            self.blamed, crashes,
+        )
+        self.careful = 0
+        self.timed_out = False
+        return life
+
+    def born(self, pid: int, pidfd: int) -> None:
+        self.state, self.pid, self.pidfd, self.born_at = ChildState.ALIVE, pid, pidfd, time.monotonic()
+        self.commits_at_birth = self.commits()
+        for page in self.pages:
+            page.words[Word.PID], page.words[Word.ATTEMPT] = pid, self.attempt
+
+    def died(self) -> None:
+        """The worker is gone: neighbours look at what it may have published without ringing."""
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+        self.pidfd, self.pid = None, 0
+        for page in self.pages:
+            page.words[Word.PID] = 0
+            if page.words[Word.ACTIVITY] != Activity.FINISHED:
+                page.words[Word.ACTIVITY] = Activity.NONE
+        for bell in self.neighbours:
+            bell.ring()
+
+    def commits(self) -> int:
+        return sum(int(page.words[Word.COMMITS]) for page in self.pages)
+
+    def count_restart(self) -> None:
+        for page in self.pages:
+            page.words[Word.RESTARTS] += 1
+
+    def kill(self) -> None:
+        """SIGKILL, at this very process."""
+        if self.pidfd is not None:
+            try:
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+            except ProcessLookupError:
+                return  # it is a zombie already
+
+    def overdue(self, now_ns: int, grace_s: float) -> bool:
+        """True when a row has been in work for its time-out and the grace."""
+        if self.spec.timeout_s is None or self.state is not ChildState.ALIVE:
+            return False
+        seen = self.work.read()
+        return seen.mark is not None and now_ns - seen.since_ns > (self.spec.timeout_s + grace_s) * 1e9
+
+    def lines(self, data: bytes) -> bytes:
+        """Whole lines of what was printed so far; the rest waits, but not for ever."""
+        text = self.rest + data
+        cut = text.rfind(b"\n") + 1
+        if cut == 0 and len(text) > 16_384:
+            cut = len(text)
+        self.rest = text[cut:]
+        return text[:cut]

@@ -1,0 +1,170 @@
+"""What supervisor, zygote and caller say to each other: one msgpack message a packet."""
+
+from __future__ import annotations
+
+import socket
+from typing import TypeAlias, TypeVar
+
+import msgspec
+
+from penstock.slot.life import Crash, FailureNote, Life
+
+PACKET_BYTES = 180_000
+"""A packet must fit into a socket's buffer whole."""
+OUTPUT_BYTES = 64 * 1024
+
+
+class SeatSpec(msgspec.Struct, frozen=True):
+    """One slot, as the supervisor needs to know it."""
+
+    seat: str
+    slot: int
+    stages: tuple[str, ...]
+    timeout_s: float | None
+    """Shortest time-out of its plain row functions."""
+    max_restarts: tuple[float, float]
+    bisects: bool
+    """True: it has batch functions, so suspicious frames are narrowed down by halves."""
+    senders: tuple[str, ...]
+    """Bells of slots that send to it, relative to the run directory."""
+    receivers: tuple[str, ...]
+    """Bells of slots that it sends to."""
+    crashes: tuple[Crash, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return f"{self.seat}/{self.slot}"
+
+
+class StageSpec(msgspec.Struct, frozen=True):
+    """One stage, as the supervisor needs to know it."""
+
+    name: str
+    pages: tuple[str, ...]
+    journals: tuple[str, ...]
+    gives_up: bool
+    """True: when no row ever succeeded by the end, the stage has failed."""
+
+
+class RunSpec(msgspec.Struct, frozen=True):
+    """All that the supervisor is told."""
+
+    pipeline: str
+    run_id: str
+    dead_letters: str
+    seats: tuple[SeatSpec, ...]
+    stages: tuple[StageSpec, ...]
+    queues: tuple[str, ...]
+    program_path: str | None
+    program_module: str | None
+    sys_path: tuple[str, ...]
+    cwd: str
+    preload: tuple[str, ...]
+    has_caller_stage: bool
+    drains_to_finish: bool
+    """True: the pipeline has no end of its own, so being drained is how it finishes."""
+
+
+# Between supervisor and zygote.
+
+
+class Spawn(msgspec.Struct, tag=True, frozen=True):
+    life: Life
+
+
+class Ready(msgspec.Struct, tag=True, frozen=True):
+    """The program is imported."""
+
+
+class ImportFailed(msgspec.Struct, tag=True, frozen=True):
+    text: str
+
+
+class Born(msgspec.Struct, tag=True, frozen=True):
+    """Comes with the pidfd."""
+
+    seat: str
+    slot: int
+    attempt: int
+    pid: int
+
+
+class Died(msgspec.Struct, tag=True, frozen=True):
+    pid: int
+    status: int
+    """As `waitpid` gives it."""
+
+
+ToZygote: TypeAlias = Spawn
+FromZygote: TypeAlias = Ready | ImportFailed | Born | Died
+
+# Between caller and supervisor.
+
+
+class Drain(msgspec.Struct, tag=True, frozen=True):
+    timeout_s: float | None
+
+
+class Stop(msgspec.Struct, tag=True, frozen=True):
+    pass
+
+
+class Running(msgspec.Struct, tag=True, frozen=True):
+    """All workers have been born."""
+
+
+class Output(msgspec.Struct, tag=True, frozen=True):
+    label: str
+    """`enrich/2`; empty: to the caller's standard output as it is."""
+    data: bytes
+
+
+class Notice(msgspec.Struct, tag=True, frozen=True):
+    """Something that the user should know."""
+
+    level: str
+    text: str
+
+
+class StageEnd(msgspec.Struct, frozen=True):
+    name: str
+    rows_in: int
+    rows_out: int
+    retries: int
+    dead_letters: int
+    skipped: int
+    restarts: int
+    busy_s: float
+
+
+class Ended(msgspec.Struct, tag=True, frozen=True):
+    outcome: str
+    duration_s: float
+    stages: list[StageEnd]
+    undelivered_rows: int
+    failure: FailureNote | None = None
+    cut_short: bool = False
+    """True: a source with an end was drained before it."""
+
+
+ToSupervisor: TypeAlias = Drain | Stop
+FromSupervisor: TypeAlias = Running | Output | Notice | Ended
+
+T = TypeVar("T")
+
+
+def encode(message: object) -> bytes:
+    return msgspec.msgpack.encode(message)
+
+
+def receive(sock: socket.socket, kinds: type[T], *, wait: bool = False) -> T | None:
+    """The next message; None: nothing now. Raises `EOFError` when the other side is gone."""
+    try:
+        packet = sock.recv(2 * PACKET_BYTES, 0 if wait else socket.MSG_DONTWAIT)
+    except (BlockingIOError, InterruptedError):
+        return None
+    except ConnectionResetError:
+        raise EOFError from None
+    if not packet:
+        raise EOFError
+    return msgspec.msgpack.decode(packet, type=kinds)

@@ -1,0 +1,476 @@
+"""The supervisor: a process of its own that keeps the workers of one run alive, and ends the run in order.
+
+The pure parts decide (`restart`, `blame`, `outcome`); this shell acts: it asks the zygote for workers, sees them die
+by their pidfds, rings their neighbours, passes on what they print, and obeys the caller. The caller's death is a stop.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import random
+import selectors
+import socket
+import time
+from collections import deque
+from pathlib import Path
+
+import msgspec
+
+from penstock.channel.ring import backlog_rows
+from penstock.metrics.catalogue import Word
+from penstock.metrics.page import Page
+from penstock.plan.paths import RunPaths
+from penstock.slot.control import Control
+from penstock.slot.journal import Journal
+from penstock.slot.life import Exit, FailureNote
+from penstock.supervisor import protocol
+from penstock.supervisor.blame import Cause, Death
+from penstock.supervisor.child import Child, ChildState
+from penstock.supervisor.memory_kills import MemoryKills
+from penstock.supervisor.orphans import kill_descendants
+from penstock.supervisor.outcome import UNKNOWN_STATUS, cause_of, describe, exit_code
+from penstock.supervisor.protocol import (
+    Born, Died, Drain, Ended, ImportFailed, Notice, Output, Ready, RunSpec, Running, Spawn, StageEnd, Stop,
+    ToSupervisor, encode, receive,
+)
+from penstock.supervisor.restart import Escalate, RestartPolicy
+from penstock.supervisor.zygote_process import ZygoteProcess
+
+_WATCH_S = 0.25
+_TIMEOUT_GRACE_S = 1.0
+_TERMINATE_S = 2.0
+_MOST_UNSENT = 256
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class Supervisor:
+    """One run, from the first birth to the last death."""
+
+    def __init__(self, run_dir: Path, spec: RunSpec, caller: socket.socket) -> None:
+        self._paths = RunPaths(run_dir)
+        self._spec = spec
+        self._caller: socket.socket | None = caller
+        self._unsent: deque[bytes] = deque()
+        self._selector = selectors.DefaultSelector()
+        self._control = Control(self._paths.control)
+        self._children = [Child(seat, run_dir) for seat in spec.seats]
+        self._policies = {
+            seat.seat: RestartPolicy(*seat.max_restarts) for seat in spec.seats
+        }
+        self._queue_sizes = {name: os.stat(run_dir / name).st_size for name in spec.queues}
+        self._memory_kills = MemoryKills()
+        self._zygote: ZygoteProcess | None = None
+        self._zygote_ready = False
+        self._started = time.monotonic()
+        self._running = False
+        self._outcome = "finished"
+        self._failure: FailureNote | None = None
+        self._deadline: float | None = None
+        """When the next rung of the way down begins: terminate, then kill."""
+        self._terminating = False
+
+    # The whole run.
+
+    def run(self) -> Ended:
+        """Until every worker has ended for good; how it went."""
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        lifeline = os.open(self._paths.lifeline, os.O_RDWR | os.O_CLOEXEC)
+        self._phase("starting")
+        self._control.clear()
+        self._watch_everything()
+        self._start_zygote()
+        while not self._over():
+            self._wait()
+            self._watch_the_clock()
+        self._drain_output()
+        ended = self._report()
+        self._phase("failed" if self._failure else "ended")
+        self._close_zygote()
+        kill_descendants()
+        os.close(lifeline)
+        return ended
+
+    def tell(self, ended: Ended) -> None:
+        """The last word to the caller, once nothing is left to clean up."""
+        self._say(ended)
+        self._send_all()
+
+    @property
+    def failed(self) -> bool:
+        """True: what stands in the queues shall stay."""
+        return self._failure is not None
+
+    def _over(self) -> bool:
+        return all(child.state in (ChildState.FINISHED, ChildState.GONE) for child in self._children)
+
+    def _watch_everything(self) -> None:
+        if self._caller is not None:
+            self._selector.register(self._caller, selectors.EVENT_READ, self._hear_caller)
+        for child in self._children:
+            self._selector.register(child.log_fd, selectors.EVENT_READ, lambda child=child: self._pass_on_log(child))
+            self._selector.register(child.stdout_fd, selectors.EVENT_READ, lambda child=child: self._pass_on_stdout(child))
+
+    def _wait(self) -> None:
+        for key, _ in self._selector.select(self._next_in()):
+            # What one event told may have made another one of the same round stale.
+            if self._selector.get_map().get(key.fd) is key:
+                key.data()
+        self._send_some()
+
+    def _next_in(self) -> float:
+        now = time.monotonic()
+        times = [child.due - now for child in self._children if child.state is ChildState.WAITING and self._zygote_ready]
+        if self._deadline is not None:
+            times.append(self._deadline - now)
+        if any(child.spec.timeout_s is not None for child in self._children):
+            times.append(_WATCH_S)
+        return max(min(times, default=5.0), 0.0)
+
+    def _watch_the_clock(self) -> None:
+        now = time.monotonic()
+        if self._zygote_ready:
+            for child in self._children:
+                if child.state is ChildState.WAITING and child.due <= now:
+                    self._spawn(child)
+        if self._deadline is not None and now >= self._deadline:
+            self._next_rung()
+        for child in self._children:
+            if child.overdue(time.monotonic_ns(), _TIMEOUT_GRACE_S):
+                child.timed_out = True
+                child.kill()
+
+    # The zygote.
+
+    def _start_zygote(self) -> None:
+        self._zygote_ready = False
+        self._zygote = ZygoteProcess(self._paths.root, self._spec)
+        self._selector.register(self._zygote.socket, selectors.EVENT_READ, self._hear_zygote)
+
+    def _hear_zygote(self) -> None:
+        zygote = self._zygote
+        assert zygote is not None
+        try:
+            while (heard := zygote.receive()) is not None:
+                message, pidfd = heard
+                match message:
+                    case Ready():
+                        self._zygote_ready = True
+                    case ImportFailed():
+                        self._fail(FailureNote("program", "the program cannot be imported in a worker", message.text))
+                    case Born() if pidfd is not None:
+                        self._child_of(message.seat, message.slot).born(message.pid, pidfd)
+                        self._watch_birth(self._child_of(message.seat, message.slot))
+                    case Died():
+                        self._on_status(message.pid, message.status)
+        except EOFError:
+            self._on_zygote_death()
+
+    def _on_zygote_death(self) -> None:
+        """Its children have come to us; whatever was being born is born again."""
+        assert self._zygote is not None
+        self._selector.unregister(self._zygote.socket)
+        self._zygote.close()
+        self._zygote = None
+        self._zygote_ready = False
+        for child in self._children:
+            if child.state is ChildState.SPAWNING:
+                child.state, child.due = ChildState.WAITING, 0.0
+        self._reap_adopted()
+        if self._terminating or self._failure is not None:
+            for child in self._children:
+                if child.state is ChildState.WAITING:
+                    child.state = ChildState.GONE
+            return
+        self._start_zygote()
+
+    def _close_zygote(self) -> None:
+        if self._zygote is not None:
+            self._zygote.close()
+            self._zygote = None
+
+    # Births and deaths.
+
+    def _child_of(self, seat: str, slot: int) -> Child:
+        return next(c for c in self._children if c.spec.seat == seat and c.spec.slot == slot)
+
+    def _spawn(self, child: Child) -> None:
+        assert self._zygote is not None
+        if self._terminating:
+            child.state = ChildState.GONE
+            return
+        child.state, child.zygote = ChildState.SPAWNING, self._zygote
+        self._zygote.send(Spawn(child.life(self._spec.run_id, self._spec.dead_letters)))
+
+    def _watch_birth(self, child: Child) -> None:
+        assert child.pidfd is not None
+        self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._on_exit(child))
+        if self._terminating:
+            child.kill()
+        if not self._running and all(c.state in (ChildState.ALIVE, ChildState.FINISHED) for c in self._children):
+            self._running = True
+            self._phase("running")
+            self._say(Running())
+
+    def _on_exit(self, child: Child) -> None:
+        """Its pidfd says that it is gone; the status comes from whoever reaps it."""
+        if child.pidfd is None:
+            return  # its status came first
+        try:
+            info = os.waitid(os.P_PIDFD, child.pidfd, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:
+            if self._zygote is not None and child.zygote is self._zygote:
+                self._selector.unregister(child.pidfd)  # the zygote will say
+            else:
+                self._on_status(child.pid, UNKNOWN_STATUS)
+            return
+        if info is not None:
+            killed = info.si_code in (os.CLD_KILLED, os.CLD_DUMPED)
+            self._on_status(child.pid, info.si_status if killed else info.si_status << 8)
+
+    def _reap_adopted(self) -> None:
+        """Those that had exited and that the zygote did not live to tell of."""
+        watched = {key.fd for key in self._selector.get_map().values()}
+        for child in self._children:
+            if child.state is ChildState.ALIVE and child.pidfd not in watched:
+                self._on_status(child.pid, UNKNOWN_STATUS)
+
+    def _on_status(self, pid: int, status: int) -> None:
+        child = next((c for c in self._children if c.pid == pid and c.state is ChildState.ALIVE), None)
+        if child is None:
+            return  # a grandchild of user code
+        seen, now_ns = child.work.read(), time.monotonic_ns()
+        if child.pidfd is not None:
+            try:
+                self._selector.unregister(child.pidfd)
+            except KeyError:
+                pass  # `_on_exit` has done it already
+        self._pass_on_log(child)
+        lived_s = time.monotonic() - child.born_at
+        code = exit_code(status)
+        progressed = child.commits() > child.commits_at_birth
+        child.died()
+        if code == Exit.FINISHED:
+            child.state = ChildState.FINISHED
+            return
+        if code == Exit.FAILED:
+            child.state = ChildState.GONE
+            self._fail(self._note_of(child, status))
+            return
+        if self._terminating:
+            child.state = ChildState.GONE
+            return
+        counted = True
+        if code == Exit.CAREFUL:
+            child.careful, counted = (seen.mark.count if seen.mark else 1), False
+        elif code is None or code not in set(Exit):
+            if not self._files_are_whole():
+                child.state = ChildState.GONE
+                return
+            cause = cause_of(status, timed_out=child.timed_out, out_of_memory=self._memory_kills.happened())
+            in_call_s = max(now_ns - seen.since_ns, 0) / 1e9
+            verdict = child.blame.on_death(
+                Death(cause, seen.mark, in_call_s, lived_s, describe(status), child.attempt)
+            )
+            child.suspect = verdict.suspect
+            if verdict.blamed is not None:
+                child.blamed = (*child.blamed, verdict.blamed)
+            counted = verdict.counted and cause is not Cause.OURS
+        self._follow(child, status, counted=counted, progressed=progressed)
+
+    def _follow(self, child: Child, status: int, *, counted: bool, progressed: bool) -> None:
+        """Decide about the successor."""
+        child.count_restart()
+        policy = self._policies[child.spec.seat]
+        decision = policy.decide(
+            child.spec.slot, time.monotonic(), counted=counted, progressed=progressed, chance=random.random()
+        )
+        if isinstance(decision, Escalate):
+            child.state = ChildState.GONE
+            note = self._note_of(child, status)
+            self._fail(FailureNote(note.stage, f"{decision.reason}; the last time: {note.reason}", note.traceback))
+            return
+        child.state, child.due = ChildState.WAITING, time.monotonic() + decision.after_s
+
+    def _note_of(self, child: Child, status: int) -> FailureNote:
+        if exit_code(status) in (Exit.FAILED, Exit.TROUBLE):
+            try:
+                return msgspec.msgpack.decode(child.paths.failure.read_bytes(), type=FailureNote)
+            except (OSError, msgspec.MsgspecError) as exc:
+                return FailureNote(child.spec.stages[0], f"{describe(status)}; its note cannot be read: {exc}")
+        return FailureNote(child.spec.stages[0], f"worker {child.spec.label} ended by {describe(status)}")
+
+    def _files_are_whole(self) -> bool:
+        """A queue that somebody cut short is a SIGBUS of its reader: blame the file, not the row."""
+        for name in self._spec.queues:
+            path = self._paths.root / name
+            try:
+                size = os.stat(path).st_size
+            except OSError as exc:
+                self._fail(FailureNote("queues", f"{path} cannot be looked at: {exc}"))
+                return False
+            if size != self._queue_sizes[name]:
+                self._fail(FailureNote("queues", f"{path} was cut from {self._queue_sizes[name]} to {size} bytes"))
+                return False
+        return True
+
+    # The way down.
+
+    def _fail(self, note: FailureNote) -> None:
+        if self._failure is None:
+            self._failure = note
+            self._outcome = "failed"
+            self._terminate(_TERMINATE_S)
+
+    def drain(self, timeout_s: float | None) -> None:
+        """Sources stop, what is in flight finishes; after `timeout_s` it is dropped."""
+        self._outcome = "drained"
+        self._phase("draining")
+        self._control.drain()
+        self._ring_all()
+        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
+
+    def stop(self) -> None:
+        """Drop what is in flight."""
+        if not self._terminating:
+            self._outcome = "stopped"
+            self._terminate(_TERMINATE_S)
+
+    def _next_rung(self) -> None:
+        if not self._terminating:
+            self._outcome = "stopped"
+            self._terminate(_TERMINATE_S)
+            return
+        self._deadline = None
+        for child in self._children:
+            child.kill()
+
+    def _terminate(self, grace_s: float) -> None:
+        """Ask the workers to leave at the end of their turn; kill them after the grace."""
+        self._terminating = True
+        self._control.stop()
+        self._ring_all()
+        self._deadline = time.monotonic() + grace_s
+        for child in self._children:
+            if child.state is ChildState.WAITING:
+                child.state = ChildState.GONE
+
+    def _ring_all(self) -> None:
+        for child in self._children:
+            child.bell.ring()
+
+    # The caller.
+
+    def _hear_caller(self) -> None:
+        assert self._caller is not None
+        try:
+            while (order := receive(self._caller, ToSupervisor)) is not None:  # type: ignore[arg-type]
+                match order:
+                    case Drain():
+                        self.drain(order.timeout_s)
+                    case Stop():
+                        self.stop()
+        except EOFError:
+            self._selector.unregister(self._caller)
+            self._caller.close()
+            self._caller = None
+            self.stop()
+
+    def _say(self, message: object) -> None:
+        self._unsent.append(encode(message))
+        self._send_some()
+
+    def _send_some(self) -> None:
+        while self._unsent and self._caller is not None:
+            try:
+                self._caller.send(self._unsent[0], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+            except BlockingIOError:
+                return
+            except (BrokenPipeError, ConnectionResetError):
+                self._unsent.clear()
+                return
+            self._unsent.popleft()
+
+    def _send_all(self) -> None:
+        """The last words; a caller that does not listen any more is not waited for long."""
+        if self._caller is None:
+            return
+        self._caller.setblocking(True)
+        self._caller.settimeout(10.0)
+        try:
+            while self._unsent:
+                self._caller.send(self._unsent.popleft(), socket.MSG_NOSIGNAL)
+        except (TimeoutError, BrokenPipeError, ConnectionResetError):
+            self._unsent.clear()
+
+    def _pass_on_log(self, child: Child) -> None:
+        while len(self._unsent) < _MOST_UNSENT:
+            try:
+                data = os.read(child.log_fd, protocol.OUTPUT_BYTES)
+            except BlockingIOError:
+                return
+            lines = child.lines(data)
+            if lines:
+                self._say(Output(child.spec.label, lines))
+
+    def _pass_on_stdout(self, child: Child) -> None:
+        while len(self._unsent) < _MOST_UNSENT:
+            try:
+                data = os.read(child.stdout_fd, protocol.OUTPUT_BYTES)
+            except BlockingIOError:
+                return
+            self._say(Output("", data))
+
+    def _drain_output(self) -> None:
+        """What the workers printed last."""
+        for child in self._children:
+            self._pass_on_log(child)
+            if child.rest:
+                self._say(Output(child.spec.label, child.rest + b"\n"))
+            self._pass_on_stdout(child)
+
+    # The end.
+
+    def _report(self) -> Ended:
+        cut_short, hopeless = False, None
+        stages = []
+        for stage in self._spec.stages:
+            totals: dict[Word, int] = {}
+            for name in stage.pages:
+                page = Page(self._paths.root / name, writable=False)
+                for word in Word:
+                    totals[word] = totals.get(word, 0) + page.words[word]
+                page.close()
+            stages.append(
+                StageEnd(
+                    stage.name, totals.get(Word.ROWS_IN, 0), totals.get(Word.ROWS_OUT, 0), totals.get(Word.RETRIES, 0),
+                    totals.get(Word.DEAD_LETTERS, 0), totals.get(Word.SKIPPED, 0), totals.get(Word.RESTARTS, 0),
+                    totals.get(Word.BUSY_NS, 0) / 1e9,
+                )
+            )
+            failed = totals.get(Word.ROWS_FAILED_BEFORE_SUCCESS, 0)
+            if stage.gives_up and failed and not totals.get(Word.ROWS_SUCCEEDED, 0) and hopeless is None:
+                hopeless = FailureNote(stage.name, f"no row ever succeeded, {failed} failed: the code is wrong rather than the data")
+            cut_short = cut_short or any(self._cut_short(name) for name in stage.journals)
+        if self._failure is None and hopeless is not None and self._outcome == "finished":
+            self._failure, self._outcome = hopeless, "failed"
+        if self._outcome == "drained" and not cut_short and not self._spec.drains_to_finish:
+            self._outcome = "finished"
+        return Ended(
+            self._outcome, time.monotonic() - self._started, stages, self._undelivered(), self._failure, cut_short
+        )
+
+    def _cut_short(self, journal: str) -> bool:
+        opened = Journal(self._paths.root / journal)
+        try:
+            return any(not split.done for part in opened.load().parts for split in part.splits.values())
+        finally:
+            opened.close()
+
+    def _undelivered(self) -> int:
+        return sum(backlog_rows(self._paths.root / name) for name in self._spec.queues)
+
+    def _phase(self, phase: str) -> None:
+        temporary = self._paths.phase.with_name("phase.new")
+        temporary.write_text(phase)
+        temporary.rename(self._paths.phase)

@@ -1,0 +1,118 @@
+"""The zygote: a small single-threaded process with the plan's imports done, which forks a worker in milliseconds.
+
+It only imports: no pool, runtime, client or session may open before a fork. It reaps its children and tells the
+supervisor how they ended, for a pidfd of a grandchild polls but cannot be waited for.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+
+from penstock.plan.paths import RunPaths
+from penstock.program import Program, import_program
+from penstock.slot import lifeline
+from penstock.slot.main import live
+from penstock.supervisor.protocol import Born, Died, ImportFailed, Ready, Spawn, encode, receive
+
+
+def main(socket_fd: int, run_dir: str, program: Program, preload: tuple[str, ...]) -> None:
+    """The zygote's life: import, say so, fork on demand, until the supervisor is gone."""
+    sock = socket.socket(fileno=socket_fd)
+    paths = RunPaths(Path(run_dir))
+    if not lifeline.hold(paths.lifeline):
+        return
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    try:
+        os.chdir(program.cwd)
+        import_program(program)
+        for name in preload:
+            _import_if_there(name)
+    except BaseException:  # whatever the user's module raises, exits included, is reported and ends this process
+        sock.send(encode(ImportFailed(traceback.format_exc()[-100_000:])))
+        return
+    gc.collect()
+    gc.freeze()
+    sock.send(encode(Ready()))
+    _Zygote(sock, paths).serve()
+
+
+def _import_if_there(name: str) -> None:
+    """Preloading saves time; what cannot be imported here is reported by whoever needs it."""
+    try:
+        importlib.import_module(name)
+    except ImportError as exc:
+        print(f"penstock: {name} cannot be imported ahead: {exc}", file=sys.stderr)
+
+
+class _Zygote:
+    def __init__(self, sock: socket.socket, paths: RunPaths) -> None:
+        self._sock = sock
+        self._paths = paths
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+
+    def serve(self) -> None:
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        poll.register(self._wake_read, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == self._wake_read:
+                    os.read(self._wake_read, 4096)
+            self._reap()
+            try:
+                while (order := receive(self._sock, Spawn)) is not None:
+                    self._spawn(order)
+            except EOFError:
+                return
+
+    def _spawn(self, order: Spawn) -> None:
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(order)
+        life = order.life
+        pidfd = os.pidfd_open(pid)
+        try:
+            socket.send_fds(self._sock, [encode(Born(life.seat, life.slot, life.attempt, pid))], [pidfd])
+        finally:
+            os.close(pidfd)
+
+    def _become_worker(self, order: Spawn) -> None:
+        """In the child: never returns."""
+        code = 70
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            # Descriptors of the zygote in a worker would keep its socket open beyond its death.
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+            self._sock.close()
+            code = live(self._paths.root, order.life)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            try:
+                sys.stdout.flush()
+                sys.stderr.flush()
+            finally:
+                os._exit(code)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._sock.send(encode(Died(pid, status)))

@@ -1,0 +1,386 @@
+"""Mistakes in the functions a user passes, each with its line."""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+import threading
+import warnings
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypedDict
+
+import msgspec
+import pytest
+from expected_mistakes import only_mistake
+
+import penstock as ps
+
+
+class Click(msgspec.Struct):
+    user: str
+    ms: float
+
+
+class Visit(msgspec.Struct):
+    page: str
+
+
+class Base:
+    pass
+
+
+class Derived(Base):
+    pass
+
+
+def click(n: int) -> Click:
+    return Click(str(n), 1.0)
+
+
+def score(visit: Visit) -> float:
+    return 1.0
+
+
+def double(n: int) -> int:
+    return 2 * n
+
+
+def started() -> tuple[ps.Pipeline, ps.Stream[int]]:
+    app = ps.Pipeline("app")
+    return app, app.source([1, 2, 3])
+
+
+def test_neighbours_that_cannot_fit_are_a_mistake() -> None:
+    app, items = started()
+    clicks = items.map(click)
+    clicks.map(score).sink(print)  # type: ignore[arg-type]  # MISTAKE
+    only_mistake(app, "map(score) takes Visit, line ", "takes Click")
+    assert f"line {lines_of(app)[-1] - 1} gives Click" in app.check()[0].what
+
+
+def lines_of(app: ps.Pipeline) -> list[int]:
+    return [mistake.line for mistake in app.check()]
+
+
+def test_neighbours_are_compared_through_stages_merges_and_filters() -> None:
+    app, items = started()
+    more = app.source([4], name="more")
+    merged = items.merge(more).stage("a").filter(bool)
+    merged.stage("b").map(score).sink(print)  # type: ignore[arg-type]  # MISTAKE
+    only_mistake(app, "map(score) takes Visit, line ")
+
+
+class Described:
+    def __call__(self, row: Visit) -> str:
+        return row.page
+
+
+def test_a_class_of_operators_is_compared_by_its_call() -> None:
+    app, items = started()
+    items.map(Described).sink(print)  # type: ignore[arg-type]  # MISTAKE
+    only_mistake(app, "map(Described) takes Visit")
+
+
+def test_a_function_given_to_a_sink_is_compared() -> None:
+    app, items = started()
+    items.sink(score)  # type: ignore[arg-type]  # MISTAKE
+    only_mistake(app, "sink(score) takes Visit, line")
+
+
+def base(row: Base) -> Base:
+    return row
+
+
+def derived(row: int) -> Derived:
+    return Derived()
+
+
+def wide(row: int) -> int | None:
+    return row
+
+
+def generic(row: list[int]) -> dict[str, Any]:
+    return {}
+
+
+def anything(row: object) -> Any:
+    return row
+
+
+def several(row: Iterable[int]) -> list[int]:
+    return list(row)
+
+
+class Typed(TypedDict):
+    a: int
+
+
+def typed(row: Typed) -> int:
+    return row["a"]
+
+
+def real(row: float) -> float:
+    return row
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(derived, base), (wide, double), (anything, score), (several, generic), (generic, typed), (double, real),
+     (str, anything), (lambda row: row, score), (functools.partial(double), double)],
+)  # fmt: skip
+def test_neighbours_that_may_fit_are_none(first: Any, second: Any) -> None:
+    app, items = started()
+    items.map(lambda row: row).map(first).map(second).sink(print)
+    assert list(app.check()) == []
+
+
+def test_parse_json_of_what_is_no_text_is_a_mistake() -> None:
+    app, items = started()
+    items.parse_json(Click).sink(print)  # type: ignore[misc]  # MISTAKE
+    only_mistake(app, "parse_json(Click) takes str or bytes, line ", "leave it out")
+
+
+def total(rows: list[Click]) -> list[float]:
+    return [row.ms for row in rows]
+
+
+def test_map_many_is_compared_by_the_items_of_its_list() -> None:
+    app, items = started()
+    items.map_many(total).sink(print)  # type: ignore[arg-type]  # MISTAKE
+    only_mistake(app, "map_many(total) takes Click, line ")
+
+
+def test_map_many_of_a_row_function_is_a_mistake() -> None:
+    app, items = started()
+    items.map_many(double).sink(print)  # type: ignore[arg-type]  # MISTAKE
+    only_mistake(app, "is given a list of rows", "list[int]")
+
+
+def test_a_function_called_instead_of_passed_is_a_mistake() -> None:
+    app, items = started()
+    items.map(double(1)).sink(print)  # type: ignore[call-overload]  # MISTAKE
+    only_mistake(app, "map was given int 2", ".map(f), not .map(f())")
+
+
+def nothing(row: int) -> None:
+    return None
+
+
+def test_a_map_annotated_to_give_none_is_a_mistake() -> None:
+    app, items = started()
+    items.map(nothing).sink(print)  # MISTAKE
+    only_mistake(app, "map(nothing) is annotated to give None", ".sink(f)")
+
+
+class Nothing:
+    def __call__(self, row: int) -> None:
+        return None
+
+
+def test_a_class_annotated_to_give_none_is_a_mistake() -> None:
+    app, items = started()
+    items.map(Nothing).sink(print)  # MISTAKE
+    only_mistake(app, "map(Nothing) is annotated to give None")
+
+
+def test_a_sink_function_may_give_none() -> None:
+    app, items = started()
+    items.sink(nothing)
+    assert list(app.check()) == []
+
+
+async def later(row: int) -> bool:
+    return True
+
+
+async def texts(row: int) -> list[str]:
+    return []
+
+
+def test_async_in_map_is_none() -> None:
+    app, items = started()
+    items.map(later).sink(print)
+    assert list(app.check()) == []
+
+
+def test_async_in_filter_is_a_mistake() -> None:
+    app, items = started()
+    items.filter(later).sink(print)  # type: ignore[arg-type]  # MISTAKE
+    only_mistake(app, "filter(later) is async, and only map awaits: a coroutine is always true", ".map(f)")
+
+
+def test_async_in_flat_map_is_a_mistake() -> None:
+    app, items = started()
+    items.flat_map(texts).sink(print)  # type: ignore[arg-type]  # MISTAKE
+    only_mistake(app, "flat_map(texts) is async")
+
+
+def test_async_in_key_by_is_a_mistake() -> None:
+    app, items = started()
+    items.stage("x").key_by(later).map(double).sink(print)  # MISTAKE
+    only_mistake(app, "key_by(later) is async")
+
+
+def test_async_in_a_sink_function_is_a_mistake() -> None:
+    app, items = started()
+    items.sink(later)  # MISTAKE
+    only_mistake(app, "sink(later) is async")
+
+
+async def stream(row: int) -> AsyncIterator[int]:
+    yield row
+
+
+def test_an_async_generator_is_a_mistake() -> None:
+    app, items = started()
+    items.map(stream).sink(print)  # MISTAKE
+    only_mistake(app, "async generator")
+
+
+def words(row: int) -> Iterator[str]:
+    yield str(row)
+
+
+def test_a_generator_function_in_map_is_a_mistake() -> None:
+    app, items = started()
+    items.map(words).sink(print)  # MISTAKE
+    only_mistake(app, "map(words) gives a generator", ".flat_map")
+
+
+class NeedsModel:
+    def __init__(self, model: str, floor: float = 0.0) -> None:
+        self.model = model
+
+    def __call__(self, row: int) -> int:
+        return row
+
+
+def test_a_class_that_needs_arguments_is_a_mistake() -> None:
+    app, items = started()
+    items.map(NeedsModel).sink(print)  # type: ignore[arg-type]  # MISTAKE
+    only_mistake(app, "it needs model", "NeedsModel(model=...)")
+
+
+def test_an_instance_with_its_arguments_is_none() -> None:
+    app, items = started()
+    items.map(NeedsModel("m.pkl")).sink(print)
+    assert list(app.check()) == []
+
+
+def columns(batch: Any) -> Any:
+    return batch
+
+
+def test_map_batches_without_an_annotation_is_a_mistake() -> None:
+    app, items = started()
+    items.map_batches(columns).sink(print)  # MISTAKE
+    only_mistake(app, "does not say which columns it takes", "pyarrow.RecordBatch")
+
+
+class Pair(NamedTuple):
+    left: str
+    right: float
+
+
+@dataclass
+class Point:
+    x: float
+    y: int
+
+
+def pair(n: int) -> Pair:
+    return Pair("", 1.0)
+
+
+def point(n: int) -> Point:
+    return Point(1.0, 1)
+
+
+def test_a_key_field_that_does_not_exist_is_a_mistake_with_the_nearest() -> None:
+    app, items = started()
+    clicks = items.map(click)
+    clicks.stage("x").key_by("usr").map(str).sink(print)  # MISTAKE
+    only_mistake(app, "Click (line ", "did you mean 'user'?")
+
+
+@pytest.mark.parametrize(("make", "field"), [(click, "user"), (pair, "left"), (point, "y")])
+def test_a_key_field_that_exists_is_none(make: Any, field: str) -> None:
+    app, items = started()
+    items.map(make).stage("x").key_by(field).map(str).sink(print)
+    assert list(app.check()) == []
+
+
+def test_a_key_field_of_a_row_without_fields_is_a_mistake() -> None:
+    app, items = started()
+    items.stage("x").key_by("user").map(str).sink(print)  # MISTAKE
+    only_mistake(app, "gives int", "lambda row")
+
+
+def test_a_key_field_that_can_be_no_key_is_a_mistake() -> None:
+    app, items = started()
+    items.map(click).stage("x").key_by("ms").map(str).sink(print)  # MISTAKE
+    only_mistake(app, "field 'ms' is float", "tuples")
+
+
+def test_a_key_function_that_gives_no_key_is_a_mistake() -> None:
+    app, items = started()
+    items.stage("x").key_by(real).map(str).sink(print)  # MISTAKE
+    only_mistake(app, "key_by(real) gives float", "keys are")
+
+
+def test_a_key_that_is_no_function_is_a_mistake() -> None:
+    app, items = started()
+    items.stage("x").key_by(7).map(str).sink(print)  # type: ignore[call-overload]  # MISTAKE
+    only_mistake(app, "key_by was given int 7")
+
+
+def test_a_captured_variable_that_cannot_travel_is_named() -> None:
+    app, items = started()
+    database = sqlite3.connect(":memory:")
+    items.filter(lambda n: database.execute("select ?", (n,)) is not None).sink(print)  # MISTAKE
+    only_mistake(app, "filter(lambda) cannot be copied to the workers: its variable `database` (sqlite3.Conn", "open")
+    database.close()
+
+
+class Locked:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def __call__(self, row: int) -> int:
+        return row
+
+
+def test_an_attribute_that_cannot_travel_is_named() -> None:
+    app, items = started()
+    items.map(Locked()).sink(print)  # MISTAKE
+    only_mistake(app, "its variable `self.lock` (_thread.lock)")
+
+
+def test_an_argument_of_a_partial_that_cannot_travel_is_named() -> None:
+    app, items = started()
+    items.map(functools.partial(lambda k, n: n, threading.Lock())).sink(print)  # MISTAKE
+    only_mistake(app, "its variable `argument 1`")
+
+
+def test_a_class_may_hold_what_cannot_travel_since_each_worker_makes_its_own() -> None:
+    app, items = started()
+    items.map(Locked).sink(print)
+    assert list(app.check()) == []
+
+
+def test_a_function_that_takes_much_along_is_a_warning_at_its_line() -> None:
+    app, items = started()
+    table = b"x" * 3_000_000
+    items.map(lambda n: table[n]).sink(print)
+    with pytest.warns(UserWarning, match=r"map\(lambda\) takes 2.9 MiB along") as caught:
+        assert list(app.check()) == []
+    assert caught[0].filename.endswith("test_mistakes_of_functions.py")
+
+
+def test_a_small_function_is_no_warning() -> None:
+    app, items = started()
+    items.map(lambda n: n + 1).sink(print)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert list(app.check()) == []

@@ -1,0 +1,81 @@
+"""The DuckDB sink under kill -9: rows and record agree after every death."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("duckdb")
+pytest.importorskip("pyarrow")
+
+KILLS = 30
+
+# Forks its writers itself, so that duckdb and pyarrow are imported once and no connection is open at a fork.
+PROGRAM = """
+import os, random, select, signal, sys
+import duckdb, pyarrow.compute, pyarrow.dataset
+from penstock.connectors import duckdb as connector
+from penstock.operator import Context
+
+PATH, KILLS, ROWS = sys.argv[1], int(sys.argv[2]), 40
+CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
+rng = random.Random(20)
+
+def writer_of(key):
+    return connector.table(PATH, "keyed" if key else "plain", key=key).writer(None, CONTEXT)
+
+def check(writer, table):
+    record = writer.last_record()
+    turn = int(record) if record else 0
+    if not turn:
+        return 0
+    question = f"SELECT count(*), count(DISTINCT (turn, j)), max(turn) FROM {table}"
+    found = writer._cursor.execute(question).fetchall()
+    rows = turn * ROWS if table == "plain" else ROWS
+    assert found == [(rows, rows, turn)], (table, record, found)
+    return turn
+
+def live(bell):
+    plain, keyed = writer_of(None), writer_of("j")
+    turns = [check(plain, "plain"), check(keyed, "keyed")]
+    os.write(bell, b"%d\\n" % turns[0])
+    while True:
+        for index, writer in enumerate((plain, keyed)):
+            turns[index] += 1
+            writer.write([{"turn": turns[index], "j": j, "text": "x" * 500} for j in range(ROWS)])
+            writer.commit(b"%d" % turns[index])
+
+reached = 0
+for _ in range(KILLS + 1):
+    bell, far = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(bell)
+        try:
+            live(far)
+        finally:
+            os._exit(1)
+    os.close(far)
+    # The bell is readable when the writer has checked what its predecessor left, or has died.
+    said = os.read(bell, 100)
+    assert said, "the writer failed"
+    assert int(said) >= reached
+    reached = int(said)
+    select.select([], [], [], rng.uniform(0.0, 0.2))
+    os.kill(pid, signal.SIGKILL)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL, "the writer failed"
+    os.close(bell)
+print(reached)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_rows_and_record_agree_however_often_the_writer_is_killed(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(tmp_path / "out.duckdb"), str(KILLS)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0

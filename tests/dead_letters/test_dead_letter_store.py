@@ -1,0 +1,229 @@
+"""The dead-letter store: the writer's commit protocol, and what a reader gives back."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.dead_letters import (
+    DeadLetter,
+    DeadLetterRecord,
+    encode_frame,
+    new_record,
+    read_dead_letters,
+    read_file,
+    store_path,
+)
+from penstock.errors import PenstockError
+from penstock.slot.dead_letter_file import DeadLetterFile
+from penstock.state_dir import default_state_dir, resolve_state_dir
+
+
+class Order(msgspec.Struct):
+    number: int
+
+
+def letter(row: Any = None, *, time_s: float = 0.0, error: str = "ValueError: no") -> DeadLetterRecord:
+    return new_record(
+        pipeline="clicks", stage="parse", slot=0, operator="map(parse) clicks.py:14", time_s=time_s, attempts=1,
+        error=error, traceback="Traceback ...", row=row,
+    )
+
+
+def rows_at(path: Path) -> list[str]:
+    return [record.row_repr for record in read_file(path)]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return store_path(tmp_path, "clicks", "run1", "parse", 0)
+
+
+def test_a_letter_is_read_back_whole(path: Path, tmp_path: Path) -> None:
+    file = DeadLetterFile(path, 0)
+    given_id = file.append(letter(Order(5), time_s=12.5))
+    file.flush()
+    file.close()
+    assert list(read_dead_letters("clicks", state_dir=tmp_path)) == [
+        DeadLetter(
+            "run1-parse.0-1", "clicks", "parse", 0, "map(parse) clicks.py:14", 12.5, 1, "ValueError: no",
+            "Traceback ...", Order(5),
+        )
+    ]
+    assert given_id == "run1-parse.0-1"
+
+
+def test_no_file_is_made_before_a_letter_comes(path: Path) -> None:
+    file = DeadLetterFile(path, 0)
+    assert file.flush() == 0
+    file.close()
+    assert not path.parent.exists()
+
+
+def test_the_store_is_its_owners_alone(path: Path) -> None:
+    file = DeadLetterFile(path, 0)
+    file.append(letter())
+    file.flush()
+    assert path.stat().st_mode & 0o777 == 0o600 and path.parent.stat().st_mode & 0o777 == 0o700
+    file.close()
+
+
+@given(turns=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["commit", "die", "again"])), max_size=12))
+def test_letters_are_kept_exactly_once_whenever_the_writer_dies(
+    turns: list[tuple[int, str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = store_path(tmp_path_factory.mktemp("store"), "p", "r", "s", 1)
+    committed, length, number = [], 0, 0
+    file = DeadLetterFile(path, 0)
+    for letters, ending in turns:
+        written = [str(number + index) for index in range(letters)]
+        number += letters
+        ids = [file.append(letter(int(text))) for text in written]
+        if ending == "again":
+            file.discard()
+            continue
+        flushed = file.flush()
+        if ending == "commit":
+            length = flushed
+            committed += list(zip(ids, written, strict=True))
+        else:  # killed before the journal's flip
+            file = DeadLetterFile(path, length)
+    file.close()
+    DeadLetterFile(path, length).close()
+    found = [(record.id, record.row_repr) for record in read_file(path)] if path.exists() else []
+    assert found == committed
+    assert [found_id for found_id, _ in found] == [f"r-s.1-{n + 1}" for n in range(len(found))]
+
+
+def test_a_store_that_somebody_emptied_is_begun_anew(path: Path) -> None:
+    file = DeadLetterFile(path, 0)
+    file.append(letter("old"))
+    length = file.flush()
+    file.close()
+    path.unlink()
+    file = DeadLetterFile(path, length)
+    file.append(letter("new"))
+    file.flush()
+    file.close()
+    assert rows_at(path) == ["'new'"]
+
+
+@given(cut=st.integers(0, 2000))
+def test_an_unfinished_frame_is_not_there_yet(cut: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("store") / "x.dl"
+    frames = [encode_frame(letter("x" * size)) for size in (1, 100, 0)]
+    path.write_bytes(b"".join(frames)[:cut])
+    whole = sum(cut >= sum(map(len, frames[: index + 1])) for index in range(3))
+    assert len(list(read_file(path))) == whole
+
+
+def test_frames_larger_than_a_block_are_read(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    rows = ["a" * 300_000, "b", "c" * 70_000]
+    path.write_bytes(b"".join(encode_frame(letter(row)) for row in rows))
+    assert [len(record.row) > len(row) for record, row in zip(read_file(path), rows, strict=True)] == [True] * 3
+
+
+def test_a_damaged_frame_is_a_named_error(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    frames = [encode_frame(letter(n)) for n in range(3)]
+    data = bytearray(b"".join(frames))
+    data[len(frames[0]) + 30] ^= 1
+    path.write_bytes(data)
+    records = read_file(path)
+    assert next(records).row_repr == "0"
+    with pytest.raises(PenstockError, match=f"letter at byte {len(frames[0])} is damaged"):
+        next(records)
+
+
+def test_letters_of_all_runs_and_slots_come_in_the_order_of_time(tmp_path: Path) -> None:
+    for run, seat, times in [("r1", "a", [1, 4, 9]), ("r2", "a", [2, 3]), ("r1", "b", [5]), ("r3", "b", [0, 10])]:
+        file = DeadLetterFile(store_path(tmp_path, "clicks", run, seat, 0), 0)
+        for time_s in times:
+            file.append(letter(time_s=time_s))
+        file.flush()
+        file.close()
+    assert [found.time_s for found in read_dead_letters("clicks", state_dir=tmp_path)] == [0, 1, 2, 3, 4, 5, 9, 10]
+
+
+def test_a_pipeline_without_letters_gives_none(tmp_path: Path) -> None:
+    assert list(read_dead_letters("clicks", state_dir=tmp_path)) == []
+
+
+class Gone:
+    def __repr__(self) -> str:
+        return "<a row of code that is gone>"
+
+
+class Silent:
+    def __repr__(self) -> str:
+        raise RuntimeError("broken")
+
+    def __reduce__(self) -> Any:
+        raise RuntimeError("broken")
+
+
+def test_a_row_whose_class_is_gone_is_given_as_text(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = DeadLetterFile(path, 0)
+    file.append(letter(Gone()))
+    file.flush()
+    file.close()
+    monkeypatch.delitem(globals(), "Gone")
+    assert [found.row for found in read_dead_letters("clicks", state_dir=tmp_path)] == ["<a row of code that is gone>"]
+
+
+def make_lambda() -> Callable[[], None]:
+    return lambda: None
+
+
+@pytest.mark.parametrize(
+    ("row", "json"),
+    [
+        (Order(5), '{"number":5}'),
+        ({"a": [1, None, "ü"]}, '{"a":[1,null,"ü"]}'),
+        ("line", '"line"'),
+        ({"when": Gone}, None),
+        (Silent(), '"<Silent, whose repr raises RuntimeError>"'),
+        (make_lambda(), None),
+        ("\ud800", '"\'\\\\ud800\'"'),
+        ({1: {(2, 3): 4}}, None),
+        (2**70, "1180591620717411303424"),
+    ],
+)
+def test_any_row_can_be_kept(row: Any, json: str | None, path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_bytes(encode_frame(letter(row, error="bad \ud800")))
+    [record] = read_file(path)
+    msgspec.json.decode(record.row_json)
+    assert json is None or record.row_json == json
+
+
+def test_a_long_row_is_shown_shortened_and_kept_whole(path: Path) -> None:
+    record = letter("x" * 5000)
+    assert record.row_repr.endswith("… (5,002 characters)") and len(record.row_repr) < 1100
+    assert len(record.row) > 5000
+
+
+def test_the_value_cannot_be_changed() -> None:
+    value = DeadLetter("i", "p", "s", 0, "o", 0.0, 1, "e", "t", None)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        value.row = 1  # type: ignore[misc]
+
+
+def test_the_state_directory_follows_the_xdg_rules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert default_state_dir() == tmp_path / "penstock"
+    for unusable in ("", "relative"):
+        monkeypatch.setenv("XDG_STATE_HOME", unusable)
+        assert default_state_dir() == Path.home() / ".local/state/penstock"
+    monkeypatch.chdir(tmp_path)
+    assert resolve_state_dir("here") == tmp_path / "here"
