@@ -16,9 +16,9 @@ from analytics.events import Part, Stretch, Unit
 _CUTS: Mapping[str, tuple[int, int]] = {"binance": (1000, 300)}
 """Lines of a stretch and of its context, by format; a whole unit otherwise."""
 
-LIVE_LINES = 20
+LIVE_LINES = 50
 """Lines of a stretch of the live feed."""
-_LIVE_CONTEXT = 100
+_LIVE_CONTEXT = 50
 
 
 def read(unit: Unit) -> Iterator[Stretch]:

@@ -72,7 +72,7 @@ def _profile(rate: str, burst: str | None) -> load.Profile:
 
 
 def _stretches(lines: str) -> str:
-    """`"100/s"` stretches of `"2000/s"` lines."""
+    """`"40/s"` stretches of `"2000/s"` lines."""
     many, slash, per = lines.partition("/")
     return f"{float(many) / LIVE_LINES:g}{slash}{per}"
 

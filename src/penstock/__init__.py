@@ -19,12 +19,12 @@ from penstock.errors import (
     QueueDamaged,
     RowTimeout,
 )
+from penstock.linux import require_linux
 from penstock.operator import Context, Drop, Reject, Retry
 from penstock.options import Edge, ErrorPolicy, FullPolicy, StageOptions, block, dead_letter, fail, skip
 from penstock.pipeline import KeyedStream, Pipeline, Row, Stream
 from penstock.plan.plan import Plan
 from penstock.report import Report, StageReport
-from penstock.linux import require_linux
 from penstock.sink import Sink, discard
 from penstock.source import Source
 from penstock.status import EdgeStatus, StageStatus, Status

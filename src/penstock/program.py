@@ -10,13 +10,14 @@ import importlib
 import importlib.util
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
 from penstock.errors import PenstockError
 
 _importing = False
+_imported: tuple[ModuleType, Program] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Program:
 def current_program() -> Program:
     """What runs as `__main__` in this process; neither path nor module in a notebook, a shell, or `-c`."""
     main = sys.modules.get("__main__")
+    if _imported is not None and main is _imported[0]:  # by the CLI: what it imported is the program
+        return replace(_imported[1], sys_path=tuple(p or os.getcwd() for p in sys.path))
     spec = getattr(main, "__spec__", None)
     path, module = None, None
     if spec is not None and spec.name and not spec.name.endswith("__main__"):
@@ -50,7 +53,7 @@ def being_imported() -> bool:
 
 def import_program(program: Program) -> ModuleType | None:
     """Import the program under its own name and alias it as `__main__`. None: there is nothing to import."""
-    global _importing
+    global _importing, _imported
     _importing = True
     try:
         if program.module is not None:
@@ -62,6 +65,7 @@ def import_program(program: Program) -> ModuleType | None:
     finally:
         _importing = False
     sys.modules["__main__"] = module
+    _imported = (module, program)
     return module
 
 

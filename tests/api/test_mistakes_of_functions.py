@@ -258,7 +258,7 @@ class NeedsModel:
 
 def test_a_class_that_needs_arguments_is_a_mistake() -> None:
     app, items = started()
-    items.map(NeedsModel).sink(print)  # type: ignore[arg-type]  # MISTAKE
+    items.map(NeedsModel).sink(print)  # MISTAKE
     only_mistake(app, "it needs model", "NeedsModel(model=...)")
 
 

@@ -196,7 +196,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_their_lines() -> None:
 def test_merging_no_stream_is_a_wrong_call(others: tuple[object, ...]) -> None:
     _, items = started()
     with pytest.raises(TypeError, match="streams"):
-        items.merge(*others)  # type: ignore[arg-type]
+        items.merge(*others)  # type: ignore[call-overload]
 
 
 def test_an_option_that_does_not_exist_is_a_wrong_call_that_names_the_nearest() -> None:

@@ -99,7 +99,8 @@ class RowCodec:
         raise ValueError(f"unknown codec {codec}")
 
     def _decode_joined(self, payload: bytes) -> Decoded:
-        parts = [self.decode(codec, data) for codec, data in msgspec.msgpack.decode(payload, type=list[tuple[int, bytes]])]
+        stored = msgspec.msgpack.decode(payload, type=list[tuple[int, bytes]])
+        parts = [self.decode(codec, data) for codec, data in stored]
         if not all(isinstance(part.batch, list) for part in parts):
             return Decoded(columns.arrow().concat_tables([columns.as_table(part.batch) for part in parts]))
         rows: list[Any] = []

@@ -175,7 +175,7 @@ class RingReader(_Ring):
         if backlog < HEADER_BYTES or backlog > self.capacity:
             raise self._damaged(f"a backlog of {backlog} bytes is impossible")
         head = self._copy_out(position, HEADER_BYTES)
-        check, header = frames.unpack(head)
+        _, header = frames.unpack(head)
         size = frames.space(header.length)
         if size > backlog:
             raise self._damaged(f"its length {header.length} reaches beyond the tail")

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 import penstock
-from penstock.program import Program, import_program
 from penstock.errors import PenstockError
+from penstock.program import Program, import_program
 
 _MODULE = "analytics.demo"
 

@@ -17,9 +17,9 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 import penstock
-from penstock.program import Program, import_program
 from penstock.errors import PenstockError
 from penstock.pipeline import Pipeline
+from penstock.program import Program, import_program
 
 _OWN_FILES = str(Path(penstock.__path__[0])) + os.sep
 _IMPORT_SYSTEM = "<frozen importlib"

@@ -66,20 +66,44 @@ def deploy(
     Raises `AlreadyRunning`, `LayoutChanged`, `OutputExists`, and OSError where the disk is full.
     """
     program = current_program()
-    path = _choose_folder(plan, program.cwd, run_dir, state_dir)
+    candidates = _candidates(plan, program.cwd, run_dir, state_dir)
+    for path in candidates:
+        try:
+            return _deploy_in(path, plan, program, fresh, state_dir, crashes or {})
+        except OSError as exc:
+            if exc.errno != errno.ENOSPC or path == candidates[-1]:
+                raise
+            log.warning(
+                "%s has no room for the %.0f MiB of this pipeline's queues, so its run directory goes to %s, which is "
+                "slower; give it more room, or choose a place with --run-dir",
+                path.parent.parent, _bytes_needed(plan) / 2**20, candidates[-1].parent,
+            )
+    raise AssertionError("there is always a candidate")
+
+
+def _deploy_in(
+    path: Path, plan: Plan, program: Program, fresh: bool, state_dir: Path | str | None,
+    crashes: Mapping[str, tuple[Crash, ...]],
+) -> Deployment:
     lock_fd = rundir.lock_run_dir(path)
     try:
         left = rundir.read_manifest(path)
         if left is not None and not fresh and _phase(path) != "ended":
-            return _take_over(plan, program, path, lock_fd, left, crashes or {})
-        return _make(plan, program, path, lock_fd, state_dir, crashes or {})
+            return _take_over(plan, program, path, lock_fd, left, crashes)
+        return _make(plan, program, path, lock_fd, state_dir, crashes)
     except BaseException:
-        if RunPaths(path).manifest.exists():
-            os.close(lock_fd)
-        else:
+        if not RunPaths(path).manifest.exists():
             remove_run_dir(path)
-            os.close(lock_fd)
+        os.close(lock_fd)
         raise
+
+
+def _candidates(plan: Plan, cwd: str, run_dir: Path | str | None, state_dir: Path | str | None) -> list[Path]:
+    """Where this pipeline's run directory is; else where one may be made, the preferred place first."""
+    name = rundir.folder_name(plan.pipeline, cwd)
+    places = [parent / name for parent in rundir.parents(run_dir, state_dir)]
+    left = [place for place in places if RunPaths(place).manifest.exists()]
+    return left[:1] or places
 
 
 def _phase(path: Path) -> str:
@@ -89,36 +113,17 @@ def _phase(path: Path) -> str:
         return "starting"
 
 
-def _choose_folder(plan: Plan, cwd: str, run_dir: Path | str | None, state_dir: Path | str | None) -> Path:
-    """Where this pipeline's run directory is, or where there is room for one."""
-    parents = rundir.parents(run_dir, state_dir)
-    name = rundir.folder_name(plan.pipeline, cwd)
-    for parent in parents:
-        if (parent / name).exists():
-            return parent / name
-    needed = _bytes_needed(plan)
-    first, *others = parents
-    if others and not _has_room(first, needed):
-        log.warning(
-            "%s has no room for %.0f MiB of queues: the run directory goes to %s instead, which is slower; "
-            "give %s more room, or choose a place with --run-dir", first.parent, needed / 2**20, others[0], first.parent,
-        )
-        return others[0] / name
-    return first / name
-
-
 def _bytes_needed(plan: Plan) -> int:
     queues = sum(len(pairs) * (edge.channel_bytes + CONTROL_BYTES) for edge, pairs in _channels(plan))
     slots = sum(stage.settings.workers for stage in plan.stages.values())
     return queues + slots * _SLOT_BYTES
 
 
-def _has_room(parent: Path, needed: int) -> bool:
-    probe = parent
-    while not probe.exists():
-        probe = probe.parent
-    free = os.statvfs(probe)
-    return free.f_bavail * free.f_frsize > needed * 1.25
+def _require_room(path: Path, needed: int) -> None:
+    """OSError(ENOSPC) before anything is made, where there is less than what is needed and a little more."""
+    free = os.statvfs(path)
+    if free.f_bavail * free.f_frsize < needed * 1.25:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def _channels(plan: Plan) -> list[tuple[EdgePlan, list[tuple[int, int]]]]:
@@ -136,28 +141,14 @@ def _make(
     crashes: Mapping[str, tuple[Crash, ...]],
 ) -> Deployment:
     _empty(path)
+    _require_room(path, _bytes_needed(plan))
     for stage in plan.stages.values():
         if stage.sink is not None:
             stage.sink.prepare()
     plan = with_splits(plan, {
         name: dict(stage.source.splits()) for name, stage in plan.stages.items() if stage.source is not None
     })
-    try:
-        _make_files(plan, RunPaths(path))
-    except OSError as exc:
-        if exc.errno != errno.ENOSPC:
-            raise
-        parents = rundir.parents(None, state_dir)
-        if len(parents) < 2 or path.parent != parents[0]:
-            raise
-        # Somebody else filled shared memory meanwhile.
-        log.warning("%s is full: the run directory goes to %s, which is slower", path.parent, parents[1])
-        remove_run_dir(path)
-        os.close(lock_fd)
-        path = parents[1] / path.name
-        lock_fd = rundir.lock_run_dir(path)
-        _empty(path)
-        _make_files(plan, RunPaths(path))
+    _make_files(plan, RunPaths(path))
     now = time.time()
     run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + "-" + uuid.uuid4().hex[:6]
     where = resolve_state_dir(state_dir)
@@ -250,7 +241,8 @@ def with_splits(plan: Plan, splits: Mapping[str, Mapping[str, Any]]) -> Plan:
 
 
 def _write_program(
-    plan: Plan, program: Program, paths: RunPaths, run_id: str, state_dir: Path, crashes: Mapping[str, tuple[Crash, ...]]
+    plan: Plan, program: Program, paths: RunPaths, run_id: str, state_dir: Path,
+    crashes: Mapping[str, tuple[Crash, ...]],
 ) -> None:
     pickled = ship(plan, program)
     paths.program.write_bytes(pickled)

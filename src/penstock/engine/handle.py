@@ -88,7 +88,8 @@ class Handle:
             snapshot = take_snapshot(self.run_dir)
         except RunGone:
             return []
-        return [int(page.words[Word.PID]) for stage in snapshot.stages.values() for page in stage.pages if page.words[Word.PID]]
+        pids = (page.words[Word.PID] for stage in snapshot.stages.values() for page in stage.pages)
+        return [pid for pid in pids if pid]
 
     def __enter__(self) -> Self:
         return self

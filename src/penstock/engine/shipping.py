@@ -24,7 +24,7 @@ def ship(plan: object, program: Program) -> bytes:
     """Pickle a plan for the workers of a program."""
     buffer = io.BytesIO()
     main_by_reference = program.path is not None or program.module is not None
-    by_value = [module for module in _modules_of_nowhere(program)]
+    by_value = _modules_of_nowhere()
     for module in by_value:
         cloudpickle.register_pickle_by_value(module)
     try:
@@ -42,7 +42,7 @@ def modules_named(pickled: bytes) -> tuple[str, ...]:
     return tuple(sorted(name for name in found if name.partition(".")[0] not in ("builtins", "penstock")))
 
 
-def _modules_of_nowhere(program: Program) -> list[types.ModuleType]:
+def _modules_of_nowhere() -> list[types.ModuleType]:
     """Modules of the caller that another process could not import by their name: made by hand, or by a test runner."""
     nowhere = []
     for name, module in list(sys.modules.items()):
@@ -131,7 +131,9 @@ def _make_struct(
     name: str, qualname: str, fields: list[Any], bases: tuple[type, ...], namespace: dict[str, Any],
     options: dict[str, Any], kw_only: bool,
 ) -> type:
-    made = msgspec.defstruct(name, fields, bases=bases, namespace=namespace, module="__main__", kw_only=kw_only, **options)
+    made = msgspec.defstruct(
+        name, fields, bases=bases, namespace=namespace, module="__main__", kw_only=kw_only, **options
+    )
     made.__qualname__ = qualname
     setattr(sys.modules["__main__"], name, made)
     return made

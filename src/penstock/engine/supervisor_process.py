@@ -1,4 +1,4 @@
-"""Starting the supervisor: a process of its own, in a session of its own, with the lock and one socket of the caller."""
+"""Starting the supervisor: a process and a session of its own, with the lock and one socket of the caller."""
 
 from __future__ import annotations
 

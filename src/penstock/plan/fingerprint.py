@@ -6,8 +6,9 @@ Topology, workers, queues, row types, targets; not the code. The engine stores t
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Mapping
-from typing import Any, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from penstock.graph.annotations import shown
 from penstock.graph.row_types import fields_of
@@ -63,9 +64,10 @@ def described_type(annotation: Any) -> str:
 
 def _described(annotation: Any, inside: tuple[Any, ...]) -> str:
     args = [part for part in get_args(annotation) if not isinstance(part, list)]
+    origin = get_origin(annotation)
+    if origin in (types.UnionType, Union):
+        return " | ".join(sorted(_described(part, inside) for part in args))
     if args and all(_is_type(part) for part in args):
-        # Names of typing and of the language (`Union`, `|`) alike.
-        origin = get_origin(annotation)
         name = origin.__name__ if inspect.isclass(origin) else str(origin)
         return f"{name}[{', '.join(_described(part, inside) for part in args)}]"
     fields = None if annotation in inside else fields_of(annotation)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from penstock.channel.bell import Bell, Sleep, Waiter
@@ -21,6 +22,7 @@ from penstock.slot.crash_points import CrashPoints
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.inputs import QueueInputs, Unit
 from penstock.slot.journal import Journal, Record, encode_record
+from penstock.slot.last_error import write_last_error
 from penstock.slot.meter import Meter
 from penstock.slot.outputs import FRAME_BYTES, QueueOutput
 from penstock.slot.part import PIECE_BYTES, Part
@@ -31,6 +33,7 @@ _SAFETY_POLL_S = 2.0
 _TRANSACTION_S = 0.1
 """A transactional sink collects waiting frames for so long, and for so many rows."""
 _TRANSACTION_ROWS = 100_000
+_TELL_S = 0.5
 _TURN_END_BYTES = space(64)
 
 
@@ -47,7 +50,7 @@ class Turn:
     def __init__(
         self, parts: Sequence[Part], journal: Journal, record: Record, *, dead_letters: DeadLetterFile,
         retries: RetryFile, bell: Bell, meter: Meter, crash: CrashPoints, fates: Fates,
-        after_commit: Callable[[], None],
+        after_commit: Callable[[], None], last_errors: Path,
     ) -> None:
         self._parts = tuple(parts)
         self._journal = journal
@@ -61,6 +64,8 @@ class Turn:
         self._crash = crash
         self._fates = fates
         self._after_commit = after_commit
+        self._last_errors = last_errors
+        self._error_told_at = 0.0
         self._part: Part | None = None
         self._unit: Unit | None = None
         self._since = 0.0
@@ -126,7 +131,7 @@ class Turn:
             rows -= len(rejected.reasons)
             batch = [row for index, row in enumerate(listed) if index not in rejected.reasons]
         except Exception as exc:
-            raise Trouble(part.plan.name, f"{part.plan.sink.target if part.plan.sink else 'sink'}: write", exc) from exc
+            raise Trouble(part.plan.name, f"{part.sink_name}: write", exc) from exc
         part.counts.rows_out += rows
         if isinstance(part.writer, TransactionalWriter):
             self._written.append(batch)
@@ -139,7 +144,7 @@ class Turn:
             return self._rows >= _TRANSACTION_ROWS or time.monotonic() - self._since >= _TRANSACTION_S
         if part.edges:
             if any(
-                out.rows and (len(out.rows) >= edge.edge.batch_rows) or out.blocks
+                (out.rows and (len(out.rows) >= edge.edge.batch_rows)) or out.blocks
                 for out, edge in zip(part.outs, part.edges, strict=False)
             ):
                 return True
@@ -192,7 +197,7 @@ class Turn:
             try:
                 part.writer.finish()
             except Exception as exc:
-                raise Trouble(part.plan.name, f"{part.plan.sink.target if part.plan.sink else 'sink'}: finish", exc) from exc
+                raise Trouble(part.plan.name, f"{part.sink_name}: finish", exc) from exc
         queues = [queue for edge in part.edges for queue in edge.queues]
         self._wait_until(lambda: all(queue.has_room_for_end() for queue in queues))
         for queue in queues:
@@ -265,7 +270,14 @@ class Turn:
         self._rows, self._ingest_ns, self.pending = 0, 0, False
         self._taken, self._ingested, self._written = [], [], []
         self._check_for_hopeless_code(part)
+        self._tell_last_error(part)
         self._after_commit()
+
+    def _tell_last_error(self, part: Part) -> None:
+        if part.last_error and time.monotonic() >= self._error_told_at + _TELL_S:
+            self._error_told_at = time.monotonic()
+            write_last_error(self._last_errors, part.plan.name, part.last_error)
+            part.last_error_told, part.last_error = part.last_error, ""
 
     def _record(self) -> Record:
         return Record(
@@ -289,7 +301,7 @@ class Turn:
                 record = self._record()
                 continue
             except Exception as exc:
-                raise Trouble(part.plan.name, f"{part.plan.sink.target if part.plan.sink else 'sink'}: commit", exc) from exc
+                raise Trouble(part.plan.name, f"{part.sink_name}: commit", exc) from exc
             self._crash.reached("after_sink_commit", part.counts.rows_in)
             return record
 
@@ -327,7 +339,8 @@ class Turn:
             raise StageFailed(
                 part.plan.name,
                 f"no row has ever succeeded and {failed} have failed, so the code is wrong rather than the data "
-                f"(dead_letter(give_up_after=None) goes on all the same); the last error: {part.last_error}",
+                f"(dead_letter(give_up_after=None) goes on all the same); the last error: "
+                f"{part.last_error or part.last_error_told}",
             )
 
     def _switch_to(self, part: Part) -> None:

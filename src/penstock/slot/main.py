@@ -79,6 +79,7 @@ class Worker:
     def __init__(self, plan: Plan, paths: RunPaths, seat: SeatPaths, life: Life, work: WorkPage) -> None:
         self._plan = plan
         self._life = life
+        self._paths = paths
         self._control = Control(paths.control)
         self._loop: SlotLoop | None = None
         self._journal = Journal(seat.journal)
@@ -145,13 +146,15 @@ class Worker:
 
     def _work_through(self, record: Record) -> None:
         life = self._life
-        dead_letters = DeadLetterFile(dead_letter_path(life.dead_letters, life.seat, life.slot), record.dead_letter_bytes)
+        store = dead_letter_path(life.dead_letters, life.seat, life.slot)
+        dead_letters = DeadLetterFile(store, record.dead_letter_bytes)
         retries = RetryFile(self._seat.retries, record.retry_generation, record.retry_bytes)
         fates = RowFates(self._plan.pipeline, dead_letters, retries)
         crash = CrashPoints(tuple(ArmedCrash(c.point, c.row) for c in life.crashes))
         turn = Turn(
             self._parts, self._journal, record, dead_letters=dead_letters, retries=retries, bell=self._bell,
             meter=self._meter, crash=crash, fates=fates, after_commit=self._after_commit(),
+            last_errors=self._paths.last_errors,
         )
         self._loop = SlotLoop(
             self._parts, turn=turn, fates=fates, suspicion=Suspicion(life), retries=retries, bell=self._bell,

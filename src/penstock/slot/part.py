@@ -48,12 +48,18 @@ class Part:
     writer: Writer[Any] | None = None
     sink_position: Any = None
     last_error: str = ""
+    """What went wrong with a row last, not yet told."""
+    last_error_told: str = ""
     bytes_per_row: float | None = None
     """Bytes given out per input row, as last seen."""
 
     @property
     def sink(self) -> Sink[Any] | None:
         return self.plan.sink
+
+    @property
+    def sink_name(self) -> str:
+        return self.plan.sink.target if self.plan.sink is not None else "sink"
 
     @property
     def in_place_retries(self) -> bool:

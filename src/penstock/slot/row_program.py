@@ -88,7 +88,7 @@ class _Compiler:
             base = 2
         self._one(-1, "row", base)
         self._write_emits(base)
-        if len(self._lines) == 1 or not self._per_row and self._lines[-1].endswith("for row in rows:"):
+        if len(self._lines) == 1 or (not self._per_row and self._lines[-1].endswith("for row in rows:")):
             self._lines.append("    " * base + "pass")
         namespace: dict[str, Any] = {f"f{i}": node.fn for i, node in enumerate(self._nodes)}
         namespace["as_rows"] = as_rows

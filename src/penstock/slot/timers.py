@@ -29,7 +29,6 @@ class RowTimer:
         self._lines: frozenset[int] | None = None
         self._last = -1
         self._since = 0.0
-        signal.signal(signal.SIGALRM, self._tick)
 
     @contextmanager
     def watching(
@@ -43,6 +42,7 @@ class RowTimer:
         self._progress, self._code, self._lines = progress, code, lines
         self._last, self._since = progress(), time.monotonic()
         self._on_tick(time.monotonic_ns())
+        signal.signal(signal.SIGALRM, self._tick)  # stages that share a slot have a timer each
         tick = self._timeout_s / _TICKS_PER_TIMEOUT
         signal.setitimer(signal.ITIMER_REAL, tick, tick)
         try:

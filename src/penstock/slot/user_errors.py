@@ -30,4 +30,4 @@ def _trimmed(error: BaseException) -> traceback.TracebackException:
 
 
 def _is_own(filename: str) -> bool:
-    return filename.startswith("<penstock") or filename.startswith(_OWN)
+    return filename.startswith(("<penstock", _OWN))

@@ -45,6 +45,9 @@ class Child:
         self.zygote: object = None
         """Who forked it."""
         self.timed_out = False
+        self.told_at = 0.0
+        self.deaths_untold = 0
+        self.blame_told: Blamed | None = None
         self.commits_at_birth = 0
         self.blame = Blame(bisects=spec.bisects)
         self.suspect: Suspect | None = None

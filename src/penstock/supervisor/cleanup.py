@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -16,3 +17,5 @@ def remove_run_dir(root: Path) -> None:
     except FileNotFoundError:
         return
     shutil.rmtree(doomed)
+    with contextlib.suppress(OSError):  # others of this user are in it
+        root.parent.rmdir()

@@ -6,33 +6,43 @@ by their pidfds, rings their neighbours, passes on what they print, and obeys th
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import random
 import selectors
 import socket
 import time
-from collections import deque
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from penstock.channel.ring import backlog_rows
-from penstock.metrics.catalogue import Word
-from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
 from penstock.slot.control import Control
-from penstock.slot.journal import Journal
+from penstock.slot.last_error import write_last_error
 from penstock.slot.life import Exit, FailureNote
 from penstock.supervisor import protocol
 from penstock.supervisor.blame import Cause, Death
+from penstock.supervisor.caller_link import CallerLink
 from penstock.supervisor.child import Child, ChildState
+from penstock.supervisor.final_totals import final_totals
 from penstock.supervisor.memory_kills import MemoryKills
 from penstock.supervisor.orphans import kill_descendants
 from penstock.supervisor.outcome import UNKNOWN_STATUS, cause_of, describe, exit_code
 from penstock.supervisor.protocol import (
-    Born, Died, Drain, Ended, ImportFailed, Notice, Output, Ready, RunSpec, Running, Spawn, StageEnd, Stop,
-    ToSupervisor, encode, receive,
+    Born,
+    Died,
+    Drain,
+    Ended,
+    ImportFailed,
+    Notice,
+    Output,
+    Ready,
+    Running,
+    RunSpec,
+    Spawn,
+    Stop,
 )
 from penstock.supervisor.restart import Escalate, RestartPolicy
 from penstock.supervisor.zygote_process import ZygoteProcess
@@ -40,7 +50,7 @@ from penstock.supervisor.zygote_process import ZygoteProcess
 _WATCH_S = 0.25
 _TIMEOUT_GRACE_S = 1.0
 _TERMINATE_S = 2.0
-_MOST_UNSENT = 256
+_TELL_S = 1.0
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -50,8 +60,7 @@ class Supervisor:
     def __init__(self, run_dir: Path, spec: RunSpec, caller: socket.socket) -> None:
         self._paths = RunPaths(run_dir)
         self._spec = spec
-        self._caller: socket.socket | None = caller
-        self._unsent: deque[bytes] = deque()
+        self._caller = CallerLink(caller)
         self._selector = selectors.DefaultSelector()
         self._control = Control(self._paths.control)
         self._children = [Child(seat, run_dir) for seat in spec.seats]
@@ -84,7 +93,7 @@ class Supervisor:
             self._wait()
             self._watch_the_clock()
         self._drain_output()
-        ended = self._report()
+        ended = self._end()
         self._phase("failed" if self._failure else "ended")
         self._close_zygote()
         kill_descendants()
@@ -93,8 +102,7 @@ class Supervisor:
 
     def tell(self, ended: Ended) -> None:
         """The last word to the caller, once nothing is left to clean up."""
-        self._say(ended)
-        self._send_all()
+        self._caller.say_last(ended)
 
     @property
     def failed(self) -> bool:
@@ -105,22 +113,22 @@ class Supervisor:
         return all(child.state in (ChildState.FINISHED, ChildState.GONE) for child in self._children)
 
     def _watch_everything(self) -> None:
-        if self._caller is not None:
-            self._selector.register(self._caller, selectors.EVENT_READ, self._hear_caller)
+        self._selector.register(self._caller.fd, selectors.EVENT_READ, self._hear_caller)
         for child in self._children:
-            self._selector.register(child.log_fd, selectors.EVENT_READ, lambda child=child: self._pass_on_log(child))
-            self._selector.register(child.stdout_fd, selectors.EVENT_READ, lambda child=child: self._pass_on_stdout(child))
+            self._selector.register(child.log_fd, selectors.EVENT_READ, partial(self._pass_on_log, child))
+            self._selector.register(child.stdout_fd, selectors.EVENT_READ, partial(self._pass_on_stdout, child))
 
     def _wait(self) -> None:
         for key, _ in self._selector.select(self._next_in()):
             # What one event told may have made another one of the same round stale.
             if self._selector.get_map().get(key.fd) is key:
                 key.data()
-        self._send_some()
+        self._caller.send_some()
 
     def _next_in(self) -> float:
         now = time.monotonic()
-        times = [child.due - now for child in self._children if child.state is ChildState.WAITING and self._zygote_ready]
+        waiting = [c for c in self._children if c.state is ChildState.WAITING and self._zygote_ready]
+        times = [child.due - now for child in waiting]
         if self._deadline is not None:
             times.append(self._deadline - now)
         if any(child.spec.timeout_s is not None for child in self._children):
@@ -210,7 +218,7 @@ class Supervisor:
         if not self._running and all(c.state in (ChildState.ALIVE, ChildState.FINISHED) for c in self._children):
             self._running = True
             self._phase("running")
-            self._say(Running())
+            self._caller.say(Running())
 
     def _on_exit(self, child: Child) -> None:
         """Its pidfd says that it is gone; the status comes from whoever reaps it."""
@@ -241,10 +249,8 @@ class Supervisor:
             return  # a grandchild of user code
         seen, now_ns = child.work.read(), time.monotonic_ns()
         if child.pidfd is not None:
-            try:
+            with contextlib.suppress(KeyError):  # `_on_exit` may have done it already
                 self._selector.unregister(child.pidfd)
-            except KeyError:
-                pass  # `_on_exit` has done it already
         self._pass_on_log(child)
         lived_s = time.monotonic() - child.born_at
         code = exit_code(status)
@@ -276,7 +282,28 @@ class Supervisor:
             if verdict.blamed is not None:
                 child.blamed = (*child.blamed, verdict.blamed)
             counted = verdict.counted and cause is not Cause.OURS
+        self._tell_of_death(child, status)
         self._follow(child, status, counted=counted, progressed=progressed)
+
+    def _tell_of_death(self, child: Child, status: int) -> None:
+        """Nothing dies silently; a slot that dies all the time is told of once a second."""
+        if exit_code(status) == Exit.CAREFUL:
+            return
+        note = self._note_of(child, status)
+        child.deaths_untold += 1
+        if time.monotonic() < child.told_at + _TELL_S:
+            return
+        more = f" ({child.deaths_untold} deaths since the last word)" if child.deaths_untold > 1 else ""
+        child.told_at, child.deaths_untold = time.monotonic(), 0
+        self._note_last_error(note)
+        what = f"worker {child.spec.label}: {note.reason}" if exit_code(status) == Exit.TROUBLE else note.reason
+        self._caller.say(Notice("WARNING", f"{what}{more}; life {child.attempt + 1} follows"))
+        if child.blamed and child.blamed[-1] is not child.blame_told:
+            child.blame_told = child.blamed[-1]
+            self._caller.say(Notice("WARNING", f"{child.spec.label}: {child.blame_told.reason}; it is set aside"))
+
+    def _note_last_error(self, note: FailureNote) -> None:
+        write_last_error(self._paths.last_errors, note.stage, note.reason)
 
     def _follow(self, child: Child, status: int, *, counted: bool, progressed: bool) -> None:
         """Decide about the successor."""
@@ -320,6 +347,7 @@ class Supervisor:
         if self._failure is None:
             self._failure = note
             self._outcome = "failed"
+            self._note_last_error(note)
             self._terminate(_TERMINATE_S)
 
     def drain(self, timeout_s: float | None) -> None:
@@ -359,116 +387,59 @@ class Supervisor:
         for child in self._children:
             child.bell.ring()
 
-    # The caller.
+    # What the caller is told.
 
     def _hear_caller(self) -> None:
-        assert self._caller is not None
-        try:
-            while (order := receive(self._caller, ToSupervisor)) is not None:  # type: ignore[arg-type]
-                match order:
-                    case Drain():
-                        self.drain(order.timeout_s)
-                    case Stop():
-                        self.stop()
-        except EOFError:
-            self._selector.unregister(self._caller)
-            self._caller.close()
-            self._caller = None
+        for order in self._caller.orders():
+            match order:
+                case Drain():
+                    self.drain(order.timeout_s)
+                case Stop():
+                    self.stop()
+        if self._caller.gone:
+            self._selector.unregister(self._caller.fd)
             self.stop()
 
-    def _say(self, message: object) -> None:
-        self._unsent.append(encode(message))
-        self._send_some()
-
-    def _send_some(self) -> None:
-        while self._unsent and self._caller is not None:
-            try:
-                self._caller.send(self._unsent[0], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-            except BlockingIOError:
-                return
-            except (BrokenPipeError, ConnectionResetError):
-                self._unsent.clear()
-                return
-            self._unsent.popleft()
-
-    def _send_all(self) -> None:
-        """The last words; a caller that does not listen any more is not waited for long."""
-        if self._caller is None:
-            return
-        self._caller.setblocking(True)
-        self._caller.settimeout(10.0)
-        try:
-            while self._unsent:
-                self._caller.send(self._unsent.popleft(), socket.MSG_NOSIGNAL)
-        except (TimeoutError, BrokenPipeError, ConnectionResetError):
-            self._unsent.clear()
-
     def _pass_on_log(self, child: Child) -> None:
-        while len(self._unsent) < _MOST_UNSENT:
+        while not self._caller.behind:
             try:
                 data = os.read(child.log_fd, protocol.OUTPUT_BYTES)
             except BlockingIOError:
                 return
             lines = child.lines(data)
             if lines:
-                self._say(Output(child.spec.label, lines))
+                self._caller.say(Output(child.spec.label, lines))
 
     def _pass_on_stdout(self, child: Child) -> None:
-        while len(self._unsent) < _MOST_UNSENT:
+        while not self._caller.behind:
             try:
                 data = os.read(child.stdout_fd, protocol.OUTPUT_BYTES)
             except BlockingIOError:
                 return
-            self._say(Output("", data))
+            self._caller.say(Output("", data))
 
     def _drain_output(self) -> None:
         """What the workers printed last."""
         for child in self._children:
             self._pass_on_log(child)
             if child.rest:
-                self._say(Output(child.spec.label, child.rest + b"\n"))
+                self._caller.say(Output(child.spec.label, child.rest + b"\n"))
             self._pass_on_stdout(child)
 
-    # The end.
-
-    def _report(self) -> Ended:
-        cut_short, hopeless = False, None
-        stages = []
-        for stage in self._spec.stages:
-            totals: dict[Word, int] = {}
-            for name in stage.pages:
-                page = Page(self._paths.root / name, writable=False)
-                for word in Word:
-                    totals[word] = totals.get(word, 0) + page.words[word]
-                page.close()
-            stages.append(
-                StageEnd(
-                    stage.name, totals.get(Word.ROWS_IN, 0), totals.get(Word.ROWS_OUT, 0), totals.get(Word.RETRIES, 0),
-                    totals.get(Word.DEAD_LETTERS, 0), totals.get(Word.SKIPPED, 0), totals.get(Word.RESTARTS, 0),
-                    totals.get(Word.BUSY_NS, 0) / 1e9,
-                )
-            )
-            failed = totals.get(Word.ROWS_FAILED_BEFORE_SUCCESS, 0)
-            if stage.gives_up and failed and not totals.get(Word.ROWS_SUCCEEDED, 0) and hopeless is None:
-                hopeless = FailureNote(stage.name, f"no row ever succeeded, {failed} failed: the code is wrong rather than the data")
-            cut_short = cut_short or any(self._cut_short(name) for name in stage.journals)
-        if self._failure is None and hopeless is not None and self._outcome == "finished":
-            self._failure, self._outcome = hopeless, "failed"
-        if self._outcome == "drained" and not cut_short and not self._spec.drains_to_finish:
+    def _end(self) -> Ended:
+        totals = final_totals(self._paths.root, self._spec)
+        if self._failure is None and self._outcome == "finished":
+            self._failure = totals.hopeless
+        if self._failure is not None:
+            self._outcome = "failed"
+        elif self._outcome == "drained" and not totals.cut_short and not self._spec.drains_to_finish:
             self._outcome = "finished"
+        elif self._outcome == "finished" and totals.cut_short:
+            self._outcome = "drained"  # by an earlier supervisor, whose queues this one took over
         return Ended(
-            self._outcome, time.monotonic() - self._started, stages, self._undelivered(), self._failure, cut_short
+            self._outcome, time.monotonic() - self._started, list(totals.stages), totals.undelivered_rows,
+            self._failure, totals.cut_short,
         )
-
-    def _cut_short(self, journal: str) -> bool:
-        opened = Journal(self._paths.root / journal)
-        try:
-            return any(not split.done for part in opened.load().parts for split in part.splits.values())
-        finally:
-            opened.close()
-
-    def _undelivered(self) -> int:
-        return sum(backlog_rows(self._paths.root / name) for name in self._spec.queues)
 
     def _phase(self, phase: str) -> None:
         temporary = self._paths.phase.with_name("phase.new")

@@ -39,11 +39,12 @@ class ZygoteProcess:
             "sys_path": spec.sys_path, "cwd": spec.cwd, "preload": spec.preload,
         }
         # Libraries with thread pools start them at import, in every process again; the pools are ours, by slots.
-        env = {name: "1" for name in _ONE_THREAD}
+        env = dict.fromkeys(_ONE_THREAD, "1")
         env["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
         self._process = subprocess.Popen(
             [sys.executable, *interpreter_flags(), "-c", _BOOT, json.dumps(given)],
-            pass_fds=[theirs.fileno()], env={**env, **os.environ},
+            # What the program prints when imported, the caller has printed already.
+            stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env={**env, **os.environ},
         )
         theirs.close()
 

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from penstock.batch import Batch
+from penstock.batch import Batch, rows_of
 from penstock.connectors.files.csv_reader import header_of
 from penstock.connectors.files.part_writer import Encoded, RowEncoder
-from penstock.connectors.files.rows import as_rows, field_names, fields_of
+from penstock.connectors.files.rows import field_names, fields_of
 
 
 class CsvEncoder(RowEncoder):
@@ -35,7 +35,7 @@ class CsvEncoder(RowEncoder):
             self._fields = tuple(header_of(path, self._delimiter)) or self._fields
 
     def encode(self, batch: Batch[Any], *, at_start: bool) -> Encoded:
-        rows = as_rows(batch)
+        rows = rows_of(batch)
         try:
             records, rejected = self._records(rows, check_text=False)
             return Encoded(self._text(records, at_start), rejected)

@@ -1,4 +1,4 @@
-"""Reads one CSV file as rows: dicts by the header's names; records that do not fit it as `BrokenRow`. Beside `csv_rows`."""
+"""Reads one CSV file as dicts by the header's names; records that do not fit it as `BrokenRow`. Beside `csv_rows`."""
 
 from __future__ import annotations
 

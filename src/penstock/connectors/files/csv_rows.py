@@ -1,4 +1,4 @@
-"""Rows of CSV text made into the user's type. Runs as an operator, so that a record that does not fit is a row's error."""
+"""CSV text made into the user's type. Runs as an operator, so that a record that does not fit is a row's error."""
 
 from __future__ import annotations
 

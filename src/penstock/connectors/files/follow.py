@@ -25,7 +25,7 @@ from penstock.connectors.files.followed import (
     reopen,
     reopen_copy,
 )
-from penstock.connectors.files.identity import Inode, Mark, head_of, is_rotation, rotations, stat_of
+from penstock.connectors.files.identity import MARK_BYTES, Inode, family, head_of, is_rotation, rotations, stat_of
 from penstock.connectors.files.line_reader import LineForm
 from penstock.source import Reader
 
@@ -44,7 +44,7 @@ def follow_splits(patterns: Sequence[str], at_end: bool) -> dict[str, Any]:
         reading = [place for place in places if place.offset != READ_WHOLE]
         found[pattern] = {
             "pattern": whole,
-            "begin": _dump(reading, []),
+            "begin": {**_dump(reading, []), "turn": ""},
             "skipped": _dump([], [place for place in places if place.offset == READ_WHOLE])["past"],
         }
     return found
@@ -76,21 +76,32 @@ class FollowReader(Reader[str]):
         """What was read to its end, newest last."""
         self._settled: set[Settled] = set()
         """Packed or copied files known to hold nothing new, as they are now."""
+        self._turn = ""
+        """The home that is read next. Part of the position: opened there, the same rows follow."""
         self._resume(split["begin"] if position is None else position)
 
     def read(self) -> Batch[str] | None:
         if self._clock.monotonic() >= self._discover_at:
             self._discover()
             self._discover_at = self._clock.monotonic() + self._discover_s
-        for home in list(self._homes):
-            self._homes[home] = self._homes.pop(home)  # to the back, so that a busy file does not starve the others
-            if found := self._lines_of(home):
-                return self._form.batch(*found)
-        return None
+        if self._turn in self._homes and (found := self._lines_of(self._turn)):
+            self._turn = self._next_turn()
+            return self._form.batch(*found)
+        turn = self._next_turn()
+        if turn == self._turn:
+            return None
+        self._turn = turn
+        return []  # so that the position names the file before its rows are given
 
     def position(self) -> dict[str, Any]:
         files = [file.place for home in sorted(self._homes) for file in self._homes[home]]
-        return _dump(files, self._past)
+        return {**_dump(files, self._past), "turn": self._turn}
+
+    def _next_turn(self) -> str:
+        """The home to read next: the one after the last that has something, so that a busy one starves nobody."""
+        homes = sorted(self._homes)
+        behind = [home for home in homes if home > self._turn] + [home for home in homes if home <= self._turn]
+        return next((home for home in behind if any(file.has_more() for file in self._homes[home])), self._turn)
 
     def close(self) -> None:
         for file in self._files():
@@ -192,6 +203,7 @@ class FollowReader(Reader[str]):
     def _resume(self, position: Mapping[str, Any]) -> None:
         """Find the files again where they are now."""
         self._past = [Place.load(dumped) for dumped in position["past"]]
+        self._turn = position["turn"]
         matched = paths.matching(self._pattern)
         for dumped in position["files"]:
             place = Place.load(dumped)

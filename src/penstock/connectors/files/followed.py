@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock.connectors.files.content import BLOCK_BYTES, MAX_RECORD_BYTES, Content, DamagedFile, PlainContent
-from penstock.connectors.files.identity import MARK_BYTES, Inode, Mark, head_of, rotations, stat_of
+from penstock.connectors.files.identity import MARK_BYTES, NO_MARK, Inode, Mark, head_of, rotations, stat_of
 from penstock.connectors.files.line_reader import cut_lines
 from penstock.connectors.files.packed import open_content, packing
 
@@ -23,9 +23,9 @@ class Place:
     home: str
     """The path under which it is written; rotation gives it others."""
     inode: Inode
-    mark: Mark = Mark()
+    mark: Mark = NO_MARK
     """Of its first bytes."""
-    tail: Mark = Mark()
+    tail: Mark = NO_MARK
     """Of the bytes right before `offset`."""
     offset: int = 0
     """Bytes read, unpacked; after the last whole line."""
@@ -59,6 +59,7 @@ class FollowedFile:
         self.complete = self._plain is None or (place.mark.length > 0 and place.inode != found)
         """True: nobody writes to it any more, since it is packed, or a copy of what was read before."""
         self._place = replace(place, inode=found)
+        self._looked_at = place.offset
 
     @property
     def place(self) -> Place:
@@ -70,6 +71,11 @@ class FollowedFile:
 
     def stat(self) -> os.stat_result:
         return os.fstat(self._content.fileno())
+
+    def has_more(self) -> bool:
+        """True: there is something not looked at yet, though it may turn out to be less than a line."""
+        found = self.stat()
+        return self.complete or found.st_nlink == 0 or found.st_size != self._looked_at
 
     def next_lines(self, *, final: bool) -> tuple[bytes, int] | None:
         """Whole lines and the first one's number; None: nothing new. `final`: its last line is given without an end.
@@ -86,6 +92,7 @@ class FollowedFile:
             if cut := cut_lines(data, at_end=final and len(data) < size):
                 return self._take(data[:cut])
             if len(data) < size:
+                self._looked_at = self._place.offset + len(data)
                 return None
             size *= 2
         raise self._content.too_long(MAX_RECORD_BYTES, "line")
@@ -100,6 +107,7 @@ class FollowedFile:
         mark = place.mark
         if self._plain and mark.length < MARK_BYTES:
             mark = Mark.of(self._plain.head(min(offset, MARK_BYTES)))
+        self._looked_at = offset
         line = place.line + data.count(b"\n") if place.line else 0
         self._place = replace(place, mark=mark, tail=Mark.of(data[-MARK_BYTES:]), offset=offset, line=line)
         return data, place.line

@@ -16,20 +16,24 @@ MARK_BYTES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A fingerprint of a file's first `length` bytes (unpacked). Inodes alone do not tell: they are used again at once."""
+    """A fingerprint of `length` bytes, unpacked. Inodes alone do not tell: they are used again at once."""
 
     length: int = 0
     digest: str = ""
 
     @staticmethod
     def of(head: bytes) -> Mark:
-        """The mark of a file that begins so."""
+        """The mark of some bytes, of the first of them at most."""
         head = head[:MARK_BYTES]
         return Mark(len(head), hashlib.blake2b(head, digest_size=8).hexdigest()) if head else Mark()
 
     def fits(self, head: bytes) -> bool:
         """True: a file with that beginning may be the one. A mark of no bytes fits any."""
         return len(head) >= self.length and Mark.of(head[: self.length]) == self
+
+
+NO_MARK = Mark()
+"""Of a file that nothing was read of."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,8 @@ from typing import Any
 
 import msgspec
 
-from penstock.batch import Batch
+from penstock.batch import Batch, rows_of
 from penstock.connectors.files.part_writer import Encoded, RowEncoder
-from penstock.connectors.files.rows import as_rows
 
 
 def plain_value(value: Any) -> Any:
@@ -26,7 +25,7 @@ class JsonEncoder(RowEncoder):
         self._encoder = msgspec.json.Encoder(enc_hook=plain_value)
 
     def encode(self, batch: Batch[Any], *, at_start: bool) -> Encoded:
-        rows = as_rows(batch)
+        rows = rows_of(batch)
         try:
             return Encoded(self._encoder.encode_lines(rows))
         except Exception:  # of whichever row: found one by one

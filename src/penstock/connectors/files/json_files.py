@@ -66,14 +66,11 @@ class JsonLineFiles(FileSourceOrSink[T]):
     def splits(self) -> Mapping[str, Any]:
         return follow_splits(self.patterns, at_end=False) if self.follow else super().splits()
 
-    def open(self, split: Any, position: Position | None, context: Context) -> Reader[T]:
+    def open(self, split: Any, position: Position | None, context: Context) -> Reader[Any]:
         form = LineForm(blank_lines=False)
-        reader: Reader[Any]
         if self.follow:
-            reader = FollowReader(split, position, form, discover_s=_DISCOVER_S, log=context.log)
-        else:
-            reader = LineReader(split["path"], position, form, start=split["start"], end=split["end"])
-        return reader
+            return FollowReader(split, position, form, discover_s=_DISCOVER_S, log=context.log)
+        return LineReader(split["path"], position, form, start=split["start"], end=split["end"])
 
     def writer(self, position: Position | None, context: Context) -> Writer[Any]:
         return PartWriter(

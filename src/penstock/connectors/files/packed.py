@@ -1,7 +1,7 @@
 """Compressed files, gzip and zstd: members one behind the other, each a point to resume from. Beside `content`.
 
 A position is `[offset of a member's first byte, bytes unpacked since]`: resuming unpacks that member again, which costs
-about 3 s per GB of text for a file of one member. `penstock` writes a member per batch, so its own files resume at once.
+about 3 s per GB of text for a file of one member. The sinks here write a member per batch: such files resume at once.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.batch import Batch
+from penstock.connectors.files import base
 from penstock.connectors.files.content import DamagedFile
 from penstock.connectors.files.packed import pack, packing
 from penstock.connectors.files.target import PartFiles
@@ -64,8 +65,9 @@ class PartWriter(Writer[Any]):
         if position is not None:
             self._number, self._length = position["file"], position["length"]
             encoder.restore(position)
+            base.forget(files)
         else:
-            self._number, self._length = _beginning(files, append)
+            self._number, self._length = base.beginning(files, append=append)
         for number in files.numbers():
             if number > self._number:
                 files.remove(number)
@@ -93,6 +95,7 @@ class PartWriter(Writer[Any]):
         os.fsync(self._fd)
         if self._length == 0 and not self._files.single:
             self._files.remove(self._number)
+        base.forget(self._files)
 
     def close(self) -> None:
         os.close(self._fd)
@@ -132,13 +135,3 @@ class PartWriter(Writer[Any]):
         if self._packing or self._length == 0:
             return False
         return os.pread(self._fd, 1, self._length - 1) != b"\n"
-
-
-def _beginning(files: PartFiles, append: bool) -> tuple[int, int]:
-    """File number and length at which a fresh run begins."""
-    present = files.numbers() if append else []
-    if not present:
-        return 0, 0
-    if files.numbered and not files.single:
-        return present[-1] + 1, 0
-    return 0, os.path.getsize(files.name(0))

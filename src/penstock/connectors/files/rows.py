@@ -1,40 +1,13 @@
-"""What a sink is given, made into a list of rows, and what fields a row has. Used by the writers of files."""
+"""What fields rows have, by their type or one by one. Used by CSV and Parquet."""
 
 from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-
-from penstock.batch import Batch, Lines
-from penstock.errors import ExtraMissing
-
-
-def require_pyarrow() -> Any:
-    """The `pyarrow` package, or `ExtraMissing`."""
-    try:
-        import pyarrow
-    except ImportError as exc:
-        raise ExtraMissing("pyarrow", "arrow") from exc
-    return pyarrow
-
-
-def is_columns(batch: Batch[Any]) -> bool:
-    """True: the batch speaks the Arrow PyCapsule protocol."""
-    return hasattr(batch, "__arrow_c_stream__")
-
-
-def as_rows(batch: Batch[Any]) -> Sequence[Any]:
-    """The rows of any batch, one object each."""
-    if isinstance(batch, Lines):
-        return batch.split()
-    if is_columns(batch):
-        table = require_pyarrow().RecordBatchReader.from_stream(batch).read_all()
-        return typing.cast(Sequence[Any], table.to_pylist())
-    return typing.cast(Sequence[Any], batch)
 
 
 def field_names(kind: Any) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What all file connectors have in common: the specs of a source of files, and of a thing that is both source and sink."""
+"""What all file connectors have in common: the spec of a source of files, and of what is both source and sink."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
-from penstock.connectors.files import paths, target
+from penstock.connectors.files import paths
+from penstock.connectors.files import target as targets
 from penstock.connectors.files.line_reader import RANGE_BYTES
 from penstock.connectors.files.packed import packing, require_zstd
 from penstock.errors import ExtraMissing
@@ -33,6 +34,14 @@ class FileSource(Source[T]):
     @property
     def label(self) -> str:
         return self.kind
+
+    @property
+    def target(self) -> str:
+        return ", ".join(os.path.abspath(path) + ("/" if path.endswith("/") else "") for path in self.patterns)
+
+    @property
+    def modules(self) -> Sequence[str]:
+        return ("zstandard",) if any(packing(path) == "zst" for path in self.patterns) else ()
 
     def check(self) -> Sequence[str]:
         found = paths.problems(self.patterns, may_be_empty=not self.bounded)
@@ -61,17 +70,17 @@ class FileSource(Source[T]):
 class FileSourceOrSink(FileSource[T], Sink[Any]):
     """Files to read, or a file or directory to write: `source` or `sink` says which.
 
-    `label` and `check` serve a source; the planner asks `sink_label` and `check_as_sink` of a sink.
+    `label` is the source's name, `sink_label` the sink's.
     """
 
-    if_exists: target.IfExists
+    if_exists: targets.IfExists
 
     suffix: ClassVar[str] = ""
     """How the files of a directory end."""
 
     @property
     def sink_label(self) -> str:
-        """The sink's name where the user gives none: `json_lines-late` for `late.jsonl`."""
+        """`json_lines-late` for `late.jsonl`."""
         stem = os.path.basename(self.path.rstrip("/")).partition(".")[0].lower()
         word = re.sub(r"[^a-z0-9_-]+", "-", stem).strip("-")
         return f"{self.kind}-{word}" if word else self.kind
@@ -82,34 +91,28 @@ class FileSourceOrSink(FileSource[T], Sink[Any]):
         return self.patterns[0] if self.patterns else ""
 
     @property
-    def target(self) -> str:
-        return os.path.abspath(self.path) + ("/" if self.path.endswith("/") else "")
-
-    @property
     def delivery(self) -> Delivery:
         return Delivery.EXACTLY_ONCE
 
     def check_as_source(self) -> Sequence[str]:
-        """Problems of the files to read, and options that only a sink has. Called in place of `check`."""
         found = list(self.check())
         if self.if_exists != "error":
             found.append(f'if_exists="{self.if_exists}" has no effect on a source; leave it out')
         return found
 
     def check_as_sink(self) -> Sequence[str]:
-        """Problems of the target, and options that only a source has. Called in place of `check`."""
         if len(self.patterns) != 1:
             return [f"a sink writes to one path; {len(self.patterns)} are given"]
         if paths.is_glob(self.path):
             return [f"{self.path} is a pattern; a sink writes to one file, or to a directory (a path that ends in /)"]
-        return [*target.problems(self.path, self.if_exists), *zstd_problems([self.path])]
+        return [*targets.problems(self.path, self.if_exists), *zstd_problems([self.path])]
 
     def prepare(self) -> None:
-        target.prepare(self.path, self.suffix, self.if_exists)
+        targets.prepare(self.path, self.suffix, self.if_exists)
 
-    def files(self, context: Context, *, numbered: bool) -> target.PartFiles:
+    def files(self, context: Context, *, numbered: bool) -> targets.PartFiles:
         """The files that the slot of `context` writes."""
-        return target.PartFiles(self.path, self.suffix, context.slot, context.workers, numbered)
+        return targets.PartFiles(self.path, self.suffix, context.slot, context.workers, numbered)
 
 
 def zstd_problems(files: Sequence[str]) -> list[str]:

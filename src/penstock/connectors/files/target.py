@@ -52,7 +52,7 @@ class PartFiles:
         """The numbers of this slot's files that are there, hidden ones included, sorted."""
         if self.single or not self.numbered:
             return [0] if os.path.exists(self.name(0)) else []
-        pattern = re.compile(rf"\.?part-{self.slot}-(\d+){re.escape(self.suffix)}(\.\w+)?")
+        pattern = re.compile(rf"\.?part-{self.slot}-(\d+){re.escape(self.suffix)}(\.\w+)*")
         found = (pattern.fullmatch(name) for name in _listing(self.path))
         return sorted({int(match[1]) for match in found if match})
 
@@ -99,9 +99,9 @@ def _leftovers(path: str, suffix: str) -> list[str]:
     """Hidden files of a run that was discarded."""
     if not os.path.isdir(path):
         folder, base = os.path.split(path)
-        pattern = re.compile(rf"\.{re.escape(base)}\.(spool|part)")
+        pattern = re.compile(rf"\.{re.escape(base)}\.(spool|base|new)(\.new)?")
     else:
-        folder, pattern = path, re.compile(rf"\.part-\d+(-\d+)?{re.escape(suffix)}\.(spool|part)")
+        folder, pattern = path, re.compile(rf"\.part-\d+(-\d+)?{re.escape(suffix)}\.(spool|base|new)(\.new)?")
     return [os.path.join(folder, name) for name in _listing(folder or ".") if pattern.fullmatch(name)]
 
 

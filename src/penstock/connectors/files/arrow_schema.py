@@ -1,0 +1,123 @@
+"""Arrow types of the user's annotations, and rows as record batches. Used by the Parquet sink; pyarrow is optional."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import inspect as shapes
+
+from penstock.errors import ExtraMissing
+
+_KEPT = (datetime.datetime, datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, bytes, bytearray)
+
+
+def require_pyarrow() -> Any:
+    """The `pyarrow` package, or `ExtraMissing`."""
+    try:
+        import pyarrow
+    except ImportError as exc:
+        raise ExtraMissing("pyarrow", "arrow") from exc
+    return pyarrow
+
+
+def schema_of(kind: Any) -> Any | None:
+    """The schema of a Struct, dataclass, TypedDict or NamedTuple; fields that only values can tell are null.
+
+    None: the type says nothing about fields.
+    """
+    try:
+        found = shapes.type_info(kind)
+    except TypeError:
+        return None
+    struct = _struct(require_pyarrow(), found)
+    return None if struct is None else require_pyarrow().schema(list(struct))
+
+
+def plain_rows(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    """Rows as dicts of what Arrow knows. Raises `TypeError` for a row that is none."""
+    plain = msgspec.to_builtins(list(rows), builtin_types=_KEPT, enc_hook=_plain_value)
+    for row in plain:
+        if not isinstance(row, dict):
+            raise TypeError(f"a row of type {type(row).__name__} has no fields")
+    return list(plain)
+
+
+def record_batch(rows: Sequence[Mapping[str, Any]], schema: Any | None) -> Any:
+    """Rows as columns of that schema; its null fields, or without one all fields, are taken from the values.
+
+    Raises `ValueError`, `TypeError` or an Arrow error where a row does not fit.
+    """
+    pyarrow = require_pyarrow()
+    known = {} if schema is None else {field.name: field.type for field in schema}
+    names = list(known) if schema is not None else list(dict.fromkeys(name for row in rows for name in row))
+    for row in rows:
+        if schema is not None and (unknown := [name for name in row if name not in known]):
+            raise ValueError(f"field {unknown[0]!r} is not among the columns ({', '.join(known)})")
+    if not names:
+        raise ValueError("the row has no fields")
+    arrays = []
+    for name in names:
+        values = [row.get(name) for row in rows]
+        kind = known.get(name)
+        told = kind is not None and not pyarrow.types.is_null(kind)
+        arrays.append(pyarrow.array(values, type=kind) if told else _inferred(pyarrow, values))
+    return pyarrow.record_batch(arrays, names=names)
+
+
+def _inferred(pyarrow: Any, values: list[Any]) -> Any:
+    """An array of the type that the values tell, chosen so that later values fit it too."""
+    array = pyarrow.array(values)
+    if pyarrow.types.is_decimal(array.type):
+        return array.cast(_decimal(pyarrow))
+    if pyarrow.types.is_timestamp(array.type) and array.type.tz is not None:
+        return array.cast(pyarrow.timestamp("us", "UTC"))
+    return array
+
+
+def _decimal(pyarrow: Any) -> Any:
+    return pyarrow.decimal128(38, 18)
+
+
+def _plain_value(value: Any) -> Any:
+    if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__} has no column type")
+
+
+def _struct(pyarrow: Any, found: shapes.Type) -> list[Any] | None:
+    """Arrow fields of a type with fields."""
+    if isinstance(found, shapes.NamedTupleType | shapes.DataclassType | shapes.TypedDictType | shapes.StructType):
+        fields = [pyarrow.field(field.encode_name, _arrow(pyarrow, field.type)) for field in found.fields]
+        if isinstance(found, shapes.StructType) and found.tag_field:
+            tag = pyarrow.int64() if isinstance(found.tag, int) else pyarrow.string()
+            fields.insert(0, pyarrow.field(found.tag_field, tag))
+        return fields
+    return None
+
+
+def _arrow(pyarrow: Any, found: shapes.Type) -> Any:
+    """The Arrow type of an annotation; null where values have to tell."""
+    simple: dict[type, Any] = {
+        shapes.BoolType: pyarrow.bool_(), shapes.IntType: pyarrow.int64(), shapes.FloatType: pyarrow.float64(),
+        shapes.StrType: pyarrow.string(), shapes.BytesType: pyarrow.binary(), shapes.DateType: pyarrow.date32(),
+        shapes.TimeType: pyarrow.time64("us"), shapes.TimeDeltaType: pyarrow.duration("us"),
+        shapes.UUIDType: pyarrow.string(), shapes.DecimalType: _decimal(pyarrow),
+    }
+    if type(found) in simple:
+        return simple[type(found)]
+    if isinstance(found, shapes.Metadata):
+        return _arrow(pyarrow, found.type)
+    if isinstance(found, shapes.UnionType):
+        others = [each for each in found.types if not isinstance(each, shapes.NoneType)]
+        return _arrow(pyarrow, others[0]) if len(others) == 1 else pyarrow.null()
+    if isinstance(found, shapes.ListType | shapes.SetType | shapes.FrozenSetType | shapes.VarTupleType):
+        item = _arrow(pyarrow, found.item_type)
+        return pyarrow.null() if pyarrow.types.is_null(item) else pyarrow.list_(item)
+    inner = None if isinstance(found, shapes.NamedTupleType) else _struct(pyarrow, found)
+    if inner and not any(pyarrow.types.is_null(field.type) for field in inner):
+        return pyarrow.struct(inner)
+    return pyarrow.null()

@@ -1,0 +1,124 @@
+"""`files.parquet`: columns in Parquet files, to read or to write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar, overload
+
+from penstock.connectors.files import paths
+from penstock.connectors.files import target as targets
+from penstock.connectors.files.arrow_schema import require_pyarrow
+from penstock.connectors.files.json_files import roll_problems
+from penstock.connectors.files.line_reader import RANGE_BYTES
+from penstock.connectors.files.parquet_reader import ParquetReader, open_parquet
+from penstock.connectors.files.parquet_writer import ParquetWriter
+from penstock.connectors.files.spec import FileSourceOrSink
+from penstock.errors import ExtraMissing
+from penstock.operator import Context
+from penstock.options import Size, parse_size
+from penstock.sink import Writer
+from penstock.source import Position, Reader
+
+T = TypeVar("T")
+_ROLL = "128 MiB"
+
+
+@dataclass(frozen=True)
+class ParquetFiles(FileSourceOrSink[T]):
+    """Spec of `parquet`."""
+
+    type: Any
+    roll: Size
+
+    kind: ClassVar[str] = "parquet"
+    suffix: ClassVar[str] = ".parquet"
+
+    @property
+    def row_type(self) -> Any:
+        return self.type
+
+    @property
+    def modules(self) -> Sequence[str]:
+        return ("pyarrow", "pyarrow.parquet")
+
+    def check_as_source(self) -> Sequence[str]:
+        found = [*_missing_package(), *super().check_as_source()]
+        if self.roll != _ROLL:
+            found.append(f'roll="{self.roll}" has no effect on a source; leave it out')
+        return found
+
+    def check_as_sink(self) -> Sequence[str]:
+        found = [*_missing_package(), *super().check_as_sink(), *roll_problems(self.roll)]
+        if self.if_exists == "append" and not targets.names_directory(self.path):
+            found.append(f'a Parquet file cannot be appended to; give a directory: "{self.path}/"')
+        return found
+
+    def open(self, split: Any, position: Position | None, context: Context) -> Reader[Any]:
+        return ParquetReader(split["path"], position, start=split["start"], end=split["end"])
+
+    def writer(self, position: Position | None, context: Context) -> Writer[Any]:
+        files = self.files(context, numbered=True)
+        roll_bytes = None if files.single else parse_size(self.roll)
+        return ParquetWriter(files, self.type, position, roll_bytes=roll_bytes, append=self.if_exists == "append")
+
+    def _parts(self, path: str) -> dict[str, Any]:
+        whole = os.path.abspath(path)
+        if os.path.getsize(path) <= RANGE_BYTES:
+            return {path: {"path": whole, "start": 0, "end": None}}
+        with open_parquet(path) as file:
+            groups = [file.metadata.row_group(number).total_byte_size for number in range(file.num_row_groups)]
+        return {
+            f"{path}@{start:06d}": {"path": whole, "start": start, "end": end} for start, end in group_ranges(groups)
+        }
+
+
+def group_ranges(sizes: Sequence[int]) -> list[tuple[int, int]]:
+    """Row groups of these sizes, in ranges of at least `RANGE_BYTES`, but for the last."""
+    ranges: list[tuple[int, int]] = []
+    start = taken = 0
+    for number, size in enumerate(sizes):
+        taken += size
+        if taken >= RANGE_BYTES or number == len(sizes) - 1:
+            ranges.append((start, number + 1))
+            start, taken = number + 1, 0
+    return ranges
+
+
+@overload
+def parquet(
+    path: paths.Paths, *, if_exists: targets.IfExists = "error", roll: Size = _ROLL
+) -> FileSourceOrSink[dict[str, Any]]: ...
+
+
+@overload
+def parquet(
+    path: paths.Paths, type: type[T], *, if_exists: targets.IfExists = "error", roll: Size = _ROLL
+) -> FileSourceOrSink[T]: ...
+
+
+def parquet(
+    path: paths.Paths,
+    type: Any = dict[str, Any],
+    *,
+    if_exists: targets.IfExists = "error",
+    roll: Size = _ROLL,
+) -> FileSourceOrSink[Any]:
+    """Parquet files; needs pyarrow (`pip install 'penstock[arrow]'`).
+
+    As a source: columns, or rows of `type` where an operator takes rows; files above 32 MiB are shared between workers
+    by their row groups. As a sink: one file, or, where the path ends in a slash or several workers write, a directory
+    with `part-<slot>-<number>.parquet`, a new one about every `roll` of data as Arrow holds it. The columns are those
+    of `type` or of the first rows; a row that does not fit them is rejected. A file appears once it is complete; until
+    then its rows wait in a hidden file beside it. Exactly once.
+    """
+    return ParquetFiles(paths.as_patterns(path), if_exists, type, roll)
+
+
+def _missing_package() -> list[str]:
+    try:
+        require_pyarrow()
+    except ExtraMissing as exc:
+        return [str(exc)]
+    return []

@@ -1,0 +1,61 @@
+"""The supervisor's line to its caller: what it says is never waited for, what the caller orders is passed on."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from collections.abc import Iterator
+
+from penstock.supervisor.protocol import Drain, Ended, Stop, ToSupervisor, encode, receive
+
+_MOST_UNSENT = 256
+_LAST_WORD_S = 10.0
+
+
+class CallerLink:
+    """One socket. A caller that does not listen makes `behind` true: then its workers' output waits in their pipes."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self.fd = sock.fileno()
+        self._unsent: deque[bytes] = deque()
+        self.gone = False
+
+    @property
+    def behind(self) -> bool:
+        return len(self._unsent) >= _MOST_UNSENT
+
+    def orders(self) -> Iterator[Drain | Stop]:
+        """What the caller asked for; its death sets `gone`."""
+        try:
+            while (order := receive(self._socket, ToSupervisor, wait=False)) is not None:  # type: ignore[arg-type]
+                yield order
+        except EOFError:
+            self.gone = True
+            self._unsent.clear()
+
+    def say(self, message: object) -> None:
+        """Queue a message, and send what can be sent without waiting."""
+        if not self.gone:
+            self._unsent.append(encode(message))
+            self.send_some()
+
+    def send_some(self) -> None:
+        try:
+            while self._unsent:
+                self._socket.send(self._unsent[0], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+                self._unsent.popleft()
+        except BlockingIOError:
+            return
+        except (BrokenPipeError, ConnectionResetError):
+            self._unsent.clear()  # the end of file that follows is what stops the run
+
+    def say_last(self, ended: Ended) -> None:
+        """The last word; a caller that does not listen any more is not waited for long."""
+        self.say(ended)
+        self._socket.settimeout(_LAST_WORD_S)
+        try:
+            while self._unsent:
+                self._socket.send(self._unsent.popleft(), socket.MSG_NOSIGNAL)
+        except (TimeoutError, BrokenPipeError, ConnectionResetError):
+            self._unsent.clear()
