@@ -4,7 +4,7 @@ from typing import reveal_type
 import msgspec
 import numpy as np
 import polars as pl
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 import penstock as ps
 from penstock.connectors import files

@@ -2,7 +2,7 @@
 from typing import reveal_type
 
 import msgspec
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 
 import penstock as ps
 from penstock.connectors import duckdb, files

@@ -11,18 +11,34 @@ import penstock as ps
 from penstock.connectors import files, load
 from penstock.testing import ListSink
 
+
 class A(msgspec.Struct, tag=True):
     x: int
+
 class B(msgspec.Struct, tag=True):
     y: str
-def is_a(v: A | B) -> TypeGuard[A]: return isinstance(v, A)
-async def later(x: int, *, n: int = 1) -> str: return str(x)
-def add(k: int, x: int) -> float: return k + x
-def words(line: str) -> Iterator[str]: yield from line.split()
-def numbers() -> Iterator[int]: yield 1
+
+def is_a(v: A | B) -> TypeGuard[A]:
+    return isinstance(v, A)
+
+async def later(x: int, *, n: int = 1) -> str:
+    return str(x)
+
+def add(k: int, x: int) -> float:
+    return k + x
+
+def words(line: str) -> Iterator[str]:
+    yield from line.split()
+
+def numbers() -> Iterator[int]:
+    yield 1
+
 class Counter:
-    def __init__(self) -> None: self.n = 0
-    def __call__(self, row: int) -> bool: return True
+    def __init__(self) -> None:
+        self.n = 0
+
+    def __call__(self, row: int) -> bool:
+        return True
 
 app = ps.Pipeline("corners")
 n = app.source(numbers)

@@ -68,6 +68,10 @@ class PlainContent(Content):
         super().__init__(path)
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self.offset = offset
+        size = os.fstat(self._fd).st_size
+        if size < offset:
+            os.close(self._fd)
+            raise DamagedFile(path, f"{offset - size} bytes that were read before are gone")
 
     def peek(self, size: int) -> bytes:
         data = os.pread(self._fd, size, self.offset)
