@@ -76,7 +76,9 @@ def test_every_call_but_a_merge_has_one_stage(program: list[tuple[Step, int, int
 
 
 @given(programs, st.sets(st.integers(0, 30)))
-def test_without_loose_streams_every_parent_is_still_there(program: list[tuple[Step, int, int]], loose: set[int]) -> None:
+def test_without_loose_streams_every_parent_is_still_there(
+    program: list[tuple[Step, int, int]], loose: set[int]
+) -> None:
     graph = built(program)
     left = graph.without(frozenset(loose))
     assert all(parent in left.calls for call in left.calls.values() for parent in parents_of(call))

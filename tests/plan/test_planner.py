@@ -290,8 +290,9 @@ def test_settings_beat_the_code_and_the_code_beats_the_defaults() -> None:
     stage.map(double).sink(print)
     plan = app.plan(
         settings={
-            "x.workers": "3..8", "x.on_error": "skip", "x.timeout": "none", "x.ordered": "true", "x.max_restarts": "3/h",
-            "x.edge.memory": "16MiB", "x.edge.linger": "1ms", "x.edge.batch_rows": 64, "stdout.retries": 5,
+            "x.workers": "3..8", "x.on_error": "skip", "x.timeout": "none", "x.ordered": "true",
+            "x.max_restarts": "3/h", "x.edge.memory": "16MiB", "x.edge.linger": "1ms", "x.edge.batch_rows": 64,
+            "stdout.retries": 5,
         }
     )  # fmt: skip
     settings, edge = plan.stages["x"].settings, plan.edge("items->x")

@@ -17,5 +17,5 @@ def test_one_line_holds_several_settings_with_blanks_quoted() -> None:
 
 @pytest.mark.parametrize("text", ["workers=4", "a.workers", ""])
 def test_what_is_no_setting_is_told_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match="enrich.workers=4"):
+    with pytest.raises(ValueError, match=r"enrich\.workers=4"):
         assignments([text])

@@ -148,7 +148,7 @@ class Turn:
                 for out, edge in zip(part.outs, part.edges, strict=False)
             ):
                 return True
-            if (part.bytes_per_row or 0) * self._rows >= PIECE_BYTES:
+            if part.bytes_per_row * self._rows >= PIECE_BYTES:
                 return True
             if any(queue.reader_waits for edge in part.edges for queue in edge.queues):
                 return True

@@ -80,13 +80,15 @@ class SlotLoop:
                 part.inputs.stop()
         if len(self._retries) and self._run_due_retry():
             return True
+        if not self._turn.pending:
+            self._rotation += 1  # a turn is of one stage: the next one is served between turns only
         for offset in range(len(self._parts)):
             part = self._parts[(self._rotation + offset) % len(self._parts)]
             if part.finished:
                 continue
             unit = None if self._retries.full else part.inputs.take()
             if unit is not None:
-                self._rotation += offset + 1
+                self._rotation += offset
                 self._run_unit(part, unit)
                 return True
             if part.inputs.ended and not self._retries.waits(part.number):
@@ -124,7 +126,9 @@ class SlotLoop:
         self._key, self._key_row = unit.key, unit.first_row + unit.done
         batch = batch_slice(unit.batch, unit.done, unit.done + rows)
         stops = self._fates.stops_at_failure(part)
+        began = time.monotonic()
         failures = self._call(part, batch, mark, stops)
+        part.took(rows, time.monotonic() - began)
         if failures and stops:
             rows = failures[0].index
         self._turn.succeeded(part, rows if stops else rows - len(failures))

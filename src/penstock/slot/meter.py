@@ -26,8 +26,10 @@ class Meter:
 
     def now_doing(self, activity: Activity) -> None:
         """Book the time since the last call on what was done till now."""
-        if activity is self._activity:
-            return
+        if activity is not self._activity:
+            self._book(activity)
+
+    def _book(self, activity: Activity) -> None:
         now = time.monotonic_ns()
         spent = now - self._since
         word = _SUM.get(self._activity)
@@ -43,6 +45,7 @@ class Meter:
 
     def committed(self, page: Page, taken_ns: Sequence[int], ingest_ns: Sequence[int]) -> None:
         """A turn is through. `taken_ns`: monotonic, per batch; `ingest_ns`: wall clock, per batch of a last stage."""
+        self._book(self._activity)  # a kill loses what is not booked
         now, words = time.monotonic_ns(), page.words
         for taken in taken_ns:
             words[Word.BATCH_LATENCY + bucket(max(now - taken, 0))] += 1

@@ -17,10 +17,14 @@ from penstock.slot.inputs import QueueInputs, SourceInput
 from penstock.slot.journal import Counts, PartRecord
 from penstock.slot.outputs import EdgeOutput
 
-FIRST_PIECE_ROWS = 256
-"""So many rows are tried before anything is known of the size of what they give."""
+FIRST_PIECE_ROWS = 64
+"""So many rows are tried before anything is known of what they give and take."""
+GROWTH = 8
+"""A piece has at most so many times the rows of the one before."""
 PIECE_BYTES = 256 * 1024
-"""A piece is as many rows as are expected to give so much."""
+"""A piece is as many rows as are expected to give so much, or to take so long: what a kill undoes stays small."""
+PIECE_S = 0.05
+_ALL = 1 << 30
 
 
 @dataclass(slots=True)
@@ -50,8 +54,11 @@ class Part:
     last_error: str = ""
     """What went wrong with a row last, not yet told."""
     last_error_told: str = ""
-    bytes_per_row: float | None = None
+    bytes_per_row: float = 0.0
     """Bytes given out per input row, as last seen."""
+    seconds_per_row: float = 0.0
+    """Time in row functions per input row, as last seen."""
+    last_piece_rows: int = FIRST_PIECE_ROWS // GROWTH
 
     @property
     def sink(self) -> Sink[Any] | None:
@@ -67,18 +74,25 @@ class Part:
         return self.plan.settings.ordered or self.deals_turns or self.carries_turns
 
     def piece_rows(self) -> int:
-        """How many rows to take next, so that what they give stays small."""
-        if not self.edges or not self.plan.nodes:
-            return 1 << 30
-        if self.bytes_per_row is None:
-            return FIRST_PIECE_ROWS
-        return max(int(PIECE_BYTES / self.bytes_per_row), 1) if self.bytes_per_row else 1 << 30
+        """How many rows to take next, so that what they give, and what a kill would undo, stays small."""
+        if not self.plan.nodes:
+            return _ALL
+        rows = float(self.last_piece_rows * GROWTH)
+        if self.bytes_per_row and self.edges:
+            rows = min(rows, PIECE_BYTES / self.bytes_per_row)
+        if self.seconds_per_row and not self.chain.has_batch_operators:
+            rows = min(rows, PIECE_S / self.seconds_per_row)
+        return max(int(rows), 1)
+
+    def took(self, rows: int, seconds: float) -> None:
+        """A piece is through; for the next `piece_rows`."""
+        self.last_piece_rows = rows
+        self.seconds_per_row = _weighed(self.seconds_per_row, seconds / rows)
 
     def learn(self, rows_in: int, bytes_out: int) -> None:
-        """What rows gave, for the next `piece_rows`."""
+        """What rows gave; for the next `piece_rows`."""
         if rows_in:
-            seen = bytes_out / rows_in
-            self.bytes_per_row = seen if self.bytes_per_row is None else max(seen, (self.bytes_per_row + seen) / 2)
+            self.bytes_per_row = _weighed(self.bytes_per_row, bytes_out / rows_in)
 
     def restore(self, record: PartRecord) -> None:
         """Take over from what is committed."""
@@ -121,3 +135,8 @@ class Part:
         for out in self.outs:
             out.rows = []
             out.blocks = []
+
+
+def _weighed(before: float, now: float) -> float:
+    """Up at once, down slowly."""
+    return max(now, (before + now) / 2)

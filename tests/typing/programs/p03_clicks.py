@@ -7,6 +7,7 @@ import msgspec
 import penstock as ps
 from penstock.connectors import duckdb, files
 
+
 class Click(msgspec.Struct):
     event_id: str
     ts: int

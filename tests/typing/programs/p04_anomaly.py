@@ -7,6 +7,7 @@ import msgspec
 import penstock as ps
 from penstock.connectors import files
 
+
 class Reading(msgspec.Struct):
     sensor: str
     ts: float
@@ -18,10 +19,10 @@ class Scored(msgspec.Struct):
     score: float
 
 class Score:
-    def __init__(self, model: str, *, floor: float = 0.0) -> None:      # here: only settings, they travel to the workers
+    def __init__(self, model: str, *, floor: float = 0.0) -> None:  # here: only settings, they travel to the workers
         self.model, self.floor = model, floor
 
-    def open(self, context: ps.Context) -> None:                        # in the worker: what is heavy
+    def open(self, context: ps.Context) -> None:  # in the worker: what is heavy
         with open(self.model, "rb") as file:
             self.forest: Any = pickle.load(file)
 

@@ -7,6 +7,7 @@ import msgspec
 import penstock as ps
 from penstock.connectors import files
 
+
 class Order(msgspec.Struct):
     id: str
     sku: str

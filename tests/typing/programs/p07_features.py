@@ -9,6 +9,7 @@ import pyarrow as pa
 import penstock as ps
 from penstock.connectors import files
 
+
 class Features(msgspec.Struct):
     sym: str
     ts: int

@@ -6,6 +6,7 @@ import msgspec
 import penstock as ps
 from penstock.connectors import duckdb, files, stdio
 
+
 class Event(msgspec.Struct):
     source: str
     ts: float

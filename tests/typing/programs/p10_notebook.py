@@ -5,6 +5,7 @@ from typing import Any, reveal_type
 import penstock as ps
 from penstock.connectors import files
 
+
 def tickers(path: str) -> ps.Stream[str]:
     app = ps.Pipeline("scratch")
     wanted = {"BTC", "ETH"}

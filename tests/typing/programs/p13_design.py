@@ -1,12 +1,12 @@
 """A data engineer goes on: columns behind rows."""
 from typing import reveal_type
 
-import msgspec
 import pyarrow as pa
+from p03_clicks import Click, Enrich, normalize
 
 import penstock as ps
 from penstock.connectors import duckdb, files
-from p03_clicks import Click, Enrich, normalize
+
 
 def score(b: pa.RecordBatch) -> pa.RecordBatch: return b
 

@@ -55,9 +55,14 @@ class TableWriter(TransactionalWriter[Any]):
         raise RowsRejected(rejected)
 
     def _store(self, record: bytes) -> None:
-        self._cursor.execute(
-            f"INSERT OR REPLACE INTO {RECORDS} VALUES (?, ?, ?)", [self._record_name, self._target.table, record]
-        )
+        # An update takes a third of the time of an upsert; it is the row's first commit that finds nothing to update.
+        [(updated,)] = self._cursor.execute(
+            f"UPDATE {RECORDS} SET record = ? WHERE sink = ?", [record, self._record_name]
+        ).fetchall()
+        if not updated:
+            self._cursor.execute(
+                f"INSERT INTO {RECORDS} VALUES (?, ?, ?)", [self._record_name, self._target.table, record]
+            )
 
     @property
     def _record_name(self) -> str:

@@ -120,7 +120,7 @@ class FollowReader(Reader[str]):
                 if found := generations[0].next_lines(final=final):
                     return found
             except Replaced:
-                self._replace(home)
+                self._replace(home, generations)
                 continue
             if not final:
                 return None
@@ -135,9 +135,9 @@ class FollowReader(Reader[str]):
             return True
         return any(later.stat().st_size for later in generations[1:])
 
-    def _replace(self, home: str) -> None:
+    def _replace(self, home: str, generations: list[FollowedFile]) -> None:
         """The file was truncated: what was not read of it may stand in a copy, then it begins anew."""
-        old = self._homes[home].pop(0)
+        old = generations.pop(0)
         place = old.place
         old.close()
         self._log.info("%s was truncated or written anew; it is read from its beginning", home)
@@ -145,7 +145,7 @@ class FollowReader(Reader[str]):
         rest = reopen_copy(place)
         fresh = begin(home, home) if found and Inode.of(found) == place.inode else None
         self._remember(place)
-        self._homes[home] = [file for file in (rest, fresh) if file] + self._homes[home]
+        generations[:0] = [file for file in (rest, fresh) if file]
 
     def _retire(self, file: FollowedFile) -> None:
         self._remember(file.place)
@@ -162,9 +162,10 @@ class FollowReader(Reader[str]):
         seen = [(path, found) for path in paths.matching(self._pattern) if (found := stat_of(path))]
         for path, found in sorted(seen, key=lambda pair: pair[1].st_mtime_ns):
             if Inode.of(found) not in known and _settled(found) not in self._settled:
+                home = self._home_of(path)
                 for missed in self._missed(path, known):
-                    self._adopt(missed, path)
-                self._adopt(path, path)
+                    self._adopt(missed, home)
+                self._adopt(path, home)
                 known = {file.inode for file in self._files()}
 
     def _missed(self, home: str, known: set[Inode]) -> list[str]:
@@ -198,7 +199,15 @@ class FollowReader(Reader[str]):
         if any(place.mark.length and place.mark.fits(head) and is_rotation(path, place.home) for place in live):
             return  # a copy in the making, while the file itself is still there: looked at again next time
         if file := begin(path, home):
-            self._homes.setdefault(home, []).append(file)
+            generations = self._homes.setdefault(home, [])
+            living = path != home and generations and _is_at(home, generations[-1])
+            generations.insert(len(generations) - 1 if living else len(generations), file)
+
+    def _home_of(self, path: str) -> str:
+        """Rotated files are read before the one that they were, if that is there."""
+        base = family(path)
+        rotated = is_rotation(path, base) and os.path.basename(path).startswith(os.path.basename(base))
+        return base if rotated and (base in self._homes or os.path.exists(base)) else path
 
     def _resume(self, position: Mapping[str, Any]) -> None:
         """Find the files again where they are now."""
@@ -220,6 +229,11 @@ def _may_be(path: str, inode: Inode, past: Place) -> bool:
         return True
     base = family(path)
     return past.offset >= MARK_BYTES and path != base and base == family(past.home)
+
+
+def _is_at(path: str, file: FollowedFile) -> bool:
+    found = stat_of(path)
+    return found is not None and Inode.of(found) == file.inode
 
 
 def _dump(files: Sequence[Place], past: Sequence[Place]) -> dict[str, Any]:

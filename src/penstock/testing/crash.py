@@ -1,0 +1,30 @@
+"""Orders to kill a worker at a named point; `with_processes` hands them to the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from penstock.names import meant
+from penstock.slot.crash_points import POINTS
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """Kill the stage's workers once, at a point. Made by `crash`."""
+
+    stage: str
+    point: str
+    row: int
+
+
+def crash(stage: str, *, at: str = "before_commit", row: int = 1) -> Crash:
+    """Each worker of `stage` dies as by `kill -9`, in its first life, at the point `at`.
+
+    It dies the first time that it comes there with at least `row` rows taken in. Raises `ValueError` for a point that
+    does not exist.
+    """
+    if at not in POINTS:
+        raise ValueError(f"{at!r} is no point to crash at; {meant(at, POINTS)}; there are {', '.join(POINTS)}")
+    if row < 0:
+        raise ValueError(f"row={row} never comes; rows are counted from 1")
+    return Crash(stage, at, row)

@@ -1,0 +1,126 @@
+"""A source that plays a script: rows, pauses, and sudden deaths. For tests of sinks, of pipelines, and of sources' users."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeAlias, TypeVar
+
+from penstock.clock import SYSTEM_CLOCK, Clock
+from penstock.operator import Context
+from penstock.options import Duration, parse_duration
+from penstock.source import EndOfSplit, Position, Reader, Source
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Pause:
+    """Nothing comes for so long."""
+
+    def __init__(self, duration: Duration) -> None:
+        self.duration_s = parse_duration(duration)
+
+    def __repr__(self) -> str:
+        return f"Pause({self.duration_s:g} s)"
+
+
+class Abort:
+    """The worker that reads the script dies here as by `kill -9`; its successor goes on behind it.
+
+    A worker's n-th life passes over the first n - 1 of them, so a script with several kills as many lives. Where no
+    process is (`testing.run` without `processes=True`), the source is opened anew from where it was committed.
+    """
+
+    def __repr__(self) -> str:
+        return "Abort()"
+
+
+Step: TypeAlias = Any
+"""A row, a `Pause` or an `Abort`."""
+
+
+def die(reader: ScriptedReader) -> None:
+    """What an `Abort` does in a worker."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class ScriptedSource(Source[T_co], Generic[T_co]):
+    """Gives the rows of `steps` in order, in one batch up to each `Pause` and `Abort`."""
+
+    def __init__(self, steps: Sequence[T_co | Pause | Abort], *, clock: Clock = SYSTEM_CLOCK) -> None:
+        """`clock`: measures pauses; a `ManualClock` serves where the reader runs in the test's own process."""
+        self._steps = tuple(steps)
+        self._clock = clock
+
+    @property
+    def steps(self) -> Sequence[T_co | Pause | Abort]:
+        """The script."""
+        return self._steps
+
+    @property
+    def label(self) -> str:
+        return "script"
+
+    def open(self, split: Any, position: Position | None, context: Context) -> ScriptedReader:
+        return ScriptedReader(self._steps, position or 0, self._clock, lives_before=context.attempt - 1)
+
+
+class ScriptedReader(Reader[Any]):
+    """Plays a script from a position: the number of steps that are through."""
+
+    poll_after = "10ms"
+
+    def __init__(
+        self, steps: Sequence[Step], position: int, clock: Clock, *, lives_before: int = 0,
+        abort: Callable[[ScriptedReader], None] = die,
+    ) -> None:
+        self._steps = steps
+        self._at = position
+        self._clock = clock
+        self._aborts_survived = lives_before
+        self._abort = abort
+        self._until_s: float | None = None
+
+    @property
+    def resumes_s(self) -> float | None:
+        """When the pause that it stands in is over, by the clock; None: it stands in none."""
+        return self._until_s
+
+    def read(self) -> list[Any] | None:
+        while self._at < len(self._steps):
+            step = self._steps[self._at]
+            if isinstance(step, Pause):
+                if not self._is_over(step):
+                    return None
+            elif isinstance(step, Abort):
+                self._at += 1
+                if self._number_of_abort() > self._aborts_survived:
+                    self._abort(self)
+            else:
+                return self._rows()
+        raise EndOfSplit
+
+    def position(self) -> Position:
+        return self._at
+
+    def _is_over(self, pause: Pause) -> bool:
+        now = self._clock.monotonic()
+        if self._until_s is None:
+            self._until_s = now + pause.duration_s
+        if now < self._until_s:
+            return False
+        self._until_s = None
+        self._at += 1
+        return True
+
+    def _number_of_abort(self) -> int:
+        """How many aborts there are up to where it stands."""
+        return sum(isinstance(step, Abort) for step in self._steps[: self._at])
+
+    def _rows(self) -> list[Any]:
+        rows: list[Any] = []
+        while self._at < len(self._steps) and not isinstance(self._steps[self._at], Pause | Abort):
+            rows.append(self._steps[self._at])
+            self._at += 1
+        return rows
