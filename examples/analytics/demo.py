@@ -19,8 +19,10 @@ import penstock as ps
 from analytics.books import check_books
 from analytics.chaos import Chaos
 from analytics.feeds import FEEDS, units_of
-from analytics.pipeline import NAME, SAMPLE, build
-from analytics.summary import Latency, shown
+from analytics.findings import findings
+from analytics.names import NAME
+from analytics.pipeline import SAMPLE, build
+from analytics.summary import Latency, shown, where
 
 _LOOK = "200ms"
 
@@ -41,10 +43,12 @@ def main(
     """
     if keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
-        return _run(data or SAMPLE, rate, burst, chaos, keep, seconds)
+        code = _run(data or SAMPLE, rate, burst, chaos, keep, seconds)
+        print(f"\n{where(keep)}")
+        return code
     with tempfile.TemporaryDirectory(prefix="penstock-demo-") as folder:
         code = _run(data or SAMPLE, rate, burst, chaos, Path(folder), seconds)
-    print("\nrun again with `--keep DIR` to look into the database and the dead letters")
+    print("\nrun again with `--keep DIR` to keep the database and the dead letters")
     return code
 
 
@@ -60,7 +64,7 @@ def _run(
         report, kills = _watch(handle, chaos, seconds, latency)
     units = None if rate is not None else [unit for feed in FEEDS for unit in units_of(data, feed)]
     books = check_books(database, ps.read_dead_letters(NAME, state_dir=folder / "state"), units)
-    print(shown(report, books, latency, kills, folder))
+    print(f"{shown(report, books, latency, kills)}\n\n{findings(database)}")
     return 0 if not books.errors and report.outcome in ("finished", "drained") else 1
 
 

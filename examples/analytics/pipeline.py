@@ -18,12 +18,12 @@ from analytics.enrich import Enrich
 from analytics.events import Account, AnyEvent, Click, LogRecord, Malformed, Normal, Rate, Reading, Stretch, Tick, Unit
 from analytics.feeds import FEEDS, units_of
 from analytics.ingest import LIVE_LINES, Replay, read
+from analytics.names import NAME
 from analytics.normalize import normalize, refuse
 from analytics.score import score
 from penstock.connectors import duckdb, load
 
 SAMPLE = Path(__file__).resolve().parent / "sample"
-NAME = "analytics"
 _LIVE_WITHOUT = frozenset({"snowplow"})
 """Formats whose lines mean nothing without the file's header: not replayed."""
 

@@ -7,22 +7,9 @@ from pathlib import Path
 
 import penstock as ps
 from analytics.books import Books
+from analytics.names import NAME
 
 _FOLDERS = {"clicks": "clickstream/", "sensors": "sensors/", "ticks": "ticks/", "logs": "logs/"}
-_QUERIES = {
-    "the oddest readings": "SELECT key, stamp, value, anomaly FROM readings ORDER BY anomaly DESC",
-    "alarms in logs": "SELECT key, service, level, alarm, template FROM logs ORDER BY alarm DESC",
-    "likely machines": (
-        "SELECT key, max(crawler) AS name, count(*) AS requests, max(crawler_score) AS score "
-        "FROM clicks GROUP BY key ORDER BY score DESC, requests DESC"
-    ),
-    "spreads and trade": (
-        "SELECT venue, key, avg(spread_bps) AS bps, quote, sum(notional) AS traded "
-        "FROM ticks GROUP BY ALL ORDER BY traded DESC NULLS LAST"
-    ),
-}
-
-
 class Latency:
     """The slowest that was seen while the run went on: a status is gone when the pipeline ends."""
 
@@ -39,12 +26,13 @@ class Latency:
                 self.batch_s[name] = stage.batch_p50_s, stage.batch_p99_s
 
 
-def shown(report: ps.Report, books: Books, latency: Latency, kills: int, folder: Path) -> str:
-    """The whole summary."""
+def shown(report: ps.Report, books: Books, latency: Latency, kills: int) -> str:
+    """How the run went and what became of every line."""
     median_s, tail_s = latency.end_to_end_s
     end_to_end = f", end to end p50 {_ms(median_s)}, p99 {_ms(tail_s)}" if tail_s else ""
-    head = f"{report.pipeline}: {report.outcome} after {report.duration_s:.1f} s, {kills} workers killed{end_to_end}"
-    return "\n\n".join([head, _feeds(books), _stages(report, latency), _verdict(books), _where(folder)])
+    killed = f", {kills} workers killed" if kills else ""
+    head = f"{report.pipeline}: {report.outcome} after {report.duration_s:.1f} s{killed}{end_to_end}"
+    return "\n\n".join([head, _feeds(books), _stages(report, latency), _verdict(books)])
 
 
 def _feeds(books: Books) -> str:
@@ -54,7 +42,7 @@ def _feeds(books: Books) -> str:
         counts = (fates.read, fates.stored, fates.malformed, fates.duplicate, fates.continuation, fates.control,
                   fates.events)
         rows.append([feed, *(f"{count:,}" for count in counts)])
-    return _table(rows)
+    return table(rows)
 
 
 def _stages(report: ps.Report, latency: Latency) -> str:
@@ -65,7 +53,7 @@ def _stages(report: ps.Report, latency: Latency) -> str:
             stage.name, f"{stage.rows_in:,}", f"{stage.rows_out:,}", f"{stage.dead_letters:,}", f"{stage.restarts:,}",
             _ms(median_s), _ms(tail_s),
         ))
-    return _table(rows)
+    return table(rows)
 
 
 def _verdict(books: Books) -> str:
@@ -80,17 +68,22 @@ def _verdict(books: Books) -> str:
     )
 
 
-def _where(folder: Path) -> str:
-    lines = [f"# {what}\nduckdb {folder / 'analytics.duckdb'} \"{query} LIMIT 10\"" for what, query in _QUERIES.items()]
-    letters = f"# dead letters\nPENSTOCK_STATE_DIR={folder / 'state'} penstock dead-letters list analytics"
-    return "\n".join([*lines, letters])
+def where(folder: Path) -> str:
+    """How to look into what stays."""
+    database = folder / "analytics.duckdb"
+    return "\n".join([
+        f"tables      duckdb {database}",
+        f"            python -c \"import duckdb; print(duckdb.connect('{database}').sql('FROM readings'))\"",
+        f"dead lines  PENSTOCK_STATE_DIR={folder / 'state'} penstock dead-letters list {NAME}",
+    ])
 
 
 def _ms(seconds: float) -> str:
     return f"{seconds * 1e3:.1f} ms" if seconds else "-"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns side by side, the first one to the left."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width)

@@ -78,7 +78,7 @@ class Stream(Generic[T_co]):
     def stage(self, name: str, *, edge: Edge = DEFAULT_EDGE, **options: Unpack[StageOptions]) -> Stream[T_co]:
         """Open a stage: what follows runs in worker processes of its own, behind a queue."""
         where = calling_line(1)
-        given = _options("stage", options)
+        given = _options("stage", options, edge)
         return Stream(self._recorder, self._add(StageCall(where, self._number, name, edge, given)))
 
     @overload
@@ -190,7 +190,7 @@ class Stream(Generic[T_co]):
         Opens a stage of its own; `fused=True` writes in the stage where the stream is, which then has no other output.
         """
         where = calling_line(1)
-        given = _options("sink", options)
+        given = _options("sink", options, edge)
         meaning = as_sink(sink, str(where))
         self._add(SinkCall(where, self._number, sink, meaning, name, fused, edge, given))
 
@@ -309,8 +309,10 @@ def _refuse_while_imported(verb: Literal["run", "start", "results"], where: Wher
         )
 
 
-def _options(verb: str, options: Mapping[str, object]) -> dict[str, object]:
+def _options(verb: str, options: Mapping[str, object], edge: object = DEFAULT_EDGE) -> dict[str, object]:
     """The options of a call; one that does not exist is a wrong call, as with any function."""
+    if not isinstance(edge, Edge):
+        raise TypeError(f"{verb}() takes edge=ps.Edge(...), not {edge!r}")
     known = StageOptions.__annotations__
     for name in options:
         if name not in known:

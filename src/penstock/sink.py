@@ -111,12 +111,14 @@ class Sink(ABC, Generic[T_contra]):
         """What is asked in place of `check`, so that a thing of both roles can tell its problems in this one."""
         return self.check()
 
-    def prepare(self) -> None:
-        """Called once per fresh run (never at a take-over), before any worker starts.
+    def refuse(self) -> None:
+        """Raise `OutputExists` where the target is there and was not told to be appended to or overwritten.
 
-        Raises `OutputExists` where the target is there and was not told to be appended to or overwritten; makes
-        away with what is to be overwritten.
+        Called once per fresh run (never at a take-over), before any sink of the pipeline is prepared. Changes nothing.
         """
+
+    def prepare(self) -> None:
+        """Make away with what is to be overwritten. Called once per fresh run, when no sink has refused."""
 
     @abstractmethod
     def writer(self, position: Position | None, context: Context) -> Writer[T_contra]:

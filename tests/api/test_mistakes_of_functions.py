@@ -173,6 +173,18 @@ def test_a_map_annotated_to_give_none_is_a_mistake() -> None:
     only_mistake(app, "map(nothing) is annotated to give None", ".sink(f)")
 
 
+def test_what_comes_behind_a_map_that_gives_none_is_not_blamed_too() -> None:
+    app, items = started()
+    items.map(nothing).stage("x").map(score).sink(print)  # type: ignore[arg-type]  # MISTAKE
+    only_mistake(app, "map(nothing) is annotated to give None")
+
+
+def test_a_filter_annotated_to_give_none_is_a_mistake() -> None:
+    app, items = started()
+    items.filter(nothing).sink(print)  # type: ignore[arg-type]  # MISTAKE
+    only_mistake(app, "filter(nothing) is annotated to give None", "True or False")
+
+
 class Nothing:
     def __call__(self, row: int) -> None:
         return None
@@ -276,6 +288,49 @@ def test_map_batches_without_an_annotation_is_a_mistake() -> None:
     app, items = started()
     items.map_batches(columns).sink(print)  # MISTAKE
     only_mistake(app, "does not say which columns it takes", "pyarrow.RecordBatch")
+
+
+def letters(row: int) -> str:
+    return str(row)
+
+
+def test_flat_map_of_a_function_that_gives_a_text_is_a_mistake() -> None:
+    app, items = started()
+    items.flat_map(letters).sink(print)  # MISTAKE
+    only_mistake(app, "flat_map(letters) gives str, and is to give an iterable of rows", ".map")
+
+
+def test_flat_map_of_a_function_that_gives_one_row_is_a_mistake() -> None:
+    app, items = started()
+    items.flat_map(click).sink(print)  # type: ignore[arg-type]  # MISTAKE
+    only_mistake(app, "flat_map(click) gives Click")
+
+
+def maybe(row: int) -> list[int] | None:
+    return None
+
+
+@pytest.mark.parametrize("fn", [maybe, words, str.split, lambda row: row, several])
+def test_flat_map_of_what_may_be_iterable_is_none(fn: Any) -> None:
+    app, items = started()
+    items.map(lambda row: row).flat_map(fn).sink(print)
+    assert list(app.check()) == []
+
+
+class Plain:
+    pass
+
+
+def test_parse_json_into_a_class_that_no_json_becomes_is_a_mistake() -> None:
+    app, items = started()
+    items.map(str).parse_json(Plain).sink(print)  # MISTAKE
+    only_mistake(app, "parse_json(Plain): no JSON becomes a Plain", "msgspec.Struct")
+
+
+def test_parse_json_into_a_union_without_tags_is_a_mistake() -> None:
+    app, items = started()
+    items.map(str).parse_json(Click | Visit).sink(print)  # MISTAKE
+    only_mistake(app, "must be tagged", "msgspec")
 
 
 class Pair(NamedTuple):

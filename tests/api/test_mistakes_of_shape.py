@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from expected_mistakes import lines_marked, only_mistake
 
@@ -158,6 +160,22 @@ def test_a_bad_stage_name_is_a_mistake() -> None:
     app, items = started()
     items.stage("My Stage").map(double).sink(print)  # MISTAKE
     only_mistake(app, "'My Stage' is no name", "small letters")
+
+
+@pytest.mark.parametrize("name", [7, None, "", "1st", "a b", "ü"])
+def test_what_is_no_name_is_a_mistake_whatever_it_is(name: Any) -> None:
+    app, items = started()
+    items.stage(name).map(double).sink(print)
+    [found] = app.check()
+    assert "is no name for a stage" in found.what
+    with pytest.raises(ps.PipelineInvalid):
+        app.plan(settings={"items.edge.memory": "1 MiB"})
+
+
+def test_an_edge_that_is_no_edge_is_a_wrong_call() -> None:
+    _, items = started()
+    with pytest.raises(TypeError, match=r"edge=ps\.Edge"):
+        items.stage("x", edge="8 MiB")  # type: ignore[arg-type]
 
 
 def test_a_bad_pipeline_name_is_a_mistake() -> None:

@@ -49,6 +49,7 @@ def open_writer(sink: Sink[Any], position: Any = None, *, slot: int = 0, workers
 
 def write_all(sink: Sink[Any], *batches: Any) -> None:
     """A fresh run that writes these batches and ends."""
+    sink.refuse()
     sink.prepare()
     writer = open_writer(sink)
     for batch in batches:

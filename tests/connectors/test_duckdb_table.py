@@ -346,10 +346,10 @@ def test_two_tables_of_one_file_commit_in_turn(opened: Open, database: Path) -> 
 
 def fill(database: Path, **options: Any) -> None:
     sink = connector.table(database, "visits", **options)
+    sink.refuse()
     sink.prepare()
     writer = sink.writer(None, CONTEXT)
     assert isinstance(writer, TransactionalWriter)
-    assert writer.last_record() is None
     writer.write([{"x": 1}])
     writer.commit(b"done")
     writer.close()
@@ -381,10 +381,10 @@ def test_a_database_open_in_another_process_is_named_with_what_to_do(database: P
     with holder:
         assert holder.stdout is not None and holder.stdout.readline() == b"open\n"
         with pytest.raises(PenstockError, match=rf"another process has .*{holder.pid}.*close it there"):
-            connector.table(database, "visits").prepare()
+            connector.table(database, "visits").refuse()
         holder.communicate()
 
 
 def test_a_database_open_in_this_process_is_named_with_what_to_do(database: Path) -> None:
     with duckdb.connect(str(database)), pytest.raises(PenstockError, match="in this very process; close"):
-        connector.table(database, "visits").prepare()
+        connector.table(database, "visits").refuse()

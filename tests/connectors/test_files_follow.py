@@ -266,9 +266,7 @@ def test_each_line_is_given_once_and_in_order_through_any_rotation(
     tail = Tail(folder / "app.log*")
     written: list[str] = []
     given_lines: list[str] = []
-    clock = 0
-    for step in [*steps, "look", "look"]:
-        clock += 1
+    for clock, step in enumerate([*steps, "look", "look"], start=1):
         if step == "append":
             line = f"line {len(written)} of some length that tells it from others"
             append(log, line + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -43,7 +44,7 @@ def test_every_line_is_given_once_whatever_the_ranges(tmp_path: Path, small_bloc
     edges: list[int | None] = [0, *sorted({cut for cut in cuts if cut < len(data)}), None]
     given_rows = [
         row
-        for start, end in zip(edges, edges[1:], strict=False)
+        for start, end in pairwise(edges)
         for row in rest(LineReader(str(path), None, LineForm(), start=start or 0, end=end))
     ]
     assert given_rows == expected(data)

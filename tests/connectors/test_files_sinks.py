@@ -116,7 +116,7 @@ def test_several_workers_write_a_file_each(tmp_path: Path):
         "part-1.jsonl": "1\n",
     }
     with pytest.raises(OutputExists, match=r"part-0\.jsonl"):
-        sink.prepare()
+        sink.refuse()
 
 
 def test_a_file_in_the_place_of_a_directory_is_an_error_that_says_what_to_do(tmp_path: Path):

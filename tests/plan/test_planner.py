@@ -23,11 +23,11 @@ from penstock.sink import Writer
 from penstock.source import Reader
 
 
-class Click(msgspec.Struct):
+class Click(msgspec.Struct, tag=True):
     user: str
 
 
-class Visit(msgspec.Struct):
+class Visit(msgspec.Struct, tag=True):
     page: str
 
 

@@ -142,9 +142,11 @@ def _make(
 ) -> Deployment:
     _empty(path)
     _require_room(path, _bytes_needed(plan))
-    for stage in plan.stages.values():
-        if stage.sink is not None:
-            stage.sink.prepare()
+    sinks = [stage.sink for stage in plan.stages.values() if stage.sink is not None]
+    for sink in sinks:
+        sink.refuse()
+    for sink in sinks:
+        sink.prepare()
     plan = with_splits(plan, {
         name: dict(stage.source.splits()) for name, stage in plan.stages.items() if stage.source is not None
     })

@@ -44,6 +44,7 @@ class Handle:
         self._sending = threading.Lock()
         self._first: Snapshot | None = None
         self._last_status: Status | None = None
+        self._broken: BrokenPipeError | None = None
         self._on_end: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._listen, name="penstock-handle", daemon=True)
         self._thread.start()
@@ -142,7 +143,9 @@ class Handle:
         self._send(Stop())
 
     def report(self) -> Report:
-        """How it ended. Raises `PipelineFailed`."""
+        """How it ended. Raises `PipelineFailed`, and `BrokenPipeError` where standard output was closed."""
+        if self._broken is not None:
+            raise self._broken
         ended = self._ended
         if ended is None:
             report = Report(self._deployment.plan.pipeline, "failed", 0.0, {}, 0)
@@ -161,13 +164,22 @@ class Handle:
         with self._sending, contextlib.suppress(BrokenPipeError, ConnectionResetError, OSError):
             self._socket.send(encode(order), socket.MSG_NOSIGNAL)  # one that is gone has ended already
 
+    def _show(self, output: Output) -> None:
+        try:
+            _show(output)
+        except BrokenPipeError as exc:
+            # Whoever read our standard output has gone: nothing more can be delivered there.
+            if self._broken is None:
+                self._broken = exc
+                self.ask_to_stop()
+
     def _listen(self) -> None:
         try:
             while True:
                 message = receive(self._socket, FromSupervisor, wait=True)  # type: ignore[arg-type]
                 match message:
                     case Output():
-                        _show(message)
+                        self._show(message)
                     case Notice():
                         _engine_log.log(logging.getLevelNamesMapping()[message.level], "%s", message.text)
                     case Running():

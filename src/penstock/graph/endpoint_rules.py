@@ -9,9 +9,11 @@ from pathlib import PurePath
 from penstock.errors import ExtraMissing, Mistake
 from penstock.graph.annotations import open_arguments, shown
 from penstock.graph.findings import mistake
+from penstock.graph.function_rules import json_type_mistakes
 from penstock.graph.graph import Graph, SinkCall, SourceCall
 from penstock.operators.each import Each
 from penstock.operators.operator import fn_name, function_of
+from penstock.operators.parse_json import ParseJson
 from penstock.sequences import CallableSource
 from penstock.sink import Sink
 from penstock.source import Source
@@ -34,6 +36,8 @@ def _source(call: SourceCall) -> Iterator[Mistake]:
         yield from _callable(call, call.source)
     else:
         yield from _own_words(call, call.source.label, call.source.check_as_source)
+        if isinstance(call.source.parse, ParseJson):
+            yield from json_type_mistakes(call.where, call.source.parse)
 
 
 def _no_source(given: object) -> tuple[str, str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
+
+import msgspec
 
 from penstock.errors import Mistake
 from penstock.graph.annotations import element_of, open_arguments, returned_by, shown, taken_by
@@ -16,6 +18,7 @@ from penstock.graph.row_types import RowType, can_take, fields_of, plain_class
 from penstock.names import meant
 from penstock.operators.each import Each
 from penstock.operators.filter import Filter
+from penstock.operators.flat_map import FlatMap
 from penstock.operators.map import Map
 from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
@@ -67,10 +70,12 @@ def function_mistakes(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[Mis
     for use in uses(graph, rows):
         if isinstance(use.operator, ParseJson):
             yield from _json_input(use)
+            yield from json_type_mistakes(use.where, use.operator)
         elif not callable(use.operator.fn):
             yield _not_callable(use)
         else:
             yield from _kind(use)
+            yield from _given(use)
             yield from _constructor(use)
             yield from _columns(use)
             yield from _row(use)
@@ -87,6 +92,19 @@ def _json_input(use: Use) -> Iterator[Mistake]:
             f"{use.name} takes str or bytes, {_line(use.row, use.where)} gives {shown(use.row.type)}",
             "leave it out: these rows are no text",
         )
+
+
+def json_type_mistakes(where: Where, operator: ParseJson) -> Iterator[Mistake]:
+    """Whether JSON can become rows of the type at all: every row would fail otherwise."""
+    try:
+        msgspec.json.Decoder(operator.type)
+        kind = msgspec.inspect.type_info(operator.type)
+    except (TypeError, NameError) as error:
+        yield mistake(where, f"{operator.name}: {error}", "name a type that msgspec can make of JSON")
+        return
+    if isinstance(kind, msgspec.inspect.CustomType):
+        what = f"{operator.name}: no JSON becomes a {shown(operator.type)}"
+        yield mistake(where, what, f"make {shown(operator.type)} a msgspec.Struct or a dataclass")
 
 
 def _not_callable(use: Use) -> Mistake:
@@ -114,9 +132,27 @@ def _kind(use: Use) -> Iterator[Mistake]:
     elif isinstance(operator, Map) and inspect.isgeneratorfunction(function):
         remedy = "use .flat_map to have its items as rows"
         yield mistake(use.where, f"{use.name} gives a generator for each row", remedy)
-    elif returned_by(operator.fn) is None and not isinstance(operator, Each | KeyFunction):
-        remedy = "return the row, or end the stream with .sink(f) if it is called for its effect"
-        yield mistake(use.where, f"{use.name} is annotated to give None", remedy)
+
+
+def _given(use: Use) -> Iterator[Mistake]:
+    """What the function is annotated to give, against what the verb makes of it."""
+    operator, given = use.operator, returned_by(use.operator.fn)
+    if isinstance(operator, Each | KeyFunction):
+        return
+    if given is None:
+        remedy = "end the stream with .sink(f) if it is called for its effect"
+        better = "return True or False" if isinstance(operator, Filter) else "return the row"
+        yield mistake(use.where, f"{use.name} is annotated to give None", f"{better}, or {remedy}")
+    elif isinstance(operator, FlatMap) and not _holds_rows(plain_class(given)):
+        what = f"{use.name} gives {shown(given)}, and is to give an iterable of rows"
+        yield mistake(use.where, what, "return a list, or use .map")
+
+
+def _holds_rows(kind: type | None) -> bool:
+    """False: surely nothing that rows are taken out of; a text would fall apart into letters."""
+    if kind is None or kind is object:
+        return True
+    return not issubclass(kind, str | bytes) and (issubclass(kind, Iterable) or hasattr(kind, "__getitem__"))
 
 
 def _constructor(use: Use) -> Iterator[Mistake]:
@@ -189,8 +225,10 @@ def _is_no_key(annotation: Any) -> bool:
     return kind in _NO_KEYS or (kind is tuple and any(_is_no_key(part) for part in get_args(annotation)))
 
 
-def travel_findings(where: Where, name: str, value: object) -> Iterator[Mistake | Caution]:
-    """Whether something of the user's can be copied to the workers."""
+def travel_findings(
+    where: Where, name: str, value: object, *, times: float = 1.0, limit: int = LARGE_BYTES
+) -> Iterator[Mistake | Caution]:
+    """Whether something of the user's can be copied to the workers; `value` may be the `times`th part of it."""
     fared = travel(value)
     if fared.problem is not None:
         yield mistake(
@@ -198,10 +236,10 @@ def travel_findings(where: Where, name: str, value: object) -> Iterator[Mistake 
             f"{name} cannot be copied to the workers: {fared.problem} cannot be pickled",
             "make such things in the worker: in `open(self, context)` of a class with `__call__`",
         )
-    elif fared.size > LARGE_BYTES:
+    elif fared.size * times > limit:
         yield Caution(
             where.file,
             where.line,
-            f"{name} takes {fared.size / MIB:.1f} MiB along to every worker; "
-            "load heavy things in the worker: in `open(self, context)` of a class with `__call__`",
+            f"{name} takes {fared.size * times / MIB:.1f} MiB along to every worker; make or load heavy things there: "
+            "in `open(self, context)` of a class with `__call__`, or in a function given to source",
         )

@@ -73,7 +73,8 @@ def type_after(op: Operator, before: Any) -> Any:
     """The row that an operator gives when it is given `before`."""
     match op:
         case Map():
-            return returned_by(op.fn)
+            given = returned_by(op.fn)
+            return Any if given is None else given  # None: a mistake of its own, not of the operator behind it
         case Filter():
             narrowed = narrowed_by(op.fn)
             return before if narrowed is Any else narrowed
@@ -133,6 +134,8 @@ def plain_class(annotation: Any) -> type | None:
     """The class that an annotation stands for, without its arguments; None where it is no single class."""
     if annotation is None:
         return type(None)
+    if annotation is Any or get_origin(annotation) is types.UnionType:  # classes, too, as Python has it
+        return None
     if typing.is_typeddict(annotation):
         return dict
     if isinstance(annotation, typing.NewType):

@@ -125,14 +125,14 @@ def name_of(opener: Opener) -> str:
     """The stage's name: the user's, else the label of what is read or written."""
     match opener:
         case StageCall():
-            return opener.name
+            return str(opener.name)
         case ResultsCall():
             return RESULTS
         case SourceCall():
             label = "" if opener.source is None else opener.source.label
         case SinkCall():
             label = label_of_sink(opener)
-    return label if opener.name is None else opener.name
+    return label if opener.name is None else str(opener.name)
 
 
 def label_of_sink(call: SinkCall) -> str:

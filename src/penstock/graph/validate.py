@@ -16,11 +16,14 @@ from penstock.graph.row_types import RowType
 from penstock.graph.shape_rules import described, shape_mistakes
 from penstock.graph.stages import Stages
 from penstock.operators.parse_json import ParseJson
+from penstock.options import MIB
 from penstock.sequences import CallableSource, SequenceSource
 from penstock.sink import Sink
 
 SAMPLE = 100
 """Items of a sequence that are tried: all of them may be a great deal."""
+LARGE_ITEMS_BYTES = 64 * MIB
+"""Items are data: a list of some size is what it is for."""
 
 
 def validate(stages: Stages, rows: dict[int, RowType]) -> Findings:
@@ -43,7 +46,9 @@ def _travelling(graph: Graph, rows: dict[int, RowType]) -> Iterator[Mistake | Ca
     for call in graph.calls.values():
         match call:
             case SourceCall(source=SequenceSource() as source):
-                yield from travel_findings(call.where, described(call), source.items[:SAMPLE])
+                sample = source.items[:SAMPLE]
+                share = len(source.items) / max(1, len(sample))
+                yield from travel_findings(call.where, described(call), sample, times=share, limit=LARGE_ITEMS_BYTES)
             case SourceCall(source=CallableSource() as source):
                 yield from travel_findings(call.where, described(call), source.fn)
             case SourceCall(source=endpoint) | SinkCall(sink=Sink() as endpoint) if endpoint is not None:

@@ -50,12 +50,13 @@ class Turn:
     def __init__(
         self, parts: Sequence[Part], journal: Journal, record: Record, *, dead_letters: DeadLetterFile,
         retries: RetryFile, bell: Bell, meter: Meter, crash: CrashPoints, fates: Fates,
-        after_commit: Callable[[], None], last_errors: Path,
+        after_commit: Callable[[], None], last_errors: Path, run_id: str,
     ) -> None:
         self._parts = tuple(parts)
         self._journal = journal
         self._number = record.number
         self._epoch = record.epoch
+        self._run_id = run_id
         self._dead_letters = dead_letters
         self._retries = retries
         self._bell = bell
@@ -140,8 +141,6 @@ class Turn:
         """True when it is time to hand over, though there may be more to read."""
         if not self.pending:
             return False
-        if isinstance(part.writer, TransactionalWriter):
-            return self._rows >= _TRANSACTION_ROWS or time.monotonic() - self._since >= _TRANSACTION_S
         if part.edges:
             if any(
                 (out.rows and (len(out.rows) >= edge.edge.batch_rows)) or out.blocks
@@ -152,8 +151,16 @@ class Turn:
                 return True
             if any(queue.reader_waits for edge in part.edges for queue in edge.queues):
                 return True
+        if isinstance(part.writer, TransactionalWriter):
+            return self._rows >= _TRANSACTION_ROWS or self.collects_for() <= 0
         linger = min((edge.edge.linger_s for edge in part.edges), default=0.005)
         return time.monotonic() - self._since >= linger
+
+    def collects_for(self) -> float:
+        """Seconds that the turn may go on waiting for input: a transaction costs the same for many rows as for few."""
+        if self._part is None or not isinstance(self._part.writer, TransactionalWriter):
+            return 0.0
+        return self._since + _TRANSACTION_S - time.monotonic()
 
     def pause(self, seconds: float) -> None:
         """Wait for a row's next attempt in its place."""
@@ -282,7 +289,7 @@ class Turn:
     def _record(self) -> Record:
         return Record(
             self._number + 1, self._epoch, self._dead_letters.flush(), self._retries.flush(), self._retries.generation,
-            [part.save() for part in self._parts],
+            self._run_id, [part.save() for part in self._parts],
         )
 
     def _commit_sink(self, part: Part, writer: TransactionalWriter[Any], record: Record) -> Record:

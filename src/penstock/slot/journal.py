@@ -96,6 +96,8 @@ class Record(msgspec.Struct, array_like=True):
     dead_letter_bytes: int = 0
     retry_bytes: int = 0
     retry_generation: int = 0
+    run_id: str = ""
+    """A transactional sink may hold the record of an earlier run."""
     parts: list[PartRecord] = msgspec.field(default_factory=list)
 
     @property

@@ -57,10 +57,11 @@ class SlotLoop:
         while any(not part.finished for part in self._parts):
             if self._step():
                 continue
-            if self._turn.pending:
-                self._turn.flush()
+            patience = self._turn.collects_for() if self._turn.pending else SAFETY_POLL_S
+            if patience > 0 and not self._control.draining:
+                self._sleep(patience)
             else:
-                self._sleep()
+                self._turn.flush()
 
     def idempotency_key(self) -> str:
         """The name of the row in work."""
@@ -226,14 +227,14 @@ class SlotLoop:
                 return True
         return False
 
-    def _sleep(self) -> None:
+    def _sleep(self, patience: float) -> None:
         self._bell.say_asleep(Sleep.FOR_INPUT)
         if self._has_work():
             self._bell.say_awake()
             return
         self._meter.now_doing(Activity.WAITING_FOR_INPUT)
         self._waiter.watch(set().union(*(part.inputs.descriptors() for part in self._parts)))
-        ready = self._waiter.wait(self._nap())
+        ready = self._waiter.wait(min(self._nap(), patience))
         self._bell.say_awake()
         if ready:
             for part in self._parts:

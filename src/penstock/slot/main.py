@@ -134,7 +134,9 @@ class Worker:
                 part.writer = part.sink.writer(part.sink_position, part.context)
                 if isinstance(part.writer, TransactionalWriter):
                     data = part.writer.last_record()
-                    newest = max(newest, decode_record(data) if data else newest, key=lambda found: found.number)
+                    stored = decode_record(data) if data else newest
+                    if stored.run_id == self._life.run_id:
+                        newest = max(newest, stored, key=lambda found: found.number)
             except Exception as exc:
                 raise Trouble(part.plan.name, f"opening {part.sink.target}", exc) from exc
         if newest.number > record.number:
@@ -154,7 +156,7 @@ class Worker:
         turn = Turn(
             self._parts, self._journal, record, dead_letters=dead_letters, retries=retries, bell=self._bell,
             meter=self._meter, crash=crash, fates=fates, after_commit=self._after_commit(),
-            last_errors=self._paths.last_errors,
+            last_errors=self._paths.last_errors, run_id=life.run_id,
         )
         self._loop = SlotLoop(
             self._parts, turn=turn, fates=fates, suspicion=Suspicion(life), retries=retries, bell=self._bell,

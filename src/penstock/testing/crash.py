@@ -24,7 +24,7 @@ def crash(stage: str, *, at: str = "before_commit", row: int = 1) -> Crash:
     does not exist.
     """
     if at not in POINTS:
-        raise ValueError(f"{at!r} is no point to crash at; {meant(at, POINTS)}; there are {', '.join(POINTS)}")
-    if row < 0:
+        raise ValueError(f"{at!r} is no point to crash at; {meant(at, POINTS)}")
+    if row < 1:
         raise ValueError(f"row={row} never comes; rows are counted from 1")
     return Crash(stage, at, row)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from penstock.connectors.duckdb.database import RECORDS, open_database, quoted_table
+from penstock.connectors.duckdb.database import open_database, quoted_table
 from penstock.connectors.duckdb.schema import has_rows, table_exists
 from penstock.connectors.duckdb.writer import TableWriter
 from penstock.errors import OutputExists
@@ -61,22 +62,33 @@ class DuckdbSink(Sink[Any]):
             found.append(f'if_exists={self._if_exists!r}; write "error", "append" or "overwrite"')
         return found
 
+    @property
+    def modules(self) -> Sequence[str]:
+        return ("duckdb", "pyarrow", "pyarrow.compute", "pyarrow.dataset")
+
+    def refuse(self) -> None:
+        if self._if_exists == "error":
+            with self._looking() as cursor:
+                if cursor is not None and table_exists(cursor, self._table) and has_rows(cursor, self._table):
+                    raise OutputExists(self.target)
+
     def prepare(self) -> None:
+        if self._if_exists == "overwrite":
+            with self._looking() as cursor:
+                if cursor is not None:
+                    cursor.execute(f"DROP TABLE IF EXISTS {quoted_table(self._table)}")
+
+    @contextmanager
+    def _looking(self) -> Iterator[Any]:
+        """A cursor on the database; None where there is none yet."""
         if not os.path.exists(self._path):
+            yield None
             return
         database = open_database(self._path)
         try:
-            self._make_way(database.cursor())
+            yield database.cursor()
         finally:
             database.release()
-
-    def _make_way(self, cursor: Any) -> None:
-        if self._if_exists == "overwrite":
-            cursor.execute(f"DROP TABLE IF EXISTS {quoted_table(self._table)}")
-        elif self._if_exists == "error" and table_exists(cursor, self._table) and has_rows(cursor, self._table):
-            raise OutputExists(self.target)
-        # The record of an earlier run would make this one believe that it is that far already.
-        cursor.execute(f"DELETE FROM {RECORDS} WHERE target = ?", [self._table])
 
     def writer(self, position: Position | None, context: Context) -> TransactionalWriter[Any]:
         return TableWriter(

@@ -31,7 +31,7 @@ def schema_of(kind: Any) -> Any | None:
     """
     try:
         found = shapes.type_info(kind)
-    except TypeError:
+    except (TypeError, NameError):  # NameError: an annotation that names a class inside a function
         return None
     struct = _struct(require_pyarrow(), found)
     return None if struct is None else require_pyarrow().schema(list(struct))
@@ -64,8 +64,32 @@ def record_batch(rows: Sequence[Mapping[str, Any]], schema: Any | None) -> Any:
         values = [row.get(name) for row in rows]
         kind = known.get(name)
         told = kind is not None and not pyarrow.types.is_null(kind)
+        if told:
+            refuse_loss(kind, values)
         arrays.append(pyarrow.array(values, type=kind) if told else _inferred(pyarrow, values))
     return pyarrow.record_batch(arrays, names=names)
+
+
+def refuse_loss(kind: Any, values: Sequence[Any]) -> None:
+    """Raise `ValueError` for a value that pyarrow would cut down to the type without a word."""
+    types = require_pyarrow().types
+    if types.is_integer(kind):
+        _refuse(kind, [value for value in values if isinstance(value, float) and not value.is_integer()])
+    elif types.is_date(kind):
+        _refuse(kind, [value for value in values if isinstance(value, datetime.datetime)])
+    elif types.is_list(kind):
+        refuse_loss(kind.value_type, [item for value in values if isinstance(value, list | tuple) for item in value])
+    elif types.is_struct(kind):
+        inner = [value for value in values if isinstance(value, dict)]
+        names = {field.name for field in kind}
+        _refuse(kind, [value for value in inner if not names.issuperset(value)])
+        for field in kind:
+            refuse_loss(field.type, [value.get(field.name) for value in inner])
+
+
+def _refuse(kind: Any, lossy: list[Any]) -> None:
+    if lossy:
+        raise ValueError(f"{lossy[0]!r} does not fit the column's type {kind}")
 
 
 def _inferred(pyarrow: Any, values: list[Any]) -> Any:

@@ -107,6 +107,9 @@ class FileSourceOrSink(FileSource[T], Sink[Any]):
             return [f"{self.path} is a pattern; a sink writes to one file, or to a directory (a path that ends in /)"]
         return [*targets.problems(self.path, self.if_exists), *zstd_problems([self.path])]
 
+    def refuse(self) -> None:
+        targets.refuse(self.path, self.suffix, self.if_exists)
+
     def prepare(self) -> None:
         targets.prepare(self.path, self.suffix, self.if_exists)
 

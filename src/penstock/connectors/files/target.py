@@ -76,12 +76,16 @@ def names_directory(path: str) -> bool:
     return path.endswith("/") or os.path.isdir(path)
 
 
-def prepare(path: str, suffix: str, if_exists: IfExists) -> None:
-    """Look at what stands at the target before a fresh run; see `Sink.prepare`."""
+def refuse(path: str, suffix: str, if_exists: IfExists) -> None:
+    """Look at what stands at the target before a fresh run; see `Sink.refuse`."""
     present = present_files(path, suffix)
     if present and if_exists == "error":
         raise OutputExists(present[0])
-    for found in present if if_exists == "overwrite" else ():
+
+
+def prepare(path: str, suffix: str, if_exists: IfExists) -> None:
+    """Make away with what is to be overwritten, and with hidden leftovers; see `Sink.prepare`."""
+    for found in present_files(path, suffix) if if_exists == "overwrite" else ():
         os.unlink(found)
     for spool in _leftovers(path, suffix):
         os.unlink(spool)

@@ -1,0 +1,72 @@
+"""The caller's death ends everything, and the next run starts from nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import chaos_mill
+import pytest
+from chaos_harness import Habits, assert_nothing_left, children_of, processes_of, survive, wait_for_exit
+from chaos_mill import Mill
+
+pytest.importorskip("duckdb")
+pytest.importorskip("pyarrow")
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+
+
+def _start_caller(mill: Mill, tmp_path: Path) -> tuple[subprocess.Popen[str], Path]:
+    """A process that runs the mill without an end, and the directory of its run."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    caller = subprocess.Popen(
+        [sys.executable, chaos_mill.__file__, mill.name, str(mill.folder), str(tmp_path / "state")],
+        stdout=subprocess.PIPE, text=True, env=env, cwd=Path.cwd(),
+    )
+    assert caller.stdout is not None
+    with caller.stdout:
+        return caller, Path(caller.stdout.readline().strip())
+
+
+def _kill(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_everything_is_gone_and_a_new_run_is_exact_when_the_caller_is_killed(tmp_path: Path) -> None:
+    mill = Mill("chaos-caller", tmp_path)
+    caller, run_dir = _start_caller(mill, tmp_path)
+    assert processes_of(run_dir)
+    _kill(caller.pid)
+    caller.wait()
+    assert_nothing_left(run_dir)
+    mill.enough.touch()
+    survived = survive(
+        mill.plan(), habits=Habits(), rng=random.Random(3), for_s=0.0, state_dir=tmp_path / "state"
+    )
+    mill.assert_exact(survived.report)
+
+
+def test_the_next_run_takes_over_when_caller_and_supervisor_and_workers_die_together(tmp_path: Path) -> None:
+    mill = Mill("chaos-caller-and-all", tmp_path)
+    caller, run_dir = _start_caller(mill, tmp_path)
+    supervisor = children_of(caller.pid)[0]
+    everybody = [*processes_of(run_dir), caller.pid]
+    assert supervisor in everybody
+    _kill(supervisor)  # first, lest it tidies up
+    for pid in everybody:
+        try:
+            _kill(pid)
+        except ProcessLookupError:
+            continue
+    caller.wait()
+    wait_for_exit(everybody)
+    assert run_dir.is_dir()
+    mill.enough.touch()
+    from penstock.engine import engine
+
+    report = engine.start(mill.plan(), state_dir=tmp_path / "state").wait()
+    mill.assert_exact(report)
+    assert_nothing_left(run_dir)
