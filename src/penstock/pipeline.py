@@ -285,6 +285,13 @@ class Pipeline:
         return engine.start(self.plan(settings=settings), fresh=fresh, run_dir=run_dir, state_dir=state_dir)
 
 
+def plan_of_connectors_unasked(app: Pipeline) -> Plan:
+    """What would run, whatever is out there. Called by `penstock.testing`, which replaces all sources and sinks."""
+    from penstock.plan.planner import examine, plan_of
+
+    return plan_of(examine(app._recorder.graph(), _NO_SETTINGS, ask_connectors=False))
+
+
 def _planned(graph: Graph, settings: Mapping[str, object]) -> Plan:
     from penstock.plan.planner import plan_of
 

@@ -12,6 +12,7 @@ import pytest
 import penstock as ps
 from penstock import program
 from penstock.engine import engine
+from penstock.pipeline import plan_of_connectors_unasked
 from penstock.plan.plan import Plan
 
 
@@ -167,6 +168,24 @@ def test_importing_penstock_loads_neither_the_checks_nor_anything_optional() -> 
         "assert 'penstock.plan.planner' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", program_text], check=True, timeout=60)
+
+
+class Unreachable(ps.Source[int]):
+    def check(self) -> list[str]:
+        raise AssertionError("asked")
+
+    def open(self, split: Any, position: Any, context: ps.Context) -> Any:
+        raise NotImplementedError
+
+
+def test_a_plan_for_tests_asks_no_connector_but_has_all_other_mistakes() -> None:
+    app = ps.Pipeline("app")
+    source = app.source(Unreachable())
+    source.sink(print)
+    assert list(plan_of_connectors_unasked(app).stages) == ["unreachable", "stdout"]
+    source.map(double)
+    with pytest.raises(ps.PipelineInvalid, match="go nowhere"):
+        plan_of_connectors_unasked(app)
 
 
 def test_every_public_name_is_there() -> None:

@@ -74,7 +74,7 @@ class RowCodec:
                 return Codec.TYPED, self._encoder.encode(batch)
             if kinds <= _SCALARS or (self._plain and kinds <= {dict, list}):
                 return Codec.PLAIN, self._encoder.encode(batch)
-        except (OverflowError, TypeError):  # an int beyond 64 bits, a nested value that is not what was promised
+        except (OverflowError, TypeError, UnicodeEncodeError):  # an int beyond 64 bits, a lone surrogate, a broken promise
             pass
         return Codec.PICKLE, pickle.dumps(batch, 5)
 

@@ -21,7 +21,7 @@ CONTROL_BYTES = 4096
 _MAGIC = 0x5045_4E53_5155_4555
 _VERSION = 1
 
-# Words of the control page; a cursor is followed by its complement. Cache lines of writer and reader are apart.
+# Words of the control page; a cursor takes the words 0, 1 and 3 from its own. Cache lines of writer and reader are apart.
 _W_MAGIC, _W_VERSION, _W_CAPACITY = 0, 1, 2
 _W_TAIL, _W_TAIL_ROWS = 8, 10
 _W_HEAD, _W_HEAD_ROWS = 16, 18
@@ -69,7 +69,7 @@ class _Ring:
 
     def _cursor(self, index: int) -> int:
         try:
-            return load_cursor(self._words, index, self.capacity)
+            return load_cursor(self._words, index)
         except TornWord as exc:
             raise QueueDamaged(self.path, str(exc)) from exc
 
@@ -154,8 +154,8 @@ class RingReader(_Ring):
 
     @property
     def waiting(self) -> bool:
-        """True when there is a frame to read."""
-        return self._cursor(_W_TAIL) > self.head
+        """True when there is something to read, if only a damaged cursor: `read_nowait` tells."""
+        return self._cursor(_W_TAIL) != self.head
 
     @property
     def backlog_bytes(self) -> int:

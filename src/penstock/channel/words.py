@@ -11,36 +11,40 @@ from __future__ import annotations
 import os
 
 MASK = 0xFFFF_FFFF_FFFF_FFFF
+_COMPLEMENT, _COPY = 1, 3
 
 
 def store_cursor(words: memoryview, index: int, value: int) -> None:
-    """Publish a cursor and, before it, its complement; readers that see the cursor see what was written before."""
-    words[index + 1] = ~value & MASK
+    """Publish a cursor, its complement before it and its copy behind it.
+
+    Readers that see the cursor see what was written before. The copy keeps one word off: the cursor's row count
+    stands between.
+    """
+    words[index + _COMPLEMENT] = ~value & MASK
     words[index] = value
+    words[index + _COPY] = value
 
 
 class TornWord(Exception):
-    """A cursor and its complement contradict each other in a way that no writer leaves behind."""
+    """A cursor agrees with neither its complement nor its copy: no writer leaves that behind."""
 
 
-def load_cursor(words: memoryview, index: int, most: int) -> int:
-    """A cursor as published. `most`: how far one publication can move it. Raises `TornWord`.
+def load_cursor(words: memoryview, index: int) -> int:
+    """A cursor as published. Raises `TornWord`.
 
-    The complement is stored first, so a writer that is at it (or died there) leaves a complement that is ahead by at
-    most `most`; the cursor then still holds its old value, which is valid.
+    A writer that is at it, or died there, leaves a cursor that agrees with its complement (the new value) or with its
+    copy (the old one).
     """
-    value, complement = words[index], words[index + 1]
+    value, complement = words[index], words[index + _COMPLEMENT]
     if value == ~complement & MASK:
         return int(value)
-    for _ in range(3):
-        ahead = (~complement & MASK) - value
-        if 0 <= ahead <= most:
-            return int(value)
-        # The two were read apart while the writer moved on by more than one publication: read again.
-        value, complement = words[index], words[index + 1]
-        if value == ~complement & MASK:
-            return int(value)
-    raise TornWord(f"cursor {value} with complement {complement}")
+    seen = (value, complement, words[index + _COPY])
+    while seen[0] not in (~seen[1] & MASK, seen[2]):
+        again = words[index], words[index + _COMPLEMENT], words[index + _COPY]
+        if again == seen:
+            raise TornWord(f"cursor {seen[0]} with complement {seen[1]} and copy {seen[2]}")
+        seen = again  # they were read apart while the writer moved on
+    return int(seen[0])
 
 
 def fence(bell_fd: int) -> None:

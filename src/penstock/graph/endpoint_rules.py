@@ -20,7 +20,7 @@ from penstock.source import Source
 
 
 def endpoint_mistakes(graph: Graph) -> Iterator[Mistake]:
-    """All mistakes of this kind."""
+    """All mistakes of this kind that are seen without asking connectors, which may look at what is out there."""
     for call in graph.calls.values():
         if isinstance(call, SourceCall):
             yield from _source(call)
@@ -29,15 +29,25 @@ def endpoint_mistakes(graph: Graph) -> Iterator[Mistake]:
     yield from _targets(graph)
 
 
+def connector_mistakes(graph: Graph) -> Iterator[Mistake]:
+    """What connectors say of themselves."""
+    for call in graph.calls.values():
+        match call:
+            case SourceCall(source=Source() as source):
+                yield from _own_words(call, source.label, source.check_as_source)
+            case SinkCall(sink=Sink() as sink):
+                yield from _own_words(call, sink.sink_label, sink.check_as_sink)
+            case _:
+                continue
+
+
 def _source(call: SourceCall) -> Iterator[Mistake]:
     if call.source is None:
         yield mistake(call.where, *_no_source(call.given))
     elif isinstance(call.source, CallableSource):
         yield from _callable(call, call.source)
-    else:
-        yield from _own_words(call, call.source.label, call.source.check_as_source)
-        if isinstance(call.source.parse, ParseJson):
-            yield from json_type_mistakes(call.where, call.source.parse)
+    elif isinstance(call.source.parse, ParseJson):
+        yield from json_type_mistakes(call.where, call.source.parse)
 
 
 def _no_source(given: object) -> tuple[str, str]:
@@ -80,7 +90,6 @@ def _sink(call: SinkCall) -> Iterator[Mistake]:
     if call.sink is None:
         yield mistake(call.where, *_no_sink(call.given))
     elif not isinstance(call.sink, Each):
-        yield from _own_words(call, call.sink.sink_label, call.sink.check_as_sink)
         yield from _fusible(call, call.sink)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from penstock.errors import Mistake
-from penstock.graph.endpoint_rules import endpoint_mistakes
+from penstock.graph.endpoint_rules import connector_mistakes, endpoint_mistakes
 from penstock.graph.findings import Caution, Findings, in_line_order
 from penstock.graph.function_rules import function_mistakes, travel_findings, uses
 from penstock.graph.graph import Graph, SinkCall, SourceCall
@@ -26,13 +26,14 @@ LARGE_ITEMS_BYTES = 64 * MIB
 """Items are data: a list of some size is what it is for."""
 
 
-def validate(stages: Stages, rows: dict[int, RowType]) -> Findings:
+def validate(stages: Stages, rows: dict[int, RowType], *, ask_connectors: bool = True) -> Findings:
     """Everything wrong in a graph, by line."""
     graph = stages.graph
     travelling = list(_travelling(graph, rows))
     mistakes = [
         *shape_mistakes(stages),
         *endpoint_mistakes(graph),
+        *(connector_mistakes(graph) if ask_connectors else ()),
         *function_mistakes(graph, rows),
         *(found for found in travelling if isinstance(found, Mistake)),
     ]

@@ -34,12 +34,12 @@ class Examined:
     findings: Findings
 
 
-def examine(graph: Graph, settings: Mapping[str, object]) -> Examined:
-    """Run every check."""
+def examine(graph: Graph, settings: Mapping[str, object], *, ask_connectors: bool = True) -> Examined:
+    """Run every check; those of the connectors themselves only if asked to."""
     stages = stages_of(graph)
     rows = row_types(graph)
     options, wrong = resolve(stages, settings)
-    found = validate(stages, rows)
+    found = validate(stages, rows, ask_connectors=ask_connectors)
     mistakes: list[Mistake] = [*found.mistakes, *wrong, *option_mistakes(stages, options)]
     return Examined(stages, rows, options, Findings(in_line_order(mistakes), found.cautions))
 

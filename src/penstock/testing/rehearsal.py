@@ -23,7 +23,9 @@ from penstock.slot.user_errors import one_line, user_traceback
 from penstock.source import EndOfSplit, Reader
 from penstock.testing.clock import ManualClock
 from penstock.testing.outcome import Outcome
-from penstock.testing.rehearsed_slot import Counts, Delivery, RehearsedSlot
+from penstock.testing.rehearsed_edge import Delivery
+from penstock.testing.rehearsed_fates import Counts
+from penstock.testing.rehearsed_slot import RehearsedSlot
 from penstock.testing.replacement import list_sinks
 from penstock.testing.scripted_source import ScriptedReader, ScriptedSource
 
@@ -71,7 +73,7 @@ class Rehearsal:
         while True:
             while self._step():
                 pass
-            due = [slot.next_due_s() for slot in self._slots.values()]
+            due = [slot.fates.next_due_s() for slot in self._slots.values()]
             due += [reading.resumes_s for reading in self._readings]
             times = [at for at in due if at is not None]
             if not times:

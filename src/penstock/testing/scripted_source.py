@@ -1,4 +1,4 @@
-"""A source that plays a script: rows, pauses, and sudden deaths. For tests of sinks, of pipelines, and of sources' users."""
+"""A source that plays a script of rows, pauses and sudden deaths, in a worker or in the test's own process."""
 
 from __future__ import annotations
 
