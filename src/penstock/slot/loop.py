@@ -47,7 +47,7 @@ class SlotLoop:
         self._control = control
         self._meter = meter
         self._crash = crash
-        self._rotation = 0
+        self._current = 0
         self._key = ""
         self._key_row = 0
         self._in_call: Part | None = None
@@ -83,19 +83,24 @@ class SlotLoop:
             return True
         if not self._turn.pending:
             self._rotation += 1  # a turn is of one stage: the next one is served between turns only
-        for offset in range(len(self._parts)):
-            part = self._parts[(self._rotation + offset) % len(self._parts)]
-            if part.finished:
-                continue
-            unit = None if self._retries.full else part.inputs.take()
-            if unit is not None:
-                self._rotation += offset
-                self._run_unit(part, unit)
-                return True
-            if part.inputs.ended and not self._retries.waits(part.number):
-                self._finish(part)
-                return True
+        for _ in self._parts:
+            part = self._parts[self._current]
+            if not part.finished:
+                unit = None if self._retries.full else part.inputs.take()
+                if unit is not None:
+                    self._run_unit(part, unit)
+                    if not self._turn.pending:
+                        self._next_part()
+                    return True
+                if part.inputs.ended and not self._retries.waits(part.number):
+                    self._finish(part)
+                    return True
+            self._next_part()
         return False
+
+    def _next_part(self) -> None:
+        """Stages that share a slot take turns; one goes on until its turn is through, for a switch ends it."""
+        self._current = (self._current + 1) % len(self._parts)
 
     def _run_unit(self, part: Part, unit: Unit) -> None:
         self._meter.now_doing(Activity.BUSY)
