@@ -81,8 +81,6 @@ class SlotLoop:
                 part.inputs.stop()
         if len(self._retries) and self._run_due_retry():
             return True
-        if not self._turn.pending:
-            self._rotation += 1  # a turn is of one stage: the next one is served between turns only
         for _ in self._parts:
             part = self._parts[self._current]
             if not part.finished:

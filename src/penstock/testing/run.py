@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from penstock.errors import PenstockError
 from penstock.names import meant
-from penstock.pipeline import Pipeline
+from penstock.pipeline import Pipeline, plan_of_connectors_unasked
 from penstock.plan.plan import Plan
 from penstock.testing.crash import Crash
 from penstock.testing.outcome import Outcome
@@ -26,7 +26,7 @@ def run(
 
     Raises `PipelineInvalid`, `PipelineFailed`, and `PenstockError` for inputs or crashes that do not fit the pipeline.
     """
-    plan = with_list_sinks(with_inputs(app.plan(), inputs))
+    plan = with_list_sinks(with_inputs(plan_of_connectors_unasked(app), inputs))
     _check_crashes(plan, crashes, processes)
     return run_with_processes(plan, crashes) if processes else Rehearsal(plan).run()
 

@@ -1,0 +1,49 @@
+"""Rows that take about as long as workers live: they get through, and none of them is blamed for the kills."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+import penstock as ps
+import pytest
+from chaos_harness import UNLIMITED, Collected, Habits, Killer, assert_nothing_left, seconds
+from chaos_stages import Long
+from penstock.dead_letters import read_dead_letters
+from penstock.engine import engine
+from penstock.plan.plan import Plan
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3600)]
+
+LEAST_S, MOST_S = 0.02, 0.1
+HABITS = {
+    "at_random": Habits(pause_s=(0.01, 0.08), some=0, all=0),
+    "at_random_all_at_once": Habits(pause_s=(0.03, 0.24), one=0, some=0, all=1),
+    "every_35_ms": Habits(pause_s=(0.035, 0.035), some=0, all=0),
+    "every_80_ms": Habits(pause_s=(0.08, 0.08), some=0, all=0),
+}
+
+
+def _plan(rows: int, out: Collected) -> Plan:
+    app = ps.Pipeline("chaos-long-rows")
+    long = app.source(range(rows), **UNLIMITED).stage("long", workers=2, edge=ps.Edge(batch_rows=8), **UNLIMITED)
+    long.map(Long(LEAST_S, MOST_S)).sink(out, **UNLIMITED)
+    return app.plan()
+
+
+@pytest.mark.parametrize("habits", HABITS.values(), ids=HABITS.keys())
+def test_rows_longer_than_the_time_between_kills_get_through_and_none_is_blamed(habits: Habits, tmp_path: Path) -> None:
+    killing_s, rows = seconds(4.0), 120 if seconds(4.0) < 10 else 600
+    out = Collected(tmp_path, "rows")
+    handle = engine.start(_plan(rows, out), fresh=True, state_dir=tmp_path)
+    through: list[int] = []
+    with Killer(handle, habits, random.Random(5), killing_s, lambda: through.append(len(out.rows()))) as killer:
+        started = time.monotonic()
+        report = handle.wait(timeout="10m")
+        took_s = time.monotonic() - started
+    assert sorted(out.rows()) == list(range(rows))
+    assert report.dead_letters == 0
+    assert list(read_dead_letters("chaos-long-rows", state_dir=tmp_path)) == []
+    print(killer.kills, through, took_s, report)
+    assert_nothing_left(handle.run_dir)
