@@ -1,7 +1,8 @@
 """Payloads: rows, columns and blocks of lines to bytes and back.
 
 Rows whose type is known go as msgpack, checked against the type; scalars too; everything else as pickle 5. The type
-of a row is an annotation, so it is a promise only: a batch with a row of another type is pickled.
+of a row is an annotation, so it is a promise only: a batch with a row of another type is pickled, and so is one whose
+rows would come back as less than they were (subclasses in fields, moments of a time zone).
 """
 
 from __future__ import annotations
@@ -9,9 +10,15 @@ from __future__ import annotations
 import pickle
 import types
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from enum import IntEnum
+from itertools import chain
+from operator import attrgetter
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -42,6 +49,8 @@ class Decoded:
 
 
 _SCALARS = frozenset({int, float, str, bool, bytes, type(None)})
+_EXACT = frozenset({date, timedelta, Decimal, UUID})
+"""Types of the standard library that typed msgpack gives back as they were."""
 
 
 class RowCodec:
@@ -50,6 +59,8 @@ class RowCodec:
     def __init__(self, row_type: Any = Any) -> None:
         self._row_type = row_type
         self._structs = _struct_types(row_type)
+        self._nested = frozenset(chain.from_iterable(map(_nested_structs, self._structs)))
+        self._moments = {struct: attrgetter(*names) for struct in self._structs if (names := _moment_fields(struct))}
         self._plain = not self._structs and _is_plain(row_type)
         self._encoder = msgspec.msgpack.Encoder()
         self._untyped = msgspec.msgpack.Decoder()
@@ -70,11 +81,11 @@ class RowCodec:
             return Codec.ARROW, columns.encode_table(columns.as_table(batch))
         kinds = set(map(type, batch))
         try:
-            if self._structs and kinds <= self._structs:
+            if self._structs and kinds <= self._structs and self._comes_back(batch):
                 return Codec.TYPED, self._encoder.encode(batch)
             if kinds <= _SCALARS or (self._plain and kinds <= {dict, list}):
                 return Codec.PLAIN, self._encoder.encode(batch)
-        except (OverflowError, TypeError, UnicodeEncodeError):  # an int beyond 64 bits, a lone surrogate, a broken promise
+        except (OverflowError, TypeError, UnicodeEncodeError):  # beyond 64 bits, a lone surrogate, a broken promise
             pass
         return Codec.PICKLE, pickle.dumps(batch, 5)
 
@@ -98,17 +109,31 @@ class RowCodec:
                 return self._decode_joined(payload)
         raise ValueError(f"unknown codec {codec}")
 
+    def _comes_back(self, batch: Sequence[Any]) -> bool:
+        """False: rows of the promised types that msgpack would give back as less than they are."""
+        if any(struct.__subclasses__() for struct in self._nested):
+            return False  # a field may hold a subclass, of which only the promised fields would arrive
+        if not self._moments:
+            return True
+        return all(_are_utc(found(row)) for row in batch if (found := self._moments.get(row.__class__)))
+
     def _decode_joined(self, payload: bytes) -> Decoded:
         stored = msgspec.msgpack.decode(payload, type=list[tuple[int, bytes]])
         parts = [self.decode(codec, data) for codec, data in stored]
-        if not all(isinstance(part.batch, list) for part in parts):
-            return Decoded(columns.arrow().concat_tables([columns.as_table(part.batch) for part in parts]))
+        batches = [part.batch for part in parts]
+        if not any(isinstance(batch, (list, Lines)) for batch in batches) and _have_one_schema(batches):
+            return Decoded(columns.arrow().concat_tables(batches))
         rows: list[Any] = []
         failures: dict[int, tuple[Any, str]] = {}
         for part in parts:
             failures.update({len(rows) + index: failure for index, failure in part.failures.items()})
-            rows.extend(part.batch)
+            rows.extend(self._rows(part.batch))
         return Decoded(rows, failures)
+
+    def _rows(self, batch: Any) -> list[Any]:
+        if isinstance(batch, Lines):
+            return batch.split()
+        return batch if isinstance(batch, list) else columns.table_to_rows(batch, self._row_type)
 
     def _decode_one_by_one(self, payload: bytes) -> Decoded:
         one = msgspec.msgpack.Decoder(self._row_type)
@@ -128,6 +153,10 @@ def join_payloads(parts: list[tuple[int, bytes]]) -> tuple[Codec, bytes]:
     return Codec.JOINED, msgspec.msgpack.encode(parts)
 
 
+def _have_one_schema(tables: Sequence[Any]) -> bool:
+    return all(table.schema.equals(tables[0].schema) for table in tables)
+
+
 def _shown(row_type: Any) -> str:
     return getattr(row_type, "__name__", str(row_type))
 
@@ -137,7 +166,7 @@ def _struct_types(row_type: Any) -> frozenset[type]:
     members = typing.get_args(row_type) if _is_union(row_type) else (row_type,)
     if not all(isinstance(m, type) and issubclass(m, msgspec.Struct) for m in members):
         return frozenset()
-    if not all(_is_faithful(member, set()) for member in members):
+    if not all(_is_faithful_row(member) for member in members):
         return frozenset()
     try:
         msgspec.msgpack.Decoder(list[row_type])  # a union without tags is refused here
@@ -162,19 +191,21 @@ def _is_plain(annotation: Any) -> bool:
     return origin is dict and args[0] is str and _is_plain(args[1])
 
 
+def _is_faithful_row(struct: Any) -> bool:
+    return _has_plain_fields(struct) and all(
+        _is_moment(f.type) or _is_faithful(f.type, {struct}) for f in msgspec.structs.fields(struct)
+    )
+
+
 def _is_faithful(annotation: Any, seen: set[Any]) -> bool:
     """True when a value of this type comes back from typed msgpack as what it was."""
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         if annotation in seen:
-            return True
+            return not any(_is_moment(f.type) for f in msgspec.structs.fields(annotation))
         seen.add(annotation)
-        try:
-            fields = msgspec.structs.fields(annotation)
-        except (NameError, TypeError):  # an annotation that cannot be resolved
-            return False
-        plain_init = not hasattr(annotation, "__post_init__")
-        return plain_init and all(_is_faithful(f.type, seen) for f in fields)
-    if annotation in _SCALARS or annotation is None:
+        fields = msgspec.structs.fields(annotation) if _has_plain_fields(annotation) else None
+        return fields is not None and all(_is_faithful(f.type, seen) for f in fields)
+    if annotation in _SCALARS or annotation in _EXACT or annotation is None:
         return True
     if _is_union(annotation):
         return all(_is_faithful(a, seen) for a in typing.get_args(annotation))
@@ -183,6 +214,44 @@ def _is_faithful(annotation: Any, seen: set[Any]) -> bool:
         return _is_faithful(args[0], seen)
     if origin is tuple:
         return all(a is Ellipsis or _is_faithful(a, seen) for a in args)
-    if origin is dict:
-        return args[0] in (str, int) and _is_faithful(args[1], seen)
-    return getattr(annotation, "__module__", "") in ("datetime", "decimal", "uuid")
+    return origin is dict and args[0] in (str, int) and _is_faithful(args[1], seen)
+
+
+def _has_plain_fields(struct: Any) -> bool:
+    """True when the fields are all there is to an instance, and their annotations can be resolved."""
+    try:
+        msgspec.structs.fields(struct)
+    except (NameError, TypeError):
+        return False
+    return not hasattr(struct, "__post_init__")
+
+
+def _is_moment(annotation: Any) -> bool:
+    members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    return datetime in members and set(members) <= {datetime, type(None)}
+
+
+def _moment_fields(struct: Any) -> list[str]:
+    return [f.name for f in msgspec.structs.fields(struct) if _is_moment(f.type)]
+
+
+def _are_utc(found: Any) -> bool:
+    """False: msgpack would give a moment back in UTC that was in another time zone."""
+    return all(
+        value is None or (value.__class__ is datetime and (value.tzinfo is None or value.tzinfo is UTC))
+        for value in (found if found.__class__ is tuple else (found,))
+    )
+
+
+def _nested_structs(struct: Any) -> frozenset[type[msgspec.Struct]]:
+    """The Struct classes that fields may hold, however deep."""
+    found: set[Any] = set()
+    waiting: list[Any] = [f.type for f in msgspec.structs.fields(struct)]
+    while waiting:
+        annotation = waiting.pop()
+        waiting.extend(typing.get_args(annotation))
+        if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct) and annotation not in found:
+            found.add(annotation)
+            waiting.extend(f.type for f in msgspec.structs.fields(annotation))
+    return frozenset(found)
+

@@ -62,7 +62,10 @@ def as_library(table: Any, library: str) -> Any:
 
 def rows_to_table(rows: Sequence[Any]) -> Any:
     """Columns of rows that are dicts, Structs or dataclasses; anything else becomes one column `value`."""
-    return arrow().Table.from_pylist([_as_dict(row) for row in rows])
+    dicts = [_as_dict(row) for row in rows]
+    # pyarrow takes the columns of the first row only: a field that comes later would be lost.
+    names = dict.fromkeys(name for row in dicts for name in row)
+    return arrow().table({name: [row.get(name) for row in dicts] for name in names})
 
 
 def table_to_rows(table: Any, row_type: Any) -> list[Any]:

@@ -21,7 +21,8 @@ CONTROL_BYTES = 4096
 _MAGIC = 0x5045_4E53_5155_4555
 _VERSION = 1
 
-# Words of the control page; a cursor takes the words 0, 1 and 3 from its own. Cache lines of writer and reader are apart.
+# Words of the control page; a cursor has its complement behind it and its copy two words on (`words`). The cache
+# lines of writer and reader are apart.
 _W_MAGIC, _W_VERSION, _W_CAPACITY = 0, 1, 2
 _W_TAIL, _W_TAIL_ROWS = 8, 10
 _W_HEAD, _W_HEAD_ROWS = 16, 18

@@ -12,6 +12,7 @@ from zlib import crc32
 
 import msgspec
 
+from penstock.batch import Lines
 from penstock.channel import columns
 from penstock.plan.plan import Route
 
@@ -66,23 +67,27 @@ class Router:
                 return [(max(range(self._channels), key=free.__getitem__), batch)], []
 
     def _by_key(self, batch: Any) -> tuple[list[tuple[int, Any]], list[KeyFailure]]:
+        if isinstance(batch, Lines):
+            batch = batch.split()
         if isinstance(batch, list):
             parts, failures = self._group(batch, batch)
-            return list(parts.items()), failures
+            return list(parts.items()), [KeyFailure(batch[index], error) for index, error in failures]
         table = columns.as_table(batch)
         if self._field is not None:
             keys = [{self._field: key} for key in table.column(self._field).to_pylist()]
         else:
             keys = table.to_pylist()
         parts, failures = self._group(keys, list(range(len(keys))))
-        return [(slot, table.take(indices)) for slot, indices in parts.items()], failures
+        keyless = [KeyFailure(table.slice(index, 1).to_pylist()[0], error) for index, error in failures]
+        return [(slot, table.take(indices)) for slot, indices in parts.items()], keyless
 
-    def _group(self, rows: list[Any], what: list[Any]) -> tuple[dict[int, list[Any]], list[KeyFailure]]:
+    def _group(self, rows: list[Any], what: list[Any]) -> tuple[dict[int, list[Any]], list[tuple[int, Exception]]]:
+        """Parts of `what` by slot, and the index of each row without a key."""
         parts: dict[int, list[Any]] = {}
-        failures: list[KeyFailure] = []
+        failures: list[tuple[int, Exception]] = []
         slots, key_of = self._slots, self._key
         assert key_of is not None
-        for row, item in zip(rows, what, strict=True):
+        for index, (row, item) in enumerate(zip(rows, what, strict=True)):
             try:
                 key = key_of(row)
                 # True == 1 == 1.0 as dict keys, but they are different keys: only text and bytes are cached.
@@ -90,7 +95,7 @@ class Router:
                 if slot is None:
                     slot = self._remember(key)
             except Exception as exc:  # the user's key function
-                failures.append(KeyFailure(row, exc))
+                failures.append((index, exc))
                 continue
             part = parts.get(slot)
             if part is None:

@@ -24,7 +24,7 @@ class DemoMissing(PenstockError):
 @click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Where its files lie; made if missing.")
 @click.option("--rate", metavar="R", help="Rows generated, as in 5000/s.")
 @click.option("--burst", metavar="B", help="Rows generated in bursts, as in 20000/s.")
-@click.option("--chaos", type=float, metavar="N", help="Kill a worker N times a minute.")
+@click.option("--chaos", type=float, metavar="N", help="Kill a random worker every N seconds.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep what it makes in this directory.")
 @click.pass_context
 def demo(

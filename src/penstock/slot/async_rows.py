@@ -56,8 +56,17 @@ class AsyncRows:
                 async with scope:
                     await self._program.run(row, *given)
                 results[index] = given
-            except (Exception, SystemExit) as exc:  # the user's function: its error belongs to the row
+            except (Exception, SystemExit, asyncio.CancelledError) as exc:  # the user's function: the row's error
+                if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
+                    raise
                 error: BaseException = exc
                 if isinstance(exc, TimeoutError) and scope.expired() and self._timeout_s is not None:
-                    error = RowTimeout(self._timeout_s)
-                results[index] = Failure(index, error, self._program.operator_at(exc))
+                    raised = exc.__cause__ or exc  # what the user's function was interrupted by
+                    error = RowTimeout(self._timeout_s).with_traceback(raised.__traceback__)
+                results[index] = Failure(index, error, self._program.operator_at(error))
+
+
+def _is_cancelled() -> bool:
+    """True when this task shall end, rather than something that the user awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -80,6 +80,8 @@ class BatchTree:
 
     def _apply(self, index: int, node: Node, value: Any) -> Any:
         operator, fn = node.operator, self._functions[index]
+        if batch_length(value) == 0:
+            return []  # all was filtered away, and with the rows their columns
         guard = nullcontext() if self._timer is None else self._timer.watching(int, _call.__code__)
         try:
             if isinstance(operator, MapBatches):

@@ -20,6 +20,8 @@ from penstock.errors import QueueDamaged
 MOST_WAITING_BYTES = 8 * 1024 * 1024
 """Beyond this the slot takes no new input until a retry is through."""
 _COMPACT_BYTES = 1024 * 1024
+_GENERATION_SHIFT = 32
+"""Numbers of rows are counted within a generation, so that none is ever given twice."""
 
 
 class WaitingRow(msgspec.Struct, array_like=True):
@@ -52,19 +54,23 @@ class RetryFile:
     def __init__(self, base: Path, generation: int, committed_length: int) -> None:
         """Load what waits by the journal; cut away what was never committed."""
         self._base = base
-        self.generation = generation
-        self._path = self._path_of(generation)
+        # What is blamed is blamed by its number, by later lives, too: a log that starts over counts from its generation.
+        self.generation = generation if committed_length else generation + 1
+        self._path = self._path_of(self.generation)
         for other in base.parent.glob(base.name + ".*"):
             if other != self._path:
                 other.unlink(missing_ok=True)
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        there = os.fstat(self._fd).st_size
+        if there < committed_length:
+            raise QueueDamaged(self._path, f"the waiting retries were cut from {committed_length} to {there} bytes")
         os.ftruncate(self._fd, committed_length)
         self._length = committed_length
         self._buffer: list[bytes] = []
         self._waiting: dict[int, WaitingRow] = {}
         self._due: list[tuple[float, int]] = []
         self._bytes = 0
-        self._next = 0
+        self._next = self.generation << _GENERATION_SHIFT
         self._load(os.pread(self._fd, committed_length, 0))
 
     def __len__(self) -> int:
@@ -130,7 +136,7 @@ class RetryFile:
         self._path = self._path_of(self.generation)
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         self._length = 0
-        self._buffer.append(b"")
+        self._next = self.generation << _GENERATION_SHIFT
 
     def _path_of(self, generation: int) -> Path:
         return self._base.with_name(f"{self._base.name}.{generation}")

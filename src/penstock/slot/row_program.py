@@ -121,7 +121,8 @@ class _Compiler:
             wait = "await " if node.is_async else ""
             match node.operator:
                 case Filter():
-                    self._write(indent, f"{name} = {wait}f{index}({var})", node)
+                    # `not not`: its truth is asked once, and what asking raises is the operator's.
+                    self._write(indent, f"{name} = not not {wait}f{index}({var})", node)
                     self._write(indent, f"if {name}:")
                     self._emits.append((indent, f"if {name}:"))
                     mark, written = len(self._emits), len(self._lines)
