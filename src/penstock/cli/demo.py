@@ -21,20 +21,23 @@ class DemoMissing(PenstockError):
 
 
 @click.command()
-@click.option("--data", type=click.Path(file_okay=False, path_type=Path), help="Where its files lie; made if missing.")
-@click.option("--rate", metavar="R", help="Rows generated, as in 5000/s.")
-@click.option("--burst", metavar="B", help="Rows generated in bursts, as in 20000/s.")
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path),
+              help="Read the feeds in this directory, not the sample that came along.")
+@click.option("--rate", metavar="R", help="Live: replay this many lines a second of each feed, as in 1000/s.")
+@click.option("--burst", metavar="B", help="Live: with bursts of this many, as in 4000/s.")
+@click.option("--seconds", type=float, metavar="S", help="Live: end after so long; else with Ctrl-C.")
 @click.option("--chaos", type=float, metavar="N", help="Kill a random worker every N seconds.")
 @click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep what it makes in this directory.")
 @click.pass_context
 def demo(
-    ctx: click.Context, data: Path | None, rate: str | None, burst: str | None, chaos: float | None, keep: Path | None
+    ctx: click.Context, data: Path | None, rate: str | None, burst: str | None, seconds: float | None,
+    chaos: float | None, keep: Path | None,
 ) -> None:
-    """Run the reference application: generated clicks, enriched and counted, while workers are killed."""
+    """Run the reference application: four real feeds parsed, enriched, scored and stored in DuckDB."""
     sys.path.insert(0, str(find_examples(Path(penstock.__path__[0]))))
     # As a program, so that the workers import the same module under the same name.
     module: Any = import_program(Program(None, _MODULE, tuple(sys.path), os.getcwd()))
-    ctx.exit(int(module.main(data=data, rate=rate, burst=burst, chaos=chaos, keep=keep)))
+    ctx.exit(int(module.main(data=data, rate=rate, burst=burst, seconds=seconds, chaos=chaos, keep=keep)))
 
 
 def find_examples(package: Path) -> Path:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
@@ -22,9 +21,10 @@ from penstock.metrics.catalogue import Word
 from penstock.metrics.snapshot import RunGone, Snapshot, take_snapshot
 from penstock.metrics.status import compute
 from penstock.options import Duration, parse_duration
+from penstock.plan.plan import Plan
 from penstock.report import Outcome, Report, StageReport
 from penstock.slot.life import FailureNote
-from penstock.status import Status
+from penstock.status import StageStatus, Status
 from penstock.supervisor.protocol import Drain, Ended, FromSupervisor, Notice, Output, Running, Stop, encode, receive
 
 _worker_log = logging.getLogger("penstock.worker")
@@ -43,7 +43,6 @@ class Handle:
         self._gone = False
         self._sending = threading.Lock()
         self._first: Snapshot | None = None
-        self._last_status: Status | None = None
         self._broken: BrokenPipeError | None = None
         self._on_end: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._listen, name="penstock-handle", daemon=True)
@@ -75,13 +74,10 @@ class Handle:
         try:
             now = take_snapshot(self.run_dir)
         except RunGone:
-            if self._last_status is None:
-                raise
-            self._wait_for(lambda: self._gone, 5.0)
-            return ended_status(self._last_status, failed=self._ended is None or self._ended.failure is not None)
-        self._last_status = compute(self._first, now)
-        self._first = now
-        return self._last_status
+            self._wait_for(lambda: self._gone, None)  # what removed it says its last word next
+            return ended_status(self._deployment.plan, self._ended)
+        before, self._first = self._first, now
+        return compute(before, now)
 
     def worker_pids(self) -> list[int]:
         """The processes of the workers that live now."""
@@ -228,6 +224,19 @@ def _report(pipeline: str, ended: Ended) -> Report:
     return Report(pipeline, cast(Outcome, ended.outcome), ended.duration_s, stages, ended.undelivered_rows)
 
 
-def ended_status(last: Status, *, failed: bool) -> Status:
-    """The last status of a run whose directory is gone."""
-    return replace(last, phase="failed" if failed else "ended", bottleneck=None)
+def ended_status(plan: Plan, ended: Ended | None) -> Status:
+    """The status of a run that is over: its counts, and nothing in motion."""
+    stages = {
+        stage.name: StageStatus(
+            name=stage.name, workers=plan.stages[stage.name].settings.workers, rows_in=stage.rows_in,
+            rows_out=stage.rows_out, rows_in_per_s=0.0, rows_out_per_s=0.0, busy_share=0.0, input_wait_share=0.0,
+            output_wait_share=0.0, batch_p50_s=0.0, batch_p99_s=0.0, retries=stage.retries,
+            dead_letters=stage.dead_letters, skipped=stage.skipped, restarts=stage.restarts, last_error=None,
+        )
+        for stage in (ended.stages if ended is not None else ())
+    }
+    failed = ended is None or ended.failure is not None
+    return Status(
+        pipeline=plan.pipeline, phase="failed" if failed else "ended", uptime_s=ended.duration_s if ended else 0.0,
+        end_to_end_p50_s=0.0, end_to_end_p99_s=0.0, bottleneck=None, stages=stages, edges={},
+    )
