@@ -30,20 +30,22 @@ class Program:
     """The module's name, where `__main__` was started with `-m` or by the CLI from a package."""
     sys_path: tuple[str, ...]
     cwd: str
+    argv: tuple[str, ...] = ()
+    """What the program finds in `sys.argv`, in workers too: it may decide by it what it builds."""
 
 
 def current_program() -> Program:
     """What runs as `__main__` in this process; neither path nor module in a notebook, a shell, or `-c`."""
     main = sys.modules.get("__main__")
     if _imported is not None and main is _imported[0]:  # by the CLI: what it imported is the program
-        return replace(_imported[1], sys_path=tuple(p or os.getcwd() for p in sys.path))
+        return replace(_imported[1], sys_path=tuple(p or os.getcwd() for p in sys.path), argv=tuple(sys.argv))
     spec = getattr(main, "__spec__", None)
     path, module = None, None
     if spec is not None and spec.name and not spec.name.endswith("__main__"):
         module = spec.name
     elif spec is None and getattr(main, "__file__", None) and Path(main.__file__).is_file():  # type: ignore[union-attr, arg-type]
         path = os.path.abspath(main.__file__)  # type: ignore[union-attr, arg-type]
-    return Program(path, module, tuple(p or os.getcwd() for p in sys.path), os.getcwd())
+    return Program(path, module, tuple(p or os.getcwd() for p in sys.path), os.getcwd(), tuple(sys.argv))
 
 
 def being_imported() -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -111,24 +110,9 @@ def one_key(row: tuple[int, int, bytes]) -> str:
     return "the same for all"
 
 
-def stamped(number: int) -> tuple[int, float]:
-    return number, time.monotonic()
-
-
-@dataclass(frozen=True)
-class Slow:
-    """A sink function that takes its time."""
-
-    pause_s: float
-
-    def __call__(self, row: object) -> object:
-        time.sleep(self.pause_s)
-        return row
-
-
 @dataclass
 class OpensOnlyOnce:
-    """Its first life works; later ones fail to open until a file is there."""
+    """Notes when a row is given out; its first life works, later ones fail to open until a file is there."""
 
     until: Path
 
@@ -136,9 +120,35 @@ class OpensOnlyOnce:
         if context.attempt > 1 and not self.until.exists():
             raise OSError("not yet")
 
+    def __call__(self, number: int) -> tuple[int, float]:
+        return number, time.monotonic()
+
+
+def with_arrival(row: tuple[int, float]) -> tuple[int, float, float]:
+    return *row, time.monotonic()
+
+
+def padded(number: int) -> tuple[int, str]:
+    return number, "x" * 1000
+
+
+@dataclass(frozen=True)
+class SlowlyCut:
+    """Takes its time, and drops what makes the row large."""
+
+    pause_s: float
+
+    def __call__(self, row: tuple[int, str]) -> int:
+        time.sleep(self.pause_s)
+        return row[0]
+
+
+@dataclass(frozen=True)
+class Paced:
+    """Lets a row through after a while."""
+
+    pause_s: float
+
     def __call__(self, number: int) -> int:
+        time.sleep(self.pause_s)
         return number
-
-
-def padded(number: int) -> tuple[int, bytes]:
-    return number, os.urandom(1000)

@@ -256,7 +256,7 @@ def _write_program(
         queues=tuple(_relative(paths, paths.queue(edge, s, r)) for edge, pairs in _channels(plan) for s, r in pairs),
         program_path=program.path, program_module=program.module, sys_path=program.sys_path, cwd=program.cwd,
         preload=_preload(plan, pickled), has_caller_stage=any(stage.caller for stage in plan.stages.values()),
-        drains_to_finish=not plan.bounded,
+        drains_to_finish=not plan.bounded, argv=program.argv,
     )
     paths.spec.write_bytes(msgspec.msgpack.encode(spec))
 

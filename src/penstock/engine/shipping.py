@@ -17,6 +17,7 @@ from typing import Any
 import cloudpickle
 import msgspec
 
+from penstock.engine.struct_by_value import reduce_struct
 from penstock.program import Program
 
 
@@ -76,9 +77,12 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if isinstance(obj, (type, types.FunctionType)) and getattr(obj, "__module__", None) == "__main__":
             if self._main_by_reference and _found_in_main(obj):
                 return obj.__qualname__
-            if isinstance(obj, type):
-                return _reduce_main_class(obj, super().reducer_override(obj))
-        return super().reducer_override(obj)
+        reduced = super().reducer_override(obj)
+        if reduced is NotImplemented or not isinstance(obj, type):
+            return reduced
+        if issubclass(obj, msgspec.Struct):
+            return reduce_struct(obj)
+        return _reduce_main_class(obj, reduced) if obj.__module__ == "__main__" else reduced
 
 
 def _found_in_main(obj: Any) -> bool:
@@ -89,54 +93,9 @@ def _found_in_main(obj: Any) -> bool:
 
 
 def _reduce_main_class(cls: type, reduced: Any) -> Any:
-    """A class of a notebook: made again there, and put where plain pickle looks for it."""
-    if issubclass(cls, msgspec.Struct):
-        return _make_struct, _struct_recipe(cls)
-    if reduced is NotImplemented or not isinstance(reduced, tuple):
-        return reduced
+    """A class of a notebook: put where plain pickle looks for it."""
     make, args, *rest = reduced
     return (_make_class, (make, args, cls.__qualname__), *rest)
-
-
-def _struct_recipe(cls: type[msgspec.Struct]) -> tuple[Any, ...]:
-    fields: list[Any] = []
-    own = set(cls.__annotations__) if "__annotations__" in cls.__dict__ else set()
-    for field in msgspec.structs.fields(cls):
-        if field.name not in own:
-            continue
-        if field.default_factory is not msgspec.NODEFAULT:
-            default: Any = msgspec.field(default_factory=field.default_factory, name=field.encode_name)
-        elif field.default is not msgspec.NODEFAULT:
-            default = msgspec.field(default=field.default, name=field.encode_name)
-        else:
-            default = msgspec.field(name=field.encode_name)
-        fields.append((field.name, field.type, default))
-    config = cls.__struct_config__
-    options = {
-        name: getattr(config, name)
-        for name in (
-            "frozen", "eq", "order", "array_like", "gc", "repr_omit_defaults", "omit_defaults",
-            "forbid_unknown_fields", "weakref", "dict", "cache_hash", "tag", "tag_field",
-        )
-    }
-    namespace = {
-        name: value for name, value in vars(cls).items()
-        if isinstance(value, (types.FunctionType, classmethod, staticmethod, property))
-    }
-    bases = tuple(base for base in cls.__bases__)
-    return cls.__name__, cls.__qualname__, fields, bases, namespace, options, bool(getattr(config, "kw_only", False))
-
-
-def _make_struct(
-    name: str, qualname: str, fields: list[Any], bases: tuple[type, ...], namespace: dict[str, Any],
-    options: dict[str, Any], kw_only: bool,
-) -> type:
-    made = msgspec.defstruct(
-        name, fields, bases=bases, namespace=namespace, module="__main__", kw_only=kw_only, **options
-    )
-    made.__qualname__ = qualname
-    setattr(sys.modules["__main__"], name, made)
-    return made
 
 
 def _make_class(make: Any, args: tuple[Any, ...], qualname: str) -> Any:

@@ -106,19 +106,19 @@ class Turn:
         if not part.edges and part.writer is None:
             part.counts.rows_out += rows  # what was called for its effect is delivered
 
-    def write(self, part: Part) -> None:
-        """Hand what the chain gave to the sink, if the stage has one."""
+    def write(self, part: Part, rows: int) -> None:
+        """Hand what the chain gave of `rows` rows to the sink, if the stage has one."""
         if part.writer is None:
             return
         out = part.outs[-1]
         batches = out.batches()
         out.rows, out.blocks = [], []
         if batches:
-            self._crash.reached("before_sink_write", part.counts.rows_in)
+            self._crash.reached("before_sink_write", part.counts.rows_in + rows)
         for batch in batches:
             self._write(part, batch)
         if batches:
-            self._crash.reached("after_sink_write", part.counts.rows_in)
+            self._crash.reached("after_sink_write", part.counts.rows_in + rows)
 
     def _write(self, part: Part, batch: Any) -> None:
         assert part.writer is not None

@@ -253,6 +253,8 @@ class SourceInput:
 
     def take(self) -> Unit | None:
         """The next batch. Exceptions of readers come out: they fail the stage."""
+        if self._stopped:
+            return None
         self._discover()
         for name in self._turns():
             unit = self._read(name)

@@ -21,6 +21,7 @@ _HEAD_BYTES = 64
 _MAGIC = 0x5045_4E53_4A52_4E4C
 _W_MAGIC, _W_VERSION, _W_HALF, _W_SELECTOR = 0, 1, 2, 4
 _VERSION = 1
+_CHECK_BITS = 16
 FIRST_HALF_BYTES = 8192
 
 
@@ -129,13 +130,18 @@ def create_journal(path: Path, record: Record, half_bytes: int = FIRST_HALF_BYTE
         os.posix_fallocate(fd, 0, _HEAD_BYTES + 2 * half_bytes)
         words = memoryview(bytearray(_HEAD_BYTES)).cast("Q")
         words[_W_MAGIC], words[_W_VERSION], words[_W_HALF] = _MAGIC, _VERSION, half_bytes
-        words[_W_SELECTOR] = record.number
+        words[_W_SELECTOR] = _selector(record.number)
         os.pwrite(fd, words, 0)
         offset = _HEAD_BYTES + (record.number & 1) * half_bytes
         os.pwrite(fd, _framed(data), offset)
     finally:
         os.close(fd)
     os.rename(temporary, path)
+
+
+def _selector(number: int) -> int:
+    """The selector's word: one flipped bit of a bare number could select the record before, which is whole."""
+    return number << _CHECK_BITS | crc32(number.to_bytes(8, "little")) & (1 << _CHECK_BITS) - 1
 
 
 def _framed(data: bytes) -> bytes:
@@ -171,7 +177,9 @@ class Journal:
         return decode_record(self.load_bytes())
 
     def load_bytes(self) -> bytes:
-        number = int(self._words[_W_SELECTOR])
+        number = int(self._words[_W_SELECTOR]) >> _CHECK_BITS
+        if self._words[_W_SELECTOR] != _selector(number):
+            raise QueueDamaged(self._path, "the journal's selector is damaged")
         offset = _HEAD_BYTES + (number & 1) * self._half
         length = int.from_bytes(self._bytes[offset : offset + 4], "little")
         check = int.from_bytes(self._bytes[offset + 4 : offset + 8], "little")
@@ -196,7 +204,7 @@ class Journal:
             return
         offset = _HEAD_BYTES + (record.number & 1) * self._half
         self._bytes[offset : offset + 8 + len(data)] = _framed(data)
-        self._words[_W_SELECTOR] = record.number
+        self._words[_W_SELECTOR] = _selector(record.number)
 
     def advance(self, record: Record) -> None:
         """Take over a newer record that a transactional sink holds; its number may be any above the last."""

@@ -157,7 +157,7 @@ class SlotLoop:
 
     def _call(self, part: Part, batch: object, mark: Mark, stops: bool) -> list[Failure]:
         self._in_call = part
-        self._crash.reached("in_user_code", part.counts.rows_in)
+        self._crash.reached("in_user_code", part.counts.rows_in + mark.count)
         self._work.enter(mark)
         failures = part.chain.run(batch, part.outs, stop_at_failure=stops)
         self._work.leave()
@@ -167,7 +167,7 @@ class SlotLoop:
     def _write(self, part: Part, mark: Mark) -> None:
         if part.writer is not None:
             self._work.enter(mark)
-            self._turn.write(part)
+            self._turn.write(part, mark.count)
             self._work.leave()
 
     def _advance(self, part: Part, unit: Unit, rows: int) -> None:

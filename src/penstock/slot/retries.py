@@ -54,7 +54,7 @@ class RetryFile:
     def __init__(self, base: Path, generation: int, committed_length: int) -> None:
         """Load what waits by the journal; cut away what was never committed."""
         self._base = base
-        # What is blamed is blamed by its number, by later lives, too: a log that starts over counts from its generation.
+        # A number once blamed stays blamed in later lives: no number may come again when the log starts over.
         self.generation = generation if committed_length else generation + 1
         self._path = self._path_of(self.generation)
         for other in base.parent.glob(base.name + ".*"):
@@ -154,7 +154,8 @@ class RetryFile:
         while offset < len(data):
             length = int.from_bytes(data[offset : offset + 4], "little")
             body = data[offset + 8 : offset + 8 + length]
-            if len(body) != length or crc32(body) != int.from_bytes(data[offset + 4 : offset + 8], "little"):
+            check = int.from_bytes(data[offset + 4 : offset + 8], "little")
+            if not length or len(body) != length or crc32(body) != check:
                 raise QueueDamaged(self._path, f"the frame at {offset} of the waiting retries is damaged")
             offset += 8 + length
             if body[:1] == b"W":

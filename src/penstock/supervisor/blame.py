@@ -5,23 +5,35 @@ memory) suspects them at once; SIGKILL may be anybody's, so it suspects rows tha
 worked in ever smaller pieces until a single row is marked; what dies then of its own doing is to blame.
 
 SIGKILL needs more: somebody who kills at random hits a long row as surely as a poisonous row kills itself. So the
-successor pauses before the call. Kills that come at random fall into the pauses, too; a row whose call alone is
-deadly survives every pause. With k kills, all of them in the row's calls, which made up a share p of the slot's
-lifetime, chance explains it with p to the k; below one in a million the row is blamed.
+successor pauses before the call, for a time drawn anew for each life. Whoever kills without looking at the worker
+cannot know it, and hits the short time right behind the pause with a small chance only; the row that kills itself
+does so each time. Once chance explains the hits with less than one in a million, the row is blamed.
 """
 
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
 from penstock.slot.life import Blamed, Suspect
 from penstock.slot.work import Mark
 
-CHANCE = math.log(1e-6)
-_PAUSE_FACTOR = 40.0
-_LEAST_PAUSE_S, _MOST_PAUSE_S = 0.02, 5.0
+_CERTAIN = math.log(1e6)
+_SPREAD = 4.0
+"""The longest pause that may be drawn is so many times the shortest."""
+_HIT_SHARE = 0.9
+"""The rest of the stakes is kept for the life that does not hit."""
+_LEAST_CALL_S = 0.005
+"""Shorter calls cannot be told apart by those who look at the corpse."""
+_CALL_MARGIN = 1.5
+_USUAL_PAUSE_S = 0.5
+_LEAST_FACTOR, _MOST_FACTOR = 2.0, 40.0
+"""The shortest pause is so many times the call; the more, the fewer deaths it takes."""
+_MOST_PAUSE_S = 3600.0
+_KILLS_BEFORE_PAUSES = 2
 _NARROWING = 16
 _TRUSTING_LIVES = 3
 """After a kill that a suspect cannot have done: so many lives without pauses."""
@@ -66,17 +78,44 @@ class Verdict:
     counted: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """A pause that a life was told, and how long its call may run to count as a hit."""
+
+    seconds: float
+    hit_s: float
+    stakes: float
+    """What a hit adds to the evidence."""
+
+    @staticmethod
+    def drawn(call_s: float, chance: float) -> _Pause | None:
+        """A pause before a call that is deadly within `call_s`; None: it would take too long to find out."""
+        factor = min(max(_USUAL_PAUSE_S / call_s, _LEAST_FACTOR), _MOST_FACTOR)
+        shortest = factor * call_s
+        if shortest * _SPREAD > _MOST_PAUSE_S:
+            return None
+        seconds = shortest * _SPREAD**chance
+        # The logarithm of the pause is uniform: so likely lies any given moment within `hit_s` behind its end.
+        likely = math.log1p(1 / factor) / math.log(_SPREAD)
+        return _Pause(seconds, seconds / factor, math.log(_HIT_SHARE / likely + 1 - _HIT_SHARE))
+
+
 class Blame:
     """The suspicions about one slot."""
 
-    def __init__(self, *, bisects: bool) -> None:
+    def __init__(self, *, bisects: bool, chance: Callable[[], float] = random.random) -> None:
+        """`chance`: gives random numbers in [0, 1)."""
         self._bisects = bisects
+        self._chance = chance
         self._suspect: Suspect | None = None
+        self._narrowed: Suspect | None = None
+        """The rows to work in pieces, while a single one of them is watched more closely."""
         self._seen_killed: Mark | None = None
         self._row: Mark | None = None
         self._kills = 0
-        self._in_call_s = 0.0
-        self._outside_s = 0.0
+        self._longest_s = 0.0
+        self._evidence = 0.0
+        self._pause: _Pause | None = None
         self._trusting = 0
 
     def on_death(self, death: Death) -> Verdict:
@@ -92,10 +131,9 @@ class Blame:
     def _alibi(self, death: Death) -> Verdict:
         """It died while no row was in work: no row did it, and so perhaps none did it before."""
         if death.cause is Cause.KILLED:
-            self._forget_row()
+            self._missed()
             self._trusting = _TRUSTING_LIVES
-        if self._suspect is not None:
-            self._suspect = _without_pause(self._suspect)
+        self._stop_pausing()
         return Verdict(self._suspect)
 
     def _narrow(self, death: Death, mark: Mark) -> Verdict:
@@ -107,7 +145,8 @@ class Blame:
             piece = max(mark.count // _NARROWING, 1)
         else:
             piece = max(mark.count // _NARROWING, 1) if self._bisects else 1
-        self._suspect = Suspect(mark.part, mark.input, mark.sequence, mark.row, mark.count, piece)
+        self._forget_row()
+        self._narrowed = self._suspect = Suspect(mark.part, mark.input, mark.sequence, mark.row, mark.count, piece)
         return Verdict(self._suspect, counted=False)
 
     def _judge(self, death: Death, mark: Mark) -> Verdict:
@@ -118,24 +157,35 @@ class Blame:
         if death.cause is not Cause.KILLED:
             return self._convict(death, mark)
         self._kills += 1
-        self._in_call_s += death.in_call_s
-        self._outside_s += max(death.lived_s - death.in_call_s, 0.0)
-        share = max(self._in_call_s, 1e-6) / max(self._in_call_s + self._outside_s, 2e-6)
-        if self._kills >= 2 and self._kills * math.log(share) < CHANCE:
+        self._weigh(death.in_call_s)
+        if self._evidence >= _CERTAIN:
             return self._convict(death, mark)
-        pause_s = 0.0
+        self._pause = self._next_pause()
+        if self._pause is None:
+            self._watch(mark)
+        else:
+            self._suspect = Suspect(*mark.frame, mark.row, 1, 1, self._pause.seconds)
+        return Verdict(self._suspect, counted=self._kills > _UNDECIDED)
+
+    def _weigh(self, in_call_s: float) -> None:
+        """What this death says about the row: a bet whose stakes grow only by luck if the killer is somebody else."""
+        if self._pause is not None:
+            if in_call_s <= self._pause.hit_s:
+                self._evidence += self._pause.stakes
+            else:
+                self._missed()
+        self._longest_s = max(self._longest_s, in_call_s)
+
+    def _missed(self) -> None:
+        self._evidence = max(self._evidence + math.log(1 - _HIT_SHARE), 0.0)
+
+    def _next_pause(self) -> _Pause | None:
+        if self._kills < _KILLS_BEFORE_PAUSES:
+            return None
         if self._trusting:
             self._trusting -= 1
-        else:
-            mean = self._in_call_s / self._kills
-            pause_s = min(max(_PAUSE_FACTOR * mean, _LEAST_PAUSE_S), _MOST_PAUSE_S)
-        known = self._suspect
-        if known is not None and known.covers(mark):
-            suspect = Suspect(*mark.frame, known.row, known.count, 1, pause_s)
-        else:
-            suspect = Suspect(*mark.frame, mark.row, 1, 1, pause_s)
-        self._suspect = suspect
-        return Verdict(suspect, counted=self._kills > _UNDECIDED)
+            return None
+        return _Pause.drawn(max(self._longest_s * _CALL_MARGIN, _LEAST_CALL_S), self._chance())
 
     def _convict(self, death: Death, mark: Mark) -> Verdict:
         attempts = max(self._kills, 1)
@@ -143,15 +193,22 @@ class Blame:
         if death.cause is Cause.TIMED_OUT:
             reason = f"the row hung its worker, which was killed ({death.what})"
         blamed = Blamed(*mark.frame, mark.row, attempts, reason)
+        self._stop_pausing()
         self._forget_row()
-        if self._suspect is not None:
-            self._suspect = _without_pause(self._suspect)
         return Verdict(self._suspect, blamed, counted=False)
+
+    def _watch(self, mark: Mark) -> None:
+        """Without a pause; together with the rows that it was narrowed down from."""
+        covered = self._narrowed is not None and self._narrowed.covers(mark)
+        self._suspect = self._narrowed if covered else Suspect(*mark.frame, mark.row, 1, 1)
+
+    def _stop_pausing(self) -> None:
+        if self._pause is not None and self._suspect is not None:
+            told = self._suspect
+            self._watch(Mark(told.part, told.input, told.sequence, told.row, 1))
+        self._pause = None
 
     def _forget_row(self) -> None:
         self._row = None
-        self._kills, self._in_call_s, self._outside_s = 0, 0.0, 0.0
-
-
-def _without_pause(suspect: Suspect) -> Suspect:
-    return Suspect(suspect.part, suspect.input, suspect.sequence, suspect.row, suspect.count, suspect.piece)
+        self._kills, self._longest_s, self._evidence = 0, 0.0, 0.0
+        self._pause = None

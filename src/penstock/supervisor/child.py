@@ -95,6 +95,11 @@ class Child:
     def commits(self) -> int:
         return sum(int(page.words[Word.COMMITS]) for page in self.pages)
 
+    def progressed(self) -> bool:
+        """True when this life got something done, or was through with opening and had nothing to do."""
+        waiting = (Activity.WAITING_FOR_INPUT, Activity.WAITING_FOR_OUTPUT)
+        return self.commits() > self.commits_at_birth or any(p.words[Word.ACTIVITY] in waiting for p in self.pages)
+
     def count_restart(self) -> None:
         for page in self.pages:
             page.words[Word.RESTARTS] += 1

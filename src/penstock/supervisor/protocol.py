@@ -63,6 +63,8 @@ class RunSpec(msgspec.Struct, frozen=True):
     has_caller_stage: bool
     drains_to_finish: bool
     """True: the pipeline has no end of its own, so being drained is how it finishes."""
+    argv: tuple[str, ...] = ()
+    """`sys.argv` of the caller, for the program."""
 
 
 # Between supervisor and zygote.

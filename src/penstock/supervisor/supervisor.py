@@ -254,7 +254,7 @@ class Supervisor:
         self._pass_on_log(child)
         lived_s = time.monotonic() - child.born_at
         code = exit_code(status)
-        progressed = child.commits() > child.commits_at_birth
+        progressed = child.progressed()
         child.died()
         if code == Exit.FINISHED:
             child.state = ChildState.FINISHED

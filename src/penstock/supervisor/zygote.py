@@ -33,6 +33,7 @@ def main(socket_fd: int, run_dir: str, program: Program, preload: tuple[str, ...
         signal.signal(number, signal.SIG_IGN)
     try:
         os.chdir(program.cwd)
+        sys.argv[:] = program.argv
         import_program(program)
         for name in preload:
             _import_if_there(name)

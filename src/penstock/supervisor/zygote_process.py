@@ -20,8 +20,8 @@ given = json.loads(sys.argv[1])
 sys.path[:] = given["sys_path"]
 from penstock.program import Program
 from penstock.supervisor.zygote import main
-main(given["fd"], given["run_dir"], Program(given["path"], given["module"], tuple(given["sys_path"]), given["cwd"]),
-     tuple(given["preload"]))
+program = Program(given["path"], given["module"], tuple(given["sys_path"]), given["cwd"], tuple(given["argv"]))
+main(given["fd"], given["run_dir"], program, tuple(given["preload"]))
 """
 
 _ONE_THREAD = (
@@ -36,7 +36,7 @@ class ZygoteProcess:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         given = {
             "fd": theirs.fileno(), "run_dir": str(run_dir), "path": spec.program_path, "module": spec.program_module,
-            "sys_path": spec.sys_path, "cwd": spec.cwd, "preload": spec.preload,
+            "sys_path": spec.sys_path, "cwd": spec.cwd, "argv": spec.argv, "preload": spec.preload,
         }
         # Libraries with thread pools start them at import, in every process again; the pools are ours, by slots.
         env = dict.fromkeys(_ONE_THREAD, "1")

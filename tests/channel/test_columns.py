@@ -1,0 +1,73 @@
+"""Columns of rows and back: no field is lost on the way, whichever row has it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.channel import columns
+
+pa = pytest.importorskip("pyarrow")
+
+
+class Visit(msgspec.Struct):
+    user: str
+    ms: int
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: float
+
+
+@given(st.lists(st.builds(Visit, st.text(max_size=5), st.integers(-(2**63), 2**63 - 1)), min_size=1, max_size=5))
+def test_structs_come_back(rows: list[Visit]) -> None:
+    assert columns.table_to_rows(columns.rows_to_table(rows), Visit) == rows
+
+
+@given(st.lists(st.builds(Point, st.integers(0, 99), st.floats(allow_nan=False)), min_size=1, max_size=5))
+def test_dataclasses_come_back(rows: list[Point]) -> None:
+    assert columns.table_to_rows(columns.rows_to_table(rows), Point) == rows
+
+
+@given(st.lists(st.dictionaries(st.sampled_from("abcd"), st.integers(0, 99), min_size=1), min_size=1, max_size=6))
+def test_a_field_that_only_later_rows_have_is_not_lost(rows: list[dict[str, int]]) -> None:
+    back = columns.table_to_rows(columns.rows_to_table(rows), dict)
+    assert [{name: value for name, value in row.items() if value is not None} for row in back] == rows
+
+
+@given(st.lists(st.text(max_size=5), min_size=1, max_size=5))
+def test_scalars_become_one_column_and_come_back(rows: list[str]) -> None:
+    table = columns.rows_to_table(rows)
+    assert table.column_names == ["value"]
+    assert columns.table_to_rows(table, str) == rows
+
+
+@pytest.mark.parametrize(
+    ("library", "module"),
+    [("pyarrow.RecordBatch", "pyarrow"), ("pyarrow.Table", "pyarrow"), ("polars.DataFrame", "polars"),
+     ("pandas.DataFrame", "pandas")],
+)
+def test_every_library_gets_its_own_shape_and_gives_it_back(library: str, module: str) -> None:
+    pytest.importorskip(module)
+    table = pa.table({"x": [1, 2], "s": ["a", "b"]})
+    shaped = columns.as_library(table, library)
+    assert type(shaped).__name__ == library.rpartition(".")[2]
+    assert columns.as_table(shaped).to_pydict() == table.to_pydict()
+
+
+def test_no_rows_make_an_empty_record_batch_with_the_columns() -> None:
+    empty = pa.table({"x": pa.array([], pa.int64())})
+    assert columns.as_library(empty, "pyarrow.RecordBatch").schema == empty.schema
+
+
+@pytest.mark.parametrize("given_back", [None, [1, 2], {"x": [1]}])
+def test_what_is_no_columns_is_told_with_what_to_give(given_back: Any) -> None:
+    with pytest.raises(TypeError, match="give a pyarrow"):
+        columns.as_table(given_back)

@@ -1,0 +1,215 @@
+"""Queues: what is damaged is told by name, what was read is a copy, what cannot be reserved is refused."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from penstock.channel.frame import Header, Kind
+from penstock.channel.ring import CONTROL_BYTES, RingReader, RingWriter, create_ring
+from penstock.errors import QueueDamaged
+
+CAPACITY = 512
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "queue"
+    create_ring(path, CAPACITY)
+    return path
+
+
+def append(writer: RingWriter, *payloads: bytes) -> None:
+    for payload in payloads:
+        writer.append_nowait(Header(Kind.BATCH, 1, writer.sequence), payload)
+    writer.publish()
+
+
+def read_all(path: Path, head: int = 0, sequence: int = 0) -> list[bytes]:
+    reader = RingReader(path)
+    try:
+        reader.restore(head, sequence, 0)
+        found = []
+        while reader.waiting:
+            frame = reader.read_nowait()
+            assert frame is not None
+            found.append(frame.payload)
+        return found
+    finally:
+        reader.close()
+
+
+@pytest.fixture(scope="module")
+def lapped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, int]:
+    """A queue in its second lap with two frames in it, one of which wraps around: (path, head, sequence)."""
+    path = tmp_path_factory.mktemp("lapped") / "queue"
+    create_ring(path, CAPACITY)
+    writer, reader = RingWriter(path), RingReader(path)
+    append(writer, b"a" * 300)
+    reader.read_nowait()
+    reader.publish()
+    append(writer, b"first" * 20, b"second" * 20)
+    writer.close()
+    reader.close()
+    return path, reader.head, reader.sequence
+
+
+@given(st.integers(0, 8 * (CONTROL_BYTES + CAPACITY) - 1))
+@example(8 * 8 * 8)
+@example(8 * 8 * 16)
+def test_a_flipped_bit_anywhere_is_told_or_changes_nothing(lapped: tuple[Path, int, int], bit: int) -> None:
+    whole, head, sequence = lapped
+    content = bytearray(whole.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path = whole.with_name("flipped")
+    path.write_bytes(content)
+    try:
+        found = read_all(path, head, sequence)
+    except QueueDamaged as damaged:
+        assert damaged.path == path
+        assert "--fresh" in str(damaged)
+    else:
+        assert found == [b"first" * 20, b"second" * 20]
+
+
+@pytest.mark.parametrize("word", [8, 9, 11, 16, 17, 19])
+def test_a_flipped_bit_of_a_cursor_never_changes_what_either_side_sees(
+    lapped: tuple[Path, int, int], word: int
+) -> None:
+    whole, head, sequence = lapped
+    path = whole.with_name("flipped")
+    for bit in range(64):
+        content = bytearray(whole.read_bytes())
+        content[8 * word + bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        try:
+            assert read_all(path, head, sequence) == [b"first" * 20, b"second" * 20]
+            writer = RingWriter(path)
+            assert writer.room() == CAPACITY - 160 - 176
+            writer.close()
+        except QueueDamaged as damaged:
+            assert "cursor" in str(damaged)
+        else:
+            assert word not in (8, 16)
+
+
+def test_a_frame_of_an_earlier_lap_is_told(path: Path) -> None:
+    writer, reader = RingWriter(path), RingReader(path)
+    for _ in range(4):  # frames of 128 bytes: the fifth would overwrite the first
+        append(writer, b"x" * 72)
+        reader.read_nowait()
+    reader.publish()
+    writer.tail += 128  # published without having been written
+    writer.publish()
+    with pytest.raises(QueueDamaged, match="checksum"):
+        reader.read_nowait()
+    writer.close()
+    reader.close()
+
+
+def test_a_frame_out_of_its_sequence_is_told(path: Path) -> None:
+    writer, reader = RingWriter(path), RingReader(path)
+    writer.append_nowait(Header(Kind.BATCH, 1, 5), b"")
+    writer.publish()
+    with pytest.raises(QueueDamaged, match="frame 5 stands where frame 0 should"):
+        reader.read_nowait()
+    writer.close()
+    reader.close()
+
+
+def test_a_tail_behind_the_head_is_told_rather_than_waited_for(path: Path) -> None:
+    reader = RingReader(path)
+    reader.restore(64, 1, 0)
+    assert reader.waiting
+    with pytest.raises(QueueDamaged, match="impossible"):
+        reader.read_nowait()
+    reader.close()
+
+
+def test_a_head_beyond_the_tail_is_told_to_the_writer(path: Path) -> None:
+    reader, writer = RingReader(path), RingWriter(path)
+    reader.restore(64, 1, 0)
+    reader.publish()
+    with pytest.raises(QueueDamaged, match="outside"):
+        writer.room()
+    reader.close()
+    writer.close()
+
+
+def test_what_was_read_stays_when_the_writer_overwrites_its_place(path: Path) -> None:
+    writer, reader = RingWriter(path), RingReader(path)
+    append(writer, b"a" * 400)
+    frame = reader.read_nowait()
+    reader.publish()
+    append(writer, b"b" * 400)
+    assert frame is not None
+    assert frame.payload == b"a" * 400
+    assert isinstance(frame.payload, bytes)
+    writer.close()
+    reader.close()
+
+
+@pytest.mark.parametrize("size", [0, 100, CONTROL_BYTES - 1, CONTROL_BYTES, CONTROL_BYTES + CAPACITY - 8])
+def test_a_queue_that_was_cut_is_told_when_opened(path: Path, size: int) -> None:
+    os.truncate(path, size)
+    with pytest.raises(QueueDamaged, match=str(size)):
+        RingReader(path)
+    with pytest.raises(QueueDamaged, match=str(size)):
+        RingWriter(path)
+
+
+def test_what_is_no_queue_is_told(path: Path) -> None:
+    path.write_bytes(bytes(CONTROL_BYTES + CAPACITY))
+    with pytest.raises(QueueDamaged, match="no queue"):
+        RingReader(path)
+
+
+def test_a_queue_is_never_made_over_another(path: Path) -> None:
+    with pytest.raises(FileExistsError):
+        create_ring(path, CAPACITY)
+
+
+def test_an_empty_queue_has_nothing_to_read(path: Path) -> None:
+    reader = RingReader(path)
+    assert not reader.waiting
+    assert reader.read_nowait() is None
+    reader.close()
+
+
+def test_the_writer_is_woken_when_half_of_the_queue_is_free(path: Path) -> None:
+    writer, reader = RingWriter(path), RingReader(path)
+    append(writer, *[b"x" * 72] * 4)
+    seen = [reader.half_empty]
+    for _ in range(4):
+        reader.read_nowait()
+        seen.append(reader.half_empty)
+    assert seen == [False, False, True, True, True]
+    writer.close()
+    reader.close()
+
+
+@pytest.fixture
+def small_tmpfs(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = os.getuid() == 0 and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)], capture_output=True, check=False
+    ).returncode == 0
+    if not mounted:
+        pytest.skip("mounting a tmpfs needs root")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_queue_that_memory_cannot_hold_is_refused_when_made(small_tmpfs: Path) -> None:
+    create_ring(small_tmpfs / "fits", 16 * 1024)
+    with pytest.raises(OSError) as raised:
+        create_ring(small_tmpfs / "does-not", 64 * 1024)
+    assert raised.value.errno == errno.ENOSPC

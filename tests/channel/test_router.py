@@ -1,0 +1,171 @@
+"""Routing: every row to exactly one slot, a key always to the same one, in every process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.batch import Lines
+from penstock.channel import router as router_module
+from penstock.channel.router import Router, slot_of_key
+from penstock.plan.plan import Route
+
+keys = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=8) | st.binary(max_size=8),
+    lambda inner: st.tuples(inner, inner), max_leaves=4,
+)
+FIXED_KEYS = ["", "a", "ä", "user-17", 0, 1, -1, 2**40, None, True, False]
+
+
+class Visit(msgspec.Struct):
+    user: Any
+    ms: int = 0
+
+
+def no_rooms() -> list[int]:
+    raise AssertionError("asked for rooms that do not matter")
+
+
+@given(st.lists(st.tuples(keys, st.integers(0, 9)), max_size=30), st.integers(1, 7))
+def test_every_row_goes_to_exactly_one_slot_by_its_key_and_in_order(rows: list[Any], slots: int) -> None:
+    parts, failures = Router(Route.HASH, slots, lambda row: row[0]).split(rows, no_rooms, 0)
+    assert not failures
+    assert len({slot for slot, _ in parts}) == len(parts)
+    for slot, part in parts:
+        assert part == [row for row in rows if slot_of_key(row[0], slots) == slot]
+    assert sum(len(part) for _, part in parts) == len(rows)
+
+
+@given(keys, st.integers(1, 1000))
+def test_a_keys_slot_is_one_of_the_slots_and_never_changes(key: Any, slots: int) -> None:
+    assert 0 <= slot_of_key(key, slots) < slots
+    assert slot_of_key(key, slots) == slot_of_key(key, slots)
+
+
+def test_a_key_has_the_same_slot_in_every_process() -> None:
+    code = (
+        "import json, sys; from penstock.channel.router import slot_of_key\n"
+        f"print(json.dumps([hash('user-17')] + [slot_of_key(k, 64) for k in {FIXED_KEYS!r} + [(1, 'a'), b'x']]))"
+    )
+    found = []
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
+        found.append(json.loads(done.stdout))
+    assert found[0][0] != found[1][0]  # Python's own hash does differ
+    assert found[0][1:] == found[1][1:] == [slot_of_key(key, 64) for key in [*FIXED_KEYS, (1, "a"), b"x"]]
+
+
+def test_the_slots_of_keys_never_change_between_versions() -> None:
+    """What stands in the queues of an earlier version was routed by it."""
+    assert [slot_of_key(key, 256) for key in ("user-17", 17, (1, "a"), None)] == [59, 127, 98, 61]
+
+
+def test_keys_spread_over_the_slots() -> None:
+    counts = [0] * 8
+    for number in range(8000):
+        counts[slot_of_key(f"user-{number}", 8)] += 1
+    assert min(counts) > 800
+
+
+@pytest.mark.parametrize("key", [1.5, [1], {"a": 1}, {1}, object()])
+def test_what_is_no_key_is_told(key: Any) -> None:
+    with pytest.raises(TypeError, match=f"not {type(key).__name__}"):
+        slot_of_key(key, 4)
+
+
+def test_one_and_true_and_text_and_bytes_are_different_keys_also_when_remembered() -> None:
+    router = Router(Route.HASH, 64, lambda row: row[0])
+    rows = [(key, n) for n in range(2) for key in (1, True, "1", b"1")]
+    parts, _ = router.split(rows, no_rooms, 0)
+    for slot, part in parts:
+        assert {slot_of_key(row[0], 64) for row in part} == {slot}
+
+
+@given(st.lists(st.sampled_from(["good", "bad", 1.5]), max_size=20))
+def test_rows_without_a_key_are_told_whole_and_the_others_go_their_way(users: list[Any]) -> None:
+    def key(row: Visit) -> Any:
+        if row.user == "bad":
+            raise KeyError(row.user)
+        return row.user
+
+    rows = [Visit(user, n) for n, user in enumerate(users)]
+    parts, failures = Router(Route.HASH, 3, key).split(rows, no_rooms, 0)
+    assert [failure.row for failure in failures] == [row for row in rows if row.user != "good"]
+    assert [type(failure.error) for failure in failures] == [
+        KeyError if row.user == "bad" else TypeError for row in rows if row.user != "good"
+    ]
+    assert [row for _, part in parts for row in part] == [row for row in rows if row.user == "good"]
+
+
+@pytest.mark.parametrize("row", [{"user": "x"}, Visit("x")])
+def test_a_key_is_a_field_of_a_dict_or_of_an_object(row: Any) -> None:
+    parts, failures = Router(Route.HASH, 16, "user").split([row], no_rooms, 0)
+    assert parts == [(slot_of_key("x", 16), [row])]
+    assert not failures
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", None, 1.5]), min_size=1, max_size=20), st.booleans())
+def test_columns_are_split_by_key_without_losing_a_column(users: list[Any], by_function: bool) -> None:
+    pa = pytest.importorskip("pyarrow")
+    users = [str(user) if user == 1.5 else user for user in users]
+    table = pa.table({"user": pa.array(users, pa.string()), "n": list(range(len(users)))})
+
+    def key(row: dict[str, Any]) -> Any:
+        if row["user"] == "c":
+            raise ValueError("c has none")
+        return row["user"]
+
+    parts, failures = Router(Route.HASH, 4, key if by_function else "user").split(table, no_rooms, 0)
+    found = [row for _, part in parts for row in part.to_pylist()] + [failure.row for failure in failures]
+    assert sorted(found, key=lambda row: row["n"]) == table.to_pylist()
+    assert len(failures) == (users.count("c") if by_function else 0)
+    for slot, part in parts:
+        assert {slot_of_key(row["user"], 4) for row in part.to_pylist()} == {slot}
+
+
+def test_columns_whose_keys_are_none_are_told_with_all_their_columns() -> None:
+    pa = pytest.importorskip("pyarrow")
+    _, failures = Router(Route.HASH, 4, "ms").split(pa.table({"ms": [1.5], "user": ["u"]}), no_rooms, 0)
+    assert [failure.row for failure in failures] == [{"ms": 1.5, "user": "u"}]
+
+
+def test_lines_are_split_by_key() -> None:
+    parts, _ = Router(Route.HASH, 4, lambda line: line).split(Lines(b"a\nb\na\n", 1), no_rooms, 0)
+    assert dict(parts) == {slot_of_key("a", 4): ["a", "a"], slot_of_key("b", 4): ["b"]}
+
+
+def test_remembering_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(router_module, "_CACHED_KEYS", 10)
+    router = Router(Route.HASH, 4, lambda row: row)
+    rows = [f"key {n}" for n in range(100)]
+    parts, _ = router.split(rows, no_rooms, 0)
+    assert sorted(row for _, part in parts for row in part) == sorted(rows)
+    assert len(router._slots) <= 10
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=6))
+def test_balanced_rows_go_to_the_slot_with_most_room(rooms: list[int]) -> None:
+    ((slot, part),), _ = Router(Route.BALANCE, len(rooms)).split(["row"], lambda: rooms, 0)
+    assert rooms[slot] == max(rooms)
+    assert part == ["row"]
+
+
+@given(st.integers(0, 1000), st.integers(1, 7))
+def test_turns_are_dealt_round(turn: int, slots: int) -> None:
+    assert Router(Route.DEAL, slots).split(["row"], no_rooms, turn) == ([(turn % slots, ["row"])], [])
+
+
+def test_broadcast_rows_go_to_every_slot_and_forwarded_ones_to_their_own() -> None:
+    assert Router(Route.BROADCAST, 3).split(["row"], no_rooms, 0)[0] == [(n, ["row"]) for n in range(3)]
+    assert Router(Route.FORWARD, 1).split(["row"], no_rooms, 0)[0] == [(0, ["row"])]

@@ -1,0 +1,120 @@
+"""Shared words: a cursor is what was published, whatever a writer died at; anything else is told."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import multiprocessing
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.channel.words import MASK, TornWord, load_cursor, store_cursor
+
+cursors = st.integers(0, MASK)
+
+
+def some_words() -> memoryview:
+    return memoryview(bytearray(64)).cast("Q")
+
+
+@given(cursors)
+def test_a_cursor_comes_back(value: int) -> None:
+    words = some_words()
+    store_cursor(words, 0, value)
+    assert load_cursor(words, 0) == value
+
+
+@given(cursors, cursors, st.integers(0, 3))
+def test_a_writer_that_dies_between_two_stores_leaves_the_old_or_new_cursor(old: int, new: int, stores: int) -> None:
+    words, after = some_words(), some_words()
+    store_cursor(words, 0, old)
+    store_cursor(after, 0, new)
+    for index in (1, 0, 3)[:stores]:
+        words[index] = after[index]
+    assert load_cursor(words, 0) == (old if stores < 2 else new)
+
+
+@given(cursors, st.integers(0, 2), st.integers(0, 63))
+def test_one_flipped_bit_is_told_or_harmless(value: int, word: int, bit: int) -> None:
+    words = some_words()
+    store_cursor(words, 0, value)
+    words[(0, 1, 3)[word]] ^= 1 << bit
+    if word == 0:
+        with pytest.raises(TornWord):
+            load_cursor(words, 0)
+    else:
+        assert load_cursor(words, 0) == value
+
+
+def test_cursors_do_not_touch_the_words_around_them() -> None:
+    words = some_words()
+    words[2] = words[4] = 7
+    store_cursor(words, 0, 12345)
+    assert (words[2], words[4]) == (7, 7)
+
+
+@contextlib.contextmanager
+def _mapped(path: Path) -> Iterator[memoryview]:
+    with open(path, "r+b") as file, mmap.mmap(file.fileno(), 4096) as mapped:
+        words = memoryview(mapped)[:4096].cast("Q")
+        yield words
+        words.release()
+
+
+def _publish_for_ever(path: Path) -> None:
+    # Values whose halves differ, so that a torn store would show.
+    with _mapped(path) as words:
+        value = 0
+        while True:
+            value += 0x1_0000_0001
+            store_cursor(words, 0, value)
+            words[5] = value
+
+
+def test_a_store_is_never_seen_torn_by_another_process(tmp_path: Path) -> None:
+    path = tmp_path / "words"
+    path.write_bytes(bytes(4096))
+    with _mapped(path) as words:
+        store_cursor(words, 0, 0)
+        writer = multiprocessing.get_context("fork").Process(target=_publish_for_ever, args=(path,))
+        writer.start()
+        try:
+            last, changes, deadline = 0, 0, time.monotonic() + 1.0
+            while time.monotonic() < deadline:
+                for _ in range(2000):
+                    plain, value = words[5], load_cursor(words, 0)
+                    assert plain >> 32 == plain & 0xFFFF_FFFF
+                    assert value >> 32 == value & 0xFFFF_FFFF
+                    assert value >= last
+                    changes += value != last
+                    last = value
+            assert changes > 100
+        finally:
+            writer.kill()
+            writer.join()
+            writer.close()
+
+
+def test_a_writer_that_moves_on_while_it_is_read_is_no_damage() -> None:
+    """The words are read apart: each read sees a later state of a writer that publishes without a pause."""
+
+    class Moving:
+        def __init__(self) -> None:
+            self.words = some_words()
+            self.value = 0
+
+        def __getitem__(self, index: int) -> int:
+            found = self.words[index]
+            if self.value < 5:
+                self.value += 1
+                store_cursor(self.words, 0, self.value * 1000)
+            return int(found)
+
+    moving = Moving()
+    store_cursor(moving.words, 0, 0)
+    assert load_cursor(moving, 0) in range(0, 5001, 1000)  # type: ignore[arg-type]

@@ -1,0 +1,69 @@
+"""Hundreds of restarts leave the supervisor and the zygote as they were: no descriptor, no process, no memory more."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+
+import penstock as ps
+import pytest
+from chaos_harness import (
+    UNLIMITED,
+    Collected,
+    CountedUntil,
+    Habits,
+    Killer,
+    assert_nothing_left,
+    children_of,
+    processes_of,
+)
+from chaos_stages import Paced
+from penstock.engine import engine
+from penstock.engine.handle import Handle
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
+
+WORKERS = 4
+RESTARTS = 300
+PACE = Habits(pause_s=(0.0, 0.004), one=1, some=1, all=2)
+
+
+def _wait_until_calm(handle: Handle) -> None:
+    """Until every seat has a worker, and nobody else is there."""
+    deadline = time.monotonic() + 20.0
+    while len(processes_of(handle.run_dir)) != WORKERS + 2 or len(handle.worker_pids()) != WORKERS:
+        assert time.monotonic() < deadline, processes_of(handle.run_dir)
+        assert not handle.wait_a_while(0.1)
+
+
+def _descriptors(handle: Handle) -> dict[str, int]:
+    zygote = next(pid for pid in children_of(handle.supervisor_pid) if pid not in handle.worker_pids())
+    named = {"supervisor": handle.supervisor_pid, "zygote": zygote}
+    return {name: len(os.listdir(f"/proc/{pid}/fd")) for name, pid in named.items()}
+
+
+def _restarts(handle: Handle) -> int:
+    return sum(stage.restarts for stage in handle.status().stages.values())
+
+
+def test_supervisor_and_zygote_hold_no_more_after_hundreds_of_restarts(tmp_path: Path) -> None:
+    enough, out = tmp_path / "enough", Collected(tmp_path, "rows")
+    app = ps.Pipeline("chaos-leaks")
+    numbers = app.source(CountedUntil(enough, look_every=1), name="numbers", **UNLIMITED)
+    numbers.stage("pass", workers=2, edge=ps.Edge(batch_rows=4), **UNLIMITED).map(Paced(0.001)).sink(out, **UNLIMITED)
+    handle = engine.start(app.plan(), fresh=True, state_dir=tmp_path)
+    _wait_until_calm(handle)
+    before = _descriptors(handle)
+    with Killer(handle, PACE, random.Random(17), 60.0):
+        while _restarts(handle) < RESTARTS:
+            assert not handle.wait_a_while(0.2)
+    _wait_until_calm(handle)
+    assert _descriptors(handle) == before
+    enough.touch()
+    report = handle.wait(timeout="60s")
+    assert sorted(out.rows()) == list(range(report.stages["numbers"].rows_in))
+    assert report.dead_letters == 0
+    assert sum(stage.restarts for stage in report.stages.values()) >= RESTARTS
+    assert_nothing_left(handle.run_dir)

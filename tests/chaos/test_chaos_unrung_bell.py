@@ -1,0 +1,55 @@
+"""A worker that dies between publishing and ringing does not leave its reader asleep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import penstock as ps
+import pytest
+from chaos_harness import UNLIMITED, Collected, assert_nothing_left
+from chaos_stages import OpensOnlyOnce, with_arrival
+from penstock.engine import engine
+from penstock.slot.life import Crash
+from penstock.slot.loop import SAFETY_POLL_S
+
+pytestmark = pytest.mark.chaos
+
+WAITS_MOST_S = SAFETY_POLL_S / 2
+CRASH = {"sending": (Crash("after_publish", 1),)}
+
+
+def test_the_reader_goes_on_at_once_when_its_writer_dies_before_ringing(tmp_path: Path) -> None:
+    out, mended = Collected(tmp_path, "rows"), tmp_path / "mended"
+    app = ps.Pipeline("chaos-bell")
+    sending = app.source([1, 2, 3], **UNLIMITED).stage("sending", **UNLIMITED).map(OpensOnlyOnce(mended))
+    sending.stage("reading", **UNLIMITED).map(with_arrival).sink(out, **UNLIMITED)
+    handle = engine.start(app.plan(), fresh=True, state_dir=tmp_path, crashes=CRASH)
+    # Successors fail to open, later and later: for most of the time there is no writer at all.
+    assert not handle.wait_a_while(SAFETY_POLL_S * 1.5)
+    rows = out.rows()
+    assert [number for number, _, _ in rows] == [1, 2, 3]
+    assert max(arrived - given for _, given, arrived in rows) < WAITS_MOST_S
+    mended.touch()
+    report = handle.wait(timeout="30s")
+    assert out.rows() == rows
+    assert 3 <= report.stages["sending"].restarts < 30
+    assert_nothing_left(handle.run_dir)
+
+
+def test_the_writer_goes_on_at_once_when_its_reader_dies_before_ringing(tmp_path: Path) -> None:
+    out = Collected(tmp_path, "rows")
+    app = ps.Pipeline("chaos-bell-of-room")
+    made = app.source([n for n in range(40_000)], **UNLIMITED).stage("making", **UNLIMITED)
+    # The queue is much smaller than what passes: the writer sleeps for room when its reader dies.
+    made.map(OpensOnlyOnce(tmp_path)).stage("reading", edge=ps.Edge(memory="512 KiB"), **UNLIMITED).map(
+        with_arrival
+    ).sink(out, **UNLIMITED)
+    crashes = {"reading": (Crash("after_publish", 5_000),)}
+    handle = engine.start(app.plan(), fresh=True, state_dir=tmp_path, crashes=crashes)
+    report = handle.wait(timeout="30s")
+    rows = out.rows()
+    assert [number for number, _, _ in rows] == list(range(40_000))
+    arrivals = [arrived for _, _, arrived in rows]
+    assert max(after - before for before, after in zip(arrivals, arrivals[1:], strict=False)) < WAITS_MOST_S
+    assert report.stages["reading"].restarts == 1
+    assert_nothing_left(handle.run_dir)

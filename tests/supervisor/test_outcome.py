@@ -1,0 +1,63 @@
+"""Wait statuses in words and as causes."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from penstock.slot.life import Exit
+from penstock.supervisor.blame import Cause
+from penstock.supervisor.outcome import UNKNOWN_STATUS, cause_of, describe, exit_code
+
+
+def exited(code: int) -> int:
+    return code << 8
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (exited(3), "exit code 3"),
+        (int(signal.SIGSEGV), "signal SIGSEGV"),
+        (int(signal.SIGSEGV) | 0x80, "signal SIGSEGV"),  # with a core dump
+        (int(signal.SIGKILL), "signal SIGKILL"),
+        (signal.SIGRTMIN + 3, f"signal {signal.SIGRTMIN + 3}"),
+    ],
+)
+def test_a_status_is_told_by_name(status: int, words: str) -> None:
+    assert describe(status) == words
+
+
+@pytest.mark.parametrize("code", list(Exit))
+def test_an_orderly_exit_is_nobodys_fault(code: Exit) -> None:
+    assert cause_of(exited(code), timed_out=False, out_of_memory=False) is Cause.OURS
+
+
+@pytest.mark.parametrize(
+    ("status", "timed_out", "out_of_memory", "cause"),
+    [
+        (exited(3), False, False, Cause.OWN_DOING),
+        (int(signal.SIGSEGV), False, False, Cause.OWN_DOING),
+        (int(signal.SIGABRT), False, True, Cause.OWN_DOING),
+        (int(signal.SIGKILL), False, False, Cause.KILLED),
+        (int(signal.SIGKILL), False, True, Cause.OWN_DOING),
+        (int(signal.SIGKILL), True, False, Cause.TIMED_OUT),
+        (int(signal.SIGKILL), True, True, Cause.TIMED_OUT),
+        (UNKNOWN_STATUS, False, False, Cause.KILLED),
+    ],
+)
+def test_a_death_has_the_cause_that_can_be_proved(
+    status: int, timed_out: bool, out_of_memory: bool, cause: Cause
+) -> None:
+    assert cause_of(status, timed_out=timed_out, out_of_memory=out_of_memory) is cause
+
+
+def test_statuses_of_real_processes_are_read_right() -> None:
+    for end, expected in ((lambda: os._exit(7), 7), (lambda: os.kill(os.getpid(), signal.SIGKILL), None)):
+        pid = os.fork()
+        if pid == 0:
+            end()
+        _, status = os.waitpid(pid, 0)
+        assert exit_code(status) == expected
