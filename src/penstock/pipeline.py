@@ -40,7 +40,7 @@ from penstock.operators.map_many import MapMany
 from penstock.operators.operator import Operator
 from penstock.operators.parse_json import ParseJson
 from penstock.options import Edge, StageOptions
-from penstock.plan.plan import Plan
+from penstock.plan.printable import PrintablePlan as Plan
 from penstock.program import being_imported
 from penstock.report import Report
 from penstock.sink import Sink

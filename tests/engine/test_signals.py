@@ -85,6 +85,8 @@ def test_sigterm_drains_a_bounded_run_and_exits_with_4(script: Path, heard: Line
     process = start(script.parent, script.name, "hold")
     heard.hear()
     os.kill(process.pid, signal.SIGTERM)
+    assert process.stderr is not None
+    assert "draining" in process.stderr.readline()
     told.say()
     out, _ = finish(process)
     assert (out, process.returncode) == ("SystemExit 4 drained 0\n", 4)

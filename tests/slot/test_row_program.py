@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.operator import Context
@@ -147,6 +147,7 @@ def check(tree: Tree, operators: Sequence[Operator], chain: Chain, given_rows: l
     assert [(f.index, f.operator, f.error.args[0]) for f in failures] == expected_failures
 
 
+@settings(max_examples=300)
 @given(trees(), rows, st.booleans())
 def test_a_program_gives_what_an_interpreter_gives_and_failed_rows_leave_nothing(
     tree: Tree, given_rows: list[int], stop: bool

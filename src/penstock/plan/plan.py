@@ -150,21 +150,3 @@ class Plan:
     def bounded(self) -> bool:
         """True: every source ends by itself."""
         return all(stage.source is None or stage.source.bounded for stage in self.stages.values())
-
-    def to_text(self) -> str:
-        """For people: stages, what is fused into them, conversions, queues and their memory, promises."""
-        from penstock.plan.render import render_text
-
-        return render_text(self)
-
-    def to_json(self) -> str:
-        """The same as one JSON object."""
-        from penstock.plan.render import render_json
-
-        return render_json(self)
-
-    def to_mermaid(self) -> str:
-        """The same as a Mermaid flowchart."""
-        from penstock.plan.render import render_mermaid
-
-        return render_mermaid(self)

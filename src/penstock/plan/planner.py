@@ -17,7 +17,8 @@ from penstock.graph.validate import validate
 from penstock.options import KIB
 from penstock.plan.fusion import Tree, source_of, tree_of
 from penstock.plan.option_rules import option_mistakes
-from penstock.plan.plan import EdgePlan, Output, Plan, Route, StagePlan
+from penstock.plan.plan import EdgePlan, Output, Route, StagePlan
+from penstock.plan.printable import PrintablePlan
 from penstock.plan.settings import Resolved, resolve
 
 CHANNEL_LEAST_BYTES = 512 * KIB
@@ -44,7 +45,7 @@ def examine(graph: Graph, settings: Mapping[str, object], *, ask_connectors: boo
     return Examined(stages, rows, options, Findings(in_line_order(mistakes), found.cautions))
 
 
-def plan_of(examined: Examined) -> Plan:
+def plan_of(examined: Examined) -> PrintablePlan:
     """What will run. Raises `PipelineInvalid` with all mistakes, if there are any."""
     if examined.findings.mistakes:
         raise PipelineInvalid(examined.findings.mistakes)
@@ -60,7 +61,7 @@ def plan_of(examined: Examined) -> Plan:
         _stage(examined, stage, trees[number], tuple(outputs[number]), seats[number])
         for number, stage in stages.by_number.items()
     ]
-    return Plan(stages.graph.pipeline, {stage.name: stage for stage in planned}, tuple(edges))
+    return PrintablePlan(stages.graph.pipeline, {stage.name: stage for stage in planned}, tuple(edges))
 
 
 def _stage(examined: Examined, stage: Stage, tree: Tree, outputs: tuple[Output, ...], seat: str) -> StagePlan:
