@@ -17,6 +17,8 @@ from hypothesis import HealthCheck, settings
 SHARED_MEMORY = Path("/dev/shm")
 MARK = "PENSTOCK_TEST_SESSION"
 """In the environment of every process that a test starts, however deep below it."""
+FOR_TESTS = ("PENSTOCK_DATA", "PENSTOCK_CHAOS_SECONDS", "PENSTOCK_CHAOS_SEED")
+"""What a person may tell the tests: where the data sets are, how long chaos goes on, and by which dice."""
 GRACE_S = 10.0
 """How long processes of the last test may take to leave."""
 
@@ -34,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep the tests apart from what the user has: settings, dead letters, runs."""
     if _is_worker_of_xdist(config):
         return
-    for name in [name for name in os.environ if name.startswith("PENSTOCK_") and name != "PENSTOCK_DATA"]:
+    for name in [name for name in os.environ if name.startswith("PENSTOCK_") and name not in FOR_TESTS]:
         del os.environ[name]
     config.stash[scratch] = tempfile.TemporaryDirectory(prefix="penstock-tests-")
     os.environ["XDG_STATE_HOME"] = config.stash[scratch].name

@@ -12,6 +12,7 @@ from penstock.errors import (
     ExtraMissing,
     LayoutChanged,
     Mistake,
+    NoRunDirectory,
     OutputExists,
     PenstockError,
     PipelineFailed,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlreadyRunning", "CommandRefused", "Context", "DeadLetter", "Drop", "Edge", "EdgeStatus", "ErrorPolicy",
-    "ExtraMissing", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged", "Mistake", "OutputExists",
+    "ExtraMissing", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged", "Mistake", "NoRunDirectory", "OutputExists",
     "PenstockError", "Pipeline", "PipelineFailed", "PipelineInvalid", "Plan", "QueueDamaged", "Reject", "Report",
     "Results", "Retry", "Row", "RowTimeout", "Sink", "Source", "StageOptions", "StageReport", "StageStatus", "Status",
     "Stream", "block", "dead_letter", "discard", "fail", "read_dead_letters", "skip",

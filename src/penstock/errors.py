@@ -46,8 +46,10 @@ class PipelineFailed(PenstockError):
         self.traceback = traceback
         self.report = report
         detail = f"\n{traceback.rstrip()}" if traceback else ""
+        # What fails beside the stages (the program's import, the supervisor, a queue) says so in its reason.
+        head = f"stage {stage!r} failed: " if stage in report.stages else ""
         super().__init__(
-            f"stage {stage!r} failed: {reason}{detail}\n"
+            f"{head}{reason}{detail}\n"
             "mend the cause and run again: it goes on with what stands in the queues "
             "(`--fresh` or fresh=True starts over)"
         )
@@ -80,6 +82,18 @@ class OutputExists(PenstockError):
     def __init__(self, target: str) -> None:
         self.target = target
         super().__init__(f'{target} exists already; say if_exists="append" or "overwrite", or remove it')
+
+
+class NoRunDirectory(PenstockError):
+    """The queues of a run cannot be made: there is not enough room, or no directory that can be written."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path = path
+        self.what = what
+        super().__init__(f"{path}: {what}; choose another place with `--run-dir` (run_dir=...)")
+
+    def __reduce__(self) -> tuple[type[NoRunDirectory], tuple[Path, str]]:
+        return NoRunDirectory, (self.path, self.what)
 
 
 class QueueDamaged(PenstockError):

@@ -28,4 +28,6 @@ def meant(name: str, known: Iterable[str]) -> str:
     """The remedy for an unknown name: the nearest known one, or all of them."""
     names = list(known)
     near = difflib.get_close_matches(name, names, 1, 0.5)
-    return f"did you mean {near[0]!r}?" if near else "there are " + ", ".join(names)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"there is only {names[0]}" if len(names) == 1 else "there are " + ", ".join(names)

@@ -148,7 +148,7 @@ def _ends(programs: tuple[list[Step], list[Step]]) -> set[Machine]:
         following = [machine.one_store_shown(who) for who in (0, 1) if machine.buffers[who]]
         for who in (0, 1):
             if machine.at[who] < len(programs[who]):
-                at = tuple(n + (i == who) for i, n in enumerate(machine.at))
+                at = (machine.at[0] + (who == 0), machine.at[1] + (who == 1))
                 following.append(replace(programs[who][machine.at[who]](machine, who), at=at))
         if not following:
             ends.add(machine)
@@ -168,9 +168,13 @@ class _Recorder:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, sleeper: Bell, ringer: Bell) -> None:
         self.steps: tuple[list[Step], list[Step]] = ([], [])
         self.fences = True
-        owners = {sleeper.fd: 0, ringer.fd: 1}
-        monkeypatch.setattr(bell_module, "fence", lambda fd: self.fences and self.steps[owners[fd]].append(_fence))
+        self._owners = {sleeper.fd: 0, ringer.fd: 1}
+        monkeypatch.setattr(bell_module, "fence", self._fence)
         monkeypatch.setattr(sleeper, "_words", self)
+
+    def _fence(self, fd: int) -> None:
+        if self.fences:
+            self.steps[self._owners[fd]].append(_fence)
 
     def __setitem__(self, index: int, value: int) -> None:
         self.steps[0].append(_store("asleep", value))
@@ -208,7 +212,12 @@ def test_the_fence_is_a_system_call_that_swallows_own_rings(
 ) -> None:
     reads: list[int] = []
     real = os.read
-    monkeypatch.setattr(os, "read", lambda fd, size: (reads.append(fd), real(fd, size))[1])
+
+    def read(fd: int, size: int) -> bytes:
+        reads.append(fd)
+        return real(fd, size)
+
+    monkeypatch.setattr(os, "read", read)
     bells[0].ring()
     fence(bells[0].fd)
     fence(bells[0].fd)

@@ -108,7 +108,7 @@ anything = st.one_of(
     st.builds(Slotted, int64), st.tuples(texts, int64), st.frozensets(texts, max_size=2),
     st.complex_numbers(allow_nan=False), st.dictionaries(st.integers() | texts, texts, max_size=2),
 )
-annotations = st.sampled_from(
+promises: st.SearchStrategy[Any] = st.sampled_from(
     [Any, int, str, int | None, dict[str, int], dict[str, Any], list[int], list[dict[str, str]], Click, A | B, Plain,
      Base, Sub, Holder, Point, Slotted, tuple[str, int], dict]
 )
@@ -127,7 +127,7 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, msgspec.Struct):
         return all(same(getattr(left, f), getattr(right, f)) for f in left.__struct_fields__)
     if isinstance(left, datetime):
-        return left.isoformat() == right.isoformat()
+        return bool(left.isoformat() == right.isoformat())
     return bool(left == right)
 
 
@@ -151,7 +151,7 @@ def test_rows_of_a_tagged_union_come_back(rows: list[A | B]) -> None:
     assert same(decoded.batch, rows)
 
 
-@given(annotations, st.lists(anything, max_size=5))
+@given(promises, st.lists(anything, max_size=5))
 def test_rows_come_back_whatever_the_annotation_promised(annotation: Any, rows: list[Any]) -> None:
     _, decoded = through(annotation, rows)
     assert not decoded.failures

@@ -38,7 +38,7 @@ def test_no_input_that_waits_is_passed_over_by_another_twice(schedule: list[list
 @given(st.lists(st.booleans(), min_size=3, max_size=3), st.lists(st.booleans(), min_size=3, max_size=3))
 def test_an_input_that_has_ended_is_never_chosen(waiting: list[bool], ended: list[bool]) -> None:
     chosen = Gate([EdgeGate(range(3))], 3).choose(waiting, ended)
-    assert chosen is None or waiting[chosen] and not ended[chosen]
+    assert chosen is None or (waiting[chosen] and not ended[chosen])
 
 
 def test_the_edge_of_an_input_is_found() -> None:

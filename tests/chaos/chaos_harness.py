@@ -15,12 +15,12 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
+
 from penstock.batch import Batch, rows_of
 from penstock.engine import engine
 from penstock.engine.handle import Handle
 from penstock.errors import PipelineFailed
 from penstock.operator import Context
-from penstock.options import StageOptions
 from penstock.plan.plan import Plan
 from penstock.report import Report
 from penstock.sink import Delivery, Sink, Writer
@@ -28,7 +28,6 @@ from penstock.source import Position
 
 LONG_MODE_S = float(os.environ.get("PENSTOCK_CHAOS_SECONDS", "0"))
 """So many seconds for every test whose length can be chosen; 0: as short as in CI."""
-UNLIMITED: StageOptions = {"max_restarts": "1000000/s"}
 GONE_WITHIN_S = 10.0
 """How long dying processes may take on a busy machine; they are waited for, not slept for."""
 
@@ -38,9 +37,17 @@ def seconds(in_ci: float) -> float:
     return LONG_MODE_S or in_ci
 
 
-def with_small_queues(plan: Plan, channel_bytes: int = 64 * 1024) -> Plan:
-    """The plan with queues below what users may ask for, so that rings wrap around often."""
-    return replace(plan, edges=tuple(replace(edge, channel_bytes=channel_bytes) for edge in plan.edges))
+def for_chaos(plan: Plan, channel_bytes: int | None = None) -> Plan:
+    """The plan with as many restarts as anybody can cause, and queues small enough that rings wrap around often.
+
+    `channel_bytes` may be less than users may ask for; None: what the plan says.
+    """
+    stages = {
+        name: replace(stage, settings=replace(stage.settings, max_restarts=(1_000_000.0, 1.0)))
+        for name, stage in plan.stages.items()
+    }
+    edges = tuple(replace(edge, channel_bytes=channel_bytes or edge.channel_bytes) for edge in plan.edges)
+    return replace(plan, stages=stages, edges=edges)
 
 
 # A sink that is exact and can be read back.
@@ -261,7 +268,11 @@ def survive(
     """
     until = time.monotonic() + for_s
     kills = supervisors = 0
-    make_enough = enough.touch if enough is not None else lambda: None
+
+    def make_enough() -> None:
+        if enough is not None:
+            enough.touch()
+
     fresh = True
     while True:
         handle = engine.start(plan, fresh=fresh, state_dir=state_dir)

@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from chaos_harness import Collected, CountedUntil, for_chaos
+
 import penstock as ps
-from chaos_harness import UNLIMITED, Collected, CountedUntil, with_small_queues
 from penstock.connectors import duckdb, files
 from penstock.plan.plan import Plan
 
 WORDS = [f"word-{n}" for n in range(5_000)]
 KEYS = 7
+SMALL_BYTES = 64 * 1024
 EDGE = ps.Edge(batch_rows=64, linger="1ms")
 
 
@@ -92,26 +94,25 @@ class Mill:
 
     def pipeline(self) -> ps.Pipeline:
         app = ps.Pipeline(self.name)
-        numbers = app.source(CountedUntil(self.enough), name="numbers", **UNLIMITED)
-        words = app.source(WORDS, name="words", workers=2, **UNLIMITED)
-        noisy = numbers.stage("noisy", workers=2, edge=EDGE, **UNLIMITED).map(add_noise)
-        keyed = noisy.stage("keyed", workers=2, edge=EDGE, **UNLIMITED).key_by(key_of).map(WithSlot)
-        keyed.sink(self.collected("by_key"), edge=EDGE, **UNLIMITED)
-        everywhere = noisy.stage("everywhere", workers=2, edge=EDGE, **UNLIMITED).broadcast().map(WithSlot)
-        everywhere.sink(self.collected("by_all"), workers=2, edge=EDGE, **UNLIMITED)
-        both = noisy.merge(words).stage("both", workers=2, edge=EDGE, **UNLIMITED).flat_map(twice)
-        both.sink(duckdb.table(self.database, "plain", if_exists="overwrite"), name="plain", edge=EDGE, **UNLIMITED)
+        numbers = app.source(CountedUntil(self.enough), name="numbers")
+        words = app.source(WORDS, name="words", workers=2)
+        noisy = numbers.stage("noisy", workers=2, edge=EDGE).map(add_noise)
+        keyed = noisy.stage("keyed", workers=2, edge=EDGE).key_by(key_of).map(WithSlot)
+        keyed.sink(self.collected("by_key"), edge=EDGE)
+        everywhere = noisy.stage("everywhere", workers=2, edge=EDGE).broadcast().map(WithSlot)
+        everywhere.sink(self.collected("by_all"), workers=2, edge=EDGE)
+        both = noisy.merge(words).stage("both", workers=2, edge=EDGE).flat_map(twice)
+        both.sink(duckdb.table(self.database, "plain", if_exists="overwrite"), name="plain", edge=EDGE)
         both.sink(
-            duckdb.table(self.database, "keyed", key="id", if_exists="overwrite"), name="upserted", edge=EDGE,
-            **UNLIMITED,
+            duckdb.table(self.database, "keyed", key="id", if_exists="overwrite"), name="upserted", edge=EDGE
         )
-        both.sink(files.json_lines(self.lines, if_exists="overwrite"), name="lines", edge=EDGE, **UNLIMITED)
-        in_order = numbers.stage("in_order", workers=2, ordered=True, edge=EDGE, **UNLIMITED).map(add_noise)
-        in_order.sink(self.collected("ordered"), edge=EDGE, **UNLIMITED)
+        both.sink(files.json_lines(self.lines, if_exists="overwrite"), name="lines", edge=EDGE)
+        in_order = numbers.stage("in_order", workers=2, ordered=True, edge=EDGE).map(add_noise)
+        in_order.sink(self.collected("ordered"), edge=EDGE)
         return app
 
     def plan(self) -> Plan:
-        return with_small_queues(self.pipeline().plan())
+        return for_chaos(self.pipeline().plan(), SMALL_BYTES)
 
     # What must hold afterwards.
 

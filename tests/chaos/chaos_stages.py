@@ -129,7 +129,7 @@ def with_arrival(row: tuple[int, float]) -> tuple[int, float, float]:
 
 
 def padded(number: int) -> tuple[int, str]:
-    return number, "x" * 1000
+    return number, str(number).zfill(1000)
 
 
 @dataclass(frozen=True)

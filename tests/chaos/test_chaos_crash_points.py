@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import penstock as ps
 import pytest
-from chaos_harness import UNLIMITED, Collected, assert_nothing_left, with_small_queues
+from chaos_harness import Collected, assert_nothing_left, for_chaos
 from chaos_stages import NotedBy, as_record, keep, key_of, with_noise
+
+import penstock as ps
 from penstock.connectors import duckdb, files
 from penstock.engine import engine
 from penstock.report import Report
@@ -70,20 +71,20 @@ class Shop:
     def pipeline(self) -> ps.Pipeline:
         edge = ps.Edge(batch_rows=100)
         app = ps.Pipeline("chaos-points")
-        made = app.source(range(ROWS), name="source", **UNLIMITED).stage("stateless", edge=edge, **UNLIMITED)
-        fan = made.map(with_noise).stage("fan", edge=edge, **UNLIMITED).map(keep)
-        keyed = fan.stage("keyed", workers=2, edge=edge, **UNLIMITED).key_by(key_of).map(keep)
-        in_order = fan.stage("in_order", workers=2, ordered=True, edge=edge, **UNLIMITED).map(keep)
-        keyed.sink(self.rows, edge=edge, **UNLIMITED)
-        keyed.sink(NotedBy(self.noted), name="noted", edge=edge, **UNLIMITED)
-        in_order.sink(files.json_lines(self.lines), name="lines", edge=edge, **UNLIMITED)
+        made = app.source(range(ROWS), name="source").stage("stateless", edge=edge)
+        fan = made.map(with_noise).stage("fan", edge=edge).map(keep)
+        keyed = fan.stage("keyed", workers=2, edge=edge).key_by(key_of).map(keep)
+        in_order = fan.stage("in_order", workers=2, ordered=True, edge=edge).map(keep)
+        keyed.sink(self.rows, edge=edge)
+        keyed.sink(NotedBy(self.noted), name="noted", edge=edge)
+        in_order.sink(files.json_lines(self.lines), name="lines", edge=edge)
         if self.has_database:
             self._store(in_order, edge)
         return app
 
     def _store(self, in_order: ps.Stream[tuple[int, float]], edge: ps.Edge) -> None:
-        records = in_order.stage("records", edge=edge, **UNLIMITED).map(as_record)
-        records.sink(duckdb.table(self.database, "rows"), name="stored", edge=edge, **UNLIMITED)
+        records = in_order.stage("records", edge=edge).map(as_record)
+        records.sink(duckdb.table(self.database, "rows"), name="stored", edge=edge)
 
     def assert_exact(self, report: Report) -> None:
         assert report.outcome == "finished"
@@ -116,7 +117,7 @@ def test_every_named_point_is_reached_by_some_stage() -> None:
 def test_the_result_is_exact_after_one_restart_when_a_worker_dies_at(stage: str, point: str, tmp_path: Path) -> None:
     shop = Shop(tmp_path, has_database=stage == "stored")
     row = CRASH_ROW // 2 if stage in TWO_SLOTS else CRASH_ROW
-    plan = with_small_queues(shop.pipeline().plan(), 16 * 1024)
+    plan = for_chaos(shop.pipeline().plan(), 16 * 1024)
     handle = engine.start(plan, fresh=True, state_dir=tmp_path / "state", crashes={stage: (Crash(point, row),)})
     report = handle.wait(timeout="30s")
     shop.assert_exact(report)
@@ -128,7 +129,7 @@ def test_the_result_is_exact_after_one_restart_when_a_worker_dies_at(stage: str,
 @pytest.mark.parametrize("point", POINTS)
 def test_the_result_is_exact_when_the_workers_of_all_stages_die_at(point: str, tmp_path: Path) -> None:
     shop = Shop(tmp_path, has_database=point in (*_TRANSACTION, "after_commit"))
-    plan = with_small_queues(shop.pipeline().plan(), 16 * 1024)
+    plan = for_chaos(shop.pipeline().plan(), 16 * 1024)
     armed = {stage: (Crash(point, CRASH_ROW),) for stage, points in REACHED.items() if point in points}
     if not shop.has_database:
         armed.pop("stored", None)

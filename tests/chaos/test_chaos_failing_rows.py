@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import penstock as ps
 import pytest
-from chaos_harness import UNLIMITED, Collected, Habits, Killer, assert_nothing_left, seconds, survive
+from chaos_harness import Collected, Habits, Killer, assert_nothing_left, for_chaos, seconds, survive
 from chaos_stages import FailsAtFirst, Paced, every_fiftieth_is_bad
+
+import penstock as ps
 from penstock.dead_letters import read_dead_letters
 from penstock.engine import engine
 
@@ -23,11 +24,11 @@ def test_each_bad_row_is_set_aside_once_when_somebody_kills(supervisor: int, tmp
     bad = [number for number in range(rows) if number % 50 == 17]
     out = Collected(tmp_path, "good")
     app = ps.Pipeline("chaos-bad-rows")
-    checked = app.source(range(rows), **UNLIMITED).stage("check", workers=2, edge=FEW_ROWS, **UNLIMITED)
-    checked.map(Paced(0.001)).map(every_fiftieth_is_bad).sink(out, edge=FEW_ROWS, **UNLIMITED)
+    checked = app.source(range(rows)).stage("check", workers=2, edge=FEW_ROWS)
+    checked.map(Paced(0.001)).map(every_fiftieth_is_bad).sink(out, edge=FEW_ROWS)
     habits = Habits(one=20, some=4, all=2, zygote=1, supervisor=supervisor)
     survived = survive(
-        app.plan(), habits=habits, rng=random.Random(11), for_s=seconds(3.0), state_dir=tmp_path / "state"
+        for_chaos(app.plan()), habits=habits, rng=random.Random(11), for_s=seconds(3.0), state_dir=tmp_path / "state"
     )
     letters = list(read_dead_letters("chaos-bad-rows", state_dir=tmp_path / "state"))
     assert sorted(letter.row for letter in letters) == bad
@@ -42,11 +43,11 @@ def test_rows_that_fail_at_first_get_through_once_when_somebody_kills(tmp_path: 
     rows = 2_000
     out = Collected(tmp_path, "good")
     app = ps.Pipeline("chaos-retries")
-    tried = app.source(range(rows), **UNLIMITED).stage(
-        "try", workers=2, edge=FEW_ROWS, retries=2, retry_delay="50ms", **UNLIMITED
+    tried = app.source(range(rows)).stage(
+        "try", workers=2, edge=FEW_ROWS, retries=2, retry_delay="50ms"
     )
-    tried.map(Paced(0.001)).map(FailsAtFirst(tmp_path, failures=2)).sink(out, edge=FEW_ROWS, **UNLIMITED)
-    handle = engine.start(app.plan(), fresh=True, state_dir=tmp_path / "state")
+    tried.map(Paced(0.001)).map(FailsAtFirst(tmp_path, failures=2)).sink(out, edge=FEW_ROWS)
+    handle = engine.start(for_chaos(app.plan()), fresh=True, state_dir=tmp_path / "state")
     with Killer(handle, Habits(), random.Random(12), seconds(2.0)) as killer:
         report = handle.wait(timeout="60s")
     assert sorted(out.rows()) == list(range(rows))
@@ -64,11 +65,11 @@ def test_every_attempt_is_counted_and_the_row_set_aside_once_when_it_never_succe
     rows = 500
     out = Collected(tmp_path, "good")
     app = ps.Pipeline("chaos-retries-in-vain")
-    tried = app.source(range(rows), **UNLIMITED).stage(
-        "try", workers=2, edge=FEW_ROWS, retries=2, retry_delay="50ms", **UNLIMITED
+    tried = app.source(range(rows)).stage(
+        "try", workers=2, edge=FEW_ROWS, retries=2, retry_delay="50ms"
     )
-    tried.map(Paced(0.002)).map(every_fiftieth_is_bad).sink(out, edge=FEW_ROWS, **UNLIMITED)
-    handle = engine.start(app.plan(), fresh=True, state_dir=tmp_path / "state")
+    tried.map(Paced(0.002)).map(every_fiftieth_is_bad).sink(out, edge=FEW_ROWS)
+    handle = engine.start(for_chaos(app.plan()), fresh=True, state_dir=tmp_path / "state")
     with Killer(handle, Habits(), random.Random(13), seconds(2.0)):
         report = handle.wait(timeout="60s")
     letters = list(read_dead_letters("chaos-retries-in-vain", state_dir=tmp_path / "state"))

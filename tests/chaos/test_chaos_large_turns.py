@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-import penstock as ps
 import pytest
-from chaos_harness import UNLIMITED, Collected, Habits, Killer, assert_nothing_left, with_small_queues
+from chaos_harness import Collected, Habits, Killer, assert_nothing_left, for_chaos
 from chaos_stages import Blown, Huge, measured, one_key, part_measured
+
+import penstock as ps
 from penstock.engine import engine
 from penstock.plan.plan import Plan
 
@@ -32,9 +33,9 @@ def _survive(plan: Plan, tmp_path: Path, killing_s: float) -> ps.Report:
 def test_a_row_that_becomes_100_mb_of_rows_arrives_whole(killing_s: float, tmp_path: Path) -> None:
     out = Collected(tmp_path, "parts")
     app = ps.Pipeline("chaos-blown")
-    blown = app.source([1, 2], **UNLIMITED).stage("blow", **UNLIMITED).flat_map(Blown(rows=2_000, row_bytes=50_000))
-    blown.stage("measure", workers=2, **UNLIMITED).map(part_measured).sink(out, **UNLIMITED)
-    _survive(app.plan(), tmp_path, killing_s)
+    blown = app.source([1, 2]).stage("blow").flat_map(Blown(rows=2_000, row_bytes=50_000))
+    blown.stage("measure", workers=2).map(part_measured).sink(out)
+    _survive(for_chaos(app.plan()), tmp_path, killing_s)
     assert sorted(out.rows()) == [[number, part, 50_000, True] for number in (1, 2) for part in range(2_000)]
 
 
@@ -42,9 +43,9 @@ def test_a_row_that_becomes_100_mb_of_rows_arrives_whole(killing_s: float, tmp_p
 def test_a_single_row_of_100_mb_arrives_whole(killing_s: float, tmp_path: Path) -> None:
     out = Collected(tmp_path, "rows")
     app = ps.Pipeline("chaos-huge")
-    huge = app.source([1, 2, 3], **UNLIMITED).stage("make", **UNLIMITED).map(Huge(100 * MB))
-    huge.stage("measure", **UNLIMITED).map(measured).sink(out, **UNLIMITED)
-    _survive(app.plan(), tmp_path, killing_s)
+    huge = app.source([1, 2, 3]).stage("make").map(Huge(100 * MB))
+    huge.stage("measure").map(measured).sink(out)
+    _survive(for_chaos(app.plan()), tmp_path, killing_s)
     assert out.rows() == [[number, 100 * MB, True] for number in (1, 2, 3)]
 
 
@@ -52,8 +53,8 @@ def test_a_single_row_of_100_mb_arrives_whole(killing_s: float, tmp_path: Path) 
 def test_large_turns_drain_when_all_keys_fall_on_one_worker(killing_s: float, tmp_path: Path) -> None:
     out = Collected(tmp_path, "parts")
     app = ps.Pipeline("chaos-skew")
-    blown = app.source(range(100), workers=2, **UNLIMITED).stage("blow", workers=2, **UNLIMITED)
-    skewed = blown.flat_map(Blown(rows=50, row_bytes=4_000)).stage("one", workers=2, **UNLIMITED).key_by(one_key)
-    skewed.map(part_measured).sink(out, **UNLIMITED)
-    _survive(with_small_queues(app.plan()), tmp_path, killing_s)
+    blown = app.source(range(100), workers=2).stage("blow", workers=2)
+    skewed = blown.flat_map(Blown(rows=50, row_bytes=4_000)).stage("one", workers=2).key_by(one_key)
+    skewed.map(part_measured).sink(out)
+    _survive(for_chaos(app.plan(), 64 * 1024), tmp_path, killing_s)
     assert sorted(out.rows()) == [[number, part, 4_000, True] for number in range(100) for part in range(50)]

@@ -7,19 +7,20 @@ import random
 import time
 from pathlib import Path
 
-import penstock as ps
 import pytest
 from chaos_harness import (
-    UNLIMITED,
     Collected,
     CountedUntil,
     Habits,
     Killer,
     assert_nothing_left,
     children_of,
+    for_chaos,
     processes_of,
 )
 from chaos_stages import Paced
+
+import penstock as ps
 from penstock.engine import engine
 from penstock.engine.handle import Handle
 
@@ -27,7 +28,8 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 
 WORKERS = 4
 RESTARTS = 300
-PACE = Habits(pause_s=(0.0, 0.004), one=1, some=1, all=2)
+PACE = Habits(pause_s=(0.03, 0.08), one=1, some=1, all=4)
+"""Slow enough for most lives to get something done: else births are put off longer and longer."""
 
 
 def _wait_until_calm(handle: Handle) -> None:
@@ -51,9 +53,9 @@ def _restarts(handle: Handle) -> int:
 def test_supervisor_and_zygote_hold_no_more_after_hundreds_of_restarts(tmp_path: Path) -> None:
     enough, out = tmp_path / "enough", Collected(tmp_path, "rows")
     app = ps.Pipeline("chaos-leaks")
-    numbers = app.source(CountedUntil(enough, look_every=1), name="numbers", **UNLIMITED)
-    numbers.stage("pass", workers=2, edge=ps.Edge(batch_rows=4), **UNLIMITED).map(Paced(0.001)).sink(out, **UNLIMITED)
-    handle = engine.start(app.plan(), fresh=True, state_dir=tmp_path)
+    numbers = app.source(CountedUntil(enough, look_every=1), name="numbers")
+    numbers.stage("pass", workers=2, edge=ps.Edge(batch_rows=4)).map(Paced(0.001)).sink(out)
+    handle = engine.start(for_chaos(app.plan()), fresh=True, state_dir=tmp_path)
     _wait_until_calm(handle)
     before = _descriptors(handle)
     with Killer(handle, PACE, random.Random(17), 60.0):

@@ -6,10 +6,11 @@ import random
 import time
 from pathlib import Path
 
-import penstock as ps
 import pytest
-from chaos_harness import UNLIMITED, Collected, Habits, Killer, assert_nothing_left, seconds
+from chaos_harness import Collected, Habits, Killer, assert_nothing_left, for_chaos, seconds
 from chaos_stages import Long
+
+import penstock as ps
 from penstock.dead_letters import read_dead_letters
 from penstock.engine import engine
 from penstock.plan.plan import Plan
@@ -27,9 +28,9 @@ HABITS = {
 
 def _plan(rows: int, out: Collected) -> Plan:
     app = ps.Pipeline("chaos-long-rows")
-    long = app.source(range(rows), **UNLIMITED).stage("long", workers=2, edge=ps.Edge(batch_rows=8), **UNLIMITED)
-    long.map(Long(LEAST_S, MOST_S)).sink(out, **UNLIMITED)
-    return app.plan()
+    long = app.source(range(rows)).stage("long", workers=2, edge=ps.Edge(batch_rows=8))
+    long.map(Long(LEAST_S, MOST_S)).sink(out)
+    return for_chaos(app.plan())
 
 
 @pytest.mark.parametrize("habits", HABITS.values(), ids=HABITS.keys())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import penstock as ps
 import pytest
-from chaos_harness import UNLIMITED, Collected, CountedUntil, assert_nothing_left, processes_of, seconds
+from chaos_harness import Collected, CountedUntil, assert_nothing_left, for_chaos, processes_of, seconds
 from chaos_stages import SlowlyCut, padded
+
+import penstock as ps
 from penstock.engine import engine
 from penstock.engine.handle import Handle
 
@@ -54,11 +55,11 @@ def _queues_are_within_budget(handle: Handle) -> bool:
 def test_memory_stays_flat_and_nothing_is_lost_when_the_sink_is_much_slower_than_the_source(tmp_path: Path) -> None:
     enough, out = tmp_path / "enough", Collected(tmp_path, "rows")
     app = ps.Pipeline("chaos-memory")
-    made = app.source(CountedUntil(enough), name="numbers", **UNLIMITED).map(padded)
-    passed = made.stage("pass", edge=EDGE, **UNLIMITED).map(lambda row: row)
+    made = app.source(CountedUntil(enough), name="numbers").map(padded)
+    passed = made.stage("pass", edge=EDGE).map(lambda row: row)
     # A thousandth of a second for each row, which the source makes in less than a hundredth of that.
-    passed.stage("slow", edge=ps.Edge(memory="512 KiB", batch_rows=50), **UNLIMITED).map(SlowlyCut(0.001)).sink(out)
-    handle = engine.start(app.plan(), fresh=True, state_dir=tmp_path)
+    passed.stage("slow", edge=ps.Edge(memory="512 KiB", batch_rows=50)).map(SlowlyCut(0.001)).sink(out)
+    handle = engine.start(for_chaos(app.plan()), fresh=True, state_dir=tmp_path)
     assert not handle.wait_a_while(3 * SAMPLE_S)
     samples = []
     for _ in range(int(seconds(5.0) / SAMPLE_S)):

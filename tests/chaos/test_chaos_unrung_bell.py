@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
-import penstock as ps
 import pytest
-from chaos_harness import UNLIMITED, Collected, assert_nothing_left
+from chaos_harness import Collected, assert_nothing_left, for_chaos
 from chaos_stages import OpensOnlyOnce, with_arrival
+
+import penstock as ps
 from penstock.engine import engine
 from penstock.slot.life import Crash
 from penstock.slot.loop import SAFETY_POLL_S
@@ -21,9 +23,9 @@ CRASH = {"sending": (Crash("after_publish", 1),)}
 def test_the_reader_goes_on_at_once_when_its_writer_dies_before_ringing(tmp_path: Path) -> None:
     out, mended = Collected(tmp_path, "rows"), tmp_path / "mended"
     app = ps.Pipeline("chaos-bell")
-    sending = app.source([1, 2, 3], **UNLIMITED).stage("sending", **UNLIMITED).map(OpensOnlyOnce(mended))
-    sending.stage("reading", **UNLIMITED).map(with_arrival).sink(out, **UNLIMITED)
-    handle = engine.start(app.plan(), fresh=True, state_dir=tmp_path, crashes=CRASH)
+    sending = app.source([1, 2, 3]).stage("sending").map(OpensOnlyOnce(mended))
+    sending.stage("reading").map(with_arrival).sink(out)
+    handle = engine.start(for_chaos(app.plan()), fresh=True, state_dir=tmp_path, crashes=CRASH)
     # Successors fail to open, later and later: for most of the time there is no writer at all.
     assert not handle.wait_a_while(SAFETY_POLL_S * 1.5)
     rows = out.rows()
@@ -39,17 +41,17 @@ def test_the_reader_goes_on_at_once_when_its_writer_dies_before_ringing(tmp_path
 def test_the_writer_goes_on_at_once_when_its_reader_dies_before_ringing(tmp_path: Path) -> None:
     out = Collected(tmp_path, "rows")
     app = ps.Pipeline("chaos-bell-of-room")
-    made = app.source([n for n in range(40_000)], **UNLIMITED).stage("making", **UNLIMITED)
+    made = app.source(range(40_000)).stage("making")
     # The queue is much smaller than what passes: the writer sleeps for room when its reader dies.
-    made.map(OpensOnlyOnce(tmp_path)).stage("reading", edge=ps.Edge(memory="512 KiB"), **UNLIMITED).map(
+    made.map(OpensOnlyOnce(tmp_path)).stage("reading", edge=ps.Edge(memory="512 KiB")).map(
         with_arrival
-    ).sink(out, **UNLIMITED)
+    ).sink(out)
     crashes = {"reading": (Crash("after_publish", 5_000),)}
-    handle = engine.start(app.plan(), fresh=True, state_dir=tmp_path, crashes=crashes)
+    handle = engine.start(for_chaos(app.plan()), fresh=True, state_dir=tmp_path, crashes=crashes)
     report = handle.wait(timeout="30s")
     rows = out.rows()
     assert [number for number, _, _ in rows] == list(range(40_000))
     arrivals = [arrived for _, _, arrived in rows]
-    assert max(after - before for before, after in zip(arrivals, arrivals[1:], strict=False)) < WAITS_MOST_S
+    assert max(after - before for before, after in pairwise(arrivals)) < WAITS_MOST_S
     assert report.stages["reading"].restarts == 1
     assert_nothing_left(handle.run_dir)

@@ -96,7 +96,7 @@ def test_an_unknown_name_is_answered_with_the_names_there_are(machine: Machine, 
     machine.add("clicks")
     result = penstock_command("clean", "zzz")
     assert result.exit_code == 2
-    assert "there are clicks" in result.stderr
+    assert "there is only clicks" in result.stderr
 
 
 def test_nothing_left_is_no_error(machine: Machine, penstock_command: Command) -> None:

@@ -76,7 +76,7 @@ def _pipe_without_reader() -> int:
 
 
 DEMO = """
-    def main(data, rate, burst, chaos, keep):
+    def main(data, rate, burst, seconds, chaos, keep):
         print(data, rate, burst, chaos, keep)
         return 6
 """
@@ -90,6 +90,7 @@ def test_the_demo_is_called_with_its_flags_and_its_code_is_the_exit_code(
     program("examples/analytics/__init__.py", "")
     program("examples/analytics/demo.py", DEMO)
     monkeypatch.setattr("penstock.cli.demo.find_examples", lambda package: tmp_path / "examples")
+    (tmp_path / "d").mkdir()
     result = penstock_command("demo", "--data", "d", "--rate", "5/s", "--burst", "9/s", "--chaos", "2", "--keep", "k")
     assert (result.exit_code, result.stdout) == (6, "d 5/s 9/s 2.0 k\n"), result.stderr
 

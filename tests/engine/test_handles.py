@@ -183,4 +183,5 @@ def test_too_little_shared_memory_moves_the_run_to_disk_with_a_warning(
     with caplog.at_level(logging.WARNING), app.start(state_dir=tmp_path / "state") as handle:
         assert handle.run_dir.is_relative_to(tmp_path / "state" / "run")
     assert out.rows == list(range(10))
-    assert "has no room for" in caplog.text and "--run-dir" in caplog.text
+    [warning] = [record.getMessage() for record in caplog.records if record.name == "penstock.engine"]
+    assert warning.startswith(str(small)) and f"goes to {tmp_path}/state/run" in warning and "--run-dir" in warning

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -234,15 +236,63 @@ def test_a_key_function_that_raises_names_the_stage_of_the_key(where: Any) -> No
     assert letter.stage == "by_user" and letter.row == {"x": 1} and letter.error == "KeyError: 'user'"
 
 
-def test_an_exit_of_a_user_function_is_an_error_of_its_row(where: Any) -> None:
-    def leave(x: int) -> int:
-        if x == 3:
-            sys.exit("bye")
-        return x
+def _leave(x: int) -> int:
+    if x == 3:
+        sys.exit("bye")
+    return x
 
-    app, out = _pipeline(leave)
+
+def _panic(x: int) -> int:
+    if x == 3:
+        raise BaseException("a panic of a library")
+    return x
+
+
+async def _cancelled(x: int) -> int:
+    if x == 3:
+        raise asyncio.CancelledError
+    return x
+
+
+@pytest.mark.parametrize(
+    ("fn", "error"),
+    [
+        (_leave, "SystemExit: bye"),
+        (_panic, "BaseException: a panic of a library"),
+        (_cancelled, "asyncio.exceptions.CancelledError"),
+    ],
+    ids=["exit", "panic", "cancelled"],
+)
+def test_whatever_a_user_function_raises_is_an_error_of_its_row(fn: Any, error: str, where: Any) -> None:
+    app, out = _pipeline(fn)
     report = app.run(**where)
-    assert len(out.rows) == 9
+    assert out.rows == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     assert report.stages["work"].restarts == 0
     [letter] = ps.read_dead_letters("rows", state_dir=where["state_dir"])
-    assert letter.error == "SystemExit: bye"
+    assert letter.error == error
+    assert HERE in letter.traceback
+
+
+class Awkward(Exception):
+    def __init__(self, what: str, more: str) -> None:
+        super().__init__(what)
+        self.lock = threading.Lock()
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_errors_that_cannot_be_shown_or_pickled_are_kept_all_the_same(where: Any) -> None:
+    def awkward(x: int) -> int:
+        if x == 3:
+            raise Awkward("a", "b")
+        if x == 4:
+            raise ValueError("\ud800")
+        return x
+
+    app, out = _pipeline(awkward)
+    app.run(**where)
+    assert len(out.rows) == 8
+    letters = list(ps.read_dead_letters("rows", state_dir=where["state_dir"]))
+    assert [letter.row for letter in letters] == [3, 4]
+    assert "Awkward" in letters[0].error and "ValueError" in letters[1].error

@@ -1,4 +1,4 @@
-"""Functions of many rows: every library's shape, bisecting down to the row that cannot be taken, order and rests kept."""
+"""Functions of many rows: every library's shape, and bisecting down to the row that cannot be taken."""
 
 from __future__ import annotations
 

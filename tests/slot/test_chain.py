@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,7 +48,9 @@ def test_a_stage_without_operators_hands_batches_on_as_they_are() -> None:
 
 
 json_lines = st.lists(
-    st.sampled_from(['{"a":1}', '{"a": 22 }', '{"a":"x"}', "", " ", "{", "[]", '{"a":1}{"a":2}', '{"b":1}', "é", "\ud800"]),
+    st.sampled_from(
+        ['{"a":1}', '{"a": 22 }', '{"a":"x"}', "", " ", "{", "[]", '{"a":1}{"a":2}', '{"b":1}', "é", "\ud800"]
+    ),
     max_size=8,
 )
 
@@ -73,41 +74,42 @@ def test_parsing_blocks_of_lines_gives_what_parsing_them_one_by_one_gives(
     assert sum(map(len, whole)) + len(failures) == batch_length(block)
 
 
+LIVES: list[str] = []
+
+
 class Counting:
     """An operator class; remembers its life."""
 
-    lives: list[str] = []
-
     def open(self, context: Context) -> None:
-        self.lives.append(f"open {context.stage}")
+        LIVES.append(f"open {context.stage}")
 
     def __call__(self, row: int) -> int:
-        self.lives.append(f"call {row}")
+        LIVES.append(f"call {row}")
         return row
 
     def close(self) -> None:
-        self.lives.append("close")
+        LIVES.append("close")
 
 
-def test_a_class_is_made_once_per_worker_opened_first_and_closed_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Counting, "lives", [])
+def test_a_class_is_made_once_per_worker_opened_first_and_closed_last() -> None:
+    LIVES.clear()
     chain = chain_of(Map(Counting, ""))
     run(chain, [1])
     run(chain, [2])
     chain.close()
-    assert Counting.lives == ["open s", "call 1", "call 2", "close"]
+    assert LIVES == ["open s", "call 1", "call 2", "close"]
 
 
-def test_an_instance_that_is_used_twice_is_opened_and_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Counting, "lives", [])
+def test_an_instance_that_is_used_twice_is_opened_and_closed_once() -> None:
+    LIVES.clear()
     shared = Counting()
     chain = chain_of(Map(shared, ""), Map(shared, ""))
     run(chain, [1])
     chain.close()
-    assert Counting.lives == ["open s", "call 1", "call 1", "close"]
+    assert LIVES == ["open s", "call 1", "call 1", "close"]
 
 
-def test_coroutines_may_open_and_close(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coroutines_may_open_and_close() -> None:
     lives: list[str] = []
 
     class Client:

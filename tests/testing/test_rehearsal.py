@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -213,6 +215,54 @@ def test_keys_stay_together_and_every_slot_has_its_own_instance() -> None:
     assert len({(user, slot) for user, slot, _ in rows}) == 10
     assert Counter(user for user, _, _ in rows) == Counter(users)
     assert max(count for _, _, count in rows) == 20
+
+
+class Tagged:
+    def __init__(self, tag: str) -> None:
+        self.tag = tag
+
+    def open(self, context: ps.Context) -> None:
+        self.slot = context.slot
+
+    def __call__(self, x: int) -> tuple[str, int]:
+        return self.tag, self.slot
+
+
+def test_an_instance_is_a_copy_in_every_further_slot() -> None:
+    app, work = _numbers(workers=3)
+    mine = Tagged("mine")
+    work.broadcast().map(mine).sink(ps.discard(), name="out")
+    assert testing.run(app, {"numbers": [1]}).outputs["out"] == [("mine", 0), ("mine", 1), ("mine", 2)]
+    assert mine.slot == 0
+
+
+def add_one(batch: pa.RecordBatch) -> pa.RecordBatch:
+    if 5 in batch.column("n").to_pylist():
+        raise ValueError("five")
+    return batch.set_column(0, "n", pc.add(batch.column("n"), 1))
+
+
+class Number(msgspec.Struct):
+    n: int
+
+
+def test_columns_become_rows_again() -> None:
+    app = ps.Pipeline("columns")
+    rows = app.source([Number(0)], name="rows").stage("add").map_batches(add_one, type=Number)
+    rows.stage("show").map(lambda row: row.n).sink(ps.discard(), name="out")
+    outcome = testing.run(app, {"rows": [Number(n) for n in range(8)]})
+    assert outcome.outputs["out"] == [1, 2, 3, 4, 5, 7, 8]
+    assert [(letter.stage, letter.error) for letter in outcome.dead_letters] == [("add", "ValueError: five")]
+
+
+def test_an_interrupt_of_the_tester_ends_the_run() -> None:
+    def interrupted(x: int) -> int:
+        raise KeyboardInterrupt
+
+    app, work = _numbers()
+    work.map(interrupted).sink(ps.discard())
+    with pytest.raises(KeyboardInterrupt):
+        testing.run(app, {"numbers": [1]})
 
 
 def test_a_key_function_that_raises_names_the_stage_of_the_key() -> None:

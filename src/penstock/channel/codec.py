@@ -148,7 +148,7 @@ class RowCodec:
         return Decoded(rows, failures)
 
 
-def join_payloads(parts: list[tuple[int, bytes]]) -> tuple[Codec, bytes]:
+def join_payloads(parts: Sequence[tuple[int, bytes]]) -> tuple[Codec, bytes]:
     """One payload of several, for a side file."""
     return Codec.JOINED, msgspec.msgpack.encode(parts)
 

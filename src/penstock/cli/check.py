@@ -14,7 +14,7 @@ from penstock.errors import Mistake, PipelineInvalid
 from penstock.pipeline import Pipeline
 
 
-@click.command()
+@click.command(short_help="List the mistakes of a pipeline.")
 @click.argument("target")
 @set_option
 @click.pass_context

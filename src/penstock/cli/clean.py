@@ -15,7 +15,7 @@ from penstock.engine.rundir import FoundRun, find_runs, remove
 from penstock.metrics import text
 
 
-@click.command()
+@click.command(short_help="Remove what a killed or failed run left.")
 @click.argument("name", required=False)
 @click.option("--all", "everything", is_flag=True, help="All that was left, not just one.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")

@@ -135,7 +135,7 @@ def _print_text(found: _Found, name: str) -> None:
     for record in found.letters:
         click.echo()
         click.echo(record.id)
-        click.echo(_cut(f"  {_time(record)}  {record.stage}/{record.slot}  {record.operator}{_attempts(record)}"))
+        click.echo(_cut(f"  {_time(record)}  {record.stage}/{record.slot}  {record.operator}{_attempts(record)}".rstrip()))
         click.echo(_cut(f"  {_first_line(record.error)}"))
         click.echo(_cut(f"  row: {_first_line(record.row_repr)}"))
 

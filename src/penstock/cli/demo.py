@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 import penstock
-from penstock.errors import PenstockError
+from penstock.errors import ExtraMissing, PenstockError
 from penstock.program import Program, import_program
 
 _MODULE = "analytics.demo"
@@ -20,7 +21,7 @@ class DemoMissing(PenstockError):
     """This installation came without the reference application."""
 
 
-@click.command()
+@click.command(short_help="Run the example application on sample data.")
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path),
               help="Read the feeds in this directory, not the sample that came along.")
 @click.option("--rate", metavar="R", help="Live: replay this many lines a second of each feed, as in 1000/s.")
@@ -34,10 +35,17 @@ def demo(
     chaos: float | None, keep: Path | None,
 ) -> None:
     """Run the reference application: four real feeds parsed, enriched, scored and stored in DuckDB."""
+    _require("duckdb", "pyarrow")
     sys.path.insert(0, str(find_examples(Path(penstock.__path__[0]))))
     # As a program, so that the workers import the same module under the same name.
     module: Any = import_program(Program(None, _MODULE, tuple(sys.path), os.getcwd()))
     ctx.exit(int(module.main(data=data, rate=rate, burst=burst, seconds=seconds, chaos=chaos, keep=keep)))
+
+
+def _require(*packages: str) -> None:
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise ExtraMissing(package, "standard")
 
 
 def find_examples(package: Path) -> Path:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from penstock.errors import AlreadyRunning, LayoutChanged, OutputExists, PenstockError, PipelineFailed, QueueDamaged
+from penstock.errors import (
+    AlreadyRunning,
+    LayoutChanged,
+    NoRunDirectory,
+    OutputExists,
+    PenstockError,
+    PipelineFailed,
+    QueueDamaged,
+)
 from penstock.report import Report
 
 
@@ -18,7 +26,8 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Wrong usage, or mistakes in the pipeline."""
     REFUSED = 3
-    """It runs already, its layout changed, its output exists, or what an earlier run left is damaged."""
+    """It runs already, its layout changed, its output exists, there is no room for its queues, or what an earlier run
+    left is damaged."""
     CUT_SHORT = 4
     """Drained before the end of a bounded input."""
     UNDELIVERED = 5
@@ -31,7 +40,7 @@ class ExitCode(IntEnum):
     """Ctrl-C while nothing ran yet."""
 
 
-_REFUSALS = (AlreadyRunning, LayoutChanged, OutputExists, QueueDamaged)
+_REFUSALS = (AlreadyRunning, LayoutChanged, NoRunDirectory, OutputExists, QueueDamaged)
 
 
 def of_report(report: Report, *, strict: bool) -> ExitCode:

@@ -10,7 +10,7 @@ from penstock.cli.settings import gather, set_option
 from penstock.cli.target import load_pipeline
 
 
-@click.command()
+@click.command(short_help="Show what would run, and what it promises.")
 @click.argument("target")
 @set_option
 @click.option("--format", "form", type=click.Choice(("text", "json", "mermaid")), default="text", show_default=True)

@@ -21,7 +21,7 @@ from penstock.pipeline import Pipeline
 from penstock.report import Report
 
 
-@click.command()
+@click.command(short_help="Run a pipeline to its end.")
 @click.argument("target")
 @set_option
 @click.option("--fresh", is_flag=True, help="Discard what an earlier run left, instead of going on with it.")
@@ -52,24 +52,32 @@ def run(
         _tell_error(str(exc), as_json=json_logs)
         ctx.exit(exit_codes.of_error(exc))
     except CutShort as exc:
+        if exc.report is not None:
+            _tell_report(exc.report, as_json=json_logs)
         _tell_error(str(exc), as_json=json_logs)
-        ctx.exit(ExitCode.CUT_SHORT)
+        ctx.exit(ExitCode.UNDELIVERED if exc.stopped else ExitCode.CUT_SHORT)
     _tell_report(report, as_json=json_logs)
     ctx.exit(exit_codes.of_report(report, strict=strict))
 
 
 class CutShort(Exception):
-    """A bounded pipeline was drained by a signal before the end of its input."""
+    """A signal ended a run: a bounded pipeline was drained before the end of its input, or any was stopped."""
 
-    def __init__(self, pipeline: str) -> None:
-        super().__init__(f"{pipeline} was drained before the end of its input; run it again to work through all of it")
+    def __init__(self, pipeline: str, report: Report | None) -> None:
+        self.report = report
+        self.stopped = report is not None and report.outcome == "stopped"
+        how = (
+            "stopped; what was under way is dropped" if self.stopped
+            else "drained before the end of its input; what was read is delivered"
+        )
+        super().__init__(f"{pipeline} was {how}; the next run begins at the beginning")
 
 
 def _run(pipeline: Pipeline, **options: Any) -> Report:
     try:
         return pipeline.run(**options)
     except (KeyboardInterrupt, SystemExit) as exc:
-        raise CutShort(pipeline.name) from exc
+        raise CutShort(pipeline.name, getattr(exc, "report", None)) from exc
 
 
 def _tell_report(report: Report, *, as_json: bool) -> None:

@@ -48,7 +48,7 @@ class Overview:
     left: tuple[FoundRun, ...]
 
 
-@click.command()
+@click.command(short_help="Show how pipelines get on, and what was left.")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.option("--watch", is_flag=True, help="Again every second, until Ctrl-C.")

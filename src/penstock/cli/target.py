@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any
 
 import penstock
@@ -33,8 +33,8 @@ class TargetBroken(PenstockError):
     """The user's file raised while it was imported, or its function while it was called."""
 
     def __init__(self, what: str, error: BaseException) -> None:
-        text = "".join(traceback.format_exception(type(error), error, user_frames(error.__traceback__)))
-        super().__init__(f"{what} failed:\n{text.rstrip()}\nmend this and try again")
+        text = "".join(_shown(error).format()).rstrip()
+        super().__init__(f"{what} failed:\n{text}{_suggestion(error)}\nmend this and try again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,12 +198,20 @@ def _hint(wrong: str, names: list[str], directory: Path = Path()) -> str:
     return f"; there are: {', '.join(names[:10])}" if names else "; look at the name and the directory"
 
 
-def user_frames(frames: TracebackType | None) -> TracebackType | None:
-    """The traceback from the first frame on that is neither penstock's nor the import system's; None: there is none."""
-    while frames is not None:
-        file = frames.tb_frame.f_code.co_filename
-        if not file.startswith((_OWN_FILES, _IMPORT_SYSTEM)):
-            if f"{os.sep}importlib{os.sep}" not in file:
-                return frames
-        frames = frames.tb_next
-    return None
+def _shown(error: BaseException) -> traceback.TracebackException:
+    """The traceback without the frames of penstock, which calls and is called, and of the import system."""
+    shown = traceback.TracebackException.from_exception(error)
+    shown.stack = traceback.StackSummary.from_list([frame for frame in shown.stack if _is_users(frame.filename)])
+    return shown
+
+
+def _is_users(file: str) -> bool:
+    return not file.startswith((_OWN_FILES, _IMPORT_SYSTEM)) and f"{os.sep}importlib{os.sep}" not in file
+
+
+def _suggestion(error: BaseException) -> str:
+    """What Python 3.11 adds to an `AttributeError` only when it prints it itself."""
+    if not isinstance(error, AttributeError) or error.name is None or sys.version_info >= (3, 12):
+        return ""
+    near = difflib.get_close_matches(error.name, dir(error.obj), n=1)
+    return f". Did you mean: {near[0]!r}?" if near else ""

@@ -22,8 +22,8 @@ from penstock.dead_letters import store_dir
 from penstock.engine import rundir
 from penstock.engine.rundir import Manifest
 from penstock.engine.shipping import modules_named, ship
-from penstock.errors import LayoutChanged
-from penstock.metrics import layout
+from penstock.errors import LayoutChanged, NoRunDirectory
+from penstock.metrics import layout, text
 from penstock.metrics.layout import EdgeLayout, Layout, StageLayout
 from penstock.metrics.page import Page
 from penstock.operators.map_batches import MapBatches
@@ -63,20 +63,19 @@ def deploy(
 ) -> Deployment:
     """Make everything that workers will find, or take over what is there.
 
-    Raises `AlreadyRunning`, `LayoutChanged`, `OutputExists`, and OSError where the disk is full.
+    Raises `AlreadyRunning`, `LayoutChanged`, `OutputExists`, `NoRunDirectory`.
     """
     program = current_program()
     candidates = _candidates(plan, program.cwd, run_dir, state_dir)
     for path in candidates:
         try:
             return _deploy_in(path, plan, program, fresh, state_dir, crashes or {})
-        except OSError as exc:
-            if exc.errno != errno.ENOSPC or path == candidates[-1]:
-                raise
+        except _NoRoom as exc:
+            if path == candidates[-1]:
+                raise NoRunDirectory(path.parent, str(exc)) from exc
             log.warning(
-                "%s has no room for the %.0f MiB of this pipeline's queues, so its run directory goes to %s, which is "
-                "slower; give it more room, or choose a place with --run-dir",
-                path.parent.parent, _bytes_needed(plan) / 2**20, candidates[-1].parent,
+                "%s has %s, so the run directory goes to %s, which is slower; give it more room, or choose a place "
+                "with --run-dir", path.parent.parent, exc, candidates[-1].parent,
             )
     raise AssertionError("there is always a candidate")
 
@@ -85,7 +84,10 @@ def _deploy_in(
     path: Path, plan: Plan, program: Program, fresh: bool, state_dir: Path | str | None,
     crashes: Mapping[str, tuple[Crash, ...]],
 ) -> Deployment:
-    lock_fd = rundir.lock_run_dir(path)
+    try:
+        lock_fd = rundir.lock_run_dir(path)
+    except OSError as exc:
+        raise NoRunDirectory(path, f"it cannot be made ({exc.strerror})") from exc
     try:
         left = rundir.read_manifest(path)
         if left is not None and not fresh and _phase(path) != "ended":
@@ -119,11 +121,16 @@ def _bytes_needed(plan: Plan) -> int:
     return queues + slots * _SLOT_BYTES
 
 
+class _NoRoom(Exception):
+    """A place is too small; how much it lacks."""
+
+
 def _require_room(path: Path, needed: int) -> None:
-    """OSError(ENOSPC) before anything is made, where there is less than what is needed and a little more."""
-    free = os.statvfs(path)
-    if free.f_bavail * free.f_frsize < needed * 1.25:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    """`_NoRoom` before anything is made, where there is less than what is needed and a little more."""
+    place = os.statvfs(path)
+    free = place.f_bavail * place.f_frsize
+    if free < needed * 1.25:
+        raise _NoRoom(f"{text.size(free)} of room, and this pipeline's queues need {text.size(needed * 1.25)}")
 
 
 def _channels(plan: Plan) -> list[tuple[EdgePlan, list[tuple[int, int]]]]:
@@ -150,7 +157,12 @@ def _make(
     plan = with_splits(plan, {
         name: dict(stage.source.splits()) for name, stage in plan.stages.items() if stage.source is not None
     })
-    _make_files(plan, RunPaths(path))
+    try:
+        _make_files(plan, RunPaths(path))
+    except OSError as exc:
+        if exc.errno == errno.ENOSPC:  # somebody else was faster
+            raise _NoRoom(f"too little room for the {text.size(_bytes_needed(plan))} of this pipeline's queues") from exc
+        raise
     now = time.time()
     run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + "-" + uuid.uuid4().hex[:6]
     where = resolve_state_dir(state_dir)
@@ -255,7 +267,7 @@ def _write_program(
         stages=tuple(_stage_spec(plan, stage, paths) for stage in plan.stages.values() if not stage.caller),
         queues=tuple(_relative(paths, paths.queue(edge, s, r)) for edge, pairs in _channels(plan) for s, r in pairs),
         program_path=program.path, program_module=program.module, sys_path=program.sys_path, cwd=program.cwd,
-        preload=_preload(plan, pickled), has_caller_stage=any(stage.caller for stage in plan.stages.values()),
+        preload=_preload(plan, pickled),
         drains_to_finish=not plan.bounded, argv=program.argv,
     )
     paths.spec.write_bytes(msgspec.msgpack.encode(spec))

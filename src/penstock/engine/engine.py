@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -23,6 +24,7 @@ from penstock.slot.life import Crash
 
 __all__ = ["Handle", "Results", "results", "run", "start"]
 
+log = logging.getLogger("penstock.engine")
 _DRAIN_S = 30.0
 _PROGRESS_S = 0.25
 _open_results: weakref.WeakValueDictionary[str, Results[Any]] = weakref.WeakValueDictionary()
@@ -44,8 +46,8 @@ def run(
 ) -> Report:
     """Start and wait. SIGINT and SIGTERM drain, a second one stops.
 
-    A pipeline without an end then returns; one that was cut short raises `KeyboardInterrupt` or `SystemExit(4)`,
-    with the report in its attribute `report`.
+    A pipeline without an end then returns; one that was cut short raises `KeyboardInterrupt` or `SystemExit`
+    (4: drained, 5: stopped), with the report in its attribute `report`.
     """
     with _signals() as signals:
         handle = Handle(deploy(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes))
@@ -56,7 +58,7 @@ def run(
                 if len(signals) > answered:
                     answered = len(signals)
                     if answered == 1:
-                        print("penstock: draining; once more to stop at once", file=sys.stderr)
+                        _say("penstock: draining; once more to stop at once", shown)
                         handle.ask_to_drain(_DRAIN_S)
                     else:
                         handle.ask_to_stop()
@@ -69,8 +71,14 @@ def run(
             if shown is not None:
                 shown.close()
     report = handle.report()
+    if report.dead_letters and progress is None:  # who chose what is shown has the report to show
+        log.warning(
+            "%s set %s rows aside; `penstock dead-letters list %s` shows them",
+            plan.pipeline, f"{report.dead_letters:,}", plan.pipeline,
+        )
     if signals and (handle.cut_short or report.outcome == "stopped") and (plan.bounded or report.outcome == "stopped"):
-        cut: BaseException = KeyboardInterrupt() if signals[0] == signal.SIGINT else SystemExit(4)
+        code = 5 if report.outcome == "stopped" else 4
+        cut: BaseException = KeyboardInterrupt() if signals[0] == signal.SIGINT else SystemExit(code)
         cut.report = report  # type: ignore[attr-defined]
         raise cut
     return report
@@ -116,6 +124,12 @@ def _progress(handle: Handle, wanted: bool | None) -> Progress | None:
     except RunGone:
         totals = {}
     return Progress(sys.stderr, is_terminal=terminal, totals=totals)
+
+
+def _say(text: str, shown: Progress | None) -> None:
+    if shown is not None:
+        shown.close()  # the text stands in a line of its own
+    print(text, file=sys.stderr, flush=True)
 
 
 def _show_progress(handle: Handle, shown: Progress | None) -> None:

@@ -6,7 +6,7 @@ The engine feeds it statuses; `progress_line` decides what to say, `Progress` wr
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TextIO
 
 from penstock.clock import SYSTEM_CLOCK, Clock
@@ -23,13 +23,17 @@ def progress_line(status: Status, totals: Mapping[str, int], width: int) -> str:
     """One line of at most `width` columns. `totals`: rows that the sources will give; empty: not known."""
     sources = _sources(status)
     rows = sum(_rows_read(status, name) for name in sources)
+    waiting = sum(_rows_waiting(status, name) for name in sources)
     per_s = sum(max(status.stages[name].rows_in_per_s, status.stages[name].rows_out_per_s) for name in sources)
+    if not per_s:  # all is read, or a full queue lets nobody read
+        per_s = sum(status.stages[name].rows_in_per_s for name in _behind(status, sources))
     dead_letters = sum(stage.dead_letters for stage in status.stages.values())
+    total = sum(totals.values())
     parts = [
         status.pipeline,
-        _bar(rows, sum(totals.values())) if totals else "",
+        _bar(rows - waiting, total) if totals else "",
         status.phase if status.phase != "running" else "",
-        f"{text.count(rows)} rows",
+        f"{text.count(rows - waiting)} of {text.count(total)} rows" if totals else f"{text.count(rows)} rows",
         f"{text.rate(per_s)}/s",
         text.span(status.uptime_s),
         f"{text.count(dead_letters)} dead letter{'s' if dead_letters != 1 else ''}" if dead_letters else "",
@@ -47,6 +51,17 @@ def _rows_read(status: Status, source: str) -> int:
     """A source's operators may drop or multiply rows: what it read counts, where it is counted."""
     stage = status.stages[source]
     return stage.rows_in or stage.rows_out
+
+
+def _rows_waiting(status: Status, source: str) -> int:
+    """Of the rows that a source read, those that no stage behind it has taken yet."""
+    stage = status.stages[source]
+    waiting = max((edge.queued_rows for edge in status.edges.values() if ends(edge.name)[0] == source), default=0)
+    return min(round(waiting * stage.rows_in / stage.rows_out), stage.rows_in) if stage.rows_out else 0
+
+
+def _behind(status: Status, sources: Collection[str]) -> list[str]:
+    return list(dict.fromkeys(ends(name)[1] for name in status.edges if ends(name)[0] in sources))
 
 
 def _bar(rows: int, total: int) -> str:

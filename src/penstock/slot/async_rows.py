@@ -56,7 +56,9 @@ class AsyncRows:
                 async with scope:
                     await self._program.run(row, *given)
                 results[index] = given
-            except (Exception, SystemExit, asyncio.CancelledError) as exc:  # the user's function: the row's error
+            except (KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as exc:  # the user's function, be it an exit or a panic: the row's error
                 if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
                     raise
                 error: BaseException = exc

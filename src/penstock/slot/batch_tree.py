@@ -92,7 +92,9 @@ class BatchTree:
             rows = as_row_list(value, self._types[node.parent])
             with guard:
                 return _call(_over_rows(operator, fn), rows)
-        except (Exception, SystemExit) as exc:  # the user's function
+        except KeyboardInterrupt:
+            raise
+        except BaseException as exc:  # the user's function, be it an exit or a panic
             raise _OperatorRaised(operator, exc) from exc
 
 

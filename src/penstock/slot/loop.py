@@ -58,10 +58,10 @@ class SlotLoop:
             if self._step():
                 continue
             patience = self._turn.collects_for() if self._turn.pending else SAFETY_POLL_S
-            if patience > 0 and not self._control.draining:
-                self._sleep(patience)
-            else:
+            if self._turn.pending and (patience <= 0 or self._control.draining):
                 self._turn.flush()
+            else:
+                self._sleep(patience)
 
     def idempotency_key(self) -> str:
         """The name of the row in work."""
@@ -118,6 +118,8 @@ class SlotLoop:
                 self._run_piece(part, unit, mark, careful)
             if careful or self._turn.should_flush(part):
                 self._turn.flush()
+            if self._control.stopping:
+                raise Stopped  # a batch of slow rows may take minutes
         if part.carries_turns or part.deals_turns:
             self._turn.flush()
 

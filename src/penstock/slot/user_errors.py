@@ -5,11 +5,17 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-_OWN = str(Path(__file__).resolve().parent)
+from penstock.errors import PenstockError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_OWN = tuple(str(_PACKAGE / part) for part in ("slot", "supervisor", "program.py", "sequences.py"))
+_MACHINERY = (*_OWN, "<penstock", "<frozen importlib")
 
 
 def one_line(error: BaseException) -> str:
-    """`ValueError: not a log line`."""
+    """`ValueError: not a log line`; what penstock itself says goes without the name of its class."""
+    if isinstance(error, PenstockError):
+        return " ".join(str(error).split())
     text = "".join(traceback.format_exception_only(error)).strip()
     return " ".join(line.strip() for line in text.splitlines())
 
@@ -30,4 +36,4 @@ def _trimmed(error: BaseException) -> traceback.TracebackException:
 
 
 def _is_own(filename: str) -> bool:
-    return filename.startswith(("<penstock", _OWN))
+    return filename.startswith(_MACHINERY)

@@ -25,7 +25,7 @@ def main(socket_fd: int, lock_fd: int, run_dir: str) -> None:
     spec = msgspec.msgpack.decode((root / "spec").read_bytes(), type=RunSpec)
     supervisor = Supervisor(root, spec, caller)
     ended = supervisor.run()
-    if not supervisor.failed:
+    if not supervisor.leaves_queues:
         remove_run_dir(root)
     os.close(lock_fd)
     supervisor.tell(ended)

@@ -60,7 +60,6 @@ class RunSpec(msgspec.Struct, frozen=True):
     sys_path: tuple[str, ...]
     cwd: str
     preload: tuple[str, ...]
-    has_caller_stage: bool
     drains_to_finish: bool
     """True: the pipeline has no end of its own, so being drained is how it finishes."""
     argv: tuple[str, ...] = ()
@@ -79,7 +78,8 @@ class Ready(msgspec.Struct, tag=True, frozen=True):
 
 
 class ImportFailed(msgspec.Struct, tag=True, frozen=True):
-    text: str
+    reason: str
+    traceback: str
 
 
 class Born(msgspec.Struct, tag=True, frozen=True):

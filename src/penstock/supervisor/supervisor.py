@@ -73,6 +73,8 @@ class Supervisor:
         self._zygote_ready = False
         self._started = time.monotonic()
         self._running = False
+        self._untouched = False
+        """True: it ended before any worker, of this run or of one before it, was born."""
         self._outcome = "finished"
         self._failure: FailureNote | None = None
         self._deadline: float | None = None
@@ -105,9 +107,9 @@ class Supervisor:
         self._caller.say_last(ended)
 
     @property
-    def failed(self) -> bool:
-        """True: what stands in the queues shall stay."""
-        return self._failure is not None
+    def leaves_queues(self) -> bool:
+        """True: the run failed, and what stands in the queues shall stay."""
+        return self._failure is not None and not self._untouched
 
     def _over(self) -> bool:
         return all(child.state in (ChildState.FINISHED, ChildState.GONE) for child in self._children)
@@ -165,7 +167,7 @@ class Supervisor:
                     case Ready():
                         self._zygote_ready = True
                     case ImportFailed():
-                        self._fail(FailureNote("program", "the program cannot be imported in a worker", message.text))
+                        self._fail(FailureNote("program", message.reason, message.traceback))
                     case Born() if pidfd is not None:
                         self._child_of(message.seat, message.slot).born(message.pid, pidfd)
                         self._watch_birth(self._child_of(message.seat, message.slot))
@@ -282,8 +284,10 @@ class Supervisor:
             if verdict.blamed is not None:
                 child.blamed = (*child.blamed, verdict.blamed)
             counted = verdict.counted and cause is not Cause.OURS
-        self._tell_of_death(child, status)
+        self._tell_of_blame(child)
         self._follow(child, status, counted=counted, progressed=progressed)
+        if child.state is ChildState.WAITING:
+            self._tell_of_death(child, status)
 
     def _tell_of_death(self, child: Child, status: int) -> None:
         """Nothing dies silently; a slot that dies all the time is told of once a second."""
@@ -298,6 +302,8 @@ class Supervisor:
         self._note_last_error(note)
         what = f"worker {child.spec.label}: {note.reason}" if exit_code(status) == Exit.TROUBLE else note.reason
         self._caller.say(Notice("WARNING", f"{what}{more}; life {child.attempt + 1} follows"))
+
+    def _tell_of_blame(self, child: Child) -> None:
         if child.blamed and child.blamed[-1] is not child.blame_told:
             child.blame_told = child.blamed[-1]
             self._caller.say(Notice("WARNING", f"{child.spec.label}: {child.blame_told.reason}; it is set aside"))
@@ -428,6 +434,7 @@ class Supervisor:
 
     def _end(self) -> Ended:
         totals = final_totals(self._paths.root, self._spec)
+        self._untouched = totals.untouched and all(child.attempt == 0 for child in self._children)
         if self._failure is None and self._outcome == "finished":
             self._failure = totals.hopeless
         if self._failure is not None:

@@ -16,10 +16,12 @@ import sys
 import traceback
 from pathlib import Path
 
+from penstock.errors import PenstockError
 from penstock.plan.paths import RunPaths
 from penstock.program import Program, import_program
 from penstock.slot import lifeline
 from penstock.slot.main import live
+from penstock.slot.user_errors import one_line, user_traceback
 from penstock.supervisor.protocol import Born, Died, ImportFailed, Ready, Spawn, encode, receive
 
 
@@ -37,13 +39,20 @@ def main(socket_fd: int, run_dir: str, program: Program, preload: tuple[str, ...
         import_program(program)
         for name in preload:
             _import_if_there(name)
-    except BaseException:  # whatever the user's module raises, exits included, is reported and ends this process
-        sock.send(encode(ImportFailed(traceback.format_exc()[-100_000:])))
+    except BaseException as exc:  # whatever the user's module raises, exits included, is reported and ends this process
+        sock.send(encode(_import_failed(exc)))
         return
     gc.collect()
     gc.freeze()
     sock.send(encode(Ready()))
     _Zygote(sock, paths).serve()
+
+
+def _import_failed(error: BaseException) -> ImportFailed:
+    if isinstance(error, PenstockError):
+        return ImportFailed(str(error), "")  # it says where, and what to do
+    reason = f"the program cannot be imported in a worker: {one_line(error)}"
+    return ImportFailed(reason, user_traceback(error)[-100_000:])
 
 
 def _import_if_there(name: str) -> None:

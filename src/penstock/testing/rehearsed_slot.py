@@ -6,14 +6,18 @@ the codecs of their edges, so that what cannot travel, or comes out changed, is 
 
 from __future__ import annotations
 
+import copy
+import functools
+import inspect
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from penstock.channel.router import KeyFailure
 from penstock.dead_letters import DeadLetter
 from penstock.operator import Context
-from penstock.plan.plan import EdgePlan, Plan, StagePlan
+from penstock.plan.plan import EdgePlan, Node, Plan, StagePlan
 from penstock.slot.assembly import carries_turns
 from penstock.slot.batches import Failure, Out, as_row_list, batch_length, batch_slice
 from penstock.slot.chain import Chain
@@ -49,7 +53,7 @@ class RehearsedSlot:
         self._input_type = stage.source_type if stage.source is not None else incoming[0].row_type
         is_async = any(node.operator.is_async for node in stage.nodes)
         self.chain = Chain(
-            stage.nodes, self._leaves, label=stage.name, input_type=self._input_type,
+            _nodes_of_slot(stage, slot), self._leaves, label=stage.name, input_type=self._input_type,
             batch_rows=min((edge.batch_rows for edge in incoming), default=4096),
             concurrency=stage.settings.concurrency, timeout_s=stage.settings.timeout_s,
             timer=None if is_async else timer_for(stage.settings.timeout_s),
@@ -182,3 +186,17 @@ class RehearsedSlot:
         if self._key_of_row is None or row is None:
             raise RuntimeError("idempotency_key names the row in work; read it inside a call, not outside")
         return self._key_of_row(row)
+
+
+def _nodes_of_slot(stage: StagePlan, slot: int) -> list[Node]:
+    """The first slot works with the instances that the test has made and may look into; the others with copies."""
+    copies: dict[int, Any] = {}
+
+    def own(fn: Any) -> Any:
+        if slot == 0 or inspect.isroutine(fn) or inspect.isclass(fn) or isinstance(fn, functools.partial):
+            return fn
+        if id(fn) not in copies:
+            copies[id(fn)] = copy.copy(fn)
+        return copies[id(fn)]
+
+    return [Node(replace(node.operator, fn=own(node.operator.fn)), node.parent) for node in stage.nodes]

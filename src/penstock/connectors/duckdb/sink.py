@@ -47,9 +47,10 @@ class DuckdbSink(Sink[Any]):
 
     def check(self) -> Sequence[str]:
         found = []
-        for package in ("duckdb", "pyarrow"):
-            if importlib.util.find_spec(package) is None:
-                found.append(f"{package} is not installed; `pip install 'penstock[duckdb]'` brings it")
+        missing = [package for package in ("duckdb", "pyarrow") if importlib.util.find_spec(package) is None]
+        if missing:
+            what = f"{missing[0]} is" if len(missing) == 1 else f"{' and '.join(missing)} are"
+            found.append(f"{what} not installed; `pip install 'penstock[duckdb]'` brings what is missing")
         if self._given.startswith(":memory:") or not self._given:
             found.append(f"{self._given!r} is no file and would be gone with the worker; name a file")
         elif os.path.isdir(self._path):

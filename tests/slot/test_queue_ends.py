@@ -1,0 +1,287 @@
+"""Both ends of a queue as slots use them: turns that commit or never happened, side files, rows done part-way."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from penstock.channel.bell import Bell, create_bell
+from penstock.channel.codec import RowCodec
+from penstock.channel.frame import space
+from penstock.channel.gate import EdgeGate, Gate
+from penstock.channel.ring import RingReader, RingWriter, create_ring
+from penstock.channel.side_file import SideFiles
+from penstock.plan.plan import EdgePlan, Route
+from penstock.slot.batches import Out
+from penstock.slot.inputs import QueueInput, QueueInputs, Unit
+from penstock.slot.journal import InputRecord, OutputRecord, PartRecord
+from penstock.slot.outputs import EdgeOutput, QueueOutput
+
+CAPACITY = 4096
+
+
+def edge_plan(route: Route = Route.FORWARD, **more: Any) -> EdgePlan:
+    return EdgePlan("a->b", "a", "b", route, CAPACITY, CAPACITY, 50, 0.005, **more)
+
+
+class Ends:
+    """A folder with one queue; each end can be made anew, as by a successor."""
+
+    def __init__(self, folder: Path) -> None:
+        self.queue = folder / "a->b.0-0"
+        create_ring(self.queue, CAPACITY)
+        create_bell(folder / "bell")
+        self.bell = Bell(folder / "bell")
+
+    def sender(self, record: OutputRecord, *, turns: bool = False) -> EdgeOutput:
+        output = QueueOutput(RingWriter(self.queue), RowCodec(), SideFiles(self.queue), self.bell)
+        output.restore(record)
+        output.publish(always=True)
+        return EdgeOutput(edge_plan(), Route.FORWARD, [output], turns=turns)
+
+    def receiver(self, record: PartRecord, *, merge: bool = False) -> QueueInputs:
+        queue = QueueInput(RingReader(self.queue), RowCodec(), SideFiles(self.queue), self.bell, "a->b.0-0")
+        inputs = QueueInputs([queue], Gate([EdgeGate(range(1), merge)], 1), "run")
+        inputs.restore(record)
+        inputs.publish()
+        return inputs
+
+    def close(self, edge: EdgeOutput, inputs: QueueInputs) -> None:
+        edge.queues[0].ring.close()
+        inputs.close()
+        self.bell.close()
+
+
+def first_input() -> PartRecord:
+    return PartRecord(inputs=[InputRecord()], turns_in=[0])
+
+
+class Hops(RuleBasedStateMachine):
+    """A sender and a receiver, each with its journal; either dies at any step, rows of any size travel."""
+
+    @initialize()
+    def make(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.ends = Ends(Path(self.folder.name))
+        self.output_record, self.sent, self.committed_sent = OutputRecord(), 0, 0
+        self.input_record = first_input()
+        self.done: list[int] = []
+        self.committed_done: list[int] = []
+        self.unit: Unit | None = None
+        self.edge = self.ends.sender(self.output_record)
+        self.inputs = self.ends.receiver(self.input_record)
+
+    @rule(sizes=st.lists(st.sampled_from([0, 5, 300, 1500, 6000]), min_size=1, max_size=12), dies=st.booleans())
+    def a_turn_is_given_out(self, sizes: list[int], dies: bool) -> None:
+        queue = self.edge.queues[0]
+        rows = [(self.sent + n, "x" * size) for n, size in enumerate(sizes)]
+        assert self.edge.prepare(Out(rows=rows), 0) == []
+        if not queue.has_room(space(64)):
+            self.edge.forget()
+            return
+        self.edge.append(ingest_ns=1, turn=0, end_turn=False)
+        if dies:
+            self.sender_dies()
+            return
+        self.sent += len(rows)
+        self.output_record, self.committed_sent = queue.record(), self.sent
+        queue.publish()
+
+    @rule()
+    def sender_dies(self) -> None:
+        self.edge.queues[0].ring.close()
+        self.sent = self.committed_sent
+        self.edge = self.ends.sender(self.output_record)
+
+    @precondition(lambda self: self.unit is None)
+    @rule()
+    def a_batch_is_taken(self) -> None:
+        assert self.inputs.ready() == (len(self.done) < self.committed_sent)
+        self.unit = self.inputs.take()
+        assert (self.unit is not None) == (len(self.done) < self.committed_sent)
+
+    @precondition(lambda self: self.unit is not None)
+    @rule(rows=st.integers(1, 12), commits=st.booleans(), dies=st.booleans())
+    def rows_are_worked(self, rows: int, commits: bool, dies: bool) -> None:
+        unit = self.unit
+        assert unit is not None
+        stop = min(unit.done + rows, unit.length)
+        self.done += [row[0] for row in unit.batch[unit.done : stop]]
+        unit.done = stop
+        self.inputs.progress(unit)
+        if unit.done == unit.length:
+            self.unit = None
+        if commits:
+            self._commit(publish=not dies)
+        if dies:
+            self.receiver_dies()
+        assert self.done == list(range(len(self.done)))
+
+    def _commit(self, *, publish: bool) -> None:
+        record = first_input()
+        self.inputs.save(record)
+        self.input_record, self.committed_done = record, list(self.done)
+        if publish:
+            self.inputs.publish()
+
+    @rule()
+    def receiver_dies(self) -> None:
+        self.inputs.close()
+        self.done, self.unit = list(self.committed_done), None
+        self.inputs = self.ends.receiver(self.input_record)
+
+    @rule()
+    def everything_is_drained(self) -> None:
+        while self.unit is not None or self.inputs.ready():
+            if self.unit is None:
+                self.a_batch_is_taken()
+            self.rows_are_worked(12, False, False)
+        self._commit(publish=True)
+        assert self.done == list(range(self.committed_sent))
+        assert self.edge.queues[0].ring.room() == CAPACITY
+        # A side file blocks the next one, so none may stay.
+        assert SideFiles(self.ends.queue).outstanding() == []
+
+    def teardown(self) -> None:
+        if hasattr(self, "folder"):
+            self.everything_is_drained()
+            self.ends.close(self.edge, self.inputs)
+            self.folder.cleanup()
+
+
+TestHops = Hops.TestCase
+TestHops.settings = settings(max_examples=60, stateful_step_count=40)
+
+
+@pytest.fixture
+def ends(tmp_path: Path) -> Ends:
+    return Ends(tmp_path)
+
+
+def test_an_output_larger_than_its_whole_queue_arrives(ends: Ends) -> None:
+    """Were it appended frame by frame, it would wait for room that only its own commit could make."""
+    edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
+    rows = [f"{n} ".ljust(400, "x") for n in range(50)]
+    edge.prepare(Out(rows=rows), 0)
+    (queue,) = edge.queues
+    assert queue.needs_side_file()
+    assert queue.has_room(space(64))
+    edge.append(ingest_ns=1, turn=0, end_turn=False)
+    queue.publish()
+    unit = inputs.take()
+    assert unit is not None
+    assert (unit.batch, unit.length) == (rows, 50)
+    edge.prepare(Out(rows=rows), 0)
+    assert not queue.has_room(space(64))  # until the reader is done with the one before
+    unit.done = 50
+    inputs.progress(unit)
+    inputs.publish()
+    assert queue.has_room(space(64))
+    ends.close(edge, inputs)
+
+
+def test_a_side_file_that_was_never_committed_is_gone_with_its_writer(ends: Ends) -> None:
+    edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
+    edge.prepare(Out(rows=["x" * 10_000]), 0)
+    edge.append(ingest_ns=1, turn=0, end_turn=False)
+    assert len(SideFiles(ends.queue).outstanding()) == 1
+    edge.queues[0].ring.close()
+    edge = ends.sender(OutputRecord())
+    assert SideFiles(ends.queue).outstanding() == []
+    ends.close(edge, inputs)
+
+
+def test_a_side_file_whose_reader_died_before_deleting_it_is_gone_with_the_readers_successor(ends: Ends) -> None:
+    edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
+    edge.prepare(Out(rows=["x" * 10_000]), 0)
+    edge.append(ingest_ns=1, turn=0, end_turn=False)
+    edge.queues[0].publish()
+    unit = inputs.take()
+    assert unit is not None
+    unit.done = unit.length
+    inputs.progress(unit)
+    record = first_input()
+    inputs.save(record)  # committed, and killed before the heads were published
+    inputs.close()
+    inputs = ends.receiver(record)
+    assert SideFiles(ends.queue).outstanding() == []
+    assert edge.queues[0].has_room(space(64))
+    ends.close(edge, inputs)
+
+
+def test_a_turn_that_was_filtered_away_gives_an_empty_frame_that_ends_it(ends: Ends) -> None:
+    edge, inputs = ends.sender(OutputRecord(), turns=True), ends.receiver(first_input(), merge=True)
+    for turn, rows in enumerate([["a"], [], ["b"]]):
+        edge.prepare(Out(rows=rows), turn)
+        edge.append(ingest_ns=1, turn=turn, end_turn=True)
+    edge.queues[0].publish()
+    seen = []
+    while (unit := inputs.take()) is not None:
+        seen.append((unit.turn, unit.batch, unit.turn_end))
+        unit.done = unit.length
+        inputs.progress(unit)
+    assert seen == [(0, ["a"], True), (1, [], True), (2, ["b"], True)]
+    record = first_input()
+    inputs.save(record)
+    assert record.turns_in == [3]
+    ends.close(edge, inputs)
+
+
+def test_only_the_last_frame_of_a_turn_ends_it(ends: Ends) -> None:
+    edge, inputs = ends.sender(OutputRecord(), turns=True), ends.receiver(first_input())
+    edge.prepare(Out(rows=[str(n).ljust(60) for n in range(40)]), 7)
+    edge.append(ingest_ns=1, turn=7, end_turn=True)
+    edge.queues[0].publish()
+    ended = []
+    while (unit := inputs.take()) is not None:
+        ended.append((unit.turn, unit.turn_end))
+        unit.done = unit.length
+        inputs.progress(unit)
+    assert len(ended) > 2
+    assert ended == [(7, False)] * (len(ended) - 1) + [(7, True)]
+    ends.close(edge, inputs)
+
+
+def test_a_queues_end_is_taken_on_the_way_and_remembered(ends: Ends) -> None:
+    edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
+    edge.queues[0].append_end()
+    edge.queues[0].publish()
+    assert not inputs.ended
+    assert inputs.take() is None
+    assert inputs.ended
+    record = first_input()
+    inputs.save(record)
+    inputs.close()
+    assert ends.receiver(record).ended
+    ends.close(edge, inputs=ends.receiver(record))
+
+
+def test_a_batchs_key_is_the_same_for_every_life(ends: Ends) -> None:
+    edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
+    edge.prepare(Out(rows=[1, 2]), 0)
+    edge.append(ingest_ns=1, turn=0, end_turn=False)
+    edge.queues[0].publish()
+    first = inputs.take()
+    inputs.close()
+    inputs = ends.receiver(first_input())
+    again = inputs.take()
+    assert first is not None
+    assert again is not None
+    assert first.key == again.key == "run/a->b.0-0/0"
+    ends.close(edge, inputs)
+
+
+def test_what_cannot_travel_leaves_nothing_prepared_after_forget(ends: Ends) -> None:
+    edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
+    with pytest.raises((AttributeError, TypeError)):
+        edge.prepare(Out(rows=[1] * 60 + [lambda: None]), 0)
+    edge.forget()
+    assert edge.append(ingest_ns=1, turn=0, end_turn=False) == 0
+    assert edge.queues[0].ring.empty
+    ends.close(edge, inputs)
