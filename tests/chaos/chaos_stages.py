@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import random
@@ -128,8 +128,19 @@ def with_arrival(row: tuple[int, float]) -> tuple[int, float, float]:
     return *row, time.monotonic()
 
 
-def padded(number: int) -> tuple[int, str]:
-    return number, str(number).zfill(1000)
+@dataclass(frozen=True)
+class Padded:
+    """A source function: what another one gives, each in a row of about 1 kB."""
+
+    numbers: Callable[[], Iterator[int]]
+
+    def __call__(self) -> Iterator[tuple[int, str]]:
+        for number in self.numbers():
+            yield number, str(number).zfill(1000)
+
+
+def same(row: tuple[int, str]) -> tuple[int, str]:
+    return row
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from chaos_harness import Collected, assert_nothing_left, for_chaos
+from chaos_harness import LONG_MODE_S, Collected, assert_nothing_left, for_chaos
 from chaos_stages import NotedBy, as_record, keep, key_of, with_noise
 
 import penstock as ps
@@ -41,7 +41,9 @@ REACHED = {
 }
 """Which points a stage comes by: those with outputs append, sinks write."""
 TWO_SLOTS = ("keyed", "in_order")
-CASES = [(stage, point) for stage, points in REACHED.items() for point in points]
+ALL_CASES = [(stage, point) for stage, points in REACHED.items() for point in points]
+CASES = ALL_CASES if LONG_MODE_S else ALL_CASES[::4]
+"""One by one; all of them die together in the second test anyway."""
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,15 @@ from penstock.plan.plan import Plan
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 
 MB = 1_000_000
-SELDOM = Habits(pause_s=(0.2, 0.8), one=3, some=1, all=0)
+ROWS = 600
+SELDOM = Habits(pause_s=(0.1, 0.5), one=3, some=1, all=0)
 
 
 def _survive(plan: Plan, tmp_path: Path, killing_s: float) -> ps.Report:
     handle = engine.start(plan, fresh=True, state_dir=tmp_path)
-    with Killer(handle, SELDOM, random.Random(7), killing_s):
+    with Killer(handle, SELDOM, random.Random(7), killing_s) as killer:
         report = handle.wait(timeout="60s")
+    assert bool(killer.kills) == bool(killing_s)
     assert report.outcome == "finished"
     assert report.dead_letters == 0
     assert_nothing_left(handle.run_dir)
@@ -53,8 +55,8 @@ def test_a_single_row_of_100_mb_arrives_whole(killing_s: float, tmp_path: Path) 
 def test_large_turns_drain_when_all_keys_fall_on_one_worker(killing_s: float, tmp_path: Path) -> None:
     out = Collected(tmp_path, "parts")
     app = ps.Pipeline("chaos-skew")
-    blown = app.source(range(100), workers=2).stage("blow", workers=2)
+    blown = app.source(range(ROWS), workers=2).stage("blow", workers=2)
     skewed = blown.flat_map(Blown(rows=50, row_bytes=4_000)).stage("one", workers=2).key_by(one_key)
     skewed.map(part_measured).sink(out)
     _survive(for_chaos(app.plan(), 64 * 1024), tmp_path, killing_s)
-    assert sorted(out.rows()) == [[number, part, 4_000, True] for number in range(100) for part in range(50)]
+    assert sorted(out.rows()) == [[number, part, 4_000, True] for number in range(ROWS) for part in range(50)]

@@ -17,6 +17,7 @@ from chaos_harness import (
     children_of,
     for_chaos,
     processes_of,
+    workers_of,
 )
 from chaos_stages import Paced
 
@@ -35,13 +36,13 @@ PACE = Habits(pause_s=(0.03, 0.08), one=1, some=1, all=4)
 def _wait_until_calm(handle: Handle) -> None:
     """Until every seat has a worker, and nobody else is there."""
     deadline = time.monotonic() + 20.0
-    while len(processes_of(handle.run_dir)) != WORKERS + 2 or len(handle.worker_pids()) != WORKERS:
+    while len(processes_of(handle.run_dir)) != WORKERS + 2 or len(workers_of(handle.run_dir)) != WORKERS:
         assert time.monotonic() < deadline, processes_of(handle.run_dir)
         assert not handle.wait_a_while(0.1)
 
 
 def _descriptors(handle: Handle) -> dict[str, int]:
-    zygote = next(pid for pid in children_of(handle.supervisor_pid) if pid not in handle.worker_pids())
+    zygote = next(pid for pid in children_of(handle.supervisor_pid) if pid not in workers_of(handle.run_dir))
     named = {"supervisor": handle.supervisor_pid, "zygote": zygote}
     return {name: len(os.listdir(f"/proc/{pid}/fd")) for name, pid in named.items()}
 
@@ -55,7 +56,7 @@ def test_supervisor_and_zygote_hold_no_more_after_hundreds_of_restarts(tmp_path:
     app = ps.Pipeline("chaos-leaks")
     numbers = app.source(CountedUntil(enough, look_every=1), name="numbers")
     numbers.stage("pass", workers=2, edge=ps.Edge(batch_rows=4)).map(Paced(0.001)).sink(out)
-    handle = engine.start(for_chaos(app.plan()), fresh=True, state_dir=tmp_path)
+    handle = engine.start(for_chaos(app.plan(), 16 * 1024), fresh=True, state_dir=tmp_path)
     _wait_until_calm(handle)
     before = _descriptors(handle)
     with Killer(handle, PACE, random.Random(17), 60.0):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from chaos_harness import Collected, CountedUntil, assert_nothing_left, for_chaos, processes_of, seconds
-from chaos_stages import SlowlyCut, padded
+from chaos_stages import Padded, SlowlyCut, same
 
 import penstock as ps
 from penstock.engine import engine
@@ -19,7 +19,7 @@ MIB = 1024 * 1024
 SAMPLE_S = 0.5
 GROWS_MOST_BYTES = 4 * MIB
 """Over all processes and files, once the queues are full."""
-EDGE = ps.Edge(memory="512 KiB")
+EDGE = ps.Edge(batch_rows=50)
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,14 @@ def _queues_are_within_budget(handle: Handle) -> bool:
 def test_memory_stays_flat_and_nothing_is_lost_when_the_sink_is_much_slower_than_the_source(tmp_path: Path) -> None:
     enough, out = tmp_path / "enough", Collected(tmp_path, "rows")
     app = ps.Pipeline("chaos-memory")
-    made = app.source(CountedUntil(enough), name="numbers").map(padded)
-    passed = made.stage("pass", edge=EDGE).map(lambda row: row)
+    made = app.source(Padded(CountedUntil(enough)), name="numbers")
+    passed = made.stage("pass", edge=EDGE).map(same)
     # A thousandth of a second for each row, which the source makes in less than a hundredth of that.
-    passed.stage("slow", edge=ps.Edge(memory="512 KiB", batch_rows=50)).map(SlowlyCut(0.001)).sink(out)
-    handle = engine.start(for_chaos(app.plan()), fresh=True, state_dir=tmp_path)
+    passed.stage("slow", edge=EDGE).map(SlowlyCut(0.001)).sink(out)
+    handle = engine.start(for_chaos(app.plan(), 128 * 1024), fresh=True, state_dir=tmp_path)
     assert not handle.wait_a_while(3 * SAMPLE_S)
     samples = []
-    for _ in range(int(seconds(5.0) / SAMPLE_S)):
+    for _ in range(int(seconds(4.0) / SAMPLE_S)):
         assert not handle.wait_a_while(SAMPLE_S)
         samples.append(_sample(handle.run_dir))
         assert _queues_are_within_budget(handle)

@@ -119,6 +119,19 @@ def test_every_end_has_its_exit_code(
     assert ("Traceback (most recent call last)" in result.stderr) == (code == 70)
 
 
+@pytest.mark.parametrize(("outcome", "code", "said"), [("drained", 4, "what was read is delivered"),
+                                                       ("stopped", 5, "what was under way is dropped")])
+def test_an_interrupted_run_is_reported_and_says_what_became_of_its_rows(
+    engine: Running, penstock_command: Command, outcome: Outcome, code: int, said: str
+) -> None:
+    engine.result = KeyboardInterrupt()
+    engine.result.report = report(outcome)  # type: ignore[attr-defined]
+    result = penstock_command("run", "clicks.py")
+    assert result.exit_code == code
+    assert f"clicks: {outcome} after 1.0 s" in result.stderr
+    assert f"{said}; the next run begins at the beginning" in result.stderr
+
+
 def test_a_failed_run_is_reported_too(engine: Running, penstock_command: Command) -> None:
     engine.result = PipelineFailed("load", "too many errors", "", report("failed", dead=100))
     result = penstock_command("run", "clicks.py")

@@ -136,3 +136,20 @@ def test_what_the_users_file_raises_is_shown_as_the_users(
     assert "program.py" not in result.stderr
     assert "importlib" not in result.stderr
     assert "bug of penstock" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ('.stage("a").mapp(str)', "'Stream' object has no attribute 'mapp'. Did you mean: 'map'?"),
+        ('.stage("a", worker=3)', "unexpected keyword argument 'worker'; did you mean 'workers'?"),
+    ],
+)
+def test_a_wrong_call_is_shown_at_the_users_line_with_what_was_meant(
+    check: Callable[[str], Result], program: Write, call: str, said: str
+) -> None:
+    program("wrong.py", f'import penstock as ps\napp = ps.Pipeline("wrong")\napp.source([1]){call}\n')
+    result = check("wrong.py")
+    assert said in result.stderr
+    assert 'wrong.py", line 3' in result.stderr
+    assert "pipeline.py" not in result.stderr

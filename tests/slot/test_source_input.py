@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from penstock.batch import Lines
 from penstock.operator import Context
 from penstock.slot.batches import as_row_list
-from penstock.slot.inputs import SourceInput
 from penstock.slot.journal import PartRecord
+from penstock.slot.source_input import SourceInput
 from penstock.source import EndOfSplit, Reader, Source
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)

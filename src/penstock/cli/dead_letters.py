@@ -135,7 +135,8 @@ def _print_text(found: _Found, name: str) -> None:
     for record in found.letters:
         click.echo()
         click.echo(record.id)
-        click.echo(_cut(f"  {_time(record)}  {record.stage}/{record.slot}  {record.operator}{_attempts(record)}".rstrip()))
+        where = f"{record.stage}/{record.slot}  {record.operator}{_attempts(record)}".rstrip()
+        click.echo(_cut(f"  {_time(record)}  {where}"))
         click.echo(_cut(f"  {_first_line(record.error)}"))
         click.echo(_cut(f"  row: {_first_line(record.row_repr)}"))
 

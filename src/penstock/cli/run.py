@@ -47,7 +47,7 @@ def run(
         settings = gather(os.environ, given)
         report = _run(pipeline, settings=settings, fresh=fresh, run_dir=run_dir, state_dir=state_dir, progress=progress)
     except PenstockError as exc:
-        if isinstance(exc, PipelineFailed):
+        if isinstance(exc, PipelineFailed) and exc.report.stages:
             _tell_report(exc.report, as_json=json_logs)
         _tell_error(str(exc), as_json=json_logs)
         ctx.exit(exit_codes.of_error(exc))

@@ -161,7 +161,7 @@ def _make(
         _make_files(plan, RunPaths(path))
     except OSError as exc:
         if exc.errno == errno.ENOSPC:  # somebody else was faster
-            raise _NoRoom(f"too little room for the {text.size(_bytes_needed(plan))} of this pipeline's queues") from exc
+            raise _NoRoom(f"too little room for {text.size(_bytes_needed(plan))} of queues") from exc
         raise
     now = time.time()
     run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + "-" + uuid.uuid4().hex[:6]

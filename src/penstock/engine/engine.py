@@ -58,7 +58,7 @@ def run(
                 if len(signals) > answered:
                     answered = len(signals)
                     if answered == 1:
-                        _say("penstock: draining; once more to stop at once", shown)
+                        _say("draining; once more to stop at once", shown)
                         handle.ask_to_drain(_DRAIN_S)
                     else:
                         handle.ask_to_stop()
@@ -72,10 +72,8 @@ def run(
                 shown.close()
     report = handle.report()
     if report.dead_letters and progress is None:  # who chose what is shown has the report to show
-        log.warning(
-            "%s set %s rows aside; `penstock dead-letters list %s` shows them",
-            plan.pipeline, f"{report.dead_letters:,}", plan.pipeline,
-        )
+        rows = "1 row" if report.dead_letters == 1 else f"{report.dead_letters:,} rows"
+        log.warning("%s: %s set aside; look: penstock dead-letters list %s", plan.pipeline, rows, plan.pipeline)
     if signals and (handle.cut_short or report.outcome == "stopped") and (plan.bounded or report.outcome == "stopped"):
         code = 5 if report.outcome == "stopped" else 4
         cut: BaseException = KeyboardInterrupt() if signals[0] == signal.SIGINT else SystemExit(code)
@@ -129,7 +127,10 @@ def _progress(handle: Handle, wanted: bool | None) -> Progress | None:
 def _say(text: str, shown: Progress | None) -> None:
     if shown is not None:
         shown.close()  # the text stands in a line of its own
-    print(text, file=sys.stderr, flush=True)
+    if log.hasHandlers() and log.isEnabledFor(logging.INFO):
+        log.info("%s", text)
+    else:
+        print(f"penstock: {text}", file=sys.stderr, flush=True)
 
 
 def _show_progress(handle: Handle, shown: Progress | None) -> None:

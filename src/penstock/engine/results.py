@@ -17,8 +17,9 @@ from penstock.plan.plan import Plan
 from penstock.report import Report
 from penstock.slot.assembly import senders_of
 from penstock.slot.batches import as_row_list
-from penstock.slot.inputs import QueueInput, QueueInputs, Unit
 from penstock.slot.journal import Journal, PartRecord, Record
+from penstock.slot.queue_inputs import QueueInput, QueueInputs
+from penstock.slot.unit import Unit
 
 T_co = TypeVar("T_co", covariant=True)
 _SAFETY_POLL_S = 1.0

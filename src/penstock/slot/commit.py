@@ -20,14 +20,15 @@ from penstock.sink import RowsRejected, TransactionalWriter
 from penstock.slot.batches import as_row_list, batch_length
 from penstock.slot.crash_points import CrashPoints
 from penstock.slot.dead_letter_file import DeadLetterFile
-from penstock.slot.inputs import QueueInputs, Unit
 from penstock.slot.journal import Journal, Record, encode_record
 from penstock.slot.last_error import write_last_error
 from penstock.slot.meter import Meter
 from penstock.slot.outputs import FRAME_BYTES, QueueOutput
 from penstock.slot.part import PIECE_BYTES, Part
+from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.retries import RetryFile, WaitingRow
 from penstock.slot.stops import CarefulRestart, StageFailed, Trouble
+from penstock.slot.unit import Unit
 
 _SAFETY_POLL_S = 2.0
 _TRANSACTION_S = 0.1
@@ -40,8 +41,8 @@ _TURN_END_BYTES = space(64)
 class Fates(Protocol):
     """What the turn asks of `rows.RowFates`."""
 
-    def without_key(self, part: Part, edge: EdgePlan, failure: KeyFailure, turn: Turn) -> None: ...
-    def rejected(self, part: Part, row: Any, reason: str, turn: Turn) -> None: ...
+    def without_key(self, part: Part, edge: EdgePlan, failure: KeyFailure) -> None: ...
+    def rejected(self, part: Part, row: Any, reason: str) -> None: ...
 
 
 class Turn:
@@ -128,7 +129,7 @@ class Turn:
         except RowsRejected as rejected:
             listed = as_row_list(batch)
             for index, reason in sorted(rejected.reasons.items()):
-                self._fates.rejected(part, listed[index], reason, self)
+                self._fates.rejected(part, listed[index], reason)
             rows -= len(rejected.reasons)
             batch = [row for index, row in enumerate(listed) if index not in rejected.reasons]
         except Exception as exc:
@@ -192,11 +193,6 @@ class Turn:
         self._append_and_commit(part)
         return None
 
-    def flush_before_failing(self) -> None:
-        """Commit what is through before the row that fails the stage."""
-        if self.pending:
-            self.flush()
-
     def finish(self, part: Part) -> None:
         """The stage is through: flush the sink, tell the receivers, commit for the last time."""
         self._switch_to(part)
@@ -232,7 +228,7 @@ class Turn:
             keyless.extend((edge.edge, failure) for failure in failures)
             rows += out.length - len(failures)
         for plan, failure in keyless:
-            self._fates.without_key(part, plan, failure, self)
+            self._fates.without_key(part, plan, failure)
         part.counts.rows_out += rows
         return None
 
@@ -303,7 +299,7 @@ class Turn:
                 self._written = []
                 part.counts.rows_out -= len(rows)
                 for index, reason in sorted(rejected.reasons.items()):
-                    self._fates.rejected(part, rows[index], reason, self)
+                    self._fates.rejected(part, rows[index], reason)
                 self._write(part, [row for index, row in enumerate(rows) if index not in rejected.reasons])
                 record = self._record()
                 continue

@@ -16,13 +16,13 @@ from penstock.slot.batches import Failure, batch_slice
 from penstock.slot.commit import Turn
 from penstock.slot.control import Control
 from penstock.slot.crash_points import CrashPoints
-from penstock.slot.inputs import Unit
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
 from penstock.slot.retries import RetryFile
 from penstock.slot.rows import RowFates
 from penstock.slot.stops import Stopped
 from penstock.slot.suspicion import Suspicion
+from penstock.slot.unit import Unit
 from penstock.slot.work import RETRY_INPUT, Mark, WorkPage
 
 SAFETY_POLL_S = 2.0
@@ -155,7 +155,7 @@ class SlotLoop:
         if careful:
             error = self._turn.flush_carefully()
             if error is not None:
-                self._fates.not_encoded(part, batch, error, self._turn)
+                self._fates.not_encoded(part, batch, error)
 
     def _call(self, part: Part, batch: object, mark: Mark, stops: bool) -> list[Failure]:
         self._in_call = part
@@ -201,7 +201,7 @@ class SlotLoop:
         mark = Mark(part.number, RETRY_INPUT, waiting.number, 0, 1)
         blamed = self._suspicion.blamed(mark)
         if blamed is not None:
-            self._fates.retry_lost(part, waiting, blamed.reason, self._turn)
+            self._fates.retry_lost(part, waiting, blamed.reason)
         else:
             self._suspicion.pause(mark)
             self._key, self._key_row = waiting.key, -1
@@ -212,7 +212,7 @@ class SlotLoop:
         self._turn.took(part, 0)
         error = self._turn.flush_carefully()
         if error is not None:
-            self._fates.retry_not_encoded(part, waiting, error, self._turn)
+            self._fates.retry_not_encoded(part, waiting, error)
             self._turn.flush()
         return True
 

@@ -13,9 +13,10 @@ from penstock.plan.plan import StagePlan
 from penstock.sink import Sink, Writer
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
-from penstock.slot.inputs import QueueInputs, SourceInput
 from penstock.slot.journal import Counts, PartRecord
 from penstock.slot.outputs import EdgeOutput
+from penstock.slot.queue_inputs import QueueInputs
+from penstock.slot.source_input import SourceInput
 
 FIRST_PIECE_ROWS = 64
 """So many rows are tried before anything is known of what they give and take."""

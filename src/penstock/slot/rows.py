@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from penstock.channel.router import KeyFailure
@@ -15,12 +16,25 @@ from penstock.slot.batches import Failure, as_row_list
 from penstock.slot.commit import Turn
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.error_policy import Decision, FailStage, RetryRow, SetAside, SkipRow, decide, last_resort
-from penstock.slot.inputs import Unit
 from penstock.slot.life import Blamed
 from penstock.slot.part import Part
 from penstock.slot.retries import RetryFile, WaitingRow
 from penstock.slot.stops import StageFailed
+from penstock.slot.unit import Unit
 from penstock.slot.user_errors import one_line, user_traceback
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A row without further attempts, and why."""
+
+    row: Any
+    error: str
+    attempts: int
+    traceback: str = ""
+    operator: str = ""
+    stage: str | None = None
+    """Whose row it is, where that is not the stage in work."""
 
 
 class RowFates:
@@ -43,7 +57,7 @@ class RowFates:
             key = f"{unit.key}/{unit.first_row + unit.done + failure.index}"
             self._wait(part, row, 1, key, unit.ingest_ns, decision)
         else:
-            self._end(part, decision, row, failure, 1, turn)
+            self._end(part, decision, _lost(row, failure, 1), turn)
 
     def failed_in_place(
         self, part: Part, unit: Unit, batch: Any, failure: Failure, turn: Turn, again: Callable[[Any], list[Failure]]
@@ -54,7 +68,7 @@ class RowFates:
         while True:
             decision = decide(part.plan.settings, failure.error, attempts, random.random())
             if not isinstance(decision, RetryRow):
-                self._end(part, decision, row, failure, attempts, turn)
+                self._end(part, decision, _lost(row, failure, attempts), turn)
                 return
             if turn.pending:
                 turn.flush()  # what is through already need not wait
@@ -74,12 +88,11 @@ class RowFates:
             attempts = 1
         else:
             row, reason, attempts = _row(part, unit.batch, unit.done), blamed.reason, blamed.attempts
-        self._end_by(part, part.plan.settings, last_resort(part.plan.settings), row, reason, "", "", attempts, turn)
+        self._end(part, last_resort(part.plan.settings), Lost(row, reason, attempts), turn)
 
-    def not_encoded(self, part: Part, batch: Any, error: BaseException, turn: Turn) -> None:
-        """What a single row gave cannot travel."""
-        failure = Failure(0, error, None)
-        self._end(part, last_resort(part.plan.settings), _row(part, batch, 0), failure, 1, turn)
+    def not_encoded(self, part: Part, batch: Any, error: BaseException) -> None:
+        """What a single row gave cannot travel. The row counts as taken, so its turn may not be committed as it is."""
+        self._end(part, last_resort(part.plan.settings), _lost(_row(part, batch, 0), Failure(0, error, None), 1), None)
 
     def retried(self, part: Part, waiting: WaitingRow, failure: Failure | None, turn: Turn) -> None:
         """A waiting row had its next attempt."""
@@ -94,32 +107,31 @@ class RowFates:
         if isinstance(decision, RetryRow):
             self._wait(part, waiting.load(), attempts, waiting.key, waiting.ingest_ns, decision)
         else:
-            self._end(part, decision, waiting.load(), failure, attempts, turn)
+            self._end(part, decision, _lost(waiting.load(), failure, attempts), turn)
 
-    def retry_lost(self, part: Part, waiting: WaitingRow, reason: str, turn: Turn) -> None:
+    def retry_lost(self, part: Part, waiting: WaitingRow, reason: str) -> None:
         """A waiting row that killed its worker."""
         self._retries.through(waiting.number)
-        settings = part.plan.settings
-        self._end_by(part, settings, last_resort(settings), waiting.load(), reason, "", "", waiting.attempts + 1, turn)
+        self._end(part, last_resort(part.plan.settings), Lost(waiting.load(), reason, waiting.attempts + 1), None)
 
-    def retry_not_encoded(self, part: Part, waiting: WaitingRow, error: Exception, turn: Turn) -> None:
+    def retry_not_encoded(self, part: Part, waiting: WaitingRow, error: Exception) -> None:
         """What a waiting row gave in its last attempt cannot travel."""
-        self._end(part, last_resort(part.plan.settings), waiting.load(), Failure(0, error, None), 1, turn)
+        lost = _lost(waiting.load(), Failure(0, error, None), waiting.attempts + 1)
+        self._end(part, last_resort(part.plan.settings), lost, None)
 
-    def without_key(self, part: Part, edge: EdgePlan, failure: KeyFailure, turn: Turn) -> None:
+    def without_key(self, part: Part, edge: EdgePlan, failure: KeyFailure) -> None:
         """The receiving stage's key function raised, here in the sending worker: its policy counts."""
         policy = edge.key_on_error or ErrorPolicy("dead_letter")
-        decision = last_resort(StageSettings(on_error=policy))
-        operator = f"key_by {edge.key_where}".rstrip()
-        self._end_by(
-            part, StageSettings(on_error=policy), decision, failure.row, one_line(failure.error),
-            user_traceback(failure.error), operator, 1, turn, stage=edge.receiver,
+        lost = Lost(
+            failure.row, one_line(failure.error), 1, user_traceback(failure.error), f"key_by {edge.key_where}".rstrip(),
+            edge.receiver,
         )
+        self._end(part, last_resort(StageSettings(on_error=policy)), lost, None)
 
-    def rejected(self, part: Part, row: Any, reason: str, turn: Turn) -> None:
+    def rejected(self, part: Part, row: Any, reason: str) -> None:
         """A sink refused a row."""
-        settings = part.plan.settings
-        self._end_by(part, settings, last_resort(settings), row, f"rejected by the sink: {reason}", "", "sink", 1, turn)
+        lost = Lost(row, f"rejected by the sink: {reason}", 1, operator="sink")
+        self._end(part, last_resort(part.plan.settings), lost, None)
 
     def _wait(
         self, part: Part, row: Any, attempts: int, key: str, ingest_ns: int, decision: RetryRow
@@ -129,38 +141,34 @@ class RowFates:
             ingest_ns=ingest_ns,
         )
 
-    def _end(
-        self, part: Part, decision: Decision, row: Any, failure: Failure, attempts: int, turn: Turn
-    ) -> None:
-        operator = f"{failure.operator.name} {failure.operator.where}" if failure.operator else ""
-        self._end_by(
-            part, part.plan.settings, decision, row, one_line(failure.error), user_traceback(failure.error), operator,
-            attempts, turn,
-        )
-
-    def _end_by(
-        self, part: Part, settings: StageSettings, decision: Decision, row: Any, error: str, traceback: str,
-        operator: str, attempts: int, turn: Turn, stage: str | None = None,
-    ) -> None:
+    def _end(self, part: Part, decision: Decision, lost: Lost, turn: Turn | None) -> None:
+        """Carry the decision out. `turn`: what may be committed before a failing row; None: nothing, all is undone."""
+        stage = lost.stage or part.plan.name
+        told = f"{lost.operator}: {lost.error}" if lost.operator else lost.error
         match decision:
             case FailStage():
-                turn.flush_before_failing()
-                shown = f"{operator}: {error}" if operator else error
-                raise StageFailed(stage or part.plan.name, f"{shown}; the row was {_shown(row)}", traceback)
+                if turn is not None:
+                    turn.flush()
+                raise StageFailed(stage, f"{told}; the row was {_shown(lost.row)}", lost.traceback)
             case SkipRow():
                 part.counts.skipped += 1
             case SetAside():
                 self._dead_letters.append(
                     new_record(
-                        pipeline=self._pipeline, stage=stage or part.plan.name, slot=part.context.slot,
-                        operator=operator, time_s=time.time(), attempts=attempts, error=error, traceback=traceback,
-                        row=row,
+                        pipeline=self._pipeline, stage=stage, slot=part.context.slot, operator=lost.operator,
+                        time_s=time.time(), attempts=lost.attempts, error=lost.error, traceback=lost.traceback,
+                        row=lost.row,
                     )
                 )
                 part.counts.dead_letters += 1
         if not isinstance(decision, SkipRow) and part.counts.succeeded == 0:
             part.counts.failed_before_success += 1
-        part.last_error = f"{operator}: {error}" if operator else error
+        part.last_error = told
+
+
+def _lost(row: Any, failure: Failure, attempts: int) -> Lost:
+    operator = f"{failure.operator.name} {failure.operator.where}" if failure.operator else ""
+    return Lost(row, one_line(failure.error), attempts, user_traceback(failure.error), operator)
 
 
 def _row(part: Part, batch: Any, index: int) -> Any:

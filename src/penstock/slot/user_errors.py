@@ -30,9 +30,15 @@ def _trimmed(error: BaseException) -> traceback.TracebackException:
     current: traceback.TracebackException | None = shown
     while current is not None:
         frames = [frame for frame in current.stack if not _is_own(frame.filename)]
-        current.stack = traceback.StackSummary.from_list(frames)
+        if frames or _is_generated(current.stack):
+            current.stack = traceback.StackSummary.from_list(frames)
         current = current.__cause__ or current.__context__
     return shown
+
+
+def _is_generated(stack: traceback.StackSummary) -> bool:
+    """True: a function without frames of its own, as `int`, was called for a row. Else the engine itself is wrong."""
+    return bool(stack) and stack[-1].filename.startswith("<penstock")
 
 
 def _is_own(filename: str) -> bool:

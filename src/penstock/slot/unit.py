@@ -1,0 +1,28 @@
+"""A batch in work: taken from a queue or a source, worked piece by piece, committed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class Unit:
+    """A batch in work: rows up to `done` are through the chain."""
+
+    batch: Any
+    length: int
+    done: int
+    ingest_ns: int
+    taken_ns: int
+    """CLOCK_MONOTONIC at which it was taken."""
+    input: int
+    sequence: int
+    first_row: int
+    """Number of the batch's first row within the frame (0) or within the split."""
+    key: str
+    """Names the batch in idempotency keys."""
+    failures: dict[int, tuple[Any, str]]
+    """Rows that could not be decoded."""
+    turn: int = 0
+    turn_end: bool = True
