@@ -30,7 +30,6 @@ def test_every_row_is_in_every_sink_once_when_somebody_kills(habits: Habits, tmp
         mill.plan(), habits=habits, rng=rng, for_s=seconds(3.5), state_dir=tmp_path / "state", enough=mill.enough
     )
     mill.assert_exact(survived.report)
-    print(survived.kills, survived.supervisors, survived.report)
     assert survived.kills >= 20
     if habits.supervisor:
         assert survived.supervisors >= 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 
 import pytest
@@ -41,11 +40,10 @@ def test_rows_longer_than_the_time_between_kills_get_through_and_none_is_blamed(
     handle = engine.start(_plan(rows, out), fresh=True, state_dir=tmp_path)
     through: list[int] = []
     with Killer(handle, habits, random.Random(5), killing_s, lambda: through.append(len(out.rows()))) as killer:
-        started = time.monotonic()
-        report = handle.wait(timeout="10m")
-        took_s = time.monotonic() - started
+        report = handle.wait(timeout="5m")
     assert sorted(out.rows()) == list(range(rows))
     assert report.dead_letters == 0
     assert list(read_dead_letters("chaos-long-rows", state_dir=tmp_path)) == []
     assert killer.kills > 10
+    assert through[0] > 0
     assert_nothing_left(handle.run_dir)

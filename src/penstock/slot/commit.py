@@ -18,6 +18,7 @@ from penstock.metrics.catalogue import Activity, Word
 from penstock.plan.plan import EdgePlan, Route
 from penstock.sink import RowsRejected, TransactionalWriter
 from penstock.slot.batches import as_row_list, batch_length
+from penstock.slot.control import Control
 from penstock.slot.crash_points import CrashPoints
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.journal import Journal, Record, encode_record
@@ -27,7 +28,7 @@ from penstock.slot.outputs import FRAME_BYTES, QueueOutput
 from penstock.slot.part import PIECE_BYTES, Part
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.retries import RetryFile, WaitingRow
-from penstock.slot.stops import CarefulRestart, StageFailed, Trouble
+from penstock.slot.stops import CarefulRestart, StageFailed, Stopped, Trouble
 from penstock.slot.unit import Unit
 
 _SAFETY_POLL_S = 2.0
@@ -50,7 +51,7 @@ class Turn:
 
     def __init__(
         self, parts: Sequence[Part], journal: Journal, record: Record, *, dead_letters: DeadLetterFile,
-        retries: RetryFile, bell: Bell, meter: Meter, crash: CrashPoints, fates: Fates,
+        retries: RetryFile, bell: Bell, meter: Meter, crash: CrashPoints, control: Control, fates: Fates,
         after_commit: Callable[[], None], last_errors: Path, run_id: str,
     ) -> None:
         self._parts = tuple(parts)
@@ -64,6 +65,7 @@ class Turn:
         self._waiter = Waiter(bell)
         self._meter = meter
         self._crash = crash
+        self._control = control
         self._fates = fates
         self._after_commit = after_commit
         self._last_errors = last_errors
@@ -164,9 +166,11 @@ class Turn:
         return self._since + _TRANSACTION_S - time.monotonic()
 
     def pause(self, seconds: float) -> None:
-        """Wait for a row's next attempt in its place."""
+        """Do nothing for so long, with nothing pending. Raises `Stopped` when the supervisor asks for it meanwhile."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
+            if self._control.stopping:
+                raise Stopped
             self._waiter.wait(min(left, _SAFETY_POLL_S))
 
     # The step.
@@ -327,6 +331,8 @@ class Turn:
             self._bell.say_asleep(Sleep.FOR_ROOM)
             if has_room():
                 break
+            if self._control.stopping:
+                raise Stopped
             self._waiter.wait(_SAFETY_POLL_S)
         self._bell.say_awake()
         self._meter.now_doing(Activity.BUSY)

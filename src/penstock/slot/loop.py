@@ -128,7 +128,7 @@ class SlotLoop:
         rows = self._piece(part, unit, mark)
         mark = replace(mark, count=rows)
         if careful:
-            self._suspicion.pause(mark)
+            self._turn.pause(self._suspicion.pause_s(mark))
         self._key, self._key_row = unit.key, unit.first_row + unit.done
         batch = batch_slice(unit.batch, unit.done, unit.done + rows)
         stops = self._fates.stops_at_failure(part)
@@ -203,7 +203,7 @@ class SlotLoop:
         if blamed is not None:
             self._fates.retry_lost(part, waiting, blamed.reason)
         else:
-            self._suspicion.pause(mark)
+            self._turn.pause(self._suspicion.pause_s(mark))
             self._key, self._key_row = waiting.key, -1
             failures = self._call(part, [waiting.load()], mark, False)
             self._write(part, mark)

@@ -155,7 +155,7 @@ class Worker:
         crash = CrashPoints(tuple(ArmedCrash(c.point, c.row) for c in life.crashes))
         turn = Turn(
             self._parts, self._journal, record, dead_letters=dead_letters, retries=retries, bell=self._bell,
-            meter=self._meter, crash=crash, fates=fates, after_commit=self._after_commit(),
+            meter=self._meter, crash=crash, control=self._control, fates=fates, after_commit=self._after_commit(),
             last_errors=self._paths.last_errors, run_id=life.run_id,
         )
         self._loop = SlotLoop(

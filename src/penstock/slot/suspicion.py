@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from penstock.slot.life import Blamed, Life, Suspect
 from penstock.slot.work import Mark
 
@@ -41,10 +39,11 @@ class Suspicion:
             return _ALL
         return min(suspect.piece, suspect.row + suspect.count - mark.row)
 
-    def pause(self, mark: Mark) -> None:
-        """Give somebody who kills at random the chance to do it while no row is in work."""
-        if self._suspect is not None and self._suspect.pause_s and self._suspect.covers(mark):
-            time.sleep(self._suspect.pause_s)
+    def pause_s(self, mark: Mark) -> float:
+        """How long to do nothing before the call: who kills at random is to have the chance while no row is in work."""
+        if self._suspect is None or not self._suspect.covers(mark):
+            return 0.0
+        return self._suspect.pause_s
 
     def took(self, rows: int) -> None:
         """So many rows are through."""
