@@ -217,6 +217,36 @@ def test_a_terminal_is_redrawn_in_place(
     assert [frame.count("clicks: running") for frame in frames[1:]] == [1, 1]
 
 
+@pytest.mark.parametrize(
+    ("height", "shown", "missing"),
+    [(40, ["enrich->load", "ingest->enrich"], "more lines"), (17, ["ingest->enrich", "last error"], "enrich->load"),
+     (8, ["ingest", "load", "more lines: make the window taller"], "->")],
+)
+def test_a_terminal_too_low_for_all_keeps_the_head_and_first_loses_empty_queues(
+    machine: Machine, penstock_command: Command, monkeypatch: pytest.MonkeyPatch, height: int, shown: list[str],
+    missing: str,
+) -> None:
+    monkeypatch.setattr("penstock.cli.status.is_terminal", lambda stream: True)
+    busy_clicks(machine)
+    pass_time = machine.clock.on_sleep
+    slept: list[float] = []
+
+    def interrupt_second(seconds: float) -> None:
+        slept.append(seconds)
+        pass_time(seconds)
+        if len(slept) == 2:
+            raise KeyboardInterrupt
+
+    machine.clock.on_sleep = interrupt_second
+    env = {"LINES": str(height), "COLUMNS": "80"}
+    [frame] = penstock_command("status", "--watch", color=True, env=env).stdout.split("\x1b[H\x1b[J")[1:]
+    lines = frame.rstrip("\n").splitlines()
+    assert len(lines) <= height - 1
+    assert "clicks: running" in lines[0]
+    assert [text for text in shown if text not in frame] == []
+    assert missing not in frame
+
+
 def test_watching_as_json_gives_an_object_a_line(machine: Machine, penstock_command: Command) -> None:
     machine.running("clicks")
     slept: list[float] = []

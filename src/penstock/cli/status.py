@@ -6,9 +6,11 @@ Reads run directories as `metrics.snapshot` does; `status_table` words it.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -57,11 +59,14 @@ def status(name: str | None, as_json: bool, watch: bool, run_dir: Path | None) -
     """Show how the pipeline NAME gets on; without NAME all that run, and what killed or failed runs left."""
     looking = Looking(name, run_dir, SYSTEM_CLOCK)
     overviews = looking.repeatedly() if watch else iter([looking.once()])
-    before, behind = ("", "") if as_json or not watch else (_REDRAW, "") if is_terminal(sys.stdout) else ("", "\n")
+    in_place = watch and not as_json and is_terminal(sys.stdout)
+    before, behind = ("", "") if as_json or not watch else (_REDRAW, "") if in_place else ("", "\n")
     try:
         for overview in overviews:
             in_full = name is not None or len(overview.running) == 1
-            told = to_json(overview) if as_json else to_text(overview, in_full=in_full)
+            # A text taller than the screen would scroll its head away each time; the last line is the cursor's.
+            height = shutil.get_terminal_size().lines - 1 if in_place else None
+            told = to_json(overview) if as_json else to_text(overview, in_full=in_full, height=height)
             click.echo(f"{before}{told}{behind}")
     except KeyboardInterrupt:
         if not watch:
@@ -116,16 +121,27 @@ class Looking:
         return Overview(tuple(running), tuple(run for run in runs if run.pid is None))
 
 
-def to_text(overview: Overview, *, in_full: bool) -> str:
-    """For people."""
+def to_text(overview: Overview, *, in_full: bool, height: int | None = None) -> str:
+    """For people. `height`: of a screen that all should fit on, if need be without what matters least."""
+    lines = list(_lines(overview, status_table.run_lines if in_full else status_table.brief_lines))
+    if height is not None and len(lines) > height and in_full:
+        lines = list(_lines(overview, partial(status_table.run_lines, empty_queues=False)))
+    if height is not None:
+        lines = status_table.cut(lines, height)
+    return "\n".join(lines) or "nothing runs and nothing was left"
+
+
+def _lines(overview: Overview, lines_of: Callable[[Status, FoundRun, int], Iterator[str]]) -> Iterator[str]:
     cores = len(os.sched_getaffinity(0))
-    lines_of = status_table.run_lines if in_full else status_table.brief_lines
     blocks = [
         lines_of(view.status, view.run, cores) if view.status else status_table.starting_lines(view.run)
         for view in overview.running
     ]
     blocks += [status_table.left_lines(run) for run in overview.left]
-    return "\n\n".join("\n".join(lines) for lines in blocks) or "nothing runs and nothing was left"
+    for number, block in enumerate(blocks):
+        if number:
+            yield ""
+        yield from block
 
 
 def to_json(overview: Overview) -> str:

@@ -22,14 +22,15 @@ _STAGE_HEAD = ("stage", "workers", "rows", "rows/s", "busy", "idle", "blocked", 
 _EDGE_HEAD = ("queue", "waiting rows", "size", "full", "oldest")
 
 
-def run_lines(status: Status, run: FoundRun, cores: int | None) -> Iterator[str]:
-    """Everything about one running pipeline."""
+def run_lines(status: Status, run: FoundRun, cores: int | None, *, empty_queues: bool = True) -> Iterator[str]:
+    """Everything about one running pipeline; queues in which nothing waits are shown on demand."""
     yield _head(status, run)
     yield ""
     yield from _stage_table(status)
-    if status.edges:
+    edges = [edge for edge in status.edges.values() if empty_queues or edge.queued_rows]
+    if edges:
         yield ""
-        yield from table([_EDGE_HEAD, *map(_edge_row, status.edges.values())])
+        yield from table([_EDGE_HEAD, *map(_edge_row, edges)])
     yield ""
     if status.end_to_end_p99_s:
         p50, p99 = text.brief(status.end_to_end_p50_s), text.brief(status.end_to_end_p99_s)
@@ -60,6 +61,13 @@ def left_lines(run: FoundRun) -> Iterator[str]:
     yield f"  in {run.path}"
     yield f"  goes on when run again in {run.cwd}"
     yield f"  is discarded by: penstock clean {run.name}"
+
+
+def cut(lines: list[str], height: int) -> list[str]:
+    """At most so many lines; the last one tells how many did not fit."""
+    if len(lines) <= height:
+        return lines
+    return [*lines[: height - 1], f"… {len(lines) - height + 1} more lines: make the window taller"]
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -27,6 +27,7 @@ from penstock.supervisor.blame import Cause, Death
 from penstock.supervisor.caller_link import CallerLink
 from penstock.supervisor.child import Child, ChildState
 from penstock.supervisor.final_totals import final_totals
+from penstock.supervisor.ladder import Ladder, Rung
 from penstock.supervisor.memory_kills import MemoryKills
 from penstock.supervisor.orphans import kill_descendants
 from penstock.supervisor.outcome import UNKNOWN_STATUS, cause_of, describe, exit_code
@@ -49,7 +50,6 @@ from penstock.supervisor.zygote_process import ZygoteProcess
 
 _WATCH_S = 0.25
 _TIMEOUT_GRACE_S = 1.0
-_TERMINATE_S = 2.0
 _TELL_S = 1.0
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -75,11 +75,8 @@ class Supervisor:
         self._running = False
         self._untouched = False
         """True: it ended before any worker, of this run or of one before it, was born."""
-        self._outcome = "finished"
         self._failure: FailureNote | None = None
-        self._deadline: float | None = None
-        """When the next rung of the way down begins: terminate, then kill."""
-        self._terminating = False
+        self._ladder = Ladder()
 
     # The whole run.
 
@@ -131,8 +128,8 @@ class Supervisor:
         now = time.monotonic()
         waiting = [c for c in self._children if c.state is ChildState.WAITING and self._zygote_ready]
         times = [child.due - now for child in waiting]
-        if self._deadline is not None:
-            times.append(self._deadline - now)
+        if self._ladder.deadline is not None:
+            times.append(self._ladder.deadline - now)
         if any(child.spec.timeout_s is not None for child in self._children):
             times.append(_WATCH_S)
         return max(min(times, default=5.0), 0.0)
@@ -143,8 +140,7 @@ class Supervisor:
             for child in self._children:
                 if child.state is ChildState.WAITING and child.due <= now:
                     self._spawn(child)
-        if self._deadline is not None and now >= self._deadline:
-            self._next_rung()
+        self._go_down(self._ladder.tick(now))
         for child in self._children:
             if child.overdue(time.monotonic_ns(), _TIMEOUT_GRACE_S):
                 child.timed_out = True
@@ -187,7 +183,7 @@ class Supervisor:
             if child.state is ChildState.SPAWNING:
                 child.state, child.due = ChildState.WAITING, 0.0
         self._reap_adopted()
-        if self._terminating or self._failure is not None:
+        if self._ladder.leaving:
             for child in self._children:
                 if child.state is ChildState.WAITING:
                     child.state = ChildState.GONE
@@ -206,7 +202,7 @@ class Supervisor:
 
     def _spawn(self, child: Child) -> None:
         assert self._zygote is not None
-        if self._terminating:
+        if self._ladder.leaving:
             child.state = ChildState.GONE
             return
         child.state, child.zygote = ChildState.SPAWNING, self._zygote
@@ -215,7 +211,7 @@ class Supervisor:
     def _watch_birth(self, child: Child) -> None:
         assert child.pidfd is not None
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._on_exit(child))
-        if self._terminating:
+        if self._ladder.leaving:
             child.kill()
         if not self._running and all(c.state in (ChildState.ALIVE, ChildState.FINISHED) for c in self._children):
             self._running = True
@@ -265,7 +261,7 @@ class Supervisor:
             child.state = ChildState.GONE
             self._fail(self._note_of(child, status))
             return
-        if self._terminating:
+        if self._ladder.leaving:
             child.state = ChildState.GONE
             return
         counted = True
@@ -352,42 +348,26 @@ class Supervisor:
     def _fail(self, note: FailureNote) -> None:
         if self._failure is None:
             self._failure = note
-            self._outcome = "failed"
             self._note_last_error(note)
-            self._terminate(_TERMINATE_S)
+            self._go_down(self._ladder.fail(time.monotonic()))
 
-    def drain(self, timeout_s: float | None) -> None:
-        """Sources stop, what is in flight finishes; after `timeout_s` it is dropped."""
-        self._outcome = "drained"
-        self._phase("draining")
-        self._control.drain()
+    def _go_down(self, rung: Rung | None) -> None:
+        """Do what a rung asks for on entering it."""
+        match rung:
+            case Rung.DRAIN:
+                self._phase("draining")
+                self._control.drain()
+            case Rung.TERMINATE:
+                self._control.stop()
+                for child in self._children:
+                    if child.state is ChildState.WAITING:
+                        child.state = ChildState.GONE
+            case Rung.KILL:
+                for child in self._children:
+                    child.kill()
+            case _:
+                return
         self._ring_all()
-        self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
-
-    def stop(self) -> None:
-        """Drop what is in flight."""
-        if not self._terminating:
-            self._outcome = "stopped"
-            self._terminate(_TERMINATE_S)
-
-    def _next_rung(self) -> None:
-        if not self._terminating:
-            self._outcome = "stopped"
-            self._terminate(_TERMINATE_S)
-            return
-        self._deadline = None
-        for child in self._children:
-            child.kill()
-
-    def _terminate(self, grace_s: float) -> None:
-        """Ask the workers to leave at the end of their turn; kill them after the grace."""
-        self._terminating = True
-        self._control.stop()
-        self._ring_all()
-        self._deadline = time.monotonic() + grace_s
-        for child in self._children:
-            if child.state is ChildState.WAITING:
-                child.state = ChildState.GONE
 
     def _ring_all(self) -> None:
         for child in self._children:
@@ -399,12 +379,12 @@ class Supervisor:
         for order in self._caller.orders():
             match order:
                 case Drain():
-                    self.drain(order.timeout_s)
+                    self._go_down(self._ladder.drain(time.monotonic(), order.timeout_s))
                 case Stop():
-                    self.stop()
+                    self._go_down(self._ladder.stop(time.monotonic()))
         if self._caller.gone:
             self._selector.unregister(self._caller.fd)
-            self.stop()
+            self._go_down(self._ladder.stop(time.monotonic()))
 
     def _pass_on_log(self, child: Child) -> None:
         while not self._caller.behind:
@@ -435,16 +415,17 @@ class Supervisor:
     def _end(self) -> Ended:
         totals = final_totals(self._paths.root, self._spec)
         self._untouched = totals.untouched and all(child.attempt == 0 for child in self._children)
-        if self._failure is None and self._outcome == "finished":
+        ending = self._ladder.ending
+        if ending == "finished" and self._failure is None:
             self._failure = totals.hopeless
         if self._failure is not None:
-            self._outcome = "failed"
-        elif self._outcome == "drained" and not totals.cut_short and not self._spec.drains_to_finish:
-            self._outcome = "finished"
-        elif self._outcome == "finished" and totals.cut_short:
-            self._outcome = "drained"  # by an earlier supervisor, whose queues this one took over
+            ending = "failed"
+        elif ending == "drained" and not totals.cut_short and not self._spec.drains_to_finish:
+            ending = "finished"
+        elif ending == "finished" and totals.cut_short:
+            ending = "drained"  # by an earlier supervisor, whose queues this one took over
         return Ended(
-            self._outcome, time.monotonic() - self._started, list(totals.stages), totals.undelivered_rows,
+            ending, time.monotonic() - self._started, list(totals.stages), totals.undelivered_rows,
             self._failure, totals.cut_short,
         )
 
