@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import select
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from penstock.batch import Batch, Lines
-from penstock.errors import ExtraMissing, PenstockError
+from penstock.batch import Batch, Lines, rows_of
+from penstock.errors import PenstockError
 from penstock.operator import Context
 from penstock.sink import RowsRejected, Sink, Writer
 from penstock.source import EndOfSplit, Position, Reader, Source
@@ -182,7 +182,7 @@ class StdoutWriter(Writer[object]):
     def write(self, batch: Batch[Any]) -> None:
         texts: list[str] = []
         reasons: dict[int, str] = {}
-        for index, row in enumerate(_rows(batch)):
+        for index, row in enumerate(rows_of(batch)):
             try:
                 texts.append(f"{row!s}\n")
             except Exception as exc:  # the row's own __str__
@@ -206,16 +206,3 @@ class StdoutWriter(Writer[object]):
                     "standard output was closed by its reader; let the reader live as long as the run, "
                     "or write to a file with `files.json_lines`"
                 ) from exc
-
-
-def _rows(batch: Batch[Any]) -> Sequence[Any]:
-    if isinstance(batch, Lines):
-        return batch.split()
-    if isinstance(batch, Sequence):
-        return batch
-    try:
-        import pyarrow
-    except ImportError as exc:
-        raise ExtraMissing("pyarrow", "arrow") from exc
-    rows: list[Any] = pyarrow.table(batch).to_pylist()
-    return rows
