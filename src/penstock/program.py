@@ -43,9 +43,14 @@ def current_program() -> Program:
     path, module = None, None
     if spec is not None and spec.name and not spec.name.endswith("__main__"):
         module = spec.name
-    elif spec is None and getattr(main, "__file__", None) and Path(main.__file__).is_file():  # type: ignore[union-attr, arg-type]
-        path = os.path.abspath(main.__file__)  # type: ignore[union-attr, arg-type]
+    elif spec is None and _is_script(file := getattr(main, "__file__", None) or ""):
+        path = os.path.abspath(file)
     return Program(path, module, tuple(p or os.getcwd() for p in sys.path), os.getcwd(), tuple(sys.argv))
+
+
+def _is_script(file: str) -> bool:
+    """Without the suffix it is a starter such as `bin/pytest`: nothing of the user's, and not to be imported again."""
+    return file.endswith(".py") and Path(file).is_file()
 
 
 def being_imported() -> bool:

@@ -1,4 +1,4 @@
-"""Hundreds of restarts leave the supervisor and the zygote as they were: no descriptor, no process, no memory more."""
+"""Hundreds of restarts leave supervisor and zygote as they were: no descriptor and no process more."""
 
 from __future__ import annotations
 

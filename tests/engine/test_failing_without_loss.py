@@ -1,4 +1,4 @@
-"""A stage under `fail` that meets a bad row commits nothing of its turn that it could not repeat: mended code goes on."""
+"""A stage that fails commits nothing of its turn that it could not do again: mended code goes on, and loses no row."""
 
 from __future__ import annotations
 
@@ -97,7 +97,8 @@ def test_a_row_that_a_sink_rejects_under_fail_takes_no_other_with_it(tmp_path: P
 
 
 def give(fn: Callable[[int], Any]) -> ps.Stream[Any]:
-    return ps.Pipeline("fails-unencodable").source(range(ROWS), name="numbers").stage("give", on_error=ps.fail()).map(fn)
+    numbers = ps.Pipeline("fails-unencodable").source(range(ROWS), name="numbers")
+    return numbers.stage("give", on_error=ps.fail()).map(fn)
 
 
 def test_a_result_that_cannot_travel_under_fail_loses_nothing() -> None:
@@ -108,3 +109,20 @@ def test_a_result_that_cannot_travel_under_fail_loses_nothing() -> None:
     with give(encodable).results() as results:
         got.extend(results)
     assert got == list(range(ROWS))
+
+
+def wrong(n: int) -> Any:
+    raise KeyError("usr")
+
+
+def hopeless(fn: Callable[[int], Any]) -> ps.Stream[Any]:
+    numbers = ps.Pipeline("fails-hopeless").source(range(ROWS), name="numbers")
+    return numbers.stage("give", on_error=ps.dead_letter(give_up_after=100)).map(fn)
+
+
+def test_code_that_is_wrong_for_every_row_sets_fewer_rows_aside_than_its_limit(tmp_path: Path) -> None:
+    with pytest.raises(ps.PipelineFailed, match="no row has ever succeeded") as failed:
+        list(hopeless(wrong).results(fresh=True))
+    set_aside = failed.value.report.dead_letters
+    assert set_aside < 100
+    assert len(list(hopeless(encodable).results())) == ROWS - set_aside

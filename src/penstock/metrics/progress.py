@@ -12,10 +12,10 @@ from typing import TextIO
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.metrics import text
 from penstock.metrics.diagnosis import ends
-from penstock.status import Status
+from penstock.status import EdgeStatus, Status
 
 PLAIN_EVERY_S = 10.0
-_BAR_CELLS = 20
+_BAR_CELLS = 10
 _CLEAR_LINE = "\r\x1b[K"
 
 
@@ -56,8 +56,17 @@ def _rows_read(status: Status, source: str) -> int:
 def _rows_waiting(status: Status, source: str) -> int:
     """Of the rows that a source read, those that no stage behind it has taken yet."""
     stage = status.stages[source]
-    waiting = max((edge.queued_rows for edge in status.edges.values() if ends(edge.name)[0] == source), default=0)
+    edges = (edge for edge in status.edges.values() if ends(edge.name)[0] == source)
+    waiting = max((_not_taken(status, edge, stage.rows_out) for edge in edges), default=0)
     return min(round(waiting * stage.rows_in / stage.rows_out), stage.rows_in) if stage.rows_out else 0
+
+
+def _not_taken(status: Status, edge: EdgeStatus, sent: int) -> int:
+    """What a queue says of itself; of a batch half done, what the receiver says, where it has no other queue."""
+    receiver = ends(edge.name)[1]
+    if sum(ends(name)[1] == receiver for name in status.edges) > 1:
+        return edge.queued_rows
+    return min(edge.queued_rows, max(sent - status.stages[receiver].rows_in, 0))
 
 
 def _behind(status: Status, sources: Collection[str]) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from penstock.channel.bell import Bell, Sleep, Waiter
 from penstock.channel.frame import space
 from penstock.channel.router import KeyFailure
-from penstock.metrics.catalogue import Activity, Word
+from penstock.metrics.catalogue import Activity
 from penstock.plan.plan import EdgePlan, Route
 from penstock.sink import RowsRejected, TransactionalWriter
 from penstock.slot.batches import as_row_list, batch_length
@@ -28,7 +28,7 @@ from penstock.slot.outputs import FRAME_BYTES, QueueOutput
 from penstock.slot.part import PIECE_BYTES, Part
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.retries import RetryFile, WaitingRow
-from penstock.slot.stops import CarefulRestart, StageFailed, Stopped, Trouble
+from penstock.slot.stops import CarefulRestart, Stopped, Trouble
 from penstock.slot.unit import Unit
 
 _SAFETY_POLL_S = 2.0
@@ -276,7 +276,6 @@ class Turn:
         self._meter.committed(part.page, self._taken, self._ingested)
         self._rows, self._ingest_ns, self.pending = 0, 0, False
         self._taken, self._ingested, self._written = [], [], []
-        self._check_for_hopeless_code(part)
         self._tell_last_error(part)
         self._after_commit()
 
@@ -336,21 +335,6 @@ class Turn:
             self._waiter.wait(_SAFETY_POLL_S)
         self._bell.say_awake()
         self._meter.now_doing(Activity.BUSY)
-
-    def _check_for_hopeless_code(self, part: Part) -> None:
-        """A stage in which no row ever succeeded: the code is wrong, not the data."""
-        limit = part.plan.settings.on_error.give_up_after
-        if limit is None or part.counts.succeeded or not part.counts.failed_before_success:
-            return
-        pages = [page.words for page in part.sibling_pages]
-        failed = sum(words[Word.ROWS_FAILED_BEFORE_SUCCESS] for words in pages)
-        if failed >= limit and not any(words[Word.ROWS_SUCCEEDED] for words in pages):
-            raise StageFailed(
-                part.plan.name,
-                f"no row has ever succeeded and {failed} have failed, so the code is wrong rather than the data "
-                f"(dead_letter(give_up_after=None) goes on all the same); the last error: "
-                f"{part.last_error or part.last_error_told}",
-            )
 
     def _switch_to(self, part: Part) -> None:
         if self._part is not part and self.pending:

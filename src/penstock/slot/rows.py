@@ -10,6 +10,7 @@ from typing import Any
 
 from penstock.channel.router import KeyFailure
 from penstock.dead_letters import new_record
+from penstock.metrics.catalogue import Word
 from penstock.options import ErrorPolicy
 from penstock.plan.plan import EdgePlan, StageSettings
 from penstock.slot.batches import Failure, as_row_list
@@ -163,7 +164,23 @@ class RowFates:
                 part.counts.dead_letters += 1
         if not isinstance(decision, SkipRow) and part.counts.succeeded == 0:
             part.counts.failed_before_success += 1
+            _give_up_on_hopeless_code(part, told)
         part.last_error = told
+
+
+def _give_up_on_hopeless_code(part: Part, told: str) -> None:
+    """A stage in which no row ever succeeded: the code is wrong, not the data. What this turn took stays queued."""
+    limit = part.plan.settings.on_error.give_up_after
+    if limit is None or part.counts.failed_before_success < limit / part.plan.settings.workers:
+        return
+    others = [page.words for page in part.sibling_pages if page is not part.page]
+    failed = part.counts.failed_before_success + sum(words[Word.ROWS_FAILED_BEFORE_SUCCESS] for words in others)
+    if failed >= limit and not any(words[Word.ROWS_SUCCEEDED] for words in others):
+        raise StageFailed(
+            part.plan.name,
+            f"no row has ever succeeded and {failed} have failed, so the code is wrong rather than the data "
+            f"(dead_letter(give_up_after=None) goes on all the same); the last error: {told}",
+        )
 
 
 def _lost(row: Any, failure: Failure, attempts: int) -> Lost:
