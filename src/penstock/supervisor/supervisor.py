@@ -51,6 +51,8 @@ from penstock.supervisor.zygote_process import ZygoteProcess
 _WATCH_S = 0.25
 _TIMEOUT_GRACE_S = 1.0
 _TELL_S = 1.0
+_MOST_BLAMED = 500
+"""Blamed rows are committed one by one as they are met: only the last ones can still come up."""
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -278,7 +280,7 @@ class Supervisor:
             )
             child.suspect = verdict.suspect
             if verdict.blamed is not None:
-                child.blamed = (*child.blamed, verdict.blamed)
+                child.blamed = (*child.blamed[-_MOST_BLAMED:], verdict.blamed)
             counted = verdict.counted and cause is not Cause.OURS
         self._tell_of_blame(child)
         self._follow(child, status, counted=counted, progressed=progressed)
