@@ -39,6 +39,19 @@ class Lines:
             rows = [row[:-1] if row.endswith("\r") else row for row in rows]
         return rows
 
+    def parts(self, rows: int) -> list[Lines]:
+        """The same lines in blocks of about `rows` lines, by their mean length."""
+        count = self.data.count(b"\n") + 1
+        size = max(len(self.data) * rows // count, 1)
+        parts, start, first = [], 0, self.first
+        while start < len(self.data):
+            end = self.data.find(b"\n", min(start + size, len(self.data)) - 1) + 1
+            data = self.data[start : end or len(self.data)]
+            parts.append(Lines(data, first))
+            start += len(data)
+            first += data.count(b"\n") if first else 0
+        return parts
+
 
 Batch: TypeAlias = Sequence[T] | Lines | Columns
 

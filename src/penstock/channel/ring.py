@@ -103,6 +103,11 @@ class RingWriter(_Ring):
         return self.capacity - (self.tail - head)
 
     @property
+    def rows_taken(self) -> int:
+        """Rows that the reader has done with, ever."""
+        return int(self._words[_W_HEAD_ROWS])
+
+    @property
     def empty(self) -> bool:
         """True when the reader is done with all that was ever appended."""
         return self._cursor(_W_HEAD) >= self.tail

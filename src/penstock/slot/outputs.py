@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.batch import Lines
 from penstock.channel.bell import Bell, Sleep
 from penstock.channel.codec import RowCodec, join_payloads
 from penstock.channel.frame import Flag, Header, Kind, space
@@ -15,6 +17,7 @@ from penstock.channel.side_file import SideFiles
 from penstock.plan.plan import EdgePlan, Route
 from penstock.slot.batches import Out, batch_length, batch_slice
 from penstock.slot.journal import OutputRecord
+from penstock.slot.shares import Shares
 
 FRAME_BYTES = 256 * 1024
 """Payloads above this are cut in two, down to single rows."""
@@ -132,16 +135,33 @@ class EdgeOutput:
         self.queues = tuple(queues)
         self.turns = turns
         self._router = Router(route, len(queues), edge.key)
+        balances = route is Route.BALANCE and len(queues) > 1
+        self._shares = Shares(len(queues), edge.batch_rows) if balances else None
 
     def prepare(self, out: Out, turn: int) -> list[KeyFailure]:
         """Route and encode what a leaf gave. Raises what a codec raises for a row that it cannot carry."""
         failures: list[KeyFailure] = []
         for batch in out.batches():
-            parts, failed = self._router.split(batch, self._rooms, turn)
-            failures.extend(failed)
-            for index, part in parts:
-                self.queues[index].prepare(part, self.edge.batch_rows)
+            for share in self._shares_of(batch):
+                parts, failed = self._router.split(share, self._rooms, turn)
+                failures.extend(failed)
+                for index, part in parts:
+                    self.queues[index].prepare(part, self.edge.batch_rows)
         return failures
+
+    def _shares_of(self, batch: Any) -> list[Any]:
+        """A batch in parts that may go to different receivers, where any of them will do."""
+        if self._shares is None or not isinstance(batch, (list, Lines)):
+            return [batch]
+        length = batch_length(batch)
+        taken = sum(queue.ring.rows_taken for queue in self.queues)
+        waiting = sum(queue.ring.rows for queue in self.queues) - taken
+        rows = self._shares.rows(length, taken=taken, waiting=waiting, now=time.monotonic())
+        if rows >= length:
+            return [batch]
+        if isinstance(batch, Lines):
+            return batch.parts(rows)
+        return [batch[start : start + rows] for start in range(0, length, rows)]
 
     def forget(self) -> None:
         """Drop what was prepared."""
