@@ -22,7 +22,7 @@ from penstock.dead_letters import store_dir
 from penstock.engine import rundir
 from penstock.engine.rundir import Manifest
 from penstock.engine.shipping import modules_named, ship
-from penstock.errors import LayoutChanged, NoRunDirectory
+from penstock.errors import LayoutChanged, NoRunDirectory, QueueDamaged
 from penstock.metrics import layout, text
 from penstock.metrics.layout import EdgeLayout, Layout, StageLayout
 from penstock.metrics.page import Page
@@ -234,6 +234,9 @@ def _take_over(
 ) -> Deployment:
     """Go on with the queues as they stand, with the code as it is now."""
     paths = RunPaths(path)
+    if left.boot_id != rundir.boot_id():
+        # Queues live in the page cache: after a crash of the machine nobody knows which pages reached the disk.
+        raise QueueDamaged(path, "the machine was started anew since these queues were written; parts may be missing")
     changes = difference(left.fingerprint, fingerprint(plan))
     if changes:
         raise LayoutChanged(changes)

@@ -1,0 +1,81 @@
+"""The last steps of a turn: committed before published, and a fence before anybody looks who sleeps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from penstock.channel.bell import Bell, create_bell
+from penstock.slot.commit import Turn
+from penstock.slot.crash_points import CrashPoints
+from penstock.slot.journal import Counts, PartRecord, Record
+from penstock.slot.queue_inputs import QueueInputs
+
+
+class Steps:
+    """Takes down what a turn does to the world, in order."""
+
+    def __init__(self, bell: Bell) -> None:
+        self.taken: list[str] = []
+        self._bell = bell
+
+    # The slot's own bell.
+
+    @property
+    def fd(self) -> int:
+        return self._bell.fd
+
+    def fence(self) -> None:
+        self.taken.append("fence")
+
+    # The journal, and the part's queues.
+
+    def commit(self, record: Record) -> None:
+        self.taken.append("commit")
+
+    def publish(self) -> None:
+        self.taken.append("publish")
+
+    def has_room_for_end(self) -> bool:
+        return True
+
+    def append_end(self) -> None:
+        self.taken.append("append")
+
+    # Neighbours.
+
+    @property
+    def reader_waits(self) -> bool:
+        self.taken.append("look at the reader")
+        return False
+
+    @property
+    def asleep(self) -> int:
+        self.taken.append("look at the writer")
+        return 0
+
+
+def test_a_turn_commits_then_publishes_then_fences_and_only_then_looks_who_sleeps(tmp_path: Path) -> None:
+    create_bell(tmp_path / "bell")
+    bell = Bell(tmp_path / "bell")
+    steps: Any = Steps(bell)
+    inputs = QueueInputs.__new__(QueueInputs)
+    inputs.queues = [SimpleNamespace(sender_bell=steps)]  # type: ignore[assignment]
+    part: Any = SimpleNamespace(
+        plan=SimpleNamespace(
+            name="s", settings=SimpleNamespace(on_error=SimpleNamespace(give_up_after=None))
+        ),
+        writer=None, edges=[SimpleNamespace(queues=[steps])], inputs=inputs, counts=Counts(), finished=False,
+        save=PartRecord, publish=steps.publish, page=None, last_error="",
+    )
+    store: Any = SimpleNamespace(flush=lambda: 0, generation=0)
+    turn = Turn(
+        [part], steps, Record(), dead_letters=store, retries=store, bell=steps,
+        meter=SimpleNamespace(committed=lambda *args: None),  # type: ignore[arg-type]
+        crash=CrashPoints(), control=SimpleNamespace(stopping=False), fates=steps,  # type: ignore[arg-type]
+        after_commit=lambda: None, last_errors=tmp_path, run_id="r",
+    )
+    turn.finish(part)
+    assert steps.taken == ["append", "commit", "publish", "fence", "look at the reader", "look at the writer"]
+    bell.close()

@@ -1,0 +1,33 @@
+"""A dead worker's neighbours are rung: it may have died between publishing and ringing."""
+
+from __future__ import annotations
+
+import os
+import select
+from pathlib import Path
+
+from penstock.channel.bell import Bell, create_bell
+from penstock.metrics.page import Page
+from penstock.plan.paths import RunPaths
+from penstock.slot.work import WorkPage
+from penstock.supervisor.child import Child
+from penstock.supervisor.protocol import SeatSpec
+
+
+def test_the_death_of_a_worker_rings_all_that_it_reads_from_and_writes_to(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path).seat("middle", 0)
+    paths.folder.mkdir(parents=True)
+    WorkPage.create(paths.work)
+    Page.create(paths.folder / "middle.page")
+    for fifo in (paths.log, paths.stdout):
+        os.mkfifo(fifo)
+    create_bell(paths.bell)
+    names = ("first", "second", "third")
+    for name in names:
+        create_bell(tmp_path / name)
+    child = Child(SeatSpec("middle", 0, ("middle",), None, (10, 60), False, ("first",), ("second", "third")), tmp_path)
+    bells = [Bell(tmp_path / name) for name in names]
+    fds = [bell.fd for bell in bells]
+    assert select.select(fds, [], [], 0)[0] == []
+    child.died()
+    assert select.select(fds, [], [], 0)[0] == fds
