@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -72,7 +73,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
     found = [f"process {pid}: {command}" for pid, command in _processes_that_stay().items()]
     there = config.stash[before]
     new = sorted(path for path in _in_shared_memory() if path not in there)
-    found += [f"run directory {path}" for path in new if not _is_in_use(path)]
+    found += [f"run directory {path}" for path in new if not _is_in_use(path) and not _is_anothers(path, config)]
     config.stash[left] = found
     config.stash[scratch].cleanup()
     if found and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
@@ -116,6 +117,16 @@ def _is_in_use(path: Path) -> bool:
         if any(Path(file).is_relative_to(path) for file in files) or f"{path}/" in mapped:
             return True
     return False
+
+
+def _is_anothers(path: Path, config: pytest.Config) -> bool:
+    """True when it was made by another session: the runs of this one have their state in its own directories."""
+    try:
+        state_dir = Path(json.loads((path / "manifest.json").read_text())["state_dir"])
+    except (OSError, ValueError, KeyError):
+        return False  # never made ready, or gone meanwhile: nobody else's for all we know
+    own = [Path(config.stash[scratch].name), config._tmp_path_factory.getbasetemp()]  # type: ignore[attr-defined]
+    return not any(state_dir.is_relative_to(place) for place in own)
 
 
 def _processes_that_stay() -> dict[int, str]:

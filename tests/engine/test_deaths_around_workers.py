@@ -86,7 +86,7 @@ THREADS = """
 def test_libraries_start_no_threads_in_the_process_that_workers_are_forked_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They would: numpy one for each processor but one, pyarrow two. A fork takes none of them along."""
+    """They would, by the number of processors, and a fork takes none of them along."""
     pytest.importorskip("numpy")
     pytest.importorskip("pyarrow")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "JE_ARROW_MALLOC_CONF"):
