@@ -53,7 +53,6 @@ def test_a_dead_zygote_is_replaced_while_workers_that_it_forked_live_on(where: A
     assert out.rows == [0]
 
 
-@pytest.mark.xfail(reason="the supervisor counts what is left in the cut queue and falls over it")
 def test_a_queue_that_somebody_cut_is_blamed_and_no_row_of_it(where: Any, heard: Line, told: Line) -> None:
     """Its reader dies of SIGBUS, as a row's own doing would look."""
     app = ps.Pipeline("cut")

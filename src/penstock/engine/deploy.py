@@ -316,7 +316,6 @@ def _stage_spec(plan: Plan, stage: StagePlan, paths: RunPaths) -> StageSpec:
     return StageSpec(
         stage.name,
         tuple(_relative(paths, paths.page(plan, stage.name, slot)) for slot in slots),
-        tuple(_relative(paths, paths.seat(stage.seat, slot).journal) for slot in slots) if stage.source else (),
         gives_up=stage.settings.on_error.give_up_after is not None,
     )
 

@@ -41,7 +41,6 @@ class StageSpec(msgspec.Struct, frozen=True):
 
     name: str
     pages: tuple[str, ...]
-    journals: tuple[str, ...]
     gives_up: bool
     """True: when no row ever succeeded by the end, the stage has failed."""
 

@@ -419,7 +419,7 @@ class Supervisor:
         self._untouched = totals.untouched and all(child.attempt == 0 for child in self._children)
         ending = self._ladder.ending
         if ending == "finished" and self._failure is None:
-            self._failure = totals.hopeless
+            self._failure = totals.damaged or totals.hopeless
         if self._failure is not None:
             ending = "failed"
         elif ending == "drained" and not totals.cut_short and not self._spec.drains_to_finish:
