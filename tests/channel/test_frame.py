@@ -47,6 +47,16 @@ def test_a_flipped_bit_is_seen(header: Header, payload: bytes, position: int, da
     assert not frames.intact(bytes(whole[:HEADER_BYTES]), bytes(whole[HEADER_BYTES:]), position)
 
 
+@given(headers(), st.binary(min_size=1, max_size=64), positions, st.data())
+def test_a_flipped_bit_of_the_payload_is_seen(
+    header: Header, payload: bytes, position: int, data: st.DataObject
+) -> None:
+    head, changed = frames.pack(header, payload, position), bytearray(payload)
+    bit = data.draw(st.integers(0, 8 * len(changed) - 1))
+    changed[bit // 8] ^= 1 << bit % 8
+    assert not frames.intact(head, bytes(changed), position)
+
+
 @given(st.integers(0, 10_000))
 def test_frames_stay_aligned_and_take_the_least_room(length: int) -> None:
     assert frames.space(length) % 8 == 0

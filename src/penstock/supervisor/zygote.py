@@ -1,5 +1,6 @@
-"""The zygote: a small single-threaded process with the plan's imports done, which forks a worker in milliseconds.
+"""The zygote: a small process with the plan's imports done, which forks a worker in milliseconds.
 
+It has one thread of its own; some libraries start idle ones at import, which a fork leaves behind.
 It only imports: no pool, runtime, client or session may open before a fork. It reaps its children and tells the
 supervisor how they ended, for a pidfd of a grandchild polls but cannot be waited for.
 """
