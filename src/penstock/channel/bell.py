@@ -85,7 +85,9 @@ class Bell:
         self._words.release()
         self._bytes.release()
         self._map.close()
-        os.close(self.fd)
+        if self.fd >= 0:  # a second close does nothing: an edge's two ends may be in one process
+            os.close(self.fd)
+            self.fd = -1
 
 
 class Waiter:

@@ -187,6 +187,8 @@ class Handle:
         except EOFError:
             pass  # the supervisor has ended, one way or the other
         self._process.wait()
+        with self._sending:
+            self._socket.close()
         with self._news:
             self._gone = True
             calls, self._on_end = self._on_end, []

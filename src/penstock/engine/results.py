@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -123,6 +124,8 @@ class _CallerInput:
         self._bell = Bell(paths.caller_bell)
         self._waiter = Waiter(self._bell)
         self._unit: Unit | None = None
+        self._closing = threading.Lock()
+        self._closed = False
 
     @property
     def ended(self) -> bool:
@@ -163,8 +166,17 @@ class _CallerInput:
         self._bell.say_awake()
 
     def ring(self) -> None:
-        self._bell.ring()
+        """Called by the handle's thread, too: the end may come while the caller closes."""
+        with self._closing:
+            if not self._closed:
+                self._bell.ring()
 
     def close(self) -> None:
-        self._inputs.close()
-        self._journal.close()
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+            self._inputs.close()
+            self._journal.close()
+            self._waiter.close()
+            self._bell.close()

@@ -156,3 +156,4 @@ class QueueInputs:
     def close(self) -> None:
         for queue in self.queues:
             queue.ring.close()
+            queue.sender_bell.close()
