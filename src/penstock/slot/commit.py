@@ -283,7 +283,7 @@ class Turn:
         if part.last_error and time.monotonic() >= self._error_told_at + _TELL_S:
             self._error_told_at = time.monotonic()
             write_last_error(self._last_errors, part.plan.name, part.last_error)
-            part.last_error_told, part.last_error = part.last_error, ""
+            part.last_error = ""
 
     def _record(self) -> Record:
         return Record(

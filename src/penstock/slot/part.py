@@ -54,7 +54,6 @@ class Part:
     sink_position: Any = None
     last_error: str = ""
     """What went wrong with a row last, not yet told."""
-    last_error_told: str = ""
     bytes_per_row: float = 0.0
     """Bytes given out per input row, as last seen."""
     seconds_per_row: float = 0.0
