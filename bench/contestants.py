@@ -22,6 +22,7 @@ class Kind(Enum):
     QUEUE = "mp.Queue"
     PENSTOCK = "penstock"
     PEER = "peer"
+    LIMIT = "computed limit"
 
 
 class Role(Enum):
@@ -53,7 +54,7 @@ class Contestant:
 
     def command(self, *, with_peers: bool) -> list[str]:
         """What is run."""
-        own = self.kind is Kind.PENSTOCK or not with_peers
+        own = self.kind in (Kind.PENSTOCK, Kind.LIMIT) or not with_peers
         python = sys.executable if own else str(python_of(self.environment))
         return [python, str(measure.HERE / self.script), *self.options.split()]
 
@@ -70,6 +71,10 @@ def _penstock(name: str, script: str, options: str = "") -> Contestant:
     return Contestant(f"penstock, {name}", Kind.PENSTOCK, f"flows/{script}.py", options)
 
 
+def _limit(name: str, options: str) -> Contestant:
+    return Contestant(f"computed limit, {name}", Kind.LIMIT, "limits.py", options)
+
+
 def _peer(name: str, script: str, options: str, environment: str, **more: Any) -> Contestant:
     return Contestant(name, Kind.PEER, f"peers/{script}.py", options, environment, **more)
 
@@ -81,13 +86,14 @@ W1 = [
     _penstock("3 stages", "w1"),
     _peer("mp.Pool.imap, 2 workers, chunks of 1,000", "mp_pool", "w1 --rows 5000000 --batch 1000", "plain"),
     _peer("numpy, one process", "columnar", "w1 --rows 500000000", "columnar"),
-    _peer("pypeln, 3 stages", "pypeln_peer", "w1 --rows 10000", "pypeln"),
-    _peer("pypeln, 3 stages, lists of 1,000 by hand", "pypeln_peer", "w1 --rows 2000000 --batch 1000", "pypeln"),
+    _peer("pypeln, 3 stages", "pypeln_peer", "w1 --rows 10000", "pypeln", slow=True),
+    _peer("pypeln, 3 stages, lists of 1,000 by hand", "pypeln_peer", "w1 --rows 2000000 --batch 1000", "pypeln",
+          slow=True),
     _peer("Bytewax, 1 process", "bytewax_peer", "w1 --rows 15000000 --variant one", "bytewax"),
     _peer("Bytewax, 2 processes, redistribute", "bytewax_peer", "w1 --rows 2000000 --variant redistribute", "bytewax"),
     _peer("Bytewax, 2 processes, split source", "bytewax_peer", "w1 --rows 15000000 --variant split", "bytewax"),
-    _peer("Pathway, Python functions", "pathway_peer", "w1", "pathway"),
-    _peer("Pathway, expressions", "pathway_peer", "w1 --variant native", "pathway"),
+    _peer("Pathway, Python functions", "pathway_peer", "w1", "pathway", slow=True),
+    _peer("Pathway, expressions", "pathway_peer", "w1 --variant native", "pathway", slow=True),
     _peer("Ray Data, map_batches", "ray_peer", "w1 --rows 4000000", "raydata", slow=True),
     _peer("Ray Data, an actor per stage", "ray_peer", "w1 --rows 4000000 --variant actors", "raydata", slow=True),
     _peer("Ray Data, map", "ray_peer", "w1 --rows 1000000 --variant map", "raydata", slow=True),
@@ -96,7 +102,7 @@ W1 = [
     _peer("Beam, DirectRunner", "beam_peer", "w1 --rows 200000", "beam", slow=True),
     _peer("PyFlink, process mode", "flink_peer", "w1 --rows 1000000", "flink", slow=True),
     _peer("PyFlink, thread mode", "flink_peer", "w1 --rows 1000000 --variant thread", "flink", slow=True),
-]
+]  # fmt: skip
 
 W2 = [
     _loop("bare loop, dicts", "plain", "w2 --variant dicts"),
@@ -107,13 +113,15 @@ W2 = [
     _queue("5 stages, lists of 1,000 by hand", "w2 --batch 1000"),
     _queue("5 stages, Structs, lists of 100 by hand", "w2 --batch 100 --variant structs"),
     _queue("fused, 2 workers, lists of 100 by hand", "w2 --batch 100 --variant fused --workers 2"),
+    _limit("fused, all cores", "fused"),
     _penstock("fused, 2 workers, Structs", "w2", "fused"),
     _penstock("fused, 2 workers, dicts", "w2", "fused --rows dicts"),
+    _limit("5 stages, all cores", "staged"),
     _penstock("5 stages, Structs", "w2", "staged"),
     _penstock("5 stages, dicts", "w2", "staged --rows dicts"),
     _peer("mp.Pool.imap, 2 workers, chunks of 100", "mp_pool", "w2 --batch 100", "plain"),
-    _peer("pypeln, 5 stages", "pypeln_peer", "w2 --rows 5000", "pypeln"),
-    _peer("pypeln, 5 stages, lists of 1,000 by hand", "pypeln_peer", "w2 --batch 1000", "pypeln"),
+    _peer("pypeln, 5 stages", "pypeln_peer", "w2 --rows 5000", "pypeln", slow=True),
+    _peer("pypeln, 5 stages, lists of 1,000 by hand", "pypeln_peer", "w2 --batch 1000", "pypeln", slow=True),
     _peer("Bytewax, 1 process", "bytewax_peer", "w2 --variant one", "bytewax"),
     _peer("Bytewax, 2 processes, redistribute", "bytewax_peer", "w2 --variant redistribute", "bytewax"),
     _peer("Bytewax, 2 processes, split source", "bytewax_peer", "w2 --variant split", "bytewax"),
@@ -146,15 +154,16 @@ LATENCY = [
     _penstock("3 stages, 5,000/s", "w4", "--rate 5000"),
     _queue("3 stages, 50,000/s", "w4 --rate 50000 --seconds 5"),
     _penstock("3 stages, 50,000/s", "w4", "--rate 50000 --seconds 5"),
-    _peer("pypeln, 3 stages, 1,000/s", "pypeln_peer", "w4 --rate 1000", "pypeln"),
-    _peer("pypeln, 3 stages, 5,000/s", "pypeln_peer", "w4 --seconds 5", "pypeln"),
-    _peer("Bytewax, 1 process, 5,000/s", "bytewax_peer", "w4 --variant one", "bytewax"),
+    _peer("pypeln, 3 stages, 1,000/s", "pypeln_peer", "w4 --rate 1000 --seconds 5", "pypeln", slow=True),
+    _peer("pypeln, 3 stages, 5,000/s", "pypeln_peer", "w4 --seconds 5", "pypeln", slow=True),
+    _peer("Bytewax, 1 process, 5,000/s", "bytewax_peer", "w4 --variant one --seconds 5", "bytewax"),
     _peer("Bytewax, 1 process, 50,000/s", "bytewax_peer", "w4 --variant one --rate 50000 --seconds 5", "bytewax"),
-    _peer("Bytewax, 2 processes, redistribute, 5,000/s", "bytewax_peer", "w4 --variant redistribute", "bytewax"),
-    _peer("Pathway, a commit every 10 ms, 5,000/s", "pathway_peer", "w4", "pathway"),
-    _peer("Pathway, a commit every 1 ms, 5,000/s", "pathway_peer", "w4", "pathway",
+    _peer("Bytewax, 2 processes, redistribute, 5,000/s", "bytewax_peer", "w4 --variant redistribute --seconds 5",
+          "bytewax"),
+    _peer("Pathway, a commit every 10 ms, 5,000/s", "pathway_peer", "w4 --seconds 5", "pathway", slow=True),
+    _peer("Pathway, a commit every 1 ms, 5,000/s", "pathway_peer", "w4 --seconds 5", "pathway",
           env={"PENSTOCK_BENCH_COMMIT_MS": "1"}),
-    _peer("Ray actors, 500/s", "ray_peer", "w4 --rate 500", "raydata", slow=True),
+    _peer("Ray actors, 500/s", "ray_peer", "w4 --rate 500 --seconds 5", "raydata", slow=True),
     _peer("Ray actors, 5,000/s", "ray_peer", "w4 --seconds 5", "raydata", slow=True),
-    _peer("streamz, one process, 5,000/s", "streamz_peer", "w4", "streamz"),
+    _peer("streamz, one process, 5,000/s", "streamz_peer", "w4 --seconds 5", "streamz"),
 ]  # fmt: skip

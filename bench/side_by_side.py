@@ -1,4 +1,4 @@
-"""Runs contestants in turn, round after round, and keeps what each run told in a file, so that a long session can pause.
+"""Runs contestants in turn, round after round, and keeps what each run told, so that a long session can pause.
 
 Ratios are taken within a round, between runs that shared the machine's mood. `throughput` and `latency` print tables.
 """

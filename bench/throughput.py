@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+import limits
 import measure
 import side_by_side
 from contestants import COLUMNS, W1, W2, Contestant, Kind, Role
@@ -36,6 +38,8 @@ def main() -> int:
             events.whole_file()
         done = side_by_side.run(session, chosen, Plan(given.rounds, given.peers, given.for_s), check(session))
     print(table(session, chosen))
+    if parts := _parts(session, chosen):
+        print(f"\n{limits.table(parts)}")
     print(f"\n{measure.machine()}")
     if not done:
         print("not all runs are done; the same command goes on", file=sys.stderr)
@@ -49,7 +53,7 @@ def arguments(text: str | None, workloads: Sequence[str] = ()) -> argparse.Argum
         parser.add_argument("workload", choices=workloads)
     parser.add_argument("--peers", action="store_true", help="also the peers that are installed")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", nargs="*", default=[], metavar="TEXT", help="only those with one of these in the name")
+    parser.add_argument("--only", nargs="*", default=[], metavar="TEXT", help="only names with one of these")
     parser.add_argument("--results", type=Path, metavar="FILE", help="keep runs here, and go on with those that are")
     parser.add_argument("--for", dest="for_s", type=float, metavar="SECONDS", help="begin no run after so long")
     parser.add_argument("--table", action="store_true", help="run nothing, print what is in the file")
@@ -64,7 +68,7 @@ def choose(contestants: Sequence[Contestant], with_peers: bool, only: Sequence[s
     if missing:
         names = ", ".join(sorted(missing))
         print(f"left out, having no environment (see bench/peers/environments.py): {names}", file=sys.stderr)
-    return [c for c in chosen if c.kind is Kind.PENSTOCK or c.environment not in missing]
+    return [c for c in chosen if c.kind in (Kind.PENSTOCK, Kind.LIMIT) or c.environment not in missing]
 
 
 def check(session: Session) -> side_by_side.Checked:
@@ -101,6 +105,12 @@ def table(session: Session, contestants: Sequence[Contestant]) -> str:
     head = ["", "runs", "rows", "rows/s", "min..max", *ratios, "CPU s", "PSS MiB", "checked"]
     lines = [_line(session, contestant, bases) for contestant in contestants]
     return measure.table(head, [line for line in lines if line])
+
+
+def _parts(session: Session, contestants: Sequence[Contestant]) -> dict[str, float]:
+    """What the limits were computed from, as medians."""
+    told = [run["parts"] for c in contestants for run in session.rounds(c.name).values() if "parts" in run]
+    return {part: statistics.median(parts[part] for parts in told) for part in told[0]} if told else {}
 
 
 def _line(session: Session, contestant: Contestant, bases: Sequence[str | None]) -> list[str]:

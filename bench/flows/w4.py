@@ -1,4 +1,4 @@
-"""w4: events at a fixed rate through three isolated stages, all settings at their defaults; how long each was under way.
+"""w4: events at a fixed rate through three isolated stages, all settings at their defaults, and how long each took.
 
     python bench/flows/w4.py [--rate 5000] [--seconds 10]
 """

@@ -1,4 +1,4 @@
-"""`multiprocessing.Queue` by hand: a process per stage, bounded queues, None at the end. What one writes without penstock.
+"""`multiprocessing.Queue` by hand: a process per stage, bounded queues, None at the end. What one writes otherwise.
 
     python bench/peers/mp_queue.py w1|w2|w4 [--variant VARIANT] [--batch ITEMS] [--workers N]
 
