@@ -51,6 +51,8 @@ class Contestant:
     env: Mapping[str, str] = field(default_factory=dict)
     slow: bool = False
     """True: a run takes long, and three of them are enough."""
+    short: bool = False
+    """True: belongs to the short set."""
 
     def command(self, *, with_peers: bool) -> list[str]:
         """What is run."""
@@ -63,16 +65,16 @@ def _loop(name: str, script: str, options: str, **more: Any) -> Contestant:
     return Contestant(name, Kind.LOOP, f"peers/{script}.py", options, **more)
 
 
-def _queue(name: str, options: str, role: Role = Role.NONE) -> Contestant:
-    return Contestant(f"mp.Queue, {name}", Kind.QUEUE, "peers/mp_queue.py", options, role=role)
+def _queue(name: str, options: str, **more: Any) -> Contestant:
+    return Contestant(f"mp.Queue, {name}", Kind.QUEUE, "peers/mp_queue.py", options, **more)
 
 
-def _penstock(name: str, script: str, options: str = "") -> Contestant:
-    return Contestant(f"penstock, {name}", Kind.PENSTOCK, f"flows/{script}.py", options)
+def _penstock(name: str, script: str, options: str = "", **more: Any) -> Contestant:
+    return Contestant(f"penstock, {name}", Kind.PENSTOCK, f"flows/{script}.py", options, **more)
 
 
-def _limit(name: str, options: str) -> Contestant:
-    return Contestant(f"computed limit, {name}", Kind.LIMIT, "limits.py", options)
+def _limit(name: str, options: str, **more: Any) -> Contestant:
+    return Contestant(f"computed limit, {name}", Kind.LIMIT, "limits.py", options, **more)
 
 
 def _peer(name: str, script: str, options: str, environment: str, **more: Any) -> Contestant:
@@ -80,10 +82,10 @@ def _peer(name: str, script: str, options: str, environment: str, **more: Any) -
 
 
 W1 = [
-    _loop("bare loop", "plain", "w1 --rows 20000000"),
-    _queue("3 stages, one by one", "w1 --rows 200000", Role.ONE_BY_ONE),
-    _queue("3 stages, lists of 1,000 by hand", "w1 --rows 10000000 --batch 1000", Role.BY_HAND),
-    _penstock("3 stages", "w1"),
+    _loop("bare loop", "plain", "w1 --rows 20000000", short=True),
+    _queue("3 stages, one by one", "w1 --rows 200000", role=Role.ONE_BY_ONE, short=True),
+    _queue("3 stages, lists of 1,000 by hand", "w1 --rows 10000000 --batch 1000", role=Role.BY_HAND, short=True),
+    _penstock("3 stages", "w1", short=True),
     _peer("mp.Pool.imap, 2 workers, chunks of 1,000", "mp_pool", "w1 --rows 5000000 --batch 1000", "plain"),
     _peer("numpy, one process", "columnar", "w1 --rows 500000000", "columnar"),
     _peer("pypeln, 3 stages", "pypeln_peer", "w1 --rows 10000", "pypeln", slow=True),
@@ -105,19 +107,19 @@ W1 = [
 ]  # fmt: skip
 
 W2 = [
-    _loop("bare loop, dicts", "plain", "w2 --variant dicts"),
+    _loop("bare loop, dicts", "plain", "w2 --variant dicts", short=True),
     _loop("bare loop, Structs, line by line", "plain", "w2 --variant structs"),
-    _loop("bare loop, Structs, blocks of lines", "plain", "w2 --variant blocks"),
-    _queue("5 stages, one by one", "w2 --rows 50000", Role.ONE_BY_ONE),
-    _queue("5 stages, lists of 100 by hand", "w2 --batch 100", Role.BY_HAND),
+    _loop("bare loop, Structs, blocks of lines", "plain", "w2 --variant blocks", short=True),
+    _queue("5 stages, one by one", "w2 --rows 50000", role=Role.ONE_BY_ONE, short=True),
+    _queue("5 stages, lists of 100 by hand", "w2 --batch 100", role=Role.BY_HAND, short=True),
     _queue("5 stages, lists of 1,000 by hand", "w2 --batch 1000"),
     _queue("5 stages, Structs, lists of 100 by hand", "w2 --batch 100 --variant structs"),
     _queue("fused, 2 workers, lists of 100 by hand", "w2 --batch 100 --variant fused --workers 2"),
     _limit("fused, all cores", "fused"),
-    _penstock("fused, 2 workers, Structs", "w2", "fused"),
+    _penstock("fused, 2 workers, Structs", "w2", "fused", short=True),
     _penstock("fused, 2 workers, dicts", "w2", "fused --rows dicts"),
-    _limit("5 stages, all cores", "staged"),
-    _penstock("5 stages, Structs", "w2", "staged"),
+    _limit("5 stages, all cores", "staged", short=True),
+    _penstock("5 stages, Structs", "w2", "staged", short=True),
     _penstock("5 stages, dicts", "w2", "staged --rows dicts"),
     _peer("mp.Pool.imap, 2 workers, chunks of 100", "mp_pool", "w2 --batch 100", "plain"),
     _peer("pypeln, 5 stages", "pypeln_peer", "w2 --rows 5000", "pypeln", slow=True),
@@ -140,20 +142,20 @@ W2 = [
 ]  # fmt: skip
 
 COLUMNS = [
-    _loop("polars, lazy query, all cores", "columnar", "w2", environment="columnar", role=Role.COLUMNS),
+    _loop("polars, lazy query, all cores", "columnar", "w2", environment="columnar", role=Role.COLUMNS, short=True),
     _loop("polars, lazy query, 1 thread", "columnar", "w2", environment="columnar", env={"POLARS_MAX_THREADS": "1"}),
     _loop("polars, lazy query to Parquet", "columnar", "w2 --variant polars-parquet", environment="columnar"),
     _loop("DuckDB", "columnar", "w2 --variant duckdb", environment="columnar"),
-    _penstock("polars batches", "w2_columns", "polars"),
-    _penstock("Arrow batches", "w2_columns", "arrow"),
+    _penstock("polars batches", "w2_columns", "polars", short=True),
+    _penstock("Arrow batches", "w2_columns", "arrow", short=True),
     _penstock("polars batches to Parquet", "w2_columns", "polars --to parquet"),
 ]
 
 LATENCY = [
-    _queue("3 stages, 5,000/s", "w4", Role.ONE_BY_ONE),
-    _penstock("3 stages, 5,000/s", "w4", "--rate 5000"),
-    _queue("3 stages, 50,000/s", "w4 --rate 50000 --seconds 5"),
-    _penstock("3 stages, 50,000/s", "w4", "--rate 50000 --seconds 5"),
+    _queue("3 stages, 5,000/s", "w4", role=Role.ONE_BY_ONE, short=True),
+    _penstock("3 stages, 5,000/s", "w4", "--rate 5000", short=True),
+    _queue("3 stages, 50,000/s", "w4 --rate 50000 --seconds 5", short=True),
+    _penstock("3 stages, 50,000/s", "w4", "--rate 50000 --seconds 5", short=True),
     _peer("pypeln, 3 stages, 1,000/s", "pypeln_peer", "w4 --rate 1000 --seconds 5", "pypeln", slow=True),
     _peer("pypeln, 3 stages, 5,000/s", "pypeln_peer", "w4 --seconds 5", "pypeln", slow=True),
     _peer("Bytewax, 1 process, 5,000/s", "bytewax_peer", "w4 --variant one --seconds 5", "bytewax"),

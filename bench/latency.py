@@ -27,7 +27,7 @@ def main() -> int:
     parser.set_defaults(rounds=3)
     given = parser.parse_args()
     session = Session("w4", given.results)
-    chosen = choose(LATENCY, given.peers, given.only)
+    chosen = choose(LATENCY, given)
     done = given.table or side_by_side.run(
         session, chosen, Plan(given.rounds, given.peers, given.for_s, look_every_s=LOOK_EVERY_S)
     )

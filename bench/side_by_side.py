@@ -18,9 +18,9 @@ import measure
 import watched
 from contestants import Contestant
 
-NOISY = 0.15
+NOISY = 0.25
 """Cores that others may use during a run; beyond that it is run again."""
-ATTEMPTS = 3
+ATTEMPTS = 2
 SLOW_ROUNDS = 3
 
 Told = dict[str, Any]
@@ -112,7 +112,7 @@ def _measured(contestant: Contestant, plan: Plan) -> Told:
     command = contestant.command(with_peers=plan.with_peers)
     attempts: list[Told] = []
     while len(attempts) < ATTEMPTS:
-        measure.quiet(20.0)
+        measure.quiet(5.0)
         try:
             attempts.append(watched.run(command, env=contestant.env, look_every_s=plan.look_every_s))
         except (measure.RunFailed, FileNotFoundError) as failure:

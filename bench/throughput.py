@@ -31,7 +31,7 @@ CONTESTANTS = {"w1": W1, "w2": W2, "columns": COLUMNS}
 def main() -> int:
     given = arguments(__doc__, tuple(CONTESTANTS)).parse_args()
     session = Session(given.workload, given.results)
-    chosen = choose(CONTESTANTS[given.workload], given.peers, given.only)
+    chosen = choose(CONTESTANTS[given.workload], given)
     done = True
     if not given.table:
         if given.workload != "w1":
@@ -52,6 +52,7 @@ def arguments(text: str | None, workloads: Sequence[str] = ()) -> argparse.Argum
     if workloads:
         parser.add_argument("workload", choices=workloads)
     parser.add_argument("--peers", action="store_true", help="also the peers that are installed")
+    parser.add_argument("--short", action="store_true", help="the few that matter most")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", default=[], metavar="TEXT", help="only names with one of these")
     parser.add_argument("--results", type=Path, metavar="FILE", help="keep runs here, and go on with those that are")
@@ -60,11 +61,11 @@ def arguments(text: str | None, workloads: Sequence[str] = ()) -> argparse.Argum
     return parser
 
 
-def choose(contestants: Sequence[Contestant], with_peers: bool, only: Sequence[str]) -> list[Contestant]:
+def choose(contestants: Sequence[Contestant], given: argparse.Namespace) -> list[Contestant]:
     """Those that are asked for and installed."""
-    chosen = [c for c in contestants if with_peers or c.kind is not Kind.PEER]
-    chosen = [c for c in chosen if not only or any(text in c.name for text in only)]
-    missing = {c.environment for c in chosen if with_peers and not python_of(c.environment).exists()}
+    chosen = [c for c in contestants if (given.peers or c.kind is not Kind.PEER) and (c.short or not given.short)]
+    chosen = [c for c in chosen if not given.only or any(text in c.name for text in given.only)]
+    missing = {c.environment for c in chosen if given.peers and not python_of(c.environment).exists()}
     if missing:
         names = ", ".join(sorted(missing))
         print(f"left out, having no environment (see bench/peers/environments.py): {names}", file=sys.stderr)

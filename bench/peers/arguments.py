@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-import measure
+from measure import result
 from workloads.pacing import figures
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ class StopWatch:
         steady_s = now - self._began if steady_s is None else steady_s
         told = {"rows": rows, "steady_s": round(steady_s, 4), "rows_s": round(rows / steady_s)}
         where = {} if output is None else {"output": str(output)}
-        measure.result(**told, total_s=round(now - self._script_began, 3), **where, **more)
+        result(**told, total_s=round(now - self._script_began, 3), **where, **more)
 
 
 def check_sums(rows: int, count: int, total: int) -> None:
@@ -83,4 +83,4 @@ def check_sums(rows: int, count: int, total: int) -> None:
 
 def tell_latency(latencies_ns: Sequence[int], sent: int, **more: Any) -> None:
     """Tell the result of w4."""
-    measure.result(rows=len(latencies_ns), sent=sent, **figures(latencies_ns), **more)
+    result(rows=len(latencies_ns), sent=sent, **figures(latencies_ns), **more)

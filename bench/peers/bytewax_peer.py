@@ -21,8 +21,7 @@ from itertools import islice
 from typing import Any
 
 import bytewax.operators as op
-import measure
-from arguments import check_sums, parsed, tell_latency
+from arguments import check_sums, parsed, result, tell_latency
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import DynamicSource, FixedPartitionedSource, StatefulSourcePartition, StatelessSourcePartition
 from bytewax.outputs import DynamicSink, StatelessSinkPartition
@@ -210,7 +209,7 @@ def main() -> None:
     where = {"output": str(output), "json": functions.JSON} if arguments.workload == "w2" else {}
     total_s = round(time.monotonic() - script_began, 3)
     rows = arguments.rows
-    measure.result(rows=rows, steady_s=round(steady_s, 4), rows_s=round(rows / steady_s), total_s=total_s, **where)
+    result(rows=rows, steady_s=round(steady_s, 4), rows_s=round(rows / steady_s), total_s=total_s, **where)
 
 
 main()

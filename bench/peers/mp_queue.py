@@ -16,8 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import measure
-from arguments import check_sums, parsed, tell_latency
+from arguments import check_sums, parsed, result, tell_latency
 from workloads import events, functions
 from workloads.pacing import paced
 
@@ -92,7 +91,7 @@ def _end(sink: Callable[[Callable[[], Any]], Any], queue: Any, senders: int, ans
 def tell(rows: int, steady_s: float, output: Path | None = None) -> None:
     where = {} if output is None else {"output": str(output), "json": functions.JSON}
     total_s = round(time.monotonic() - script_began, 3)
-    measure.result(rows=rows, steady_s=round(steady_s, 4), rows_s=round(rows / steady_s), total_s=total_s, **where)
+    result(rows=rows, steady_s=round(steady_s, 4), rows_s=round(rows / steady_s), total_s=total_s, **where)
 
 
 def w1() -> None:
