@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from penstock.batch import Batch
 from penstock.channel.bell import Bell
 from penstock.channel.codec import RowCodec
 from penstock.channel.gate import EdgeGate, Gate
@@ -16,6 +17,7 @@ from penstock.metrics.page import Page
 from penstock.operator import Context
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
+from penstock.sink import WrittenText
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
 from penstock.slot.journal import InputRecord, OutputRecord, PartRecord, Record
@@ -43,6 +45,12 @@ def senders_of(plan: Plan, edge: EdgePlan, slot: int) -> list[int]:
     """The sending slots that a receiving slot has a queue from."""
     pairs = edge.channels(plan.stages[edge.sender].settings.workers, plan.stages[edge.receiver].settings.workers)
     return [sender for sender, receiver in pairs if receiver == slot]
+
+
+def text_of(plan: Plan, edge: EdgePlan) -> Callable[[Batch[Any]], WrittenText] | None:
+    """How the sender makes the text that is written behind the edge; None: it sends rows."""
+    receiver = plan.stages[edge.receiver]
+    return receiver.sink.text if receiver.sink is not None and not receiver.nodes else None
 
 
 def first_record(plan: Plan, stages: tuple[StagePlan, ...], slot: int) -> Record:
@@ -141,10 +149,11 @@ class Assembler:
         edge = self.plan.edge(name)
         route = effective_route(self.plan, edge)
         queues = []
+        text = text_of(self.plan, edge)
         for receiver in receivers_of(self.plan, edge, self.slot):
             path = self.paths.queue(edge, self.slot, receiver)
             bell = Bell(self.paths.bell(self.plan, edge.receiver, receiver))
-            queues.append(QueueOutput(RingWriter(path), RowCodec(edge.row_type), SideFiles(path), bell))
+            queues.append(QueueOutput(RingWriter(path), RowCodec(edge.row_type), SideFiles(path), bell, text))
         return EdgeOutput(edge, route, queues, turns=edge.merge or route is Route.DEAL)
 
 

@@ -11,13 +11,13 @@ from typing import Any
 from penstock.channel.router import KeyFailure
 from penstock.dead_letters import new_record
 from penstock.metrics.catalogue import Word
-from penstock.options import ErrorPolicy
 from penstock.plan.plan import EdgePlan, StageSettings
 from penstock.slot.batches import Failure, as_row_list
 from penstock.slot.commit import Turn
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.error_policy import Decision, FailStage, RetryRow, SetAside, SkipRow, decide, last_resort
 from penstock.slot.life import Blamed
+from penstock.slot.outputs import Unsendable
 from penstock.slot.part import Part
 from penstock.slot.retries import RetryFile, WaitingRow
 from penstock.slot.stops import StageFailed
@@ -122,12 +122,18 @@ class RowFates:
 
     def without_key(self, part: Part, edge: EdgePlan, failure: KeyFailure) -> None:
         """The receiving stage's key function raised, here in the sending worker: its policy counts."""
-        policy = edge.key_on_error or ErrorPolicy("dead_letter")
         lost = Lost(
             failure.row, one_line(failure.error), 1, user_traceback(failure.error), f"key_by {edge.key_where}".rstrip(),
             edge.receiver,
         )
-        self._end(part, last_resort(StageSettings(on_error=policy)), lost, None)
+        self._end(part, last_resort(StageSettings(on_error=edge.on_error)), lost, None)
+
+    def unsendable(self, part: Part, edge: EdgePlan, failure: Unsendable) -> None:
+        """The sink behind the edge has no text for a row, here in the sending worker: the sink's policy counts."""
+        lost = Lost(
+            failure.row, f"rejected by the sink: {failure.reason}", 1, operator="sink", stage=edge.receiver
+        )
+        self._end(part, last_resort(StageSettings(on_error=edge.on_error)), lost, None)
 
     def rejected(self, part: Part, row: Any, reason: str) -> None:
         """A sink refused a row."""
