@@ -61,6 +61,8 @@ def _cell(trial: Trial | None, reason: str | None, notes: list[str]) -> str:
         said.append("named")
     if trial.end == "finished" and trial.still_s >= 1:
         said.append(f"still {trial.still_s:.1f} s")
+    if trial.left and trial.end != "hung":
+        said.append(f"{trial.left} processes left behind")
     if trial.second:
         said.append(f"run again: {trial.second}")
     return ", ".join(said)

@@ -21,6 +21,8 @@ from faults.trouble import FROM_OUTSIDE, MEMORY_BYTES, Orders
 
 HERE = Path(__file__).resolve().parent
 HUNG_S = 20.0
+ORPHANS_S = 3.0
+"""A main process is gone: so long after the last row what is left of its family counts as doing nothing."""
 START_S = 90.0
 LOOK_S = 0.005
 _MEMORY_GROUPS = Path("/sys/fs/cgroup/memory")
@@ -53,6 +55,8 @@ class Trial:
     second: str
     """How a second run ended, with the bad code mended, on what the first one left; the counts are those after it.
     Empty: there was none."""
+    left: int = 0
+    """Processes that were left when its main process was gone, or that hung."""
 
 
 def run_trial(system: System, python: Path, fault: str, place: str, rows: int) -> Trial:
@@ -153,8 +157,15 @@ class _Run:
             self._look()
             if time.monotonic() - self._grown_at > HUNG_S:
                 return "hung"
-        self._look()
+        self._watch_orphans()
         return _ending(code)
+
+    def _watch_orphans(self) -> None:
+        """Children of a main process that is gone may go on."""
+        while family(self._folder) and time.monotonic() - self._grown_at < ORPHANS_S:
+            time.sleep(LOOK_S * 10)
+            self._look()
+        self._look()
 
     def _look(self) -> None:
         size = sum(path.stat().st_size for path in self._sinks())
@@ -179,7 +190,7 @@ class _Run:
         return Trial(
             self._system.name, orders.fault, orders.place, len(lacking - orders.bad_values),
             sum(seen.values()) - len(seen), len(lacking & orders.bad_values), round(self._still_s, 3), self._named(),
-            end, len(self._happenings()), "",
+            end, len(self._happenings()), "", len(family(self._folder)),
         )
 
     def _named(self) -> bool:
@@ -212,13 +223,18 @@ def _ending(code: int) -> str:
 
 
 def kill_family(folder: Path) -> None:
-    """All that belongs to a trial, whoever its parent is now: its folder stands in their environment."""
-    mark = f"BENCH_FOLDER={folder}\0".encode()
-    while found := [pid for pid in _pids() if mark in _environment(pid) and alive(pid)]:
+    """SIGKILL to all that belongs to a trial."""
+    while found := family(folder):
         for pid in found:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
+
+
+def family(folder: Path) -> list[int]:
+    """Who belongs to a trial and lives, whoever its parent is now: its folder stands in their environment."""
+    mark = f"BENCH_FOLDER={folder}\0".encode()
+    return [pid for pid in _pids() if mark in _environment(pid) and alive(pid)]
 
 
 def _pids() -> list[int]:
