@@ -11,8 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-import penstock as ps
 from measure import cpu_s, family, machine, pss_bytes, table
+
+import penstock as ps
 from penstock.connectors import files
 
 WORKERS = 18

@@ -8,14 +8,13 @@
 
 Each system has the same flow in `faults/flow_*.py`: numbers from a source, a function in two workers, two rows for
 each row, a sink. `faults/trouble.py` has the faults. Trials go to the results file as they come, and what stands there
-is not run again. Environments of the peers: folders with `bin/python` in `PENSTOCK_BENCH_ENVS` (`bench/.envs`).
+is not run again. The peers' environments are made by `peers/environments.py`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -27,7 +26,8 @@ from faults.show import peers_table, penstock_table
 from faults.systems import SYSTEMS, System
 from faults.trial import NoFault, Trial, run_trial
 from faults.trouble import FAULTS, PLACES
-from measure import HERE, machine
+from measure import machine
+from peers.environments import folder
 
 SHORT = ("killed/stage", "segfault/stage", "exception/stage", "killed/sink", "main killed/stage", "slow/fan-out")
 
@@ -67,7 +67,7 @@ def main() -> None:
     if asked.short:
         asked.only, asked.cells, asked.trials, asked.jobs, asked.rows = ["penstock"], list(SHORT), 1, 3, 2000
     until = time.monotonic() + asked.limit_s
-    environments = Path(os.environ.get("PENSTOCK_BENCH_ENVS", HERE / ".envs"))
+    environments = folder()
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
         results = asked.results or Path(name) / "results.jsonl"
         wanted = cells(asked.cells)

@@ -27,6 +27,7 @@ from pathlib import Path
 
 from faults import load
 from measure import machine, quiet, table
+
 from penstock.engine.handle import Handle
 from penstock.metrics.catalogue import Activity, Word
 from penstock.metrics.page import Page

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from measure import table
+
 from faults.systems import System
 from faults.trial import Trial
 from faults.trouble import FAULTS, PLACES
-from measure import table
 
 
 def penstock_table(trials: Sequence[Trial]) -> str:
