@@ -56,6 +56,8 @@ def _cell(trial: Trial | None, reason: str | None, notes: list[str]) -> str:
         said.append(f"{trial.lost} lost")
     if trial.twice:
         said.append(f"{trial.twice} twice")
+    if trial.set_aside and not trial.named and trial.end == "finished":
+        said.append("bad record gone without a word")
     if trial.faults > 1:
         said.append(f"tried {trial.faults} times")
     if trial.named:
