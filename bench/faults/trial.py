@@ -20,7 +20,7 @@ from faults.systems import System
 from faults.trouble import FROM_OUTSIDE, MEMORY_BYTES, Orders
 
 HERE = Path(__file__).resolve().parent
-HUNG_S = 20.0
+HUNG_S = 30.0
 ORPHANS_S = 3.0
 """A main process is gone: so long after the last row what is left of its family counts as doing nothing."""
 START_S = 90.0
