@@ -27,6 +27,9 @@ from penstock.slot.queue_inputs import QueueInput, QueueInputs
 from penstock.slot.source_input import SourceInput
 from penstock.slot.timers import RowTimer
 
+BATCH_ROWS = 4096
+"""What a batch function is given at most, where no edge says so."""
+
 
 def effective_route(plan: Plan, edge: EdgePlan) -> Route:
     """Behind an ordered stage rows are dealt by turns rather than to whom has room: the merge must know whom."""
@@ -108,7 +111,7 @@ class Assembler:
         chain = Chain(
             stage.nodes, leaves, label=stage.name,
             input_type=stage.source_type if stage.source is not None else incoming[0].row_type,
-            batch_rows=min((edge.batch_rows for edge in incoming), default=4096),
+            batch_rows=min((edge.batch_rows for edge in incoming), default=BATCH_ROWS),
             concurrency=settings.concurrency, timeout_s=settings.timeout_s, timer=self._timer(stage),
         )
         pages = [Page(self.paths.page(plan, stage.name, slot), writable=slot == self.slot)
@@ -128,7 +131,11 @@ class Assembler:
 
     def _source(self, stage: StagePlan, context: Context) -> SourceInput:
         assert stage.source is not None
-        return SourceInput(stage.source, splits_of(stage, self.slot), frozenset(stage.splits), context, self.run_id)
+        gathers = any(node.operator.batch for node in stage.nodes)
+        return SourceInput(
+            stage.source, splits_of(stage, self.slot), frozenset(stage.splits), context, self.run_id,
+            gather_rows=BATCH_ROWS if gathers else 0,
+        )
 
     def _queues(self, stage: StagePlan) -> QueueInputs:
         queues: list[QueueInput] = []

@@ -219,6 +219,11 @@ class EdgeOutput:
         rows = self._shares.rows(length, taken=taken, waiting=waiting, now=time.monotonic())
         return [batch] if rows >= length else batch_cut(batch, rows)
 
+    @property
+    def sent_anything(self) -> bool:
+        """True when a row was ever sent, or is about to be."""
+        return any(queue.prepared or queue.ring.rows for queue in self.queues)
+
     def forget(self) -> None:
         """Drop what was prepared."""
         for queue in self.queues:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any
 
 import msgspec
@@ -60,6 +59,8 @@ def _text_of_columns(batch: Batch[Any]) -> bytes | None:
     plain = (polars.Float64, polars.String, polars.Boolean, polars.Null)
     if not all(kind.is_integer() or kind in plain for kind in frame.dtypes):
         return None
-    text = BytesIO()
-    frame.write_ndjson(text)
-    return text.getvalue()
+    if not frame.height:
+        return b""
+    documents = frame.select(polars.struct(polars.all()).struct.json_encode().alias("text")).get_column("text")
+    text: str = documents.str.join("\n").item()
+    return text.encode() + b"\n"
