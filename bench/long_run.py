@@ -40,6 +40,7 @@ KILL_S = 2.0
 """Between two strikes, on average."""
 BURST_LASTS_S = 1.5
 """Until the rows of a burst have come through, about."""
+# `upsert` shares the worker of `table`: its restarts are those of `table`.
 SINKS = frozenset({"priced", "csv", "table", "noted", "upsert", "seen", "parquet"})
 LIMIT_S = 120.0
 """What is in flight when the sources have ended must be through by then."""
@@ -61,9 +62,9 @@ class Line:
 LINES = {
     "memory": Line("memory and run directory, all", "MiB", Limit(0.05, 5.0), "caller"),
     "workers_memory": Line("memory, workers", "MiB", Limit(0.05, 5.0), "caller"),
-    "supervisor_memory": Line("memory, supervisor", "MiB", Limit(0.05, 0.5)),
-    "zygote_memory": Line("memory, zygote", "MiB", Limit(0.05, 0.5), "zygote"),
-    "caller_memory": Line("memory, caller", "MiB", Limit(0.05, 0.5), "caller"),
+    "supervisor_heap": Line("heap, supervisor", "MiB", Limit(0.05, 0.25)),
+    "zygote_heap": Line("heap, zygote", "MiB", Limit(0.05, 0.25), "zygote"),
+    "caller_heap": Line("heap, caller", "MiB", Limit(0.05, 0.25), "caller"),
     "run_directory": Line("run directory", "MiB", Limit(0.01, 0.25), "caller"),
     "supervisor_files": Line("descriptors, supervisor", "", Limit(0.0, 0.5)),
     "zygote_files": Line("descriptors, zygote", "", Limit(0.0, 0.5), "zygote"),
@@ -103,7 +104,7 @@ class Watch:
             "p50": status.end_to_end_p50_s * 1e3,
             "p99": status.end_to_end_p99_s * 1e3,
             "rows": {name: stage.rows_in for name, stage in status.stages.items()},
-            "restarts": sum(stage.restarts for stage in status.stages.values()),
+            "restarts": sum(stage.restarts for name, stage in status.stages.items() if name != "upsert"),
             "queued": sum(edge.queued_bytes for edge in status.edges.values()) / MIB,
             "workers": len(roles.workers),
             "lives": {"caller": 0, "supervisor": roles.supervisor, "zygote": roles.zygote},
@@ -114,6 +115,7 @@ class Watch:
         ):
             living = [pid for pid in pids if pid]
             sample[f"{name}_memory"] = measure.private_bytes(living) / MIB
+            sample[f"{name}_heap"] = measure.heap_bytes(living) / MIB
             sample[f"{name}_files"] = measure.descriptors(living)
         sample["memory"] = sample["run_directory"] + sum(
             sample[f"{name}_memory"] for name in ("caller", "supervisor", "zygote", "workers")
@@ -205,6 +207,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the killer")
     parser.add_argument("--plot", type=Path, help="an SVG file")
     parser.add_argument("--samples", type=Path, help="a file of JSON lines, one a second")
+    parser.add_argument("--log", type=Path, help="what the run had to say")
     return parser.parse_args()
 
 
@@ -245,6 +248,8 @@ def _report(
     ]
     if asked.samples:
         asked.samples.write_text("".join(json.dumps(sample) + "\n" for sample in watch.samples))
+    if asked.log:
+        shutil.copyfile(run.folder / "log", asked.log)
     kept = _tell_rows(found)
     trends = {name: trend(list(_points(samples, name)), line.limit or NO_LIMIT) for name, line in LINES.items()}
     flat = _tell_trends(trends)
@@ -344,8 +349,8 @@ def _panels(samples: Sequence[dict[str, Any]]) -> Iterator[plots.Panel]:
     yield plots.Panel("Memory and run directory, MiB", {
         "all": line("memory"), "workers": line("workers_memory"), "run directory": line("run_directory"),
     })
-    yield plots.Panel("Memory, MiB", {
-        "zygote": line("zygote_memory"), "supervisor": line("supervisor_memory"), "caller": line("caller_memory"),
+    yield plots.Panel("Heap, MiB", {
+        "zygote": line("zygote_heap"), "supervisor": line("supervisor_heap"), "caller": line("caller_heap"),
     })
     yield plots.Panel("Open descriptors, workers", {"workers, together": line("workers_files")})
     yield plots.Panel("Open descriptors", {

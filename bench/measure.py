@@ -171,6 +171,18 @@ def private_bytes(pids: Iterable[int]) -> int:
     return total
 
 
+def heap_bytes(pids: Iterable[int]) -> int:
+    """Anonymous memory of processes: unlike the above, it does not depend on who else has the same pages."""
+    total = 0
+    for pid in pids:
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Anonymous:")) * 1024
+    return total
+
+
 def cpu_s(pids: Iterable[int]) -> float:
     """Processor time that living processes have used."""
     total = 0

@@ -51,7 +51,7 @@ def _panel(panel: Panel, top: float, end: float) -> str:
         return LEFT + value / end * (WIDTH - LEFT - RIGHT)
 
     def y(value: float) -> float:
-        return top + PANEL - min(value, most) / most * PANEL
+        return top + PANEL - value / most * PANEL
 
     def text(at_x: float, at_y: float, what: str, anchor: str, more: str = "") -> str:
         return f'<text x="{at_x:.1f}" y="{at_y:.1f}" text-anchor="{anchor}"{more}>{escape(what)}</text>'
@@ -59,7 +59,9 @@ def _panel(panel: Panel, top: float, end: float) -> str:
     def across(at_y: float, more: str) -> str:
         return f'<path d="M{LEFT} {at_y:.1f}H{WIDTH - RIGHT}" {more}/>'
 
-    parts = [text(LEFT, top - 8, panel.title, "start", ' font-weight="bold"')]
+    inside = f"inside-{top}"
+    parts = [f'<clipPath id="{inside}"><path d="M{LEFT} {top - 1}H{WIDTH}V{top + PANEL + 1}H{LEFT}"/></clipPath>']
+    parts.append(text(LEFT, top - 8, panel.title, "start", ' font-weight="bold"'))
     for number in range(round(most / step) + 1):
         parts.append(across(y(number * step), 'stroke="#ddd"'))
         parts.append(text(LEFT - 6, y(number * step) + 4, f"{number * step:,.6g}", "end"))
@@ -74,7 +76,7 @@ def _panel(panel: Panel, top: float, end: float) -> str:
     for number, (title, line) in enumerate(panel.lines.items()):
         colour = COLOURS[number % len(COLOURS)]
         path = "L".join(f"{x(a):.1f} {y(b):.1f}" for a, b in thinned(line))
-        parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+        parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="1.5" clip-path="url(#{inside})"/>')
         place = WIDTH - RIGHT - 140 * (len(panel.lines) - 1 - number)
         parts.append(text(place, top - 8, title, "end", f' fill="{colour}"'))
     return "\n".join(parts)
