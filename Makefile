@@ -37,6 +37,7 @@ bench: $(VENV)/.for-work
 	$(BIN)/python bench/idle.py --short
 	$(BIN)/python bench/recovery.py --short
 	$(BIN)/python bench/kill_matrix.py --short
+	$(BIN)/python bench/backpressure.py --short
 
 lint: $(VENV)/.for-work
 	$(BIN)/ruff check $(wildcard $(SOURCES))

@@ -34,7 +34,7 @@ from penstock.slot.unit import Unit
 
 _SAFETY_POLL_S = 2.0
 _TRANSACTION_S = 0.1
-"""A transactional sink collects waiting frames for so long, and for so many rows."""
+"""Transactional sinks of a slot, one after the other, collect waiting frames for so long, and for so many rows."""
 _TRANSACTION_ROWS = 100_000
 _TURN_BYTES = 256 * 1024
 """A turn gives out so much at most before it is committed; of a small queue, a quarter."""
@@ -174,7 +174,7 @@ class Turn:
         """Seconds that the turn may go on waiting for input: a transaction costs the same for many rows as for few."""
         if self._part is None or not isinstance(self._part.writer, TransactionalWriter):
             return 0.0
-        return self._since + _TRANSACTION_S - time.monotonic()
+        return self._since + _TRANSACTION_S / len(self._parts) - time.monotonic()
 
     def pause(self, seconds: float) -> None:
         """Do nothing for so long, with nothing pending. Raises `Stopped` when the supervisor asks for it meanwhile."""
