@@ -11,11 +11,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := src examples tests bench
 
-.PHONY: help demo test lint format pins clean
+.PHONY: help demo test bench lint format pins clean
 
 help:
 	@echo 'make demo     run the example pipeline on sample data'
 	@echo 'make test     run the tests            (PYTEST_ARGS="-n 2 -m \"not chaos\"" passes on)'
+	@echo 'make bench    measure the short set, in under 3 minutes (bench/README.md tells of the long one)'
 	@echo 'make lint     ruff, mypy --strict, import layers'
 	@echo 'make format   let ruff mend what it can'
 	@echo 'make pins     choose new versions for requirements/ (needs uv)'
@@ -26,6 +27,12 @@ demo: $(VENV)/.for-use
 
 test: $(VENV)/.for-work
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/.for-work
+	$(BIN)/python bench/throughput.py w1 --short --rounds 3
+	$(BIN)/python bench/throughput.py w2 --short --rounds 3
+	$(BIN)/python bench/throughput.py columns --short --rounds 3
+	$(BIN)/python bench/latency.py --short --rounds 1
 
 lint: $(VENV)/.for-work
 	$(BIN)/ruff check $(wildcard $(SOURCES))

@@ -55,14 +55,15 @@ def quiet(limit_s: float = 60.0) -> bool:
     """Wait until other processes use less than a tenth of a core."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
-        before, began = _busy_s(), time.monotonic()
+        before, began = busy_s(), time.monotonic()
         time.sleep(0.5)
-        if _busy_s() - before < 0.1 * (time.monotonic() - began):
+        if busy_s() - before < 0.1 * (time.monotonic() - began):
             return True
     return False
 
 
-def _busy_s() -> float:
+def busy_s() -> float:
+    """Processor time that all processes of the machine have used, and what the host took away."""
     numbers = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
     return (sum(numbers[:8]) - numbers[3] - numbers[4]) / TICKS
 

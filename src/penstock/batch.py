@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import BytesIO
+from itertools import islice
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from penstock.errors import ExtraMissing
@@ -28,6 +31,16 @@ class Lines:
 
     data: bytes
     first: int
+    _count: int = field(default=-1, repr=False, compare=False)
+    """How many lines there are, where that is known already."""
+
+    @property
+    def count(self) -> int:
+        """How many lines there are; counted once."""
+        if self._count < 0:
+            lines = self.data.count(b"\n") + bool(self.data and not self.data.endswith(b"\n"))
+            object.__setattr__(self, "_count", lines)
+        return self._count
 
     def split(self) -> list[str]:
         """The lines as text, without their ends. Bytes that are no UTF-8 become U+FFFD."""
@@ -38,6 +51,19 @@ class Lines:
         if "\r" in text:
             rows = [row[:-1] if row.endswith("\r") else row for row in rows]
         return rows
+
+    def slice(self, start: int, stop: int) -> Lines:
+        """Lines `start` to `stop`, as a block; as a list's slice, none where there are none."""
+        start = min(start, self.count)
+        stop = min(max(stop, start), self.count)
+        text = BytesIO(self.data)  # finds line ends faster than anything else in Python
+
+        def skip(lines: int) -> int:
+            deque(islice(text, lines), maxlen=0)
+            return text.tell()
+
+        data = self.data[skip(start) : skip(stop - start)]
+        return Lines(data, self.first + start if self.first else 0, stop - start)
 
     def parts(self, rows: int) -> list[Lines]:
         """The same lines in blocks of about `rows` lines, by their mean length."""

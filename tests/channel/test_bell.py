@@ -15,7 +15,7 @@ import pytest
 
 from penstock.channel import bell as bell_module
 from penstock.channel.bell import Bell, Sleep, Waiter, create_bell
-from penstock.channel.words import fence
+from penstock.channel.words import drain
 from penstock.errors import QueueDamaged
 
 ROUNDS = 100_000
@@ -169,7 +169,8 @@ class _Recorder:
         self.steps: tuple[list[Step], list[Step]] = ([], [])
         self.fences = True
         self._owners = {sleeper.fd: 0, ringer.fd: 1}
-        monkeypatch.setattr(bell_module, "fence", self._fence)
+        monkeypatch.setattr(bell_module, "fence", lambda: self._fence(ringer.fd))
+        monkeypatch.setattr(bell_module, "drain", self._fence)
         monkeypatch.setattr(sleeper, "_words", self)
 
     def _fence(self, fd: int) -> None:
@@ -207,7 +208,7 @@ def test_no_wake_up_is_lost_on_any_schedule(
     monkeypatch.undo()
 
 
-def test_the_fence_is_a_system_call_that_swallows_own_rings(
+def test_a_sleepers_fence_swallows_own_rings(
     bells: tuple[Bell, Bell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[int] = []
@@ -219,8 +220,8 @@ def test_the_fence_is_a_system_call_that_swallows_own_rings(
 
     monkeypatch.setattr(os, "read", read)
     bells[0].ring()
-    fence(bells[0].fd)
-    fence(bells[0].fd)
+    drain(bells[0].fd)
+    drain(bells[0].fd)
     assert reads == [bells[0].fd] * 2
 
 

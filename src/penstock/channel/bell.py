@@ -12,7 +12,7 @@ import select
 from enum import IntEnum
 from pathlib import Path
 
-from penstock.channel.words import fence
+from penstock.channel.words import drain, fence
 from penstock.errors import QueueDamaged
 
 _BYTES = 4096
@@ -71,15 +71,15 @@ class Bell:
     def say_asleep(self, why: int) -> None:
         """Owner only: from now on neighbours ring. Look once more after this, then `wait`."""
         self._words[0] = why
-        fence(self.fd)
+        drain(self.fd)
 
     def say_awake(self) -> None:
         """Owner only: no more ringing needed."""
         self._words[0] = Sleep.AWAKE
 
     def fence(self) -> None:
-        """Between publishing and looking at the neighbours' words; own rings are swallowed."""
-        fence(self.fd)
+        """Between publishing and looking at the neighbours' words."""
+        fence()
 
     def close(self) -> None:
         self._words.release()
@@ -111,7 +111,7 @@ class Waiter:
         """Sleep until rung, a descriptor is ready or the time is over; gives the other descriptors that are ready."""
         ready = {fd for fd, _ in self._epoll.poll(max(timeout_s, 0.0))}
         if self._bell.fd in ready:
-            self._bell.fence()
+            drain(self._bell.fd)
         return ready - {self._bell.fd}
 
     def close(self) -> None:

@@ -79,7 +79,7 @@ class RowCodec:
             return Codec.LINES, batch.first.to_bytes(8, "little") + batch.data
         if not isinstance(batch, list):
             return Codec.ARROW, columns.encode_table(columns.as_table(batch))
-        kinds = set(map(type, batch))
+        kinds = _kinds(batch)
         try:
             if self._structs and kinds <= self._structs and self._comes_back(batch):
                 return Codec.TYPED, self._encoder.encode(batch)
@@ -89,8 +89,8 @@ class RowCodec:
             pass
         return Codec.PICKLE, pickle.dumps(batch, 5)
 
-    def decode(self, codec: int, payload: bytes) -> Decoded:
-        """The rows of a payload."""
+    def decode(self, codec: int, payload: bytes, rows: int = -1) -> Decoded:
+        """The rows of a payload. `rows`: how many there are, where that is known."""
         match codec:
             case Codec.TYPED:
                 try:
@@ -104,7 +104,7 @@ class RowCodec:
             case Codec.ARROW:
                 return Decoded(columns.decode_table(payload))
             case Codec.LINES:
-                return Decoded(Lines(payload[8:], int.from_bytes(payload[:8], "little")))
+                return Decoded(Lines(payload[8:], int.from_bytes(payload[:8], "little"), rows))
             case Codec.JOINED:
                 return self._decode_joined(payload)
         raise ValueError(f"unknown codec {codec}")
@@ -146,6 +146,13 @@ class RowCodec:
                 rows.append(None)
                 failures[index] = (self._untyped.decode(raw), f"the row is no {_shown(self._row_type)}: {exc}")
         return Decoded(rows, failures)
+
+
+def _kinds(batch: list[Any]) -> set[type]:
+    """The types of the rows."""
+    kinds = list(map(type, batch))
+    first = type(batch[0]) if batch else None
+    return {first} if first is not None and kinds.count(first) == len(kinds) else set(kinds)
 
 
 def join_payloads(parts: Sequence[tuple[int, bytes]]) -> tuple[Codec, bytes]:

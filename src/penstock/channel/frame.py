@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from zlib import crc32
+
+import msgspec
 
 
 class Kind(IntEnum):
@@ -31,12 +32,12 @@ class Flag(IntEnum):
 
 NO_WATERMARK = -(2**63)
 _HEADER = struct.Struct("<IIBBHIQQQQq")
+_BODY = struct.Struct("<IBBHIQQQQq")
 _POSITION = struct.Struct("<Q")
 HEADER_BYTES = _HEADER.size  # 56: a multiple of 8, so that frames stay aligned
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True, gc=False):
     """All that is known of a frame without decoding its payload."""
 
     kind: int
@@ -55,8 +56,7 @@ class Header:
     """Bytes of payload."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """A header with its payload, copied out of the queue: nothing points into the ring."""
 
     header: Header
@@ -72,10 +72,10 @@ def space(payload_length: int) -> int:
 
 def pack(header: Header, payload: bytes, position: int) -> bytes:
     """The header's bytes for a frame that will stand at an absolute ring position."""
-    body = _HEADER.pack(
-        0, len(payload), header.kind, header.codec, header.flags, header.rows, header.sequence, header.epoch,
+    body = _BODY.pack(
+        len(payload), header.kind, header.codec, header.flags, header.rows, header.sequence, header.epoch,
         header.turn, header.ingest_ns, header.watermark,
-    )[4:]
+    )
     # Frames of an earlier lap are whole and valid: only the absolute position tells them from this one.
     check = crc32(payload, crc32(body, crc32(_POSITION.pack(position))))
     return check.to_bytes(4, "little") + body

@@ -39,6 +39,8 @@ class Gate:
 
     def __init__(self, edges: Sequence[EdgeGate], inputs: int) -> None:
         self.edges = tuple(edges)
+        self.simple = inputs == 1 and not any(edge.merge for edge in edges)
+        """One input, no merge: there is nothing to choose."""
         self._inputs = inputs
         self._last = -1
 

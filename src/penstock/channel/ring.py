@@ -90,17 +90,23 @@ class RingWriter(_Ring):
         self.tail = self._cursor(_W_TAIL)
         self.sequence = 0
         self.rows = int(self._words[_W_TAIL_ROWS])
+        self._head_seen = self._cursor(_W_HEAD)
 
     def restore(self, tail: int, sequence: int, rows: int) -> None:
         """Go on from what the journal says."""
         self.tail, self.sequence, self.rows = tail, sequence, rows
+        self.room()
 
     def room(self) -> int:
         """Bytes that can be appended now."""
-        head = self._cursor(_W_HEAD)
+        head = self._head_seen = self._cursor(_W_HEAD)
         if not 0 <= self.tail - head <= self.capacity:
             raise QueueDamaged(self.path, f"head {head} lies outside of the backlog that ends at {self.tail}")
         return self.capacity - (self.tail - head)
+
+    def has_room(self, size: int) -> bool:
+        """True when so many bytes can be appended now. The head is read only where the one seen last is not enough."""
+        return self.capacity - (self.tail - self._head_seen) >= size or self.room() >= size
 
     @property
     def rows_taken(self) -> int:
@@ -120,7 +126,7 @@ class RingWriter(_Ring):
     def append_nowait(self, header: Header, payload: bytes) -> None:
         """Write a frame past the published tail, where nobody sees it. Raises `WouldBlock`."""
         size = frames.space(len(payload))
-        if self.room() < size:
+        if not self.has_room(size):
             raise WouldBlock
         self._copy_in(self.tail, frames.pack(header, payload, self.tail))
         self._copy_in(self.tail + HEADER_BYTES, payload)
@@ -153,20 +159,24 @@ class RingReader(_Ring):
         self.head = self._cursor(_W_HEAD)
         self.sequence = 0
         self.rows = int(self._words[_W_HEAD_ROWS])
+        self._tail_seen = self.head
 
     def restore(self, head: int, sequence: int, rows: int) -> None:
         """Go on from what the journal says."""
         self.head, self.sequence, self.rows = head, sequence, rows
+        self._tail_seen = head
 
     @property
     def waiting(self) -> bool:
         """True when there is something to read, if only a damaged cursor: `read_nowait` tells."""
-        return self._cursor(_W_TAIL) != self.head
+        return self.backlog_bytes != 0
 
     @property
     def backlog_bytes(self) -> int:
-        """Bytes between the private head and the published tail."""
-        return self._cursor(_W_TAIL) - self.head
+        """Bytes between the private head and the tail, which is looked at again when what was seen is read."""
+        if self._tail_seen == self.head:
+            self._tail_seen = self._cursor(_W_TAIL)
+        return self._tail_seen - self.head
 
     @property
     def half_empty(self) -> bool:

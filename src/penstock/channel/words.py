@@ -9,6 +9,7 @@ and until they do penstock is tested on x86-64 only.
 from __future__ import annotations
 
 import os
+import threading
 
 MASK = 0xFFFF_FFFF_FFFF_FFFF
 _COMPLEMENT, _COPY = 1, 3
@@ -47,11 +48,23 @@ def load_cursor(words: memoryview, index: int) -> int:
     return int(seen[0])
 
 
-def fence(bell_fd: int) -> None:
-    """Make earlier stores visible before later loads: a non-blocking read of one's own bell.
+_fence_lock = threading.Lock()
 
-    The kernel locks the pipe, and a locked instruction drains the store buffer. What was in the bell is swallowed:
-    callers look at everything that a bell could have told them right after.
+
+def fence() -> None:
+    """Make earlier stores visible before later loads.
+
+    Taking a lock is a locked instruction, which drains the store buffer; nobody else ever takes this one. Ten times
+    cheaper than a system call.
+    """
+    if _fence_lock.acquire(blocking=False):
+        _fence_lock.release()
+
+
+def drain(bell_fd: int) -> None:
+    """A `fence` that swallows what is in one's own bell: the kernel locks the pipe.
+
+    Callers look at everything that a bell could have told them right after.
     """
     try:
         os.read(bell_fd, 65536)

@@ -48,21 +48,29 @@ class Failure:
 
 def batch_length(batch: Any) -> int:
     """Rows of a batch of any shape."""
+    if isinstance(batch, list):
+        return len(batch)
     if isinstance(batch, Lines):
-        count = batch.data.count(b"\n")
-        return count if not batch.data or batch.data.endswith(b"\n") else count + 1
+        return batch.count
     return int(batch.num_rows) if hasattr(batch, "num_rows") else len(batch)
 
 
 def batch_slice(batch: Any, start: int, stop: int) -> Any:
     """Rows `start` to `stop` of a batch of any shape."""
+    if isinstance(batch, list):
+        return batch if start == 0 and stop >= len(batch) else batch[start:stop]
     if start == 0 and stop >= batch_length(batch):
         return batch
     if isinstance(batch, Lines):
-        return batch.split()[start:stop]
-    if isinstance(batch, list):
-        return batch[start:stop]
+        return batch.slice(start, stop)
     return columns.as_table(batch).slice(start, stop - start)
+
+
+def batch_cut(batch: Any, rows: int) -> list[Any]:
+    """A batch of any shape in parts of `rows` rows (of `Lines`: about so many)."""
+    if isinstance(batch, Lines):
+        return batch.parts(rows)
+    return [batch_slice(batch, start, start + rows) for start in range(0, batch_length(batch), rows)]
 
 
 def as_row_list(batch: Any, row_type: Any = Any) -> list[Any]:

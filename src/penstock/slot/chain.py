@@ -177,7 +177,7 @@ class Chain:
 def _decode_lines(decoder: Any, batch: Lines) -> list[Any] | None:
     """All rows of a block, or None when some line must be looked at by itself."""
     # As one list, not by `decode_lines`: that takes two documents on a line, and one on two lines, without a word.
-    data = b"[%b]" % batch.data.removesuffix(b"\n").replace(b"\n", b",")
+    data = b"".join((b"[", batch.data.removesuffix(b"\n").replace(b"\n", b","), b"]"))
     try:
         rows: list[Any] = decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError):

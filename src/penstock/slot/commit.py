@@ -1,7 +1,8 @@
 """A turn: what was taken in and given out since the last commit, and the step that makes it happen.
 
-`flush` routes and encodes, waits for room, appends past the published tails, commits to the journal (and to a
-transactional sink before it), publishes and rings. Killed before the journal's flip: nothing happened. After: all.
+Rows are routed and encoded as soon as they fill a frame; `flush` encodes the rest, waits for room, appends past the
+published tails, commits to the journal (and to a transactional sink before it), publishes and rings. Killed before
+the journal's flip: nothing happened. After: all.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from penstock.channel.bell import Bell, Sleep, Waiter
 from penstock.channel.frame import space
 from penstock.channel.router import KeyFailure
 from penstock.metrics.catalogue import Activity
-from penstock.plan.plan import EdgePlan, Route
+from penstock.plan.plan import EdgePlan
 from penstock.sink import RowsRejected, TransactionalWriter
 from penstock.slot.batches import as_row_list, batch_length
 from penstock.slot.control import Control
@@ -24,8 +25,8 @@ from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.journal import Journal, Record, encode_record
 from penstock.slot.last_error import write_last_error
 from penstock.slot.meter import Meter
-from penstock.slot.outputs import FRAME_BYTES, QueueOutput
-from penstock.slot.part import PIECE_BYTES, Part
+from penstock.slot.outputs import FRAME_BYTES
+from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.retries import RetryFile, WaitingRow
 from penstock.slot.stops import CarefulRestart, Stopped, Trouble
@@ -35,6 +36,8 @@ _SAFETY_POLL_S = 2.0
 _TRANSACTION_S = 0.1
 """A transactional sink collects waiting frames for so long, and for so many rows."""
 _TRANSACTION_ROWS = 100_000
+_TURN_BYTES = 256 * 1024
+"""A turn gives out so much at most before it is committed; of a small queue, a quarter."""
 _TELL_S = 0.5
 _TURN_END_BYTES = space(64)
 
@@ -74,6 +77,8 @@ class Turn:
         self._unit: Unit | None = None
         self._since = 0.0
         self._rows = 0
+        self._encoded_rows = 0
+        """Rows taken whose output is encoded already."""
         self._ingest_ns = 0
         self._taken: list[int] = []
         self._ingested: list[int] = []
@@ -140,24 +145,29 @@ class Turn:
         if isinstance(part.writer, TransactionalWriter):
             self._written.append(batch)
 
-    def should_flush(self, part: Part) -> bool:
-        """True when it is time to hand over, though there may be more to read."""
+    def go_on(self, part: Part) -> None:
+        """After a piece: encode what fills a frame; commit when it is time, though there may be more to read."""
         if not self.pending:
-            return False
-        if part.edges:
-            if any(
-                (out.rows and (len(out.rows) >= edge.edge.batch_rows)) or out.blocks
-                for out, edge in zip(part.outs, part.edges, strict=False)
-            ):
-                return True
-            if part.bytes_per_row * self._rows >= PIECE_BYTES:
-                return True
-            if any(queue.reader_waits for edge in part.edges for queue in edge.queues):
-                return True
+            return
+        if self._has_waited(part) or any(queue.reader_waits for queue in part.queues):
+            self.flush()
+        elif self._fills_a_frame(part):
+            self._encode(part)
+            if any(queue.prepared_bytes >= min(_TURN_BYTES, queue.ring.capacity // 4) for queue in part.queues):
+                self.flush()
+
+    def _has_waited(self, part: Part) -> bool:
         if isinstance(part.writer, TransactionalWriter):
             return self._rows >= _TRANSACTION_ROWS or self.collects_for() <= 0
-        linger = min((edge.edge.linger_s for edge in part.edges), default=0.005)
-        return time.monotonic() - self._since >= linger
+        return time.monotonic() - self._since >= part.linger_s
+
+    def _fills_a_frame(self, part: Part) -> bool:
+        if part.bytes_per_row * (self._rows - self._encoded_rows) >= FRAME_BYTES:
+            return True
+        return any(
+            len(out.rows) >= edge.edge.batch_rows or out.blocks
+            for out, edge in zip(part.outs, part.edges, strict=False)
+        )
 
     def collects_for(self) -> float:
         """Seconds that the turn may go on waiting for input: a transaction costs the same for many rows as for few."""
@@ -180,10 +190,13 @@ class Turn:
         part = self._part
         if part is None or not self.pending:
             return
+        self._encode(part)
+        self._append_and_commit(part)
+
+    def _encode(self, part: Part) -> None:
         error = self._prepare(part)
         if error is not None:
             raise CarefulRestart(part.number, self._rows) from error
-        self._append_and_commit(part)
 
     def flush_carefully(self) -> Exception | None:
         """As `flush`, for a turn of a single row: gives the error when what the row gave cannot be encoded."""
@@ -205,24 +218,23 @@ class Turn:
                 part.writer.finish()
             except Exception as exc:
                 raise Trouble(part.plan.name, f"{part.sink_name}: finish", exc) from exc
-        queues = [queue for edge in part.edges for queue in edge.queues]
-        self._wait_until(lambda: all(queue.has_room_for_end() for queue in queues))
-        for queue in queues:
+        self._wait_until(lambda: all(queue.has_room_for_end() for queue in part.queues))
+        for queue in part.queues:
             queue.append_end()
         part.finished = True
         self.pending = True
         self._commit(part)
 
     def _prepare(self, part: Part) -> Exception | None:
-        """Route and encode; on an error nothing is left prepared."""
+        """Route and encode what the leaves gave; on an error nothing is left prepared."""
         turn, _ = self._turn_given(part)
         rows = 0
         keyless: list[tuple[EdgePlan, KeyFailure]] = []
         for edge, out in zip(part.edges, part.outs, strict=False):
             if not out.rows and not out.blocks:
                 continue
-            if edge.edge.route is Route.BALANCE:
-                self._wait_until(lambda edge=edge: any(_has_some_room(queue) for queue in edge.queues))  # type: ignore[misc]
+            if edge.balances:
+                self._wait_until(lambda edge=edge: any(queue.has_some_room() for queue in edge.queues))  # type: ignore[misc]
             try:
                 failures = edge.prepare(out, turn)
             except Exception as exc:
@@ -231,6 +243,8 @@ class Turn:
                 return exc
             keyless.extend((edge.edge, failure) for failure in failures)
             rows += out.length - len(failures)
+        part.clear_outs()
+        self._encoded_rows = self._rows
         for plan, failure in keyless:
             self._fates.without_key(part, plan, failure)
         part.counts.rows_out += rows
@@ -249,7 +263,6 @@ class Turn:
             if part.deals_turns and not part.carries_turns:
                 part.turn_out += 1
             self._crash.reached("after_append", part.counts.rows_in)
-        part.clear_outs()
         self._commit(part)
 
     def _turn_given(self, part: Part) -> tuple[int, bool]:
@@ -274,7 +287,7 @@ class Turn:
         self._crash.reached("after_publish", part.counts.rows_in)
         self._ring(part)
         self._meter.committed(part.page, self._taken, self._ingested)
-        self._rows, self._ingest_ns, self.pending = 0, 0, False
+        self._rows, self._encoded_rows, self._ingest_ns, self.pending = 0, 0, 0, False
         self._taken, self._ingested, self._written = [], [], []
         self._tell_last_error(part)
         self._after_commit()
@@ -313,10 +326,9 @@ class Turn:
 
     def _ring(self, part: Part) -> None:
         self._bell.fence()
-        for edge in part.edges:
-            for queue in edge.queues:
-                if queue.reader_waits:
-                    queue.receiver_bell.ring()
+        for queue in part.queues:
+            if queue.reader_waits:
+                queue.receiver_bell.ring()
         if isinstance(part.inputs, QueueInputs):
             for source in part.inputs.queues:
                 if source.sender_bell.asleep & Sleep.FOR_ROOM and source.ring.half_empty:
@@ -347,7 +359,3 @@ class Turn:
 
     def _note_ingest(self, ingest_ns: int) -> None:
         self._ingest_ns = min(self._ingest_ns, ingest_ns) if self._ingest_ns else ingest_ns
-
-
-def _has_some_room(queue: QueueOutput) -> bool:
-    return queue.ring.room() >= min(FRAME_BYTES, queue.ring.capacity // 4)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from penstock.channel.bell import Bell, Sleep, Waiter
 from penstock.metrics.catalogue import Activity
@@ -116,8 +115,10 @@ class SlotLoop:
                 self._advance(part, unit, 1)
             else:
                 self._run_piece(part, unit, mark, careful)
-            if careful or self._turn.should_flush(part):
+            if careful:
                 self._turn.flush()
+            else:
+                self._turn.go_on(part)
             if self._control.stopping:
                 raise Stopped  # a batch of slow rows may take minutes
         if part.carries_turns or part.deals_turns:
@@ -126,7 +127,7 @@ class SlotLoop:
     def _run_piece(self, part: Part, unit: Unit, mark: Mark, careful: bool) -> None:
         """Run the next rows; rows that fail meet their fate."""
         rows = self._piece(part, unit, mark)
-        mark = replace(mark, count=rows)
+        mark = mark.over(rows)
         if careful:
             self._turn.pause(self._suspicion.pause_s(mark))
         self._key, self._key_row = unit.key, unit.first_row + unit.done
@@ -145,7 +146,7 @@ class SlotLoop:
             failures = []
         self._advance(part, unit, rows)
         if failures:
-            again = replace(mark, row=mark.row + rows, count=1)
+            again = Mark(mark.part, mark.input, mark.sequence, mark.row + rows, 1)
             self._key_row += rows
             self._fates.failed_in_place(
                 part, unit, batch, failures[0], self._turn, lambda row: self._call(part, [row], again, stops)
@@ -179,7 +180,7 @@ class SlotLoop:
         self._suspicion.took(rows)
 
     def _piece(self, part: Part, unit: Unit, mark: Mark) -> int:
-        rows = min(part.piece_rows(), unit.length - unit.done, self._suspicion.piece(mark))
+        rows = min(part.piece_rows(unit.length - unit.done), self._suspicion.piece(mark))
         # A row that must not be called for ends the piece.
         for index in range(unit.done + 1, unit.done + rows) if self._suspicion.any_blamed or unit.failures else ():
             if index in unit.failures or self._suspicion.blamed(self._mark(part, unit, index)) is not None:

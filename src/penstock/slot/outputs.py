@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from penstock.batch import Lines
 from penstock.channel.bell import Bell, Sleep
@@ -15,16 +16,15 @@ from penstock.channel.ring import RingWriter
 from penstock.channel.router import KeyFailure, Router
 from penstock.channel.side_file import SideFiles
 from penstock.plan.plan import EdgePlan, Route
-from penstock.slot.batches import Out, batch_length, batch_slice
+from penstock.slot.batches import Out, batch_cut, batch_length
 from penstock.slot.journal import OutputRecord
 from penstock.slot.shares import Shares
 
-FRAME_BYTES = 256 * 1024
-"""Payloads above this are cut in two, down to single rows."""
+FRAME_BYTES = 128 * 1024
+"""A frame has about so many bytes of rows: objects of that many stay in a core's cache while they are worked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(msgspec.Struct, frozen=True, gc=False):
     """What will be a frame."""
 
     codec: int
@@ -41,6 +41,11 @@ class QueueOutput:
         self._sides = sides
         self.receiver_bell = receiver_bell
         self.prepared: list[Payload] = []
+        self.prepared_bytes = 0
+        """Bytes of the ring that what is prepared will take."""
+        self._frame_bytes = min(FRAME_BYTES, ring.capacity // 4)
+        self._row_bytes = 0.0
+        """Bytes of a row, as last encoded."""
         self._dirty = False
 
     def restore(self, record: OutputRecord) -> None:
@@ -53,24 +58,33 @@ class QueueOutput:
     def prepare(self, batch: Any, batch_rows: int) -> None:
         """Encode a batch into payloads of at most `batch_rows` rows and about `FRAME_BYTES`."""
         length = batch_length(batch)
-        for start in range(0, length, batch_rows):
-            self._encode(batch_slice(batch, start, min(start + batch_rows, length)))
-
-    def _encode(self, batch: Any) -> None:
-        codec, data = self.codec.encode(batch)
-        rows = batch_length(batch)
-        if len(data) > min(FRAME_BYTES, self.ring.capacity // 4) and rows > 1:
-            # Several cuts at once: encoding again costs as much as the first time.
-            pieces = min(rows, -(-2 * len(data) // min(FRAME_BYTES, self.ring.capacity // 4)))
-            step = -(-rows // pieces)
-            for start in range(0, rows, step):
-                self._encode(batch_slice(batch, start, min(start + step, rows)))
+        if not length:
             return
-        self.prepared.append(Payload(codec, data, rows))
+        most = batch_rows
+        if self._row_bytes * length > 2 * self._frame_bytes:
+            most = min(batch_rows, max(int(self._frame_bytes / self._row_bytes), 1))
+        if length <= most:
+            self._encode(batch, length)
+            return
+        for part in batch_cut(batch, -(-length // -(-length // most))):  # in parts of one size, none left over
+            self._encode(part, batch_length(part))
 
-    @property
-    def prepared_bytes(self) -> int:
-        return sum(space(len(payload.data)) for payload in self.prepared)
+    def _encode(self, batch: Any, rows: int) -> None:
+        codec, data = self.codec.encode(batch)
+        self._row_bytes = len(data) / rows
+        if len(data) > 2 * self._frame_bytes and rows > 1:
+            # Several cuts at once: encoding again costs as much as the first time.
+            parts = batch_cut(batch, max(int(self._frame_bytes / self._row_bytes), 1))
+            if len(parts) > 1:
+                for part in parts:
+                    self._encode(part, batch_length(part))
+                return
+        self.prepared.append(Payload(codec, data, rows))
+        self.prepared_bytes += space(len(data))
+
+    def forget(self) -> None:
+        """Drop what is prepared."""
+        self.prepared, self.prepared_bytes = [], 0
 
     def needs_side_file(self) -> bool:
         """True when what is prepared would not fit into the queue even if that were empty."""
@@ -79,32 +93,30 @@ class QueueOutput:
     def has_room(self, spare: int) -> bool:
         """True when what is prepared, and `spare` bytes more, can be appended now."""
         if self.needs_side_file():
-            return not self._sides.outstanding() and self.ring.room() >= space(64) + spare
-        return self.ring.room() >= min(self.prepared_bytes + spare, self.ring.capacity)
+            return not self._sides.outstanding() and self.ring.has_room(space(64) + spare)
+        return self.ring.has_room(min(self.prepared_bytes + spare, self.ring.capacity))
+
+    def has_some_room(self) -> bool:
+        """True when another frame would fit behind what is prepared."""
+        return self.ring.has_room(min(self.prepared_bytes + self._frame_bytes, self.ring.capacity))
 
     def append(self, *, ingest_ns: int, turn: int, end_turn: bool) -> int:
         """Append what is prepared; gives the bytes."""
-        payloads, flags = self.prepared, 0
+        payloads, size, flags = self.prepared, self.prepared_bytes, 0
         if self.needs_side_file():
             codec, data = join_payloads([(payload.codec, payload.data) for payload in payloads])
             ticket = self._sides.write(self.ring.sequence, data)
             rows = sum(payload.rows for payload in payloads)
             payloads, flags, size = [Payload(codec, ticket, rows)], int(Flag.SIDE_FILE), len(data)
-        else:
-            size = self.prepared_bytes
         if end_turn and not payloads:
             payloads = [Payload(*self.codec.encode([]), rows=0)]
+        ring, last = self.ring, len(payloads) - 1
         for index, payload in enumerate(payloads):
-            last = Flag.TURN_END if end_turn and index == len(payloads) - 1 else 0
-            self.ring.append_nowait(
-                Header(
-                    Kind.BATCH, payload.rows, self.ring.sequence, payload.codec, flags | last, turn=turn,
-                    ingest_ns=ingest_ns,
-                ),
-                payload.data,
-            )
+            end = Flag.TURN_END if end_turn and index == last else 0
+            header = Header(Kind.BATCH, payload.rows, ring.sequence, payload.codec, flags | end, 0, turn, ingest_ns)
+            ring.append_nowait(header, payload.data)
         self._dirty = self._dirty or bool(payloads)
-        self.prepared = []
+        self.forget()
         return size
 
     def append_end(self) -> None:
@@ -113,7 +125,7 @@ class QueueOutput:
         self._dirty = True
 
     def has_room_for_end(self) -> bool:
-        return self.ring.room() >= space(0)
+        return self.ring.has_room(space(0))
 
     def publish(self, *, always: bool = False) -> None:
         if self._dirty or always:
@@ -136,12 +148,18 @@ class EdgeOutput:
         self.turns = turns
         self._router = Router(route, len(queues), edge.key)
         balances = route is Route.BALANCE and len(queues) > 1
+        self.balances = balances
+        """Rows go to whoever has room."""
+        self._only = self.queues[0] if len(queues) == 1 and route is not Route.HASH else None
         self._shares = Shares(len(queues), edge.batch_rows) if balances else None
 
     def prepare(self, out: Out, turn: int) -> list[KeyFailure]:
         """Route and encode what a leaf gave. Raises what a codec raises for a row that it cannot carry."""
         failures: list[KeyFailure] = []
         for batch in out.batches():
+            if self._only is not None:
+                self._only.prepare(batch, self.edge.batch_rows)
+                continue
             for share in self._shares_of(batch):
                 parts, failed = self._router.split(share, self._rooms, turn)
                 failures.extend(failed)
@@ -157,16 +175,12 @@ class EdgeOutput:
         taken = sum(queue.ring.rows_taken for queue in self.queues)
         waiting = sum(queue.ring.rows for queue in self.queues) - taken
         rows = self._shares.rows(length, taken=taken, waiting=waiting, now=time.monotonic())
-        if rows >= length:
-            return [batch]
-        if isinstance(batch, Lines):
-            return batch.parts(rows)
-        return [batch[start : start + rows] for start in range(0, length, rows)]
+        return [batch] if rows >= length else batch_cut(batch, rows)
 
     def forget(self) -> None:
         """Drop what was prepared."""
         for queue in self.queues:
-            queue.prepared = []
+            queue.forget()
 
     def append(self, *, ingest_ns: int, turn: int, end_turn: bool) -> int:
         """Append what is prepared to all queues; gives the bytes."""

@@ -14,7 +14,7 @@ from penstock.sink import Sink, Writer
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
 from penstock.slot.journal import Counts, PartRecord
-from penstock.slot.outputs import EdgeOutput
+from penstock.slot.outputs import FRAME_BYTES, EdgeOutput, QueueOutput
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.source_input import SourceInput
 
@@ -22,10 +22,10 @@ FIRST_PIECE_ROWS = 64
 """So many rows are tried before anything is known of what they give and take."""
 GROWTH = 8
 """A piece has at most so many times the rows of the one before."""
-PIECE_BYTES = 256 * 1024
-"""A piece is as many rows as are expected to give so much, or to take so long: what a kill undoes stays small."""
 PIECE_S = 0.05
-_ALL = 1 << 30
+"""A piece is as many rows as are expected to give a frame, or to take so long: what a kill undoes stays small."""
+_LINGER_S = 0.005
+"""How long a stage without outputs collects."""
 
 
 @dataclass(slots=True)
@@ -59,6 +59,14 @@ class Part:
     seconds_per_row: float = 0.0
     """Time in row functions per input row, as last seen."""
     last_piece_rows: int = FIRST_PIECE_ROWS // GROWTH
+    queues: Sequence[QueueOutput] = field(init=False)
+    """The queues of all edges."""
+    linger_s: float = field(init=False)
+    """How long rows are collected for a turn while the receivers are busy."""
+
+    def __post_init__(self) -> None:
+        self.queues = tuple(queue for edge in self.edges for queue in edge.queues)
+        self.linger_s = min((edge.edge.linger_s for edge in self.edges), default=_LINGER_S)
 
     @property
     def sink(self) -> Sink[Any] | None:
@@ -73,16 +81,17 @@ class Part:
         """True: a row that failed holds up those behind it, because they may not overtake."""
         return self.plan.settings.ordered or self.deals_turns or self.carries_turns
 
-    def piece_rows(self) -> int:
-        """How many rows to take next, so that what they give, and what a kill would undo, stays small."""
+    def piece_rows(self, left: int) -> int:
+        """How many of the rows that are left to take next: what they give, and what a kill would undo, stays small."""
         if not self.plan.nodes:
-            return _ALL
+            return left
         rows = float(self.last_piece_rows * GROWTH)
         if self.bytes_per_row and self.edges:
-            rows = min(rows, PIECE_BYTES / self.bytes_per_row)
+            rows = min(rows, FRAME_BYTES / self.bytes_per_row)
         if self.seconds_per_row and not self.chain.has_batch_operators:
             rows = min(rows, PIECE_S / self.seconds_per_row)
-        return max(int(rows), 1)
+        most = max(int(rows), 1)
+        return left if left <= most else -(-left // -(-left // most))  # in pieces of one size, no crumbs
 
     def took(self, rows: int, seconds: float) -> None:
         """A piece is through; for the next `piece_rows`."""
@@ -101,14 +110,13 @@ class Part:
         self.finished = record.finished
         self.sink_position = record.sink_position
         self.inputs.restore(record)
-        queues = [queue for edge in self.edges for queue in edge.queues]
-        for queue, saved in zip(queues, record.outputs, strict=True):
+        for queue, saved in zip(self.queues, record.outputs, strict=True):
             queue.restore(saved)
 
     def save(self) -> PartRecord:
         """What a successor must know."""
         record = PartRecord(
-            outputs=[queue.record() for edge in self.edges for queue in edge.queues],
+            outputs=[queue.record() for queue in self.queues],
             counts=self.counts, sink_position=self.sink_position, turn_out=self.turn_out, finished=self.finished,
         )
         self.inputs.save(record)
@@ -116,9 +124,8 @@ class Part:
 
     def publish(self, *, always: bool = False) -> None:
         """Show neighbours and readers of the page what is committed. `always`: a successor's first word, no commit."""
-        for edge in self.edges:
-            for queue in edge.queues:
-                queue.publish(always=always)
+        for queue in self.queues:
+            queue.publish(always=always)
         self.inputs.publish()
         words, counts = self.page.words, self.counts
         words[Word.ROWS_IN], words[Word.ROWS_OUT] = counts.rows_in, counts.rows_out

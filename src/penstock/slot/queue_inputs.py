@@ -51,7 +51,7 @@ class QueueInput:
             self._side_done = True
         if frame.header.kind != Kind.BATCH:
             return frame, None
-        return frame, self.codec.decode(frame.header.codec, payload)
+        return frame, self.codec.decode(frame.header.codec, payload, frame.header.rows)
 
     def frame_done(self, frame_end: int, rows: int) -> None:
         """A frame is through: the commit may give its room back."""
@@ -98,6 +98,9 @@ class QueueInputs:
         return self._choose() is not None
 
     def _choose(self) -> int | None:
+        if self._gate.simple:
+            only = self.queues[0]
+            return 0 if only.ring.waiting and not only.ended else None
         return self._gate.choose([q.ring.waiting for q in self.queues], [q.ended for q in self.queues])
 
     def take(self) -> Unit | None:

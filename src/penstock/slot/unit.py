@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 
-@dataclass(slots=True)
-class Unit:
+
+class Unit(msgspec.Struct):
     """A batch in work: rows up to `done` are through the chain."""
 
     batch: Any

@@ -8,14 +8,15 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 _BYTES = 4096
 _W_RUNNING, _W_PART, _W_INPUT, _W_SEQUENCE, _W_ROW, _W_COUNT, _W_SINCE, _W_BEAT, _W_LIFE = range(9)
 RETRY_INPUT = 0xFFFF_FFFF
 """Stands for the input of a row that came from the retry file; its sequence is the retry's number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True, gc=False):
     """Rows `row` to `row + count` of a frame (or, for a source, of a split, whose rows are counted through)."""
 
     part: int
@@ -23,6 +24,10 @@ class Mark:
     sequence: int
     row: int
     count: int
+
+    def over(self, count: int) -> Mark:
+        """So many rows from the same one on."""
+        return Mark(self.part, self.input, self.sequence, self.row, count)
 
     @property
     def frame(self) -> tuple[int, int, int]:

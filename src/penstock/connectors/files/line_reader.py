@@ -84,9 +84,11 @@ class LineReader(Reader[str]):
         data = self._whole_lines()
         first = self._line
         self._content.advance(len(data))
-        if self._line:
-            self._line += data.count(b"\n")
-        return self._form.batch(data, first)
+        batch = self._form.batch(data, first)
+        if first:
+            is_whole = isinstance(batch, Lines) and batch.first == first
+            self._line += batch.count if is_whole else data.count(b"\n")  # type: ignore[union-attr]
+        return batch
 
     def position(self) -> dict[str, Any]:
         return {"at": self._content.position(), "line": self._line}
