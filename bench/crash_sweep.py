@@ -126,7 +126,8 @@ def main() -> None:
         pool = stack.enter_context(ThreadPoolExecutor(given.jobs))
         for way in ways:
             lines.append(sweep(way, sweepers, pool, given.every))
-            print(f"{time.monotonic() - began:6.0f} s  {way.name}: {lines[-1].kills} kills", file=sys.stderr, flush=True)
+            told = f"{time.monotonic() - began:6.0f} s  {way.name}: {lines[-1].kills} kills"
+            print(told, file=sys.stderr, flush=True)
     head = ("who dies", "effects", "of them stores", "kills", "runs", "wrong results", "longest run s")
     print(table(head, [line.cells() for line in lines]))
     print(f"\n{machine()}; {sum(line.kills for line in lines):,} kills in {time.monotonic() - began:.0f} s")

@@ -101,7 +101,9 @@ database.release()
 def test_a_database_can_be_opened_though_the_first_worker_died_while_making_it(written: int, tmp_path: Path) -> None:
     path = tmp_path / "out.duckdb"
     dies, lives = (
-        subprocess.run([sys.executable, "-c", DIES_WHILE_WRITING, str(path), str(limit)], capture_output=True, text=True)
+        subprocess.run(
+            [sys.executable, "-c", DIES_WHILE_WRITING, str(path), str(limit)], capture_output=True, text=True
+        )
         for limit in (written, -1)
     )
     assert dies.returncode == -signal.SIGXFSZ, dies.stderr

@@ -23,8 +23,8 @@ _NAMES = {
     46: "sendmsg", 47: "recvmsg", 56: "clone", 60: "exit", 61: "wait4", 72: "fcntl", 74: "fsync", 75: "fdatasync",
     77: "ftruncate", 82: "rename", 83: "mkdir", 84: "rmdir", 87: "unlink", 157: "prctl", 202: "futex", 217: "getdents",
     231: "exit_group", 232: "epoll_wait", 233: "epoll_ctl", 257: "openat", 262: "newfstatat", 263: "unlinkat",
-    264: "renameat", 273: "set_robust_list", 285: "fallocate", 291: "epoll_create1", 318: "getrandom", 424: "pidfd_send_signal",
-    434: "pidfd_open",
+    264: "renameat", 273: "set_robust_list", 285: "fallocate", 291: "epoll_create1", 318: "getrandom",
+    424: "pidfd_send_signal", 434: "pidfd_open",
 }
 
 

@@ -154,7 +154,8 @@ class Family:
             self._supervisor = pid
             self._on_run(str(json.loads(words[words.index(boot) + 1])["run_dir"]))
             if self.orders.supervisor and self._supervisors == 1:
-                self._watch(pid, "supervisor", Victim(pid, self._root, self.orders.supervisor, _SUPERVISOR_BEGINS), _FOLLOW)
+                victim = Victim(pid, self._root, self.orders.supervisor, _SUPERVISOR_BEGINS)
+                self._watch(pid, "supervisor", victim, _FOLLOW)
                 return self.victims["supervisor"]
         elif _ZYGOTE in boot:
             self._zygotes.add(pid)

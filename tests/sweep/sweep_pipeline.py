@@ -98,7 +98,8 @@ class Copies:
         found = [] if report.outcome == "finished" else [f"the run {report.outcome}"]
         for copy in range(self.number):
             found += self._wrong_rows(copy) + self._wrong_counts(copy, report)
-            own = [(letter.row, letter.attempts, letter.error) for letter in letters if letter.stage == f"middle-{copy}"]
+            told = [letter for letter in letters if letter.stage == f"middle-{copy}"]
+            own = [(letter.row, letter.attempts, letter.error) for letter in told]
             if own != [(BAD, 2, "ValueError: bad for good")]:
                 found.append(f"copy {copy}: dead letters {own}")
         if len(letters) != self.number:

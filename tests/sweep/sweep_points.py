@@ -63,7 +63,7 @@ def to_measure(role: str, *, database: bool = False) -> Request:
     """A run in which nobody dies, and the effects of `role` are counted."""
     if role in STAGES:
         return Request(1, database, {f"{role}-0": _NEVER})
-    return Request(1, database, supervisor=_NEVER if role == "supervisor" else 0, zygote=_NEVER if role == "zygote" else 0)
+    return Request(1, supervisor=_NEVER) if role == "supervisor" else Request(1, zygote=_NEVER)
 
 
 def once(role: str, points: Iterable[int], *, database: bool = False) -> Iterator[Request]:

@@ -16,7 +16,8 @@ WALL = 0x4000_0000
 SYSCALL_STOP = signal.SIGTRAP | 0x80
 
 _SINGLESTEP, _GETREGS, _SETREGS, _DETACH, _SYSCALL, _CONT = 9, 12, 13, 17, 24, 7
-_SETOPTIONS, _GETEVENTMSG, _GETSIGINFO, _SEIZE, _LISTEN, _SYSCALL_INFO = 0x4200, 0x4201, 0x4202, 0x4206, 0x4208, 0x420E
+_SETOPTIONS, _GETEVENTMSG, _GETSIGINFO, _SEIZE, _INTERRUPT = 0x4200, 0x4201, 0x4202, 0x4206, 0x4207
+_LISTEN, _SYSCALL_INFO = 0x4208, 0x420E
 
 OPTION_SYSGOOD, OPTION_FORK, OPTION_VFORK, OPTION_CLONE, OPTION_EXEC = 1, 2, 4, 8, 16
 OPTION_EXITKILL = 0x0010_0000
@@ -60,6 +61,11 @@ def _ptrace(request: int, tid: int, address: object = 0, data: object = 0) -> No
 def seize(pid: int, options: int) -> None:
     """Trace a process that goes on running."""
     _ptrace(_SEIZE, pid, 0, options)
+
+
+def interrupt(pid: int) -> None:
+    """Stop it soon, as an event."""
+    _ptrace(_INTERRUPT, pid)
 
 
 def set_options(tid: int, options: int) -> None:

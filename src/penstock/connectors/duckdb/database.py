@@ -5,6 +5,7 @@ A cursor is a connection with its own transaction. Writers of one slot commit on
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -79,10 +80,8 @@ def _make(path: str) -> None:
         if os.path.exists(stale):
             os.unlink(stale)
     _connect(new).close()
-    try:
-        os.link(new, path)  # a rename would replace what somebody else has made meanwhile
-    except FileExistsError:
-        pass  # and is gone on with
+    with contextlib.suppress(FileExistsError):  # somebody else has made one meanwhile: it is gone on with
+        os.link(new, path)  # a rename would replace it
     os.unlink(new)
 
 
