@@ -11,7 +11,11 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from penstock.dead_letters import FRAME_HEAD, DeadLetterRecord, encode_frame
+from penstock.dead_letters import FRAME_HEAD, DeadLetterRecord, body_length, encode_frame
+from penstock.errors import FileUnusable
+from penstock.run_files import write_all
+
+_WHAT = "the file of dead letters"
 
 
 class DeadLetterFile:
@@ -28,7 +32,7 @@ class DeadLetterFile:
         self._length = 0
         self._count = 0
         if path.exists():
-            self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            self._fd = self._open()
             self._length = min(committed_length, os.fstat(self._fd).st_size)
             os.ftruncate(self._fd, self._length)
             self._count = _count_frames(self._fd, self._length)
@@ -49,10 +53,8 @@ class DeadLetterFile:
         """Hand what was appended to the operating system. The length to commit."""
         if self._buffer:
             data = b"".join(self._buffer)
-            fd, written = self._open(), 0
-            while written < len(data):
-                written += os.pwrite(fd, memoryview(data)[written:], self._length + written)
-            self._length += written
+            self._fd = self._open() if self._fd is None else self._fd
+            self._length += write_all(self._fd, data, self._length, path=self._path, what=_WHAT)
             self._buffer.clear()
         return self._length
 
@@ -64,16 +66,20 @@ class DeadLetterFile:
             self._fd = None
 
     def _open(self) -> int:
-        if self._fd is None:
+        try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        return self._fd
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise FileUnusable(self._path, _WHAT, exc) from exc
 
 
 def _count_frames(fd: int, length: int) -> int:
     count, offset = 0, 0
     while offset + FRAME_HEAD.size <= length:
-        head = os.pread(fd, FRAME_HEAD.size, offset)
-        offset += FRAME_HEAD.size + int(FRAME_HEAD.unpack(head)[0])
+        body = body_length(os.pread(fd, FRAME_HEAD.size, offset))
+        if body is None:
+            # Damaged: who reads the store is told. Numbers go on beyond any that the letters here can have.
+            return max(count, length)
+        offset += FRAME_HEAD.size + body
         count += 1
     return count
