@@ -89,7 +89,7 @@ def _deploy_in(
         if exc.errno in _FULL and not RunPaths(path).manifest.exists():
             shutil.rmtree(path, ignore_errors=True)
             raise _NoRoom(f"no room at all ({exc.strerror})") from exc
-        raise NoRunDirectory(path, f"it cannot be made ({exc.strerror})") from exc
+        raise NoRunDirectory(Path(exc.filename or path), f"it cannot be made ({exc.strerror})") from exc
     made = False
     try:
         left = None if fresh else rundir.read_manifest(path)

@@ -44,6 +44,8 @@ def make_slot(files: SeatPaths, pages: Sequence[Path]) -> None:
     """What a worker has beside its journal. Pages stay where they can be read: their figures grow over restarts."""
     make_bell(files.bell)
     _remove(files.work, files.log, files.stdout, files.failure)
+    if files.lock.is_dir():
+        _remove(files.lock)
     WorkPage.create(files.work)
     os.mkfifo(files.log, 0o600)
     os.mkfifo(files.stdout, 0o600)

@@ -61,7 +61,7 @@ class RetryFile:
         self._path = self._path_of(self.generation)
         for other in base.parent.glob(base.name + ".*"):
             if other != self._path:
-                other.unlink(missing_ok=True)
+                _remove(other)
         self._fd = self._open()
         there = os.fstat(self._fd).st_size
         if there < committed_length:
@@ -176,6 +176,13 @@ class RetryFile:
         else:
             done = msgspec.msgpack.decode(body[1:], type=_Through).number
             self._bytes -= len(self._waiting.pop(done).row)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise refused(path, _WHAT, exc) from exc
 
 
 def _frame(kind: bytes, data: bytes) -> bytes:
