@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from damage_kit import Stand
 
@@ -16,7 +14,7 @@ def killed_run(tmp_path_factory: pytest.TempPathFactory) -> Stand:
 
 
 @pytest.fixture
-def stand(killed_run: Stand) -> Iterator[Stand]:
+def stand(killed_run: Stand) -> Stand:
     """What the killed run left, whole."""
     killed_run.restore()
-    yield killed_run
+    return killed_run

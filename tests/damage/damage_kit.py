@@ -1,4 +1,4 @@
-"""What the damage tests share: kinds of damage, a run that was killed with everything in it full, and what came of it."""
+"""What the damage tests share: kinds of damage, and a run that was killed with everything in it full."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ class Stand:
     def fill_and_kill(self) -> None:
         """Start it, wait until everything is full, kill the supervisor; keep what it leaves."""
         handle = self.start()
-        wait_until(lambda: _is_full(handle), handle)
+        wait_until(lambda: is_full(handle), handle)
         os.kill(handle.supervisor_pid, signal.SIGKILL)
         handle.wait_a_while(BOUND_S)
         self.killed.touch()
@@ -284,7 +284,7 @@ class Outcome:
         assert "supervisor was killed" not in self.said
 
 
-def _is_full(handle: Handle) -> bool:
+def is_full(handle: Handle) -> bool:
     snapshot = take_snapshot(handle.run_dir)
     pages = [page.words for name in ("numbers", "work") for page in snapshot.stages[name].pages]
     delivered = sum(page.words[Word.ROWS_IN] for page in snapshot.stages["out"].pages)

@@ -1,4 +1,4 @@
-"""Queues, journals and pages made of any bytes: what was written is read, or the file is named; nothing else happens."""
+"""Queues, journals and pages made of any bytes: what was written is read, or the file is named; nothing else."""
 
 from __future__ import annotations
 

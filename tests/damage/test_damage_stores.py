@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -10,16 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_damage_frames import EDITS, Edit, edited
 
+from penstock.channel.bell import Bell, create_bell
 from penstock.channel.codec import Codec, RowCodec
 from penstock.channel.frame import Header, Kind
 from penstock.channel.ring import RingReader, RingWriter, create_ring
 from penstock.channel.side_file import SideFiles
-from penstock.dead_letters import encode_frame, new_record, read_file
+from penstock.dead_letters import DeadLetterRecord, encode_frame, new_record, read_file
 from penstock.engine import rundir
 from penstock.engine.rundir import Manifest, encode_manifest, read_manifest
 from penstock.errors import PenstockError, QueueDamaged
 from penstock.run_files import read_checked, write_checked
 from penstock.slot.dead_letter_file import DeadLetterFile
+from penstock.slot.queue_inputs import QueueInput
 from penstock.slot.retries import RetryFile
 
 
@@ -66,23 +69,22 @@ def test_a_side_file_gives_what_was_written_or_is_named(
         assert damaged.path == path
 
 
+def record(row: int) -> DeadLetterRecord:
+    return new_record(
+        pipeline="p", stage="s", slot=0, operator="o", time_s=1.0, attempts=1, error="e", traceback="t", row=row
+    )
+
+
 def letters(rows: list[int]) -> list[bytes]:
-    return [
-        encode_frame(
-            new_record(
-                pipeline="p", stage="s", slot=0, operator="o", time_s=1.0, attempts=1, error="e", traceback="t", row=row
-            )
-        )
-        for row in rows
-    ]  # fmt: skip
+    return [encode_frame(record(row)) for row in rows]
 
 
 def shown(path: Path) -> tuple[list[str], bool]:
     """The letters that are given, and whether damage is told behind them."""
     found: list[str] = []
     try:
-        for record in read_file(path):
-            found.append(record.row_repr)
+        for letter in read_file(path):
+            found.append(letter.row_repr)
     except PenstockError as error:
         assert str(path) in str(error)
         return found, True
@@ -122,18 +124,12 @@ def test_letters_behind_a_cut_are_whole(size: int, tmp_path_factory: pytest.Temp
     data = b"".join(frames)
     path.write_bytes(data[:size])
     file = DeadLetterFile(path, len(data))
-    file.append(msgspec.convert(_record(9), type(_record(9))))
+    file.append(record(9))
     file.flush()
     file.close()
     found, told = shown(path)
     whole = sum(size >= sum(map(len, frames[: index + 1])) for index in range(4))
-    assert (found, told) == (["1", "2", "3", "4"][:whole] + ["9"], False)
-
-
-def _record(row: int) -> msgspec.Struct:
-    return new_record(
-        pipeline="p", stage="s", slot=0, operator="o", time_s=1.0, attempts=1, error="e", traceback="t", row=row
-    )
+    assert (found, told) == ([*["1", "2", "3", "4"][:whole], "9"], False)
 
 
 class Point(msgspec.Struct):
@@ -148,9 +144,6 @@ def test_what_cannot_be_decoded_is_named_by_its_queue(
     codec: int, payload: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Behind the checksum: it fits by a chance of one in four thousand million, or a class was renamed meanwhile."""
-    from penstock.channel.bell import Bell, create_bell
-    from penstock.slot.queue_inputs import QueueInput
-
     folder = tmp_path_factory.mktemp("codec")
     path = folder / "queue"
     create_ring(path, 1024)
@@ -203,13 +196,11 @@ def test_a_manifest_is_read_as_written_or_named(edits: list[Edit], tmp_path_fact
 def test_a_damaged_manifest_does_not_hide_other_runs(tmp_path: Path) -> None:
     for name, damaged in (("good-1", False), ("bad-2", True)):
         folder = tmp_path / name
-        os_lock = rundir.lock_run_dir(folder)
+        lock = rundir.lock_run_dir(folder)
         (folder / "manifest.json").write_bytes(
             b"{" if damaged else encode_manifest(Manifest("good", "me", "/", "r", 1.0, "b", {}, "/s"))
         )
-        import os
-
-        os.close(os_lock)
+        os.close(lock)
     found = {run.name: run.phase for run in rundir.find_runs(tmp_path)}
     assert found == {"good": "starting", "bad": "damaged"}
     for run in rundir.find_runs(tmp_path):
