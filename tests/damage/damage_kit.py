@@ -286,9 +286,14 @@ class Outcome:
 
 def is_full(handle: Handle) -> bool:
     snapshot = take_snapshot(handle.run_dir)
-    pages = [page.words for name in ("numbers", "work") for page in snapshot.stages[name].pages]
+    doing = {name: [page.words[Word.ACTIVITY] for page in stage.pages] for name, stage in snapshot.stages.items()}
     delivered = sum(page.words[Word.ROWS_IN] for page in snapshot.stages["out"].pages)
-    return all(words[Word.ACTIVITY] == Activity.WAITING_FOR_OUTPUT for words in pages) and delivered > 0
+    # A worker may have nothing more to do, where the source waits with rows for the other one.
+    waiting = (Activity.WAITING_FOR_OUTPUT, Activity.WAITING_FOR_INPUT)
+    return (
+        doing["numbers"] == [Activity.WAITING_FOR_OUTPUT] and Activity.WAITING_FOR_OUTPUT in doing["work"]
+        and all(activity in waiting for activity in doing["work"]) and delivered > 0
+    )
 
 
 def wait_until(condition: Callable[[], bool], handle: Handle) -> None:

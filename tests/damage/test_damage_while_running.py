@@ -76,8 +76,10 @@ CUT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CUT)
-@pytest.mark.parametrize("size", [0, 0.5], ids=["nothing", "half"])
+# What has one page of memory only is not missed by anybody while half of it is there.
+@pytest.mark.parametrize(
+    ("name", "size"), [*((name, 0) for name in CUT), *((name, 0.5) for name in CUT[:5])]
+)
 def test_a_file_that_is_cut_is_blamed_and_no_row(name: str, size: float, live: Stand) -> None:
     """Its worker dies of SIGBUS. Supervisor and calling process look at it, too, and live on to say so."""
     handle = started(live)
