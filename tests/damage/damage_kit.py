@@ -121,9 +121,9 @@ ROWS = 4000
 BAD = frozenset(range(7, ROWS, 40))
 LATE = frozenset(range(13, 400, 40))
 """They fail until the run is killed: so they wait in the retry file."""
-HUGE = 130
+HUGE = 650
 """What it gives is larger than its queue: so it waits in a side file."""
-HELD = 100
+HELD = 600
 """Rows from here on stop in the stage before the sink until the run is killed."""
 
 
@@ -173,6 +173,9 @@ class Stand:
         self.killed = base / "killed"
         self._saved = base / "saved"
         self.never = base / "never"
+        self.handles: list[Handle] = []
+        self.kept: list[int] = []
+        """Descriptors that tests hold open."""
         os.mkfifo(self.never)
         (self.place / "out").mkdir(parents=True)
 

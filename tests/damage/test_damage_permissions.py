@@ -31,9 +31,9 @@ PROGRAM = """
         return n
 
     app = ps.Pipeline("kept-out")
-    app.source(range(100), name="numbers", max_restarts=(1, "60s")).stage(
-        "work", on_error=ps.fail() if os.path.exists("fails") else ps.dead_letter(), max_restarts=(1, "60s")
-    ).map(work).sink(files.json_lines("out/rows.jsonl"), name="out", max_restarts=(1, "60s"))
+    app.source(range(100), name="numbers", max_restarts="1/m").stage(
+        "work", on_error=ps.fail() if os.path.exists("fails") else ps.dead_letter(), max_restarts="1/m"
+    ).map(work).sink(files.json_lines("out/rows.jsonl"), name="out", max_restarts="1/m")
 """
 
 
@@ -59,14 +59,14 @@ def place(tmp_path: Path) -> Path:
 
 def test_places_that_may_not_be_written_are_named(place: Path) -> None:
     (place / "mended").touch()
-    for name, code in (("run", 3), ("out", 3), ("state", 1)):
+    for name, code in (("run", 3), ("out", 2), ("state", 1)):
         (place / name).mkdir(exist_ok=True)
         (place / name).chmod(0o500)
         done = run(place)
         (place / name).chmod(0o700)
         assert done.returncode == code, done.stderr
         assert str(place / name) in done.stderr or f"{name}/rows.jsonl" in done.stderr, done.stderr
-        assert "Permission denied" in done.stderr
+        assert "permission" in done.stderr.lower()
         assert "bug of penstock" not in done.stderr
     done = run(place)
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +24,20 @@ CONTROL_BYTES = 4096
 
 
 @pytest.fixture
-def live(tmp_path: Path) -> Stand:
-    """A pipeline that has not been run."""
-    return Stand(tmp_path)
+def live(tmp_path: Path) -> Iterator[Stand]:
+    """A pipeline that has not been run; what is started of it ends with the test."""
+    stand = Stand(tmp_path)
+    yield stand
+    for handle in stand.handles:
+        if not handle.over:
+            handle.ask_to_stop()
+            handle.wait_a_while(BOUND_S)
 
 
 def started(live: Stand) -> Handle:
     """It runs, everything is full, the rows behind are held up."""
     handle = live.start()
+    live.handles.append(handle)
     wait_until(lambda: is_full(handle), handle)
     return handle
 
@@ -40,7 +46,7 @@ def release(live: Stand) -> None:
     live.killed.touch()
     fd = os.open(live.never, os.O_RDWR)
     os.write(fd, b"x" * 100)  # stays in the pipe for whoever comes
-    live.kept = fd  # type: ignore[attr-defined]
+    live.kept.append(fd)
 
 
 def ends_with_the_name_of(path: Path, handle: Handle, live: Stand) -> None:
@@ -48,9 +54,7 @@ def ends_with_the_name_of(path: Path, handle: Handle, live: Stand) -> None:
         with pytest.raises(ps.PipelineFailed) as caught:
             handle.wait(timeout=f"{BOUND_S:g}s")
     finally:
-        os.close(live.kept)  # type: ignore[attr-defined]
-        if not handle.over:
-            handle.stop()
+        os.close(live.kept.pop())
     said = str(caught.value)
     assert str(path) in said
     assert "--fresh" in said
@@ -135,8 +139,8 @@ def test_nothing_of_the_supervisor_or_the_caller_is_mapped(live: Stand) -> None:
 @pytest.mark.parametrize("size", [0, 5000])
 def test_a_cut_queue_of_results_is_an_error_of_the_calling_process_and_not_its_death(size: int) -> None:
     app = ps.Pipeline("cut-results")
-    numbers = app.source(range(300_000), name="numbers", edge=ps.Edge(memory="512 KiB"))
-    results = numbers.stage("work").map(str).results(fresh=True)
+    numbers = app.source(range(300_000), name="numbers")
+    results = numbers.stage("work", edge=ps.Edge(memory="512 KiB")).map(str).results(fresh=True)
     assert next(results) == "0"
     [queue] = [p for p in (results.handle.run_dir / "queues").iterdir() if p.name.startswith("work->")]
     os.truncate(queue, size)

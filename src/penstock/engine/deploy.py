@@ -108,7 +108,7 @@ def _candidates(plan: Plan, cwd: str, run_dir: Path | str | None, state_dir: Pat
     """Where this pipeline's run directory is; else where one may be made, the preferred place first."""
     name = rundir.folder_name(plan.pipeline, cwd)
     places = [parent / name for parent in rundir.parents(run_dir, state_dir)]
-    left = [place for place in places if RunPaths(place).manifest.exists() or RunPaths(place).phase.exists()]
+    left = [place for place in places if rundir.is_there(RunPaths(place).manifest, RunPaths(place).phase)]
     return left[:1] or places
 
 

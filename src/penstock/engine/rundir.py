@@ -163,9 +163,20 @@ def remove(found: FoundRun) -> None:
         os.close(fd)
 
 
+def is_there(*files: Path) -> bool:
+    """True when one of these is there, or may be: who may not look finds out by opening it."""
+    for file in files:
+        try:
+            if file.exists():
+                return True
+        except PermissionError:
+            return True
+    return False
+
+
 def _look_at(path: Path) -> FoundRun | None:
     paths = RunPaths(path)
-    if path.name.startswith(".") or not (paths.lock.exists() or paths.manifest.exists()):
+    if path.name.startswith(".") or not is_there(paths.lock, paths.manifest):
         return None
     pid = _pid_in(paths.lock) if _is_locked(paths.lock) else None
     try:

@@ -33,12 +33,18 @@ def write_failure(path: Path, note: FailureNote) -> None:
     """Leave a note; where there is no room for all of it, without its traceback."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            os.pwrite(fd, _framed(note), 0)
-        except OSError:  # the disk is full: what fits into the room reserved
+        if not _wrote_whole(fd, _framed(note)):  # the disk is full: what fits into the room reserved
             os.pwrite(fd, _framed(replace(note, reason=note.reason[:_MOST_REASON], traceback="")), 0)
     finally:
         os.close(fd)
+
+
+def _wrote_whole(fd: int, data: bytes) -> bool:
+    try:
+        os.posix_fallocate(fd, 0, len(data))  # a full disk takes a part and says nothing
+    except OSError:
+        return False
+    return os.pwrite(fd, data, 0) == len(data)
 
 
 def read_failure(path: Path) -> FailureNote:
