@@ -299,7 +299,9 @@ class Turn:
     def _tell_last_error(self, part: Part) -> None:
         if part.last_error and time.monotonic() >= self._error_told_at + _TELL_S:
             self._error_told_at = time.monotonic()
-            write_last_error(self._last_errors, part.plan.name, part.last_error)
+            unwritten = write_last_error(self._last_errors, part.plan.name, part.last_error)
+            if unwritten is not None:
+                part.context.log.warning("the last error is not shown by `penstock status`: %s", unwritten)
             part.last_error = ""
 
     def _record(self) -> Record:
