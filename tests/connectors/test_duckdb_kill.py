@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -79,3 +80,32 @@ def test_rows_and_record_agree_however_often_the_writer_is_killed(tmp_path: Path
     )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 0
+
+
+# Whoever writes a file beyond its limit dies by SIGXFSZ, there and then; Python ignores that signal unless told.
+DIES_WHILE_WRITING = """
+import resource, signal, sys
+from penstock.connectors.duckdb.database import open_database
+
+path, limit = sys.argv[1], int(sys.argv[2])
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+if limit >= 0:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+database = open_database(path)
+database.cursor().execute("CREATE TABLE t (n BIGINT)")
+database.release()
+"""
+
+
+@pytest.mark.parametrize("written", [0, 4096, 8192])
+def test_a_database_can_be_opened_though_the_first_worker_died_while_making_it(written: int, tmp_path: Path) -> None:
+    path = tmp_path / "out.duckdb"
+    dies, lives = (
+        subprocess.run(
+            [sys.executable, "-c", DIES_WHILE_WRITING, str(path), str(limit)], capture_output=True, text=True
+        )
+        for limit in (written, -1)
+    )
+    assert dies.returncode == -signal.SIGXFSZ, dies.stderr
+    assert lives.returncode == 0, lives.stderr
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]

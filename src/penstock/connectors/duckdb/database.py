@@ -5,6 +5,7 @@ A cursor is a connection with its own transaction. Writers of one slot commit on
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -40,6 +41,8 @@ class Database:
     def __init__(self, path: str) -> None:
         self.path = path
         self.users = 0
+        if not os.path.exists(path):
+            _make(path)
         self._connection = _connect(path)
         self._connection.execute(_CREATE_RECORDS)
 
@@ -65,6 +68,21 @@ def open_database(path: str) -> Database:
         database = _open[path] = Database(path)
     database.users += 1
     return database
+
+
+def _make(path: str) -> None:
+    """Make an empty database beside its place, and put it there whole.
+
+    DuckDB makes the file first and its head later: killed in between, it leaves a file that nobody can open.
+    """
+    new = path + ".new"
+    for stale in (new, new + ".wal"):  # of a life that was killed here
+        if os.path.exists(stale):
+            os.unlink(stale)
+    _connect(new).close()
+    with contextlib.suppress(FileExistsError):  # somebody else has made one meanwhile: it is gone on with
+        os.link(new, path)  # a rename would replace it
+    os.unlink(new)
 
 
 def _connect(path: str) -> Any:

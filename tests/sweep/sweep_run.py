@@ -1,0 +1,146 @@
+"""One swept run: forks the caller, follows its family, kills by order, and gives what was wrong.
+
+A program of its own, for tracing is a matter of one thread: `python sweep_run.py FOLDER < orders`, one JSON object a
+line, answers likewise. `test_sweep` samples with it, `bench/crash_sweep.py` goes through all.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweep_family import Family, Orders
+from sweep_pipeline import NAME, Copies
+
+import penstock as ps
+from penstock.engine import engine, rundir
+from penstock.errors import PipelineFailed
+
+_LIMIT_S = 60
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What became of a run."""
+
+    wrong: Sequence[str]
+    kills: Mapping[str, str]
+    """Who was killed, and before which effect."""
+    effects: Mapping[str, int]
+    """How many effects each of those who were watched had."""
+    stores: Mapping[str, int]
+    """How many of them were stores."""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run to make."""
+
+    copies: int
+    database: bool = False
+    first_lives: Mapping[str, int] = field(default_factory=dict)
+    later_lives: Sequence[int] = ()
+    supervisor: int = 0
+    zygote: int = 0
+
+
+def sweep(request: Request, base: Path) -> Swept:
+    """Make the run, in a folder of its own below `base`."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(dir=base) as folder:
+        told = Path(folder, "told")
+        wait, go = os.pipe()
+        caller = os.fork()
+        if caller == 0:
+            os.close(go)
+            os.read(wait, 1)  # until it is traced
+            _call(request, Path(folder), told)
+        os.close(wait)
+        orders = Orders(request.first_lives, request.later_lives, request.supervisor, request.zygote)
+        family = Family(caller, orders)
+        with _time_limit(family) as over:
+            family.follow(lambda: os.close(go))
+        wrong = json.loads(told.read_text()) if told.exists() else ["the caller died"]
+        wrong += [f"it hangs, after {_LIMIT_S} s"] if over else []
+    dead = {name: victim for name, victim in family.victims.items() if victim.killed_before}
+    restarts = sum(found for found in wrong if isinstance(found, int))
+    wrong = [found for found in wrong if isinstance(found, str)]
+    workers = sum(name not in ("supervisor", "zygote") for name in dead)
+    if not wrong and "supervisor" not in dead and restarts != workers:
+        wrong.append(f"{restarts} restarts are reported, and {workers} workers were killed")
+    return Swept(
+        wrong, {name: victim.killed_before for name, victim in dead.items()},
+        {name: victim.effects for name, victim in family.victims.items()},
+        {name: victim.stores for name, victim in family.victims.items()}, time.monotonic() - began,
+    )
+
+
+@contextmanager
+def _time_limit(family: Family) -> Iterator[list[int]]:
+    """End a run that hangs; what it gives is not empty, then."""
+    over: list[int] = []
+
+    def end(number: int, frame: object) -> None:
+        over.append(number)
+        family.kill()
+
+    signal.signal(signal.SIGALRM, end)
+    signal.alarm(_LIMIT_S)
+    try:
+        yield over
+    finally:
+        signal.alarm(0)
+
+
+def _call(request: Request, folder: Path, told: Path) -> None:
+    """In the child: never returns."""
+    try:
+        told.write_text(json.dumps(_run(request, folder)))
+    except BaseException:
+        told.write_text(json.dumps([traceback.format_exc()]))
+    finally:
+        os._exit(0)
+
+
+def _run(request: Request, folder: Path) -> list[Any]:
+    """What is wrong, and how many restarts were reported."""
+    os.chdir(folder)
+    logging.getLogger("penstock.engine").setLevel(logging.ERROR)  # every death is told of otherwise
+    state_dir = folder / "state"
+    copies = Copies(folder, request.copies, request.database)
+    plan = copies.plan()
+    found: list[Any] = []
+    while True:
+        try:
+            handle = engine.start(plan, state_dir=state_dir)
+            report = handle.wait()
+            break
+        except PipelineFailed as failed:
+            if failed.stage != "supervisor":
+                return [f"the run failed: {failed}"]
+    found += copies.wrong(report, list(ps.read_dead_letters(NAME, state_dir=state_dir)))
+    left = [run.path for run in rundir.find_runs(None, state_dir) if run.cwd == str(folder)]
+    if left or handle.run_dir.exists():
+        found.append(f"left behind: {left} {handle.run_dir}")
+    return [*found, sum(stage.restarts for stage in report.stages.values())]
+
+
+def main(base: Path) -> None:
+    for line in sys.stdin:
+        print(json.dumps(asdict(sweep(Request(**json.loads(line)), base))), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
