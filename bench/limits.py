@@ -32,10 +32,13 @@ STAGES = (
     ("read blocks", "send blocks"),
     ("receive blocks", "decode JSON lines", "normalise", "encode visits", "send visits"),
     ("receive visits", "decode visits", "enrich", "encode visits", "send visits"),
-    ("receive visits", "decode visits", "score", "encode visits", "send visits"),
-    ("receive visits", "decode visits", "encode JSON lines", "write"),
+    ("receive visits", "decode visits", "score", "encode JSON lines", "send lines"),
+    ("receive lines", "write"),
 )
-"""What each of the five isolated stages has to do. Receiving: the copy and its checksum; sending too."""
+"""What each of the five isolated stages has to do. Receiving: the copy and its checksum; sending too.
+
+The last hop carries the lines that are written: the stage before a file of JSON lines encodes them.
+"""
 
 
 def parts() -> dict[str, float]:
@@ -47,7 +50,7 @@ def parts() -> dict[str, float]:
     packer, unpack = msgspec.msgpack.Encoder(), msgspec.msgpack.Decoder(list[typed.Visit]).decode
     packed = [packer.encode(frame) for frame in visits]
     written = [encoder.encode_lines(frame) for frame in visits]
-    target = memoryview(bytearray(max(map(len, [*blocks, *packed]))))
+    target = memoryview(bytearray(max(map(len, [*blocks, *packed, *written]))))
     each: dict[str, Callable[[], object]] = {
         "read blocks": _read,
         "send blocks": lambda: _send(blocks, target),
@@ -58,6 +61,8 @@ def parts() -> dict[str, float]:
         "send visits": lambda: _send(packed, target),
         "receive visits": lambda: _receive(packed, target),
         "decode visits": lambda: [unpack(frame) for frame in packed] and None,
+        "send lines": lambda: _send(written, target),
+        "receive lines": lambda: _receive(written, target),
         "enrich": lambda: _over(typed.enrich, visits),
         "score": lambda: _over(typed.score, visits),
         "encode JSON lines": lambda: [encoder.encode_lines(frame) for frame in visits],
