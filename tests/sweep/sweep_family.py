@@ -47,7 +47,7 @@ class Family:
     orders: Orders
     victims: dict[str, Victim] = field(default_factory=dict)
     """All that were watched, by seat and life, or by role."""
-    _root: str = ""
+    run_dir: str = ""
     _seats: list[str] = field(default_factory=list)
     _supervisor: int = 0
     _supervisors: int = 0
@@ -140,7 +140,7 @@ class Family:
         if kill_at is None:
             ptrace.detach(pid)
             return
-        self._watch(pid, name, Victim(pid, self._root, kill_at))
+        self._watch(pid, name, Victim(pid, self.run_dir, kill_at))
         ptrace.go_on_to_syscall(pid)
 
     def _watch(self, pid: int, name: str, victim: Victim, more: int = 0) -> None:
@@ -154,19 +154,19 @@ class Family:
             self._supervisor = pid
             self._on_run(str(json.loads(words[words.index(boot) + 1])["run_dir"]))
             if self.orders.supervisor and self._supervisors == 1:
-                victim = Victim(pid, self._root, self.orders.supervisor, _SUPERVISOR_BEGINS)
+                victim = Victim(pid, self.run_dir, self.orders.supervisor, _SUPERVISOR_BEGINS)
                 self._watch(pid, "supervisor", victim, _FOLLOW)
                 return self.victims["supervisor"]
         elif _ZYGOTE in boot:
             self._zygotes.add(pid)
             self._zygotes_seen += 1
             if self.orders.zygote and self._zygotes_seen == 1:
-                self._watch(pid, "zygote", Victim(pid, self._root, self.orders.zygote, _ZYGOTE_BEGINS), _FOLLOW)
+                self._watch(pid, "zygote", Victim(pid, self.run_dir, self.orders.zygote, _ZYGOTE_BEGINS), _FOLLOW)
                 return self.victims["zygote"]
         return None
 
     def _on_run(self, run_dir: str) -> None:
-        self._root = run_dir
+        self.run_dir = run_dir
         self._supervisors += 1
         self._births = 0
         spec = msgspec.msgpack.decode(Path(run_dir, "spec").read_bytes(), type=RunSpec)

@@ -26,7 +26,8 @@ BATCH = 2
 BAD, FLAKY = 2, 4
 STAGES = ("source", "middle", "fan", "sink")
 GIVEN = tuple((row, part) for row in range(ROWS) if row != BAD for part in range(2))
-_QUEUE_BYTES = 16 * 1024
+_QUEUE_BYTES = 256
+"""Room for two or three frames: they wrap around, writers wait for room, and what was given back is overwritten."""
 
 
 @dataclass(frozen=True)

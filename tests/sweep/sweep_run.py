@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -72,8 +73,11 @@ def sweep(request: Request, base: Path) -> Swept:
         family = Family(caller, orders)
         with _time_limit(family) as over:
             family.follow(lambda: os.close(go))
-        wrong = json.loads(told.read_text()) if told.exists() else ["the caller died"]
-        wrong += [f"it hangs, after {_LIMIT_S} s"] if over else []
+        wrong = json.loads(told.read_text()) if told.exists() else []
+        if not wrong:
+            wrong.append(f"it hangs, after {_LIMIT_S} s" if over else "the caller died")
+        if over:
+            shutil.rmtree(family.run_dir)  # a killed run leaves it for the next one, which never comes
     dead = {name: victim for name, victim in family.victims.items() if victim.killed_before}
     restarts = sum(found for found in wrong if isinstance(found, int))
     wrong = [found for found in wrong if isinstance(found, str)]
