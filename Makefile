@@ -33,6 +33,11 @@ bench: $(VENV)/.for-work
 	$(BIN)/python bench/throughput.py w2 --short --rounds 3
 	$(BIN)/python bench/throughput.py columns --short --rounds 3
 	$(BIN)/python bench/latency.py --short --rounds 1
+	$(BIN)/python bench/start.py --short
+	$(BIN)/python bench/idle.py --short
+	$(BIN)/python bench/recovery.py --short
+	$(BIN)/python bench/kill_matrix.py --short
+	$(BIN)/python bench/backpressure.py --short
 
 lint: $(VENV)/.for-work
 	$(BIN)/ruff check $(wildcard $(SOURCES))

@@ -115,6 +115,11 @@ def _tell(line: str) -> None:
 
 def family(pid: int) -> list[int]:
     """A process and all below it, the process first."""
+    return list(family_tree(pid))
+
+
+def family_tree(pid: int) -> dict[int, int]:
+    """A process and all below it, the process first, each with its parent."""
     children = defaultdict(list)
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -123,11 +128,23 @@ def family(pid: int) -> list[int]:
             except OSError:  # gone meanwhile
                 continue
             children[int(stat.rpartition(")")[2].split()[1])].append(int(entry))
-    found, waiting = [], [pid]
+    found, waiting = {}, [(pid, 0)]
     while waiting:
-        found.append(waiting.pop())
-        waiting += children[found[-1]]
+        process, parent = waiting.pop()
+        found[process] = parent
+        waiting += [(child, process) for child in children[process]]
     return found
+
+
+def descriptors(pids: Iterable[int]) -> int:
+    """Files that processes hold open."""
+    total = 0
+    for pid in pids:
+        try:
+            total += len(os.listdir(f"/proc/{pid}/fd"))
+        except OSError:
+            continue
+    return total
 
 
 def pss_bytes(pids: Iterable[int]) -> int:
@@ -155,6 +172,18 @@ def private_bytes(pids: Iterable[int]) -> int:
     return total
 
 
+def heap_bytes(pids: Iterable[int]) -> int:
+    """Anonymous memory of processes: unlike the above, it does not depend on who else has the same pages."""
+    total = 0
+    for pid in pids:
+        try:
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Anonymous:")) * 1024
+    return total
+
+
 def cpu_s(pids: Iterable[int]) -> float:
     """Processor time that living processes have used."""
     total = 0
@@ -170,9 +199,10 @@ def cpu_s(pids: Iterable[int]) -> float:
 def directory_bytes(path: Path) -> int:
     """What the files below take."""
     total = 0
-    for file in path.rglob("*"):
-        try:
-            total += file.stat().st_blocks * 512
-        except OSError:
-            continue
+    for folder, _, names in os.walk(path):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+            except OSError:  # gone meanwhile
+                continue
     return total

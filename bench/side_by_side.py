@@ -52,6 +52,10 @@ class Session:
             with self.file.open("a") as file:
                 file.write(json.dumps(told) + "\n")
 
+    def has(self, name: str, round_: int) -> bool:
+        """True: that run told something; one that failed is tried again by the next session."""
+        return "failed" not in self.runs.get((name, round_), {"failed": ""})
+
     def rounds(self, name: str) -> dict[int, Told]:
         """The runs of a contestant that told something, by round."""
         found = {number: told for (who, number), told in self.runs.items() if who == name and "failed" not in told}
@@ -97,7 +101,7 @@ def run(
     began = time.monotonic()
     for number in range(plan.rounds):
         for contestant in contestants:
-            if (contestant.name, number) in session.runs or (contestant.slow and number >= SLOW_ROUNDS):
+            if session.has(contestant.name, number) or (contestant.slow and number >= SLOW_ROUNDS):
                 continue
             if plan.for_s is not None and time.monotonic() - began > plan.for_s:
                 return False

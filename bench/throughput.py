@@ -138,7 +138,7 @@ def _line(session: Session, contestant: Contestant, bases: Sequence[str | None])
 def _ratio(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.2f}" if value < 20 else f"{value:,.0f}"
+    return f"{value:,.{3 if value < 0.1 else 2 if value < 20 else 0}f}"
 
 
 def _best_loop(session: Session, ran: Sequence[Contestant]) -> str | None:

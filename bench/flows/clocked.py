@@ -6,7 +6,7 @@ What starts and stops a pipeline is measured apart; peers are measured the same 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from penstock.batch import Batch
 from penstock.operator import Context
 from penstock.operators.operator import Operator
-from penstock.sink import Delivery, Sink, Writer
+from penstock.sink import Delivery, Sink, Writer, WrittenText
 from penstock.source import Position, Reader, Source
 
 
@@ -86,6 +86,10 @@ class ClockedSink(Sink[Any]):
     @property
     def modules(self) -> Sequence[str]:
         return self.inner.modules
+
+    @property
+    def text(self) -> Callable[[Batch[Any]], WrittenText] | None:
+        return self.inner.text
 
     def refuse(self) -> None:
         self.inner.refuse()

@@ -25,7 +25,6 @@ from penstock.sink import Sink, Writer
 from penstock.source import EndOfSplit, Position, Reader, Source
 
 HEAD_START_NS = 5_000_000
-SHORTEST_WAIT_NS = 1_000
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,14 @@ class _PacedReader(Reader[list[int]]):
         self._begin_ns = time.monotonic_ns() + HEAD_START_NS
         self._next = 0
 
-    def read(self) -> list[list[int]] | None:
+    def read(self) -> list[list[int]]:
+        """Sleeps until the next event is due, as `pacing.paced` does: the engine's own timer is coarser."""
         if self._next >= self._rows:
             raise EndOfSplit
-        due_ns, now_ns = self._begin_ns + self._next * self._step_ns, time.monotonic_ns()
-        if due_ns > now_ns:
-            self.poll_after = f"{max(due_ns - now_ns, SHORTEST_WAIT_NS) // 1000}us"
-            return None
-        stop = min(self._next + 1 + (now_ns - due_ns) // self._step_ns, self._rows)
+        due_ns = self._begin_ns + self._next * self._step_ns
+        while (early_ns := due_ns - time.monotonic_ns()) > 0:
+            time.sleep(early_ns / 1e9)
+        stop = min(self._next + 1 + -early_ns // self._step_ns, self._rows)
         events = [[number, self._begin_ns + number * self._step_ns] for number in range(self._next, stop)]
         self._next = stop
         return events

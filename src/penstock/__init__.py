@@ -10,6 +10,7 @@ from penstock.errors import (
     AlreadyRunning,
     CommandRefused,
     ExtraMissing,
+    FileUnusable,
     LayoutChanged,
     Mistake,
     NoRunDirectory,
@@ -36,10 +37,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AlreadyRunning", "CommandRefused", "Context", "DeadLetter", "Drop", "Edge", "EdgeStatus", "ErrorPolicy",
-    "ExtraMissing", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged", "Mistake", "NoRunDirectory", "OutputExists",
-    "PenstockError", "Pipeline", "PipelineFailed", "PipelineInvalid", "Plan", "QueueDamaged", "Reject", "Report",
-    "Results", "Retry", "Row", "RowTimeout", "Sink", "Source", "StageOptions", "StageReport", "StageStatus", "Status",
-    "Stream", "block", "dead_letter", "discard", "fail", "read_dead_letters", "skip",
+    "ExtraMissing", "FileUnusable", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged", "Mistake",
+    "NoRunDirectory", "OutputExists", "PenstockError", "Pipeline", "PipelineFailed", "PipelineInvalid", "Plan",
+    "QueueDamaged", "Reject", "Report", "Results", "Retry", "Row", "RowTimeout", "Sink", "Source", "StageOptions",
+    "StageReport", "StageStatus", "Status", "Stream", "block", "dead_letter", "discard", "fail",
+    "read_dead_letters", "skip",
 ]  # fmt: skip
 
 _OF_THE_ENGINE = {"Handle": "penstock.engine.handle", "Results": "penstock.engine.results"}

@@ -63,7 +63,7 @@ class Lines:
             return text.tell()
 
         data = self.data[skip(start) : skip(stop - start)]
-        return Lines(data, self.first + start if self.first else 0, stop - start)
+        return type(self)(data, self.first + start if self.first else 0, stop - start)
 
     def parts(self, rows: int) -> list[Lines]:
         """The same lines in blocks of about `rows` lines, by their mean length."""
@@ -73,10 +73,15 @@ class Lines:
         while start < len(self.data):
             end = self.data.find(b"\n", min(start + size, len(self.data)) - 1) + 1
             data = self.data[start : end or len(self.data)]
-            parts.append(Lines(data, first))
+            parts.append(type(self)(data, first))
             start += len(data)
             first += data.count(b"\n") if first else 0
         return parts
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenLines(Lines):
+    """Rows as the text that a sink writes: one line each, encoded by whoever sent them (`Sink.text`)."""
 
 
 Batch: TypeAlias = Sequence[T] | Lines | Columns

@@ -1,7 +1,7 @@
 """Rows that failed for good: the public value, the form they are stored in, and the reader of the store.
 
 One append-only file per run and slot, `<state_dir>/dead-letters/<pipeline>/<run_id>/<seat>.<slot>.dl`, written by
-`slot/dead_letter_file.py`. A frame is length, checksum and one msgpack record.
+`slot/dead_letter_file.py`. A frame is length, checksums of the length and of the record, and one msgpack record.
 """
 
 from __future__ import annotations
@@ -19,12 +19,17 @@ from zlib import crc32
 import msgspec
 
 from penstock.errors import PenstockError
+from penstock.run_files import refused
 from penstock.state_dir import resolve_state_dir
 
 STORE = "dead-letters"
 SUFFIX = ".dl"
-FRAME_HEAD = Struct("<II")
-"""Length and crc32 of the payload that follows."""
+FRAME_HEAD = Struct("<III")
+"""Length of the payload that follows, crc32 of that length, crc32 of the payload.
+
+The length has a checksum of its own: a damaged one would look like a frame that is being written, the last there is.
+"""
+_LENGTH = Struct("<I")
 SHOWN_CHARACTERS = 1000
 """As much of a row's `repr` is stored; the row itself is stored whole."""
 _BLOCK_BYTES = 64 * 1024
@@ -86,7 +91,13 @@ def new_record(
 def encode_frame(record: DeadLetterRecord) -> bytes:
     """The bytes that stand in a store file for one record."""
     payload = _encoder.encode(record)
-    return FRAME_HEAD.pack(len(payload), crc32(payload)) + payload
+    return FRAME_HEAD.pack(len(payload), crc32(_LENGTH.pack(len(payload))), crc32(payload)) + payload
+
+
+def body_length(head: bytes) -> int | None:
+    """Length of the payload behind a frame's head; None: the head is damaged."""
+    length, check, _ = FRAME_HEAD.unpack_from(head)
+    return int(length) if crc32(_LENGTH.pack(length)) == check else None
 
 
 def store_path(state_dir: Path | str | None, pipeline: str, run_id: str, seat: str, slot: int) -> Path:
@@ -116,23 +127,21 @@ def read_records(pipeline: str, *, state_dir: Path | str | None = None) -> Itera
 def read_file(path: Path) -> Iterator[DeadLetterRecord]:
     """The records of one file in the order written. An unfinished frame at the end is not there yet.
 
-    Raises `PenstockError` for a frame with a wrong checksum that others follow.
+    Raises `PenstockError` for a frame that does not hold what was written.
     """
     # The file is opened anew for each block: a merge over the files of a thousand runs must not hold them all open.
     offset, block = 0, b""
     while True:
         frame_bytes = _frame_bytes(block)
-        if frame_bytes is None or frame_bytes > len(block):
-            fresh = _read_block(path, offset, frame_bytes or 0)
+        if len(block) < frame_bytes:
+            fresh = _read_block(path, offset, frame_bytes)
             if len(fresh) == len(block):
                 return
             block = fresh
             continue
-        payload = block[FRAME_HEAD.size : frame_bytes]
-        if crc32(payload) != FRAME_HEAD.unpack_from(block)[1]:
+        record = _decoded(block[:frame_bytes])
+        if record is None:
             fresh = _read_block(path, offset, frame_bytes)
-            if len(fresh) <= frame_bytes:
-                return
             if fresh[:frame_bytes] != block[:frame_bytes]:  # its tail was cut and written anew meanwhile
                 block = fresh
                 continue
@@ -140,14 +149,25 @@ def read_file(path: Path) -> Iterator[DeadLetterRecord]:
                 f"{path}: the letter at byte {offset} is damaged (its checksum differs); those before it were given, "
                 "move the file away to read the others"
             )
-        yield _decoder.decode(payload)
+        yield record
         offset, block = offset + frame_bytes, block[frame_bytes:]
 
 
-def _frame_bytes(block: bytes) -> int | None:
-    if len(block) < FRAME_HEAD.size:
+def _frame_bytes(block: bytes) -> int:
+    """Bytes of the frame that begins here; of one whose head is not whole, or damaged, those of the head."""
+    body = body_length(block) if len(block) >= FRAME_HEAD.size else None
+    return FRAME_HEAD.size + (body or 0)
+
+
+def _decoded(frame: bytes) -> DeadLetterRecord | None:
+    """None: the frame is damaged."""
+    payload = frame[FRAME_HEAD.size :]
+    if body_length(frame) is None or crc32(payload) != FRAME_HEAD.unpack_from(frame)[2]:
         return None
-    return int(FRAME_HEAD.unpack_from(block)[0]) + FRAME_HEAD.size
+    try:
+        return _decoder.decode(payload)
+    except msgspec.MsgspecError:
+        return None
 
 
 def _read_block(path: Path, offset: int, at_least: int) -> bytes:
@@ -157,6 +177,8 @@ def _read_block(path: Path, offset: int, at_least: int) -> bytes:
             return file.read(max(at_least, _BLOCK_BYTES))
     except FileNotFoundError:  # removed while it was read: the same as its end
         return b""
+    except OSError as exc:
+        raise refused(path, "the file of dead letters", exc) from exc
 
 
 def _to_letter(record: DeadLetterRecord) -> DeadLetter:

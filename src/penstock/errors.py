@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from penstock.report import Report
+
+
+STARTS_OVER = "start over with `--fresh` (fresh=True)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,12 @@ class PipelineFailed(PenstockError):
         detail = f"\n{traceback.rstrip()}" if traceback else ""
         # What fails beside the stages (the program's import, the supervisor, a queue) says so in its reason.
         head = f"stage {stage!r} failed: " if stage in report.stages else ""
-        super().__init__(
-            f"{head}{reason}{detail}\n"
-            "mend the cause and run again: it goes on with what stands in the queues "
+        remedy = (
+            "\nmend the cause and run again: it goes on with what stands in the queues "
             "(`--fresh` or fresh=True starts over)"
         )
+        # A damaged file says itself what to do.
+        super().__init__(f"{head}{reason}{detail}{'' if STARTS_OVER in reason else remedy}")
 
 
 class AlreadyRunning(PenstockError):
@@ -102,10 +107,40 @@ class QueueDamaged(PenstockError):
     def __init__(self, path: Path | str, what: str) -> None:
         self.path = Path(path)
         self.what = what
-        super().__init__(f"{path}: {what}; its content cannot be trusted: start over with `--fresh` (fresh=True)")
+        super().__init__(f"{self.told}; it cannot be gone on with: {STARTS_OVER}")
+
+    @property
+    def told(self) -> str:
+        """File and damage, without what to do."""
+        return f"{self.path}: {self.what}"
 
     def __reduce__(self) -> tuple[type[QueueDamaged], tuple[Path, str]]:
         return QueueDamaged, (self.path, self.what)
+
+
+class FileUnusable(PenstockError):
+    """A file cannot be read or written: the disk is full, or access was taken away. Nothing is lost by it."""
+
+    def __init__(self, path: Path | str, what: str, error: OSError) -> None:
+        self.path = Path(path)
+        self.what = what
+        self.errno = error.errno
+        self.strerror = error.strerror or str(error)
+        super().__init__(
+            f"{path}: {what} cannot be used ({self.strerror}); {_remedy(self.errno)}, then run again: it goes on with "
+            "what is there"
+        )
+
+    def __reduce__(self) -> tuple[type[FileUnusable], tuple[Path, str, OSError]]:
+        return FileUnusable, (self.path, self.what, OSError(self.errno, self.strerror))
+
+
+def _remedy(number: int | None) -> str:
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "make room"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "give access to it"
+    return "mend that"
 
 
 class CommandRefused(PenstockError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
@@ -32,6 +33,14 @@ class RowsRejected(Exception):
     def __init__(self, reasons: Mapping[int, str]) -> None:
         self.reasons = dict(reasons)
         super().__init__(f"{len(self.reasons)} rows rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenText:
+    """Rows as whole lines, and why some rows have none, by their index."""
+
+    data: bytes
+    rejected: Mapping[int, str] = field(default_factory=dict)
 
 
 class Writer(ABC, Generic[T_contra]):
@@ -102,6 +111,15 @@ class Sink(ABC, Generic[T_contra]):
     def modules(self) -> Sequence[str]:
         """Modules that opening imports: brought into memory once, before workers are forked."""
         return ()
+
+    @property
+    def text(self) -> Callable[[Batch[Any]], WrittenText] | None:
+        """Rows as the whole lines that are written, where a row's text depends on nothing but the row; else None.
+
+        Then the workers of the stage before encode, and `Writer.write` is given `WrittenLines`: nothing is decoded
+        only to be encoded again, and what one writer cannot do in time, many senders do. Asked once in every worker.
+        """
+        return None
 
     def check(self) -> Sequence[str]:
         """Problems in words, found without writing. Called once, before anything starts."""

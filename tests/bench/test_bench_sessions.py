@@ -23,12 +23,20 @@ def test_a_session_goes_on_with_the_runs_that_its_file_has(tmp_path: Path) -> No
     file = tmp_path / "results.jsonl"
     before = Session("w2", file)
     before.keep("one", 0, {"rows_s": 10})
-    before.keep("one", 1, {"failed": "why"})
     Session("w1", file).keep("one", 0, {"rows_s": 99})
     after = Session("w2", file)
-    assert set(after.runs) == {("one", 0), ("one", 1)}
+    assert after.has("one", 0)
+    assert not after.has("one", 2)
     assert after.median("one", "rows_s") == 10
+
+
+def test_a_run_that_failed_is_told_and_tried_again(tmp_path: Path) -> None:
+    file = tmp_path / "results.jsonl"
+    Session("w2", file).keep("one", 0, {"failed": "why"})
+    after = Session("w2", file)
     assert after.failure("one") == "why"
+    assert after.rounds("one") == {}
+    assert not after.has("one", 0)
 
 
 def test_stages_are_limited_by_all_cores_together_or_by_the_slowest_of_them() -> None:

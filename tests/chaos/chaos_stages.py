@@ -139,6 +139,21 @@ class Padded:
             yield number, str(number).zfill(1000)
 
 
+@dataclass(frozen=True)
+class HeldUntil:
+    """A source function: what another one gives, but all after the first row only once a file is there."""
+
+    go: Path
+    rows: Callable[[], Iterator[tuple[int, str]]]
+
+    def __call__(self) -> Iterator[tuple[int, str]]:
+        rows = self.rows()
+        yield next(rows)
+        while not self.go.exists():
+            time.sleep(0.01)
+        yield from rows
+
+
 def same(row: tuple[int, str]) -> tuple[int, str]:
     return row
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from file_roles import block, journaled, open_writer, read_all, write_all
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from penstock.batch import WrittenLines
 from penstock.connectors import files
 from penstock.connectors.files import FileSourceOrSink
 from penstock.connectors.files.content import DamagedFile
+from penstock.connectors.files.json_encoder import JsonEncoder
 from penstock.errors import OutputExists
 from penstock.sink import Delivery, RowsRejected
 
@@ -244,3 +247,45 @@ def test_a_sink_is_named_after_its_path():
     assert names == ["parquet-per_user", "json_lines-ber-late"]
     assert files.csv("x.csv").label == "csv"
     assert files.csv("x.csv").delivery is Delivery.EXACTLY_ONCE
+
+
+PLAIN_COLUMNS = {
+    "whole": st.integers(-(2**63), 2**63 - 1),
+    "real": st.floats(),
+    "text": st.text(st.characters(exclude_categories=["Cs"])),
+    "truth": st.booleans(),
+}
+
+
+plain_rows = st.fixed_dictionaries({name: st.none() | values for name, values in PLAIN_COLUMNS.items()})
+
+
+@given(st.lists(plain_rows, max_size=9))
+def test_columns_are_written_by_polars_as_they_are_row_by_row(rows: list[dict[str, Any]]) -> None:
+    polars = pytest.importorskip("polars")
+    kinds = {"whole": polars.Int64, "real": polars.Float64, "text": polars.String, "truth": polars.Boolean}
+    frame = polars.DataFrame(rows, schema=kinds)
+    encoder = JsonEncoder()
+    by_columns, by_rows = encoder.encode(frame.to_arrow()).data, encoder.encode(frame.to_dicts()).data
+    assert by_columns.count(b"\n") == by_rows.count(b"\n") == len(rows)
+    # The same values; of a number's exponent there are two spellings.
+    assert [msgspec.json.decode(line) for line in by_columns.splitlines()] == [
+        msgspec.json.decode(line) for line in by_rows.splitlines()
+    ]
+
+
+def test_columns_that_polars_writes_otherwise_are_written_row_by_row() -> None:
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"at": [datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)], "many": [[1, 2]]})
+    assert msgspec.json.decode(JsonEncoder().encode(frame).data) == {"at": "2026-01-02T03:04:05Z", "many": [1, 2]}
+
+
+def test_lines_that_the_sender_encoded_are_written_as_they_are(tmp_path: Path) -> None:
+    sink = files.json_lines(tmp_path / "x.jsonl")
+    assert sink.text is not None
+    writer = open_writer(sink)
+    writer.write(WrittenLines(sink.text([{"n": 1}, {"n": 2}]).data, 0))
+    writer.write([{"n": 3}])
+    assert writer.position()["length"] == (tmp_path / "x.jsonl").stat().st_size
+    writer.close()
+    assert (tmp_path / "x.jsonl").read_text() == '{"n":1}\n{"n":2}\n{"n":3}\n'

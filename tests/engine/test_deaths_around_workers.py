@@ -63,7 +63,8 @@ def test_a_queue_that_somebody_cut_is_blamed_and_no_row_of_it(where: Any, heard:
     heard.hear()
     os.truncate(handle.run_dir / "queues" / "numbers->work.0-0", 4096)
     told.say()
-    with pytest.raises(ps.PipelineFailed, match=r"numbers->work\.0-0 was cut from \d+ to 4096 bytes") as caught:
+    said = r"numbers->work\.0-0: the queue was cut from \d+ to 4096 bytes"
+    with pytest.raises(ps.PipelineFailed, match=said) as caught:
         handle.wait(timeout="30s")
     assert caught.value.stage == "queues"
     assert list(ps.read_dead_letters("cut", state_dir=where["state_dir"])) == []

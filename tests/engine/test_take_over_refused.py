@@ -34,7 +34,7 @@ def left() -> Path:
 def test_queues_written_before_the_machine_was_restarted_are_not_gone_on_with() -> None:
     manifest = RunPaths(left()).manifest
     before = msgspec.json.decode(manifest.read_bytes(), type=rundir.Manifest)
-    manifest.write_bytes(msgspec.json.encode(msgspec.structs.replace(before, boot_id="another")))
+    manifest.write_bytes(rundir.encode_manifest(msgspec.structs.replace(before, boot_id="another")))
     with pytest.raises(ps.QueueDamaged, match=r"started anew .*fresh=True"):
         list(pipeline(mended).results())
     assert list(pipeline(mended).results(fresh=True)) == list(range(10))

@@ -8,6 +8,7 @@ import pytest
 from run_dirs import HandClock, HandmadeRun
 
 from penstock.errors import QueueDamaged
+from penstock.metrics import layout, snapshot
 from penstock.metrics.catalogue import Word
 from penstock.metrics.snapshot import QueueReading, RunGone, take_snapshot
 
@@ -21,24 +22,50 @@ def test_pages_queues_phase_and_errors_are_read(made: HandmadeRun, clock: HandCl
     made.fill("ingest->enrich", queued=300, rows=3, read=4, oldest_ns=99, index=1)
     (made.path / "last_error" / "enrich").write_text("ValueError: no\n")
 
-    snapshot = take_snapshot(made.path, clock)
+    found = take_snapshot(made.path, clock)
 
-    assert (snapshot.pipeline, snapshot.phase, snapshot.at_s) == ("clicks", "draining", clock.monotonic())
-    assert [page.words[Word.ROWS_IN] for page in snapshot.stages["enrich"].pages] == [0, 7]
-    assert snapshot.stages["enrich"].last_error == "ValueError: no"
-    assert snapshot.stages["ingest"].last_error is None
-    assert snapshot.edges["ingest->enrich"].queues == (QueueReading(0, 0, 0, 0), QueueReading(300, 3, 4, 99))
+    assert (found.pipeline, found.phase, found.at_s) == ("clicks", "draining", clock.monotonic())
+    assert [page.words[Word.ROWS_IN] for page in found.stages["enrich"].pages] == [0, 7]
+    assert found.stages["enrich"].last_error == "ValueError: no"
+    assert found.stages["ingest"].last_error is None
+    assert found.edges["ingest->enrich"].queues == (QueueReading(0, 0, 0, 0), QueueReading(300, 3, 4, 99))
 
 
-@pytest.mark.parametrize("missing", ["layout.json", "phase", "ingest.0.page", "ingest->out.0.queue"])
-def test_a_run_that_ends_while_it_is_read_is_said_to_be_gone(made: HandmadeRun, missing: str) -> None:
+@pytest.mark.parametrize("until", ["layout.json", "phase", "ingest.0.page", "ingest->out.0.queue"])
+def test_a_run_that_ends_while_it_is_read_is_said_to_be_gone(
+    made: HandmadeRun, until: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made.stage("ingest")
+    made.stage("out")
+    made.edge("ingest", "out")
+    made.write()
+
+    def decode(data: bytes) -> layout.Layout:
+        (made.path / until).unlink()
+        made.path.rename(made.path.with_name(".removing"))
+        return layout.decode(data)
+
+    monkeypatch.setattr(snapshot, "decode", decode)
+    with pytest.raises(RunGone, match="the run ended"):
+        take_snapshot(made.path)
+
+
+@pytest.mark.parametrize("missing", ["ingest.0.page", "ingest->out.0.queue"])
+def test_a_file_that_is_missing_while_the_others_are_there_is_named(made: HandmadeRun, missing: str) -> None:
     made.stage("ingest")
     made.stage("out")
     made.edge("ingest", "out")
     made.write()
     (made.path / missing).unlink()
-    with pytest.raises(RunGone, match="the run ended"):
+    with pytest.raises(QueueDamaged, match=f"{missing}: .* is missing"):
         take_snapshot(made.path)
+
+
+def test_a_run_that_has_not_noted_a_phase_yet_is_starting(made: HandmadeRun) -> None:
+    made.stage("ingest")
+    made.write()
+    (made.path / "phase").unlink()
+    assert take_snapshot(made.path).phase == "starting"
 
 
 def test_a_removed_run_directory_is_said_to_be_gone(made: HandmadeRun) -> None:

@@ -113,7 +113,7 @@ def test_key_by_routes_by_hash_under_the_policy_of_its_stage() -> None:
     edge = app.plan().edge("items->x")
     assert edge.route is Route.HASH
     assert edge.key is double
-    assert edge.key_on_error == ps.skip()
+    assert edge.on_error == ps.skip()
     assert edge.key_where.rpartition(":")[0].endswith("test_planner.py")
 
 

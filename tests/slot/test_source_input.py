@@ -55,8 +55,9 @@ class Scripted(Source[str]):
 FIRST = msgspec.msgpack.encode(PartRecord())
 
 
-def make(source: Scripted, journal: bytes) -> SourceInput:
-    inputs = SourceInput(source, dict(source.splits()), frozenset(source.splits()), CONTEXT, "run")
+def make(source: Scripted, journal: bytes, gather_rows: int = 0) -> SourceInput:
+    splits = source.splits()
+    inputs = SourceInput(source, dict(splits), frozenset(splits), CONTEXT, "run", gather_rows=gather_rows)
     inputs.restore(msgspec.msgpack.decode(journal, type=PartRecord))
     return inputs
 
@@ -68,15 +69,15 @@ def committed(inputs: SourceInput) -> bytes:
     return msgspec.msgpack.encode(record)
 
 
-@given(st.integers(0, 2**32), st.lists(st.integers(0, 30), min_size=1, max_size=4))
+@given(st.integers(0, 2**32), st.lists(st.integers(0, 30), min_size=1, max_size=4), st.sampled_from([0, 4, 12]))
 def test_every_row_comes_once_whatever_the_batches_and_whenever_the_worker_dies(
-    seed: int, lengths: list[int]
+    seed: int, lengths: list[int], gather_rows: int
 ) -> None:
     random = Random(seed)
     splits = {f"split-{n}": [f"{n}-{row}" for row in range(length)] for n, length in enumerate(lengths)}
     source = Scripted(random, splits)
     journal, done = FIRST, list[str]()
-    inputs, seen = make(source, journal), list[str]()
+    inputs, seen = make(source, journal, gather_rows), list[str]()
     names: dict[str, str] = {}
     while not inputs.ended:
         unit = inputs.take()
@@ -93,7 +94,7 @@ def test_every_row_comes_once_whatever_the_batches_and_whenever_the_worker_dies(
             if random.random() < 0.5:
                 journal, done = committed(inputs), list(seen)
             if random.random() < 0.2:
-                inputs, seen = make(source, journal), list(done)
+                inputs, seen = make(source, journal, gather_rows), list(done)
                 unit = None
     assert sorted(seen) == sorted(row for rows in splits.values() for row in rows)
     for number in range(len(lengths)):

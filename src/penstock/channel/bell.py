@@ -6,14 +6,16 @@ then wait; ringing is: publish, `fence`, look at the neighbour's word. Without t
 
 from __future__ import annotations
 
-import mmap
 import os
 import select
+import stat
 from enum import IntEnum
+from mmap import mmap
 from pathlib import Path
 
 from penstock.channel.words import drain, fence
 from penstock.errors import QueueDamaged
+from penstock.run_files import FileBytes, FileWords, map_file, open_file
 
 _BYTES = 4096
 
@@ -40,21 +42,39 @@ def _word_path(path: Path) -> Path:
     return path.with_name(path.name + ".asleep")
 
 
+def open_fifo(path: Path, what: str) -> int:
+    """Both ends of a FIFO, non-blocking. Raises `QueueDamaged` where something else stands there."""
+    fd = open_file(path, what)
+    if not stat.S_ISFIFO(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise QueueDamaged(path, f"{what} is no FIFO any more")
+    return fd
+
+
 class Bell:
     """One end of a bell; the owner sleeps on it, neighbours ring it."""
 
-    def __init__(self, path: Path) -> None:
-        self.fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-        word_path = _word_path(path)
-        fd = os.open(word_path, os.O_RDWR)
+    _map: mmap | FileBytes
+    _bytes: memoryview | FileBytes
+
+    def __init__(self, path: Path, *, mapped: bool = True) -> None:
+        """`mapped`: for workers, which may die of a SIGBUS; others go through system calls (`run_files`)."""
+        self.fd = open_fifo(path, "a bell")
         try:
-            if os.fstat(fd).st_size != _BYTES:
-                raise QueueDamaged(word_path, "a bell's word has the wrong size")
-            self._map = mmap.mmap(fd, _BYTES)
-        finally:
-            os.close(fd)
-        self._bytes = memoryview(self._map)
-        self._words = self._bytes.cast("Q")
+            self._map_word(_word_path(path), mapped)
+        except BaseException:
+            os.close(self.fd)
+            raise
+
+    def _map_word(self, path: Path, mapped: bool) -> None:
+        self._words: memoryview | FileWords
+        if mapped:
+            self._map = map_file(path, "a bell's word", size=_BYTES)
+            self._bytes = memoryview(self._map)
+            self._words = self._bytes.cast("Q")
+        else:
+            self._map = self._bytes = FileBytes(path, "a bell's word", size=_BYTES)
+            self._words = self._bytes.words()
 
     @property
     def asleep(self) -> int:

@@ -22,7 +22,7 @@ from uuid import UUID
 
 import msgspec
 
-from penstock.batch import Lines
+from penstock.batch import Lines, WrittenLines
 from penstock.channel import columns
 
 
@@ -38,6 +38,8 @@ class Codec(IntEnum):
     LINES = 5
     JOINED = 6
     """Several payloads, each with its codec; only in side files."""
+    WRITTEN = 7
+    """The lines that the sink will write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,8 @@ class RowCodec:
 
     def encode(self, batch: Any) -> tuple[Codec, bytes]:
         """(codec, payload). Raises whatever pickle raises for a row that it cannot carry."""
+        if isinstance(batch, WrittenLines):
+            return Codec.WRITTEN, batch.data
         if isinstance(batch, Lines):
             return Codec.LINES, batch.first.to_bytes(8, "little") + batch.data
         if not isinstance(batch, list):
@@ -105,6 +109,8 @@ class RowCodec:
                 return Decoded(columns.decode_table(payload))
             case Codec.LINES:
                 return Decoded(Lines(payload[8:], int.from_bytes(payload[:8], "little"), rows))
+            case Codec.WRITTEN:
+                return Decoded(WrittenLines(payload, 0, rows))
             case Codec.JOINED:
                 return self._decode_joined(payload)
         raise ValueError(f"unknown codec {codec}")
@@ -121,6 +127,8 @@ class RowCodec:
         stored = msgspec.msgpack.decode(payload, type=list[tuple[int, bytes]])
         parts = [self.decode(codec, data) for codec, data in stored]
         batches = [part.batch for part in parts]
+        if all(isinstance(batch, WrittenLines) for batch in batches):
+            return Decoded(WrittenLines(b"".join(batch.data for batch in batches), 0))
         if not any(isinstance(batch, (list, Lines)) for batch in batches) and _have_one_schema(batches):
             return Decoded(columns.arrow().concat_tables(batches))
         rows: list[Any] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -62,10 +63,24 @@ def as_library(table: Any, library: str) -> Any:
 
 def rows_to_table(rows: Sequence[Any]) -> Any:
     """Columns of rows that are dicts, Structs or dataclasses; anything else becomes one column `value`."""
+    if (fields := _shared_fields(rows)) is not None:
+        return arrow().table({name: list(map(attrgetter(name), rows)) for name in fields})
+    if rows and all(map(_SCALARS.__contains__, set(map(type, rows)))):
+        return arrow().table({"value": rows})
     dicts = [_as_dict(row) for row in rows]
     # pyarrow takes the columns of the first row only: a field that comes later would be lost.
     names = dict.fromkeys(name for row in dicts for name in row)
     return arrow().table({name: [row.get(name) for row in dicts] for name in names})
+
+
+_SCALARS = frozenset({int, float, str, bytes, bool, type(None)})
+
+
+def _shared_fields(rows: Sequence[Any]) -> Sequence[str] | None:
+    """The fields of rows that are all Structs of one class, or None."""
+    kinds = set(map(type, rows))
+    kind = kinds.pop() if len(kinds) == 1 else None
+    return kind.__struct_fields__ if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else None
 
 
 def table_to_rows(table: Any, row_type: Any) -> list[Any]:

@@ -7,15 +7,16 @@ publishes both after its commit. `frame` packs and checks, `words` stores the cu
 
 from __future__ import annotations
 
-import mmap
 import os
 import time
+from mmap import mmap
 from pathlib import Path
 
 from penstock.channel import frame as frames
 from penstock.channel.frame import HEADER_BYTES, Frame, Header
 from penstock.channel.words import TornWord, load_cursor, store_cursor
 from penstock.errors import QueueDamaged
+from penstock.run_files import FileBytes, FileTail, FileWords, map_file, require_size
 
 CONTROL_BYTES = 4096
 _MAGIC = 0x5045_4E53_5155_4555
@@ -49,24 +50,33 @@ def create_ring(path: Path, capacity: int) -> None:
 
 
 class _Ring:
-    def __init__(self, path: Path) -> None:
+    _file: mmap | FileBytes
+    _bytes: memoryview | FileBytes
+    _words: memoryview | FileWords
+    _data: memoryview | FileTail
+
+    def __init__(self, path: Path, *, mapped: bool = True) -> None:
+        """`mapped`: for workers, which may die of a SIGBUS; others read and write by system calls (`run_files`)."""
         self.path = path
-        fd = os.open(path, os.O_RDWR)
-        try:
-            size = os.fstat(fd).st_size
-            if size < CONTROL_BYTES:
-                raise QueueDamaged(path, f"the queue was cut to {size} bytes")
-            self._map = mmap.mmap(fd, size)
-        finally:
-            os.close(fd)
-        self._bytes = memoryview(self._map)
+        if mapped:
+            self._open_mapped(path)
+        else:
+            self._open_unmapped(path)
+        size = len(self._bytes)
+        self.capacity = int(self._words[_W_CAPACITY])
+        if self._words[_W_MAGIC] != _MAGIC or self._words[_W_VERSION] != _VERSION or not self.capacity:
+            raise QueueDamaged(path, "this is no queue of this version")
+        require_size(path, "the queue", size, CONTROL_BYTES + self.capacity)
+
+    def _open_mapped(self, path: Path) -> None:
+        self._file = map_file(path, "the queue", least=CONTROL_BYTES)
+        self._bytes = memoryview(self._file)
         self._words = self._bytes[:CONTROL_BYTES].cast("Q")
         self._data = self._bytes[CONTROL_BYTES:]
-        self.capacity = int(self._words[_W_CAPACITY])
-        if self._words[_W_MAGIC] != _MAGIC or self._words[_W_VERSION] != _VERSION:
-            raise QueueDamaged(path, "this is no queue of this version")
-        if size != CONTROL_BYTES + self.capacity:
-            raise QueueDamaged(path, f"the queue has {size} bytes instead of {CONTROL_BYTES + self.capacity}")
+
+    def _open_unmapped(self, path: Path) -> None:
+        file = self._file = self._bytes = FileBytes(path, "the queue", least=CONTROL_BYTES)
+        self._words, self._data = file.words(), FileTail(file, CONTROL_BYTES)
 
     def _cursor(self, index: int) -> int:
         try:
@@ -79,14 +89,14 @@ class _Ring:
         self._words.release()
         self._data.release()
         self._bytes.release()
-        self._map.close()
+        self._file.close()
 
 
 class RingWriter(_Ring):
     """The sending end. `tail` and `sequence` are private until `publish`."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, *, mapped: bool = True) -> None:
+        super().__init__(path, mapped=mapped)
         self.tail = self._cursor(_W_TAIL)
         self.sequence = 0
         self.rows = int(self._words[_W_TAIL_ROWS])
@@ -154,8 +164,8 @@ class RingWriter(_Ring):
 class RingReader(_Ring):
     """The receiving end. `head` and `sequence` are private until `publish`."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, *, mapped: bool = True) -> None:
+        super().__init__(path, mapped=mapped)
         self.head = self._cursor(_W_HEAD)
         self.sequence = 0
         self.rows = int(self._words[_W_HEAD_ROWS])
@@ -224,8 +234,17 @@ class RingReader(_Ring):
 
 def backlog_rows(path: Path) -> int:
     """Rows that stand in a queue, by the published counts; for anybody who looks."""
-    ring = _Ring(path)
+    ring = _Ring(path, mapped=False)
     try:
         return max(int(ring._words[_W_TAIL_ROWS]) - int(ring._words[_W_HEAD_ROWS]), 0)
+    finally:
+        ring.close()
+
+
+def rows_taken(path: Path) -> int:
+    """Rows that a queue's reader has done with, ever, as it published; for anybody who looks."""
+    ring = _Ring(path, mapped=False)
+    try:
+        return int(ring._words[_W_HEAD_ROWS])
     finally:
         ring.close()

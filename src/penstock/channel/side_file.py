@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 from zlib import crc32
 
-from penstock.errors import QueueDamaged
+from penstock.errors import FileUnusable, QueueDamaged
+from penstock.run_files import refused
 
 
 class SideFiles:
@@ -27,16 +28,13 @@ class SideFiles:
         return sorted(self._queue.parent.glob(f"{self._queue.name}.side-*"))
 
     def write(self, sequence: int, payload: bytes) -> bytes:
-        """Write a payload; gives what stands in the frame instead. OSError(ENOSPC) where there is no room."""
+        """Write a payload; gives what stands in the frame instead. Raises `FileUnusable` where there is no room."""
         path = self._path(sequence)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
-            os.posix_fallocate(fd, 0, max(len(payload), 1))
-            view = memoryview(payload)
-            while view:
-                view = view[os.write(fd, view) :]
-        finally:
-            os.close(fd)
+            _write(path, payload)
+        except OSError as exc:
+            path.unlink(missing_ok=True)  # half of one takes room that others need
+            raise FileUnusable(path, "the side file of a turn larger than its queue", exc) from exc
         return len(payload).to_bytes(8, "little") + crc32(payload).to_bytes(4, "little")
 
     def read(self, sequence: int, ticket: bytes) -> bytes:
@@ -45,8 +43,8 @@ class SideFiles:
         length, check = int.from_bytes(ticket[:8], "little"), int.from_bytes(ticket[8:12], "little")
         try:
             payload = path.read_bytes()[:length]
-        except FileNotFoundError as exc:
-            raise QueueDamaged(path, "the side file of a frame is missing") from exc
+        except OSError as exc:
+            raise refused(path, "the side file of a frame", exc) from exc
         if len(payload) != length or crc32(payload) != check:
             raise QueueDamaged(path, "the side file of a frame does not hold what was written")
         return payload
@@ -66,3 +64,14 @@ class SideFiles:
                 path.unlink(missing_ok=True)
                 deleted = True
         return deleted
+
+
+def _write(path: Path, payload: bytes) -> None:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, max(len(payload), 1))
+        view = memoryview(payload)
+        while view:
+            view = view[os.write(fd, view) :]
+    finally:
+        os.close(fd)

@@ -6,6 +6,7 @@ from enum import IntEnum
 
 from penstock.errors import (
     AlreadyRunning,
+    FileUnusable,
     LayoutChanged,
     NoRunDirectory,
     OutputExists,
@@ -26,8 +27,8 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Wrong usage, or mistakes in the pipeline."""
     REFUSED = 3
-    """It runs already, its layout changed, its output exists, there is no room for its queues, or what an earlier run
-    left is damaged."""
+    """It runs already, its layout changed, its output exists, there is no room for its queues, a file is out of reach,
+    or what an earlier run left is damaged."""
     CUT_SHORT = 4
     """Drained before the end of a bounded input."""
     UNDELIVERED = 5
@@ -40,7 +41,7 @@ class ExitCode(IntEnum):
     """Ctrl-C while nothing ran yet."""
 
 
-_REFUSALS = (AlreadyRunning, LayoutChanged, NoRunDirectory, OutputExists, QueueDamaged)
+_REFUSALS = (AlreadyRunning, FileUnusable, LayoutChanged, NoRunDirectory, OutputExists, QueueDamaged)
 
 
 def of_report(report: Report, *, strict: bool) -> ExitCode:

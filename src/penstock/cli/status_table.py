@@ -11,7 +11,7 @@ from datetime import datetime
 
 import click
 
-from penstock.engine.rundir import FoundRun
+from penstock.engine.rundir import DAMAGED, FoundRun
 from penstock.metrics import text
 from penstock.metrics.diagnosis import explain, fill
 from penstock.status import EdgeStatus, StageStatus, Status
@@ -57,9 +57,12 @@ def left_lines(run: FoundRun) -> Iterator[str]:
     kind = "failed" if run.phase == "failed" else "killed"
     started = datetime.fromtimestamp(run.started_s).strftime("%Y-%m-%d %H:%M")
     head = f"{run.name}: left by a {kind} run of {started}, {text.size(run.size_bytes)}"
+    if run.phase == DAMAGED:
+        head = f"{run.name}: left by a run whose manifest is damaged, {text.size(run.size_bytes)}"
     yield click.style(text.shorten(head, WIDTH), bold=True)
     yield f"  in {run.path}"
-    yield f"  goes on when run again in {run.cwd}"
+    if run.phase != DAMAGED:
+        yield f"  goes on when run again in {run.cwd}"
     yield f"  is discarded by: penstock clean {run.name}"
 
 

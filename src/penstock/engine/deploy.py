@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import getpass
+import importlib.util
 import logging
 import os
 import shutil
@@ -16,31 +17,30 @@ from typing import Any
 
 import msgspec
 
-from penstock.channel.bell import create_bell
 from penstock.channel.ring import CONTROL_BYTES, create_ring
 from penstock.dead_letters import store_dir
 from penstock.engine import rundir
+from penstock.engine.left_files import make_caller_bell, make_shared, make_slot, require_whole
 from penstock.engine.rundir import Manifest
 from penstock.engine.shipping import modules_named, ship
-from penstock.errors import LayoutChanged, NoRunDirectory, QueueDamaged
+from penstock.errors import FileUnusable, LayoutChanged, NoRunDirectory, QueueDamaged
 from penstock.metrics import layout, text
 from penstock.metrics.layout import EdgeLayout, Layout, StageLayout
-from penstock.metrics.page import Page
 from penstock.operators.map_batches import MapBatches
 from penstock.plan.fingerprint import difference, fingerprint
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import EdgePlan, Plan, StagePlan
 from penstock.program import Program, current_program
+from penstock.run_files import read_checked, write_checked
 from penstock.slot.assembly import first_record, receivers_of, senders_of
-from penstock.slot.control import Control
 from penstock.slot.journal import create_journal
 from penstock.slot.life import Crash
-from penstock.slot.work import WorkPage
 from penstock.state_dir import resolve_state_dir
 from penstock.supervisor.cleanup import remove_run_dir
 from penstock.supervisor.protocol import RunSpec, SeatSpec, StageSpec
 
 log = logging.getLogger("penstock.engine")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SLOT_BYTES = 64 * 1024
 """About what the small files of one slot take."""
 
@@ -63,7 +63,7 @@ def deploy(
 ) -> Deployment:
     """Make everything that workers will find, or take over what is there.
 
-    Raises `AlreadyRunning`, `LayoutChanged`, `OutputExists`, `NoRunDirectory`.
+    Raises `AlreadyRunning`, `LayoutChanged`, `OutputExists`, `NoRunDirectory`, `QueueDamaged`, `FileUnusable`.
     """
     program = current_program()
     candidates = _candidates(plan, program.cwd, run_dir, state_dir)
@@ -87,14 +87,19 @@ def _deploy_in(
     try:
         lock_fd = rundir.lock_run_dir(path)
     except OSError as exc:
-        raise NoRunDirectory(path, f"it cannot be made ({exc.strerror})") from exc
+        if exc.errno in _FULL and not RunPaths(path).manifest.exists():
+            shutil.rmtree(path, ignore_errors=True)
+            raise _NoRoom(f"no room at all ({exc.strerror})") from exc
+        raise NoRunDirectory(Path(exc.filename or path), f"it cannot be made ({exc.strerror})") from exc
+    made = False
     try:
-        left = rundir.read_manifest(path)
-        if left is not None and not fresh and _phase(path) != "ended":
+        left = None if fresh else rundir.read_manifest(path)
+        if left is not None and rundir.read_phase(path) != "ended":
             return _take_over(plan, program, path, lock_fd, left, crashes)
+        made = True
         return _make(plan, program, path, lock_fd, state_dir, crashes)
     except BaseException:
-        if not RunPaths(path).manifest.exists():
+        if made and not RunPaths(path).manifest.exists():
             remove_run_dir(path)
         os.close(lock_fd)
         raise
@@ -104,15 +109,8 @@ def _candidates(plan: Plan, cwd: str, run_dir: Path | str | None, state_dir: Pat
     """Where this pipeline's run directory is; else where one may be made, the preferred place first."""
     name = rundir.folder_name(plan.pipeline, cwd)
     places = [parent / name for parent in rundir.parents(run_dir, state_dir)]
-    left = [place for place in places if RunPaths(place).manifest.exists()]
+    left = [place for place in places if rundir.is_there(RunPaths(place).manifest, RunPaths(place).phase)]
     return left[:1] or places
-
-
-def _phase(path: Path) -> str:
-    try:
-        return RunPaths(path).phase.read_text().strip()
-    except FileNotFoundError:
-        return "starting"
 
 
 def _bytes_needed(plan: Plan) -> int:
@@ -149,42 +147,65 @@ def _make(
 ) -> Deployment:
     _empty(path)
     _require_room(path, _bytes_needed(plan))
+    plan = _ask_endpoints(plan)
+    try:
+        run_id = _write_files(plan, program, RunPaths(path), resolve_state_dir(state_dir), crashes)
+    except (OSError, FileUnusable) as exc:
+        if exc.errno in _FULL:  # somebody else was faster
+            raise _NoRoom(f"too little room for {text.size(_bytes_needed(plan))} of queues") from exc
+        raise NoRunDirectory(path, f"it cannot be filled ({exc.strerror})") from exc
+    return Deployment(RunPaths(path), plan, program, run_id, lock_fd, taken_over=False)
+
+
+def _ask_endpoints(plan: Plan) -> Plan:
+    """Sinks refuse or prepare their targets; the plan with the splits of its sources."""
     sinks = [stage.sink for stage in plan.stages.values() if stage.sink is not None]
     for sink in sinks:
         sink.refuse()
     for sink in sinks:
-        sink.prepare()
-    plan = with_splits(plan, {
-        name: dict(stage.source.splits()) for name, stage in plan.stages.items() if stage.source is not None
-    })
-    try:
-        _make_files(plan, RunPaths(path))
-    except OSError as exc:
-        if exc.errno == errno.ENOSPC:  # somebody else was faster
-            raise _NoRoom(f"too little room for {text.size(_bytes_needed(plan))} of queues") from exc
-        raise
+        try:
+            sink.prepare()
+        except OSError as exc:
+            raise FileUnusable(exc.filename or sink.target, "what shall be written to", exc) from exc
+    splits = {}
+    for name, stage in plan.stages.items():
+        if stage.source is not None:
+            try:
+                splits[name] = dict(stage.source.splits())
+            except OSError as exc:
+                raise FileUnusable(exc.filename or name, "what shall be read", exc) from exc
+    return with_splits(plan, splits)
+
+
+def _write_files(
+    plan: Plan, program: Program, paths: RunPaths, state_dir: Path, crashes: Mapping[str, tuple[Crash, ...]]
+) -> str:
+    """Fill an empty run directory; the run's id."""
+    _make_files(plan, paths)
     now = time.time()
     run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + "-" + uuid.uuid4().hex[:6]
-    where = resolve_state_dir(state_dir)
-    paths = RunPaths(path)
-    _write_program(plan, program, paths, run_id, where, crashes)
-    paths.splits.write_bytes(msgspec.msgpack.encode({n: s.splits for n, s in plan.stages.items() if s.source}))
+    _write_program(plan, program, paths, run_id, state_dir, crashes)
+    splits = msgspec.msgpack.encode({n: s.splits for n, s in plan.stages.items() if s.source})
+    write_checked(paths.splits, "the list of splits", splits)
     paths.layout.write_bytes(layout.encode(_layout(plan, paths, now)))
     manifest = Manifest(
-        plan.pipeline, getpass.getuser(), program.cwd, run_id, now, rundir.boot_id(), fingerprint(plan), str(where)
+        plan.pipeline, getpass.getuser(), program.cwd, run_id, now, rundir.boot_id(), fingerprint(plan), str(state_dir)
     )
     paths.phase.write_text("starting")
     temporary = paths.manifest.with_name("manifest.new")
-    temporary.write_bytes(msgspec.json.encode(manifest))
+    temporary.write_bytes(rundir.encode_manifest(manifest))
     temporary.rename(paths.manifest)
-    return Deployment(paths, plan, program, run_id, lock_fd, taken_over=False)
+    return run_id
 
 
 def _empty(path: Path) -> None:
     """Discard what an earlier run left, but for the lock, which is ours."""
-    lock = RunPaths(path).lock
-    # The manifest goes first: without it nobody takes the rest for something whole.
-    RunPaths(path).manifest.unlink(missing_ok=True)
+    paths = RunPaths(path)
+    lock = paths.lock
+    # The manifest goes first: without it nobody takes the rest for something whole. The phase before it, for without
+    # a manifest it tells of a run that was up; the layout behind it, for those who look.
+    for first in (paths.phase, paths.manifest, paths.layout):
+        first.unlink(missing_ok=True)
     for entry in path.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -194,36 +215,22 @@ def _empty(path: Path) -> None:
 
 def _make_files(plan: Plan, paths: RunPaths) -> None:
     (paths.root / "queues").mkdir(mode=0o700)
-    paths.last_errors.mkdir(mode=0o700)
-    os.mkfifo(paths.lifeline, 0o600)
-    Control.create(paths.control)
+    make_shared(paths)
     for edge, pairs in _channels(plan):
         for sender, receiver in pairs:
             create_ring(paths.queue(edge, sender, receiver), edge.channel_bytes)
     for seat, stages in plan.seats().items():
         for slot in range(stages[0].settings.workers):
+            record = first_record(plan, stages, slot)
             if stages[0].caller:
-                _make_caller(plan, stages[0], paths)
+                paths.caller_journal.parent.mkdir(mode=0o700)
+                create_journal(paths.caller_journal, record)
+                make_caller_bell(paths)
             else:
-                _make_slot(plan, stages, slot, paths, seat)
-
-
-def _make_slot(plan: Plan, stages: tuple[StagePlan, ...], slot: int, paths: RunPaths, seat: str) -> None:
-    files = paths.seat(seat, slot)
-    files.folder.mkdir(mode=0o700, parents=True)
-    create_journal(files.journal, first_record(plan, stages, slot))
-    create_bell(files.bell)
-    WorkPage.create(files.work)
-    os.mkfifo(files.log, 0o600)
-    os.mkfifo(files.stdout, 0o600)
-    for stage in stages:
-        Page.create(paths.page(plan, stage.name, slot))
-
-
-def _make_caller(plan: Plan, stage: StagePlan, paths: RunPaths) -> None:
-    paths.caller_bell.parent.mkdir(mode=0o700)
-    create_bell(paths.caller_bell)
-    create_journal(paths.caller_journal, first_record(plan, (stage,), 0))
+                files = paths.seat(seat, slot)
+                files.folder.mkdir(mode=0o700, parents=True)
+                create_journal(files.journal, record)
+                make_slot(files, [paths.page(plan, stage.name, slot) for stage in stages])
 
 
 # Taking over.
@@ -240,10 +247,36 @@ def _take_over(
     changes = difference(left.fingerprint, fingerprint(plan))
     if changes:
         raise LayoutChanged(changes)
-    plan = with_splits(plan, msgspec.msgpack.decode(paths.splits.read_bytes()))
+    plan = with_splits(plan, _frozen_splits(paths.splits))
+    require_whole(plan, paths)
+    _make_anew(plan, paths, left)
     _write_program(plan, program, paths, left.run_id, Path(left.state_dir), crashes)
     log.info("taking over what the run of %s left in %s", time.ctime(left.started_s), path)
     return Deployment(paths, plan, program, left.run_id, lock_fd, taken_over=True)
+
+
+def _frozen_splits(path: Path) -> dict[str, dict[str, Any]]:
+    data = read_checked(path, "the list of splits")
+    try:
+        return msgspec.msgpack.decode(data, type=dict[str, dict[str, Any]])
+    except msgspec.MsgspecError as exc:
+        raise QueueDamaged(path, f"the list of splits cannot be read ({exc})") from exc
+
+
+def _make_anew(plan: Plan, paths: RunPaths, left: Manifest) -> None:
+    """What no row depends on: whatever became of it, it is as at the start."""
+    try:
+        make_shared(paths)
+        paths.layout.write_bytes(layout.encode(_layout(plan, paths, left.started_s)))
+        for seat, stages in plan.seats().items():
+            for slot in range(stages[0].settings.workers):
+                if stages[0].caller:
+                    make_caller_bell(paths)
+                else:
+                    pages = [paths.page(plan, stage.name, slot) for stage in stages]
+                    make_slot(paths.seat(seat, slot), pages)
+    except OSError as exc:
+        raise FileUnusable(exc.filename or paths.root, "the run directory", exc) from exc
 
 
 def with_splits(plan: Plan, splits: Mapping[str, Mapping[str, Any]]) -> Plan:
@@ -262,18 +295,22 @@ def _write_program(
     crashes: Mapping[str, tuple[Crash, ...]],
 ) -> None:
     pickled = ship(plan, program)
-    paths.program.write_bytes(pickled)
+    write_checked(paths.program, "the plan", pickled)
     dead_letters = store_dir(state_dir) / plan.pipeline / run_id
     spec = RunSpec(
         pipeline=plan.pipeline, run_id=run_id, dead_letters=str(dead_letters),
         seats=tuple(_seat_specs(plan, paths, crashes)),
         stages=tuple(_stage_spec(plan, stage, paths) for stage in plan.stages.values() if not stage.caller),
         queues=tuple(_relative(paths, paths.queue(edge, s, r)) for edge, pairs in _channels(plan) for s, r in pairs),
+        caller_queues=tuple(
+            _relative(paths, paths.queue(edge, s, r)) for edge, pairs in _channels(plan) for s, r in pairs
+            if plan.stages[edge.receiver].caller
+        ),
         program_path=program.path, program_module=program.module, sys_path=program.sys_path, cwd=program.cwd,
         preload=_preload(plan, pickled),
         drains_to_finish=not plan.bounded, argv=program.argv,
     )
-    paths.spec.write_bytes(msgspec.msgpack.encode(spec))
+    write_checked(paths.spec, "what the supervisor is told", msgspec.msgpack.encode(spec))
 
 
 def _seat_specs(plan: Plan, paths: RunPaths, crashes: Mapping[str, tuple[Crash, ...]]) -> list[SeatSpec]:
@@ -328,6 +365,8 @@ def _preload(plan: Plan, pickled: bytes) -> tuple[str, ...]:
         for node in stage.nodes:
             if isinstance(node.operator, MapBatches):
                 names.update(("pyarrow", node.operator.library.partition(".")[0]))
+                if importlib.util.find_spec("pandas"):
+                    names.add("pandas")  # pyarrow looks for it when it makes its first array: 0.2 s in every life
     return tuple(sorted(names))
 
 

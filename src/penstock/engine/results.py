@@ -102,7 +102,7 @@ class Results(Generic[T_co]):
 
 
 class _CallerInput:
-    """The queues that end in the calling process."""
+    """The queues that end in the calling process. Nothing is mapped: a queue that somebody cuts must not kill it."""
 
     def __init__(self, plan: Plan, paths: RunPaths) -> None:
         stage = next(stage for stage in plan.stages.values() if stage.caller)
@@ -112,16 +112,17 @@ class _CallerInput:
             first = len(queues)
             for sender in senders_of(plan, edge, 0):
                 path = paths.queue(edge, sender, 0)
-                bell = Bell(paths.bell(plan, edge.sender, sender))
-                queues.append(QueueInput(RingReader(path), RowCodec(edge.row_type), SideFiles(path), bell, edge.name))
+                bell = Bell(paths.bell(plan, edge.sender, sender), mapped=False)
+                ring = RingReader(path, mapped=False)
+                queues.append(QueueInput(ring, RowCodec(edge.row_type), SideFiles(path), bell, edge.name))
             gates.append(EdgeGate(range(first, len(queues)), edge.merge and len(queues) - first > 1))
         self._row_type = plan.inputs(stage.name)[0].row_type
         self._inputs = QueueInputs(queues, Gate(gates, len(queues)), "")
-        self._journal = Journal(paths.caller_journal)
+        self._journal = Journal(paths.caller_journal, mapped=False)
         self._record = self._journal.load()
         self._inputs.restore(self._record.parts[0])
         self._inputs.publish()
-        self._bell = Bell(paths.caller_bell)
+        self._bell = Bell(paths.caller_bell, mapped=False)
         self._waiter = Waiter(self._bell)
         self._unit: Unit | None = None
         self._closing = threading.Lock()

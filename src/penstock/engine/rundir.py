@@ -9,15 +9,20 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import msgspec
+from msgspec.structs import replace
 
-from penstock.errors import AlreadyRunning, PenstockError
+from penstock.errors import AlreadyRunning, FileUnusable, QueueDamaged
 from penstock.plan.paths import RunPaths
+from penstock.run_files import refused
 from penstock.state_dir import resolve_state_dir
 from penstock.supervisor.cleanup import remove_run_dir
 
 SHARED_MEMORY = Path("/dev/shm")
+DAMAGED = "damaged"
+"""Stands for the phase of a run whose manifest cannot be read."""
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -31,6 +36,8 @@ class Manifest(msgspec.Struct, frozen=True):
     boot_id: str
     fingerprint: dict[str, str]
     state_dir: str
+    check: int = 0
+    """crc32 of all of this with a 0 here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +91,54 @@ def lock_run_dir(path: Path) -> int:
             raise AlreadyRunning(_pid_in(lock) or 0, path) from None
         try:
             if os.stat(lock).st_ino == os.fstat(fd).st_ino:
-                os.ftruncate(fd, 0)
-                os.pwrite(fd, str(os.getpid()).encode(), 0)
+                write_owner(fd, os.getpid())
                 return fd
         except FileNotFoundError:
             pass  # the folder was renamed away before we had the lock: try again
+        except OSError:
+            os.close(fd)
+            raise
         os.close(fd)
 
 
 def write_owner(fd: int, pid: int) -> None:
-    """Note, for messages, who has the lock now."""
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, str(pid).encode(), 0)
+    """Note, for messages, who has the lock now. In place: it takes no room that a full disk would lack."""
+    os.pwrite(fd, f"{pid:<20}".encode(), 0)
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """The manifest's file, its checksum filled in."""
+    return msgspec.json.encode(replace(manifest, check=_check(manifest)))
+
+
+def _check(manifest: Manifest) -> int:
+    return crc32(msgspec.json.encode(replace(manifest, check=0)))
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """None: the directory was never made ready."""
+    """None: the directory was never made ready. Raises `QueueDamaged`, `FileUnusable`."""
+    file = RunPaths(path).manifest
     try:
-        return msgspec.json.decode(RunPaths(path).manifest.read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
     except FileNotFoundError:
+        if read_phase(path) in ("running", "draining", "failed"):
+            raise QueueDamaged(file, "the manifest of a run that was up is missing") from None
         return None
-    except msgspec.MsgspecError as exc:
-        raise PenstockError(f"{path} holds no manifest of this version ({exc}); `penstock clean` removes it") from exc
+    except OSError as exc:
+        raise refused(file, "the manifest", exc) from exc
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        raise QueueDamaged(file, f"this is no manifest of this version ({exc})") from exc
+    if manifest.check != _check(manifest):
+        raise QueueDamaged(file, "the manifest does not hold what was written")
+    return manifest
+
+
+def read_phase(path: Path) -> str:
+    """The phase that a run noted last, if that can be read: it is for those who look, mostly."""
+    try:
+        return RunPaths(path).phase.read_bytes().decode(errors="replace").strip()
+    except OSError:
+        return "starting"
 
 
 def find_runs(run_dir: Path | None = None, state_dir: Path | None = None) -> list[FoundRun]:
@@ -130,16 +163,26 @@ def remove(found: FoundRun) -> None:
         os.close(fd)
 
 
+def is_there(*files: Path) -> bool:
+    """True when one of these is there, or may be: who may not look finds out by opening it."""
+    for file in files:
+        try:
+            if file.exists():
+                return True
+        except PermissionError:
+            return True
+    return False
+
+
 def _look_at(path: Path) -> FoundRun | None:
     paths = RunPaths(path)
-    if path.name.startswith(".") or not paths.lock.exists():
+    if path.name.startswith(".") or not is_there(paths.lock, paths.manifest):
         return None
-    manifest = read_manifest(path)
     pid = _pid_in(paths.lock) if _is_locked(paths.lock) else None
     try:
-        phase = paths.phase.read_text().strip()
-    except FileNotFoundError:
-        phase = "starting"
+        manifest, phase = read_manifest(path), read_phase(path)
+    except (QueueDamaged, FileUnusable):  # it is listed all the same, and can be removed
+        manifest, phase = None, DAMAGED
     return FoundRun(
         name=manifest.pipeline if manifest else path.name.rpartition("-")[0], path=path, pid=pid, phase=phase,
         started_s=manifest.started_s if manifest else time.time(), size_bytes=_size_of(path),
@@ -150,7 +193,7 @@ def _look_at(path: Path) -> FoundRun | None:
 def _is_locked(lock: Path) -> bool:
     try:
         fd = os.open(lock, os.O_RDWR)
-    except FileNotFoundError:
+    except OSError:
         return False
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -164,7 +207,7 @@ def _is_locked(lock: Path) -> bool:
 def _pid_in(lock: Path) -> int | None:
     try:
         return int(lock.read_text() or 0) or None
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None
 
 

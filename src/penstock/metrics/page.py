@@ -5,30 +5,35 @@
 
 from __future__ import annotations
 
-import mmap
 import os
+from mmap import mmap
 from pathlib import Path
 
 from penstock.errors import QueueDamaged
 from penstock.metrics.catalogue import MAGIC, PAGE_BYTES, PAGE_WORDS, VERSION, Word
+from penstock.run_files import FileBytes, FileWords, map_file
 
 
 class Page:
     """A mapped page; `words[Word.ROWS_IN]` reads and writes."""
 
-    def __init__(self, path: Path, *, writable: bool) -> None:
-        """Map the page at `path`. Raises `QueueDamaged` when it is none."""
+    _file: mmap | FileBytes
+    _bytes: memoryview | FileBytes
+    words: memoryview | FileWords
+
+    def __init__(self, path: Path, *, writable: bool, mapped: bool = True) -> None:
+        """Open the page at `path`. Raises `QueueDamaged` when it is none.
+
+        `mapped`: for workers, which may die of a SIGBUS; others read and write by system calls (`run_files`).
+        """
         self.path = path
-        fd = os.open(path, os.O_RDWR if writable else os.O_RDONLY)
-        try:
-            if os.fstat(fd).st_size != PAGE_BYTES:
-                raise QueueDamaged(path, "a slot's page has the wrong size")
-            access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
-            self._map = mmap.mmap(fd, PAGE_BYTES, access=access)
-        finally:
-            os.close(fd)
-        self._bytes = memoryview(self._map)
-        self.words = self._bytes.cast("Q")
+        if mapped:
+            self._file = map_file(path, "a slot's page", size=PAGE_BYTES, writable=writable)
+            self._bytes = memoryview(self._file)
+            self.words = self._bytes.cast("Q")
+        else:
+            self._file = self._bytes = FileBytes(path, "a slot's page", size=PAGE_BYTES, writable=writable)
+            self.words = self._bytes.words()
         if self.words[Word.MAGIC] != MAGIC or self.words[Word.VERSION] != VERSION:
             self.close()
             raise QueueDamaged(path, "this is no slot's page of this version")
@@ -52,4 +57,4 @@ class Page:
     def close(self) -> None:
         self.words.release()
         self._bytes.release()
-        self._map.close()
+        self._file.close()

@@ -5,8 +5,6 @@ The workers are not asked and do not notice: anybody who may read the files may 
 
 from __future__ import annotations
 
-import mmap
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -20,6 +18,7 @@ from penstock.errors import PenstockError, QueueDamaged
 from penstock.metrics.catalogue import Word
 from penstock.metrics.layout import LAST_ERROR_DIR, LAYOUT_FILE, EdgeLayout, StageLayout, decode
 from penstock.metrics.page import Page
+from penstock.run_files import FileBytes, refused
 from penstock.status import Phase
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -111,17 +110,26 @@ class Snapshot:
 
 def take_snapshot(run_dir: Path, clock: Clock = SYSTEM_CLOCK) -> Snapshot:
     """Read everything once. Raises `RunGone` when the run ended meanwhile, `QueueDamaged` for a file that is none."""
-    try:
-        return _read(run_dir, clock)
-    except FileNotFoundError:
-        raise RunGone(run_dir) from None
-
-
-def _read(run_dir: Path, clock: Clock) -> Snapshot:
     path = run_dir / LAYOUT_FILE
     try:
+        return _read(run_dir, path, clock)
+    except FileNotFoundError:
+        raise RunGone(run_dir) from None
+    except QueueDamaged:
+        # Files of a run that ends go one after the other, or all at once by a rename; the layout is among the first.
+        if not path.exists():
+            raise RunGone(run_dir) from None
+        raise
+
+
+def _read(run_dir: Path, path: Path, clock: Clock) -> Snapshot:
+    try:
         layout = decode(path.read_bytes())
-    except msgspec.DecodeError as exc:
+    except FileNotFoundError:
+        raise
+    except OSError as exc:
+        raise refused(path, "the layout", exc) from exc
+    except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise QueueDamaged(path, f"this is no layout: {exc}") from exc
     return Snapshot(
         pipeline=layout.pipeline,
@@ -135,7 +143,12 @@ def _read(run_dir: Path, clock: Clock) -> Snapshot:
 
 
 def _read_phase(path: Path) -> Phase:
-    word = path.read_text().strip()
+    try:
+        word = path.read_bytes().decode(errors="replace").strip()
+    except FileNotFoundError:
+        return "starting"
+    except OSError as exc:
+        raise refused(path, "the phase", exc) from exc
     for phase in PHASES:
         if word == phase:
             return phase
@@ -148,7 +161,7 @@ def _read_stage(run_dir: Path, stage: StageLayout, clock: Clock) -> StageReading
 
 
 def _read_page(path: Path, clock: Clock) -> PageReading:
-    page = Page(path, writable=False)
+    page = Page(path, writable=False, mapped=False)
     try:
         # The worker may change its activity while the words are copied: a sum of after and an activity of before
         # would count the same time twice. Then read again; a worker that is quicker than four reads has short ones.
@@ -166,8 +179,8 @@ def _read_last_error(path: Path) -> str | None:
     try:
         with path.open("rb") as file:
             text = file.read(_LAST_ERROR_BYTES).decode(errors="replace").strip()
-    except FileNotFoundError:
-        return None
+    except OSError:
+        return None  # there is none; or it cannot be read, which is no loss: reports say the same
     return text or None
 
 
@@ -176,20 +189,16 @@ def _read_edge(run_dir: Path, edge: EdgeLayout) -> EdgeReading:
 
 
 def _read_queue(path: Path) -> QueueReading:
-    fd = os.open(path, os.O_RDONLY)
+    queue = FileBytes(path, "the queue", least=_QUEUE_PAGE_BYTES, writable=False)
+    words = queue.words()
     try:
-        # Reading a mapping beyond the file's end would be a SIGBUS.
-        if os.fstat(fd).st_size < _QUEUE_PAGE_BYTES:
-            raise QueueDamaged(path, "the queue is shorter than its control page")
-        control = mmap.mmap(fd, _QUEUE_PAGE_BYTES, access=mmap.ACCESS_READ)
-    finally:
-        os.close(fd)
-    with control, memoryview(control) as data, data.cast("Q") as words:
         # The head first: it never passes a tail that is read later.
         head, rows_read = words[QueueWord.HEAD], words[QueueWord.ROWS_READ]
         oldest = words[QueueWord.OLDEST_NS]
         queued_bytes = max(0, words[QueueWord.TAIL] - head)
         queued_rows = max(0, words[QueueWord.ROWS_WRITTEN] - rows_read)
+    finally:
+        queue.close()
     if not queued_bytes:
         return QueueReading(0, 0, rows_read, 0)
     return QueueReading(queued_bytes, queued_rows, rows_read, oldest)

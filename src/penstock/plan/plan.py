@@ -112,7 +112,8 @@ class EdgePlan:
     key: str | Callable[[Any], Any] | None = None
     """For `HASH`: field name or function."""
     key_where: str = ""
-    key_on_error: ErrorPolicy | None = None
+    on_error: ErrorPolicy = field(default_factory=lambda: ErrorPolicy("dead_letter"))
+    """The receiving stage's policy, for what senders do in its stead: keys, and the text of its sink."""
     merge: bool = False
     """True: the receiver takes turns in the order of their numbers (behind an ordered stage)."""
 

@@ -128,7 +128,7 @@ def _edge(examined: Examined, name: str, sender: Stage, receiver: Stage, call: i
         row_type=examined.rows[call].type,
         key=None if by_key is None else by_key.key,  # type: ignore[arg-type]
         key_where="" if by_key is None else str(by_key.where),
-        key_on_error=None if by_key is None else after.stage.on_error,
+        on_error=after.stage.on_error,
         merge=merges(before, route, receivers),
     )
 

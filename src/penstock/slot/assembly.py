@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from penstock.batch import Batch
 from penstock.channel.bell import Bell
 from penstock.channel.codec import RowCodec
 from penstock.channel.gate import EdgeGate, Gate
@@ -16,6 +17,7 @@ from penstock.metrics.page import Page
 from penstock.operator import Context
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
+from penstock.sink import WrittenText
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
 from penstock.slot.journal import InputRecord, OutputRecord, PartRecord, Record
@@ -24,6 +26,9 @@ from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
 from penstock.slot.source_input import SourceInput
 from penstock.slot.timers import RowTimer
+
+BATCH_ROWS = 4096
+"""What a batch function is given at most, where no edge says so."""
 
 
 def effective_route(plan: Plan, edge: EdgePlan) -> Route:
@@ -43,6 +48,12 @@ def senders_of(plan: Plan, edge: EdgePlan, slot: int) -> list[int]:
     """The sending slots that a receiving slot has a queue from."""
     pairs = edge.channels(plan.stages[edge.sender].settings.workers, plan.stages[edge.receiver].settings.workers)
     return [sender for sender, receiver in pairs if receiver == slot]
+
+
+def text_of(plan: Plan, edge: EdgePlan) -> Callable[[Batch[Any]], WrittenText] | None:
+    """How the sender makes the text that is written behind the edge; None: it sends rows."""
+    receiver = plan.stages[edge.receiver]
+    return receiver.sink.text if receiver.sink is not None and not receiver.nodes else None
 
 
 def first_record(plan: Plan, stages: tuple[StagePlan, ...], slot: int) -> Record:
@@ -100,7 +111,7 @@ class Assembler:
         chain = Chain(
             stage.nodes, leaves, label=stage.name,
             input_type=stage.source_type if stage.source is not None else incoming[0].row_type,
-            batch_rows=min((edge.batch_rows for edge in incoming), default=4096),
+            batch_rows=min((edge.batch_rows for edge in incoming), default=BATCH_ROWS),
             concurrency=settings.concurrency, timeout_s=settings.timeout_s, timer=self._timer(stage),
         )
         pages = [Page(self.paths.page(plan, stage.name, slot), writable=slot == self.slot)
@@ -120,7 +131,11 @@ class Assembler:
 
     def _source(self, stage: StagePlan, context: Context) -> SourceInput:
         assert stage.source is not None
-        return SourceInput(stage.source, splits_of(stage, self.slot), frozenset(stage.splits), context, self.run_id)
+        gathers = any(node.operator.batch for node in stage.nodes)
+        return SourceInput(
+            stage.source, splits_of(stage, self.slot), frozenset(stage.splits), context, self.run_id,
+            gather_rows=BATCH_ROWS if gathers else 0,
+        )
 
     def _queues(self, stage: StagePlan) -> QueueInputs:
         queues: list[QueueInput] = []
@@ -141,10 +156,11 @@ class Assembler:
         edge = self.plan.edge(name)
         route = effective_route(self.plan, edge)
         queues = []
+        text = text_of(self.plan, edge)
         for receiver in receivers_of(self.plan, edge, self.slot):
             path = self.paths.queue(edge, self.slot, receiver)
             bell = Bell(self.paths.bell(self.plan, edge.receiver, receiver))
-            queues.append(QueueOutput(RingWriter(path), RowCodec(edge.row_type), SideFiles(path), bell))
+            queues.append(QueueOutput(RingWriter(path), RowCodec(edge.row_type), SideFiles(path), bell, text))
         return EdgeOutput(edge, route, queues, turns=edge.merge or route is Route.DEAL)
 
 

@@ -25,7 +25,7 @@ from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.journal import Journal, Record, encode_record
 from penstock.slot.last_error import write_last_error
 from penstock.slot.meter import Meter
-from penstock.slot.outputs import FRAME_BYTES
+from penstock.slot.outputs import FRAME_BYTES, Unsendable
 from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.retries import RetryFile, WaitingRow
@@ -34,7 +34,7 @@ from penstock.slot.unit import Unit
 
 _SAFETY_POLL_S = 2.0
 _TRANSACTION_S = 0.1
-"""A transactional sink collects waiting frames for so long, and for so many rows."""
+"""Transactional sinks of a slot, one after the other, collect waiting frames for so long, and for so many rows."""
 _TRANSACTION_ROWS = 100_000
 _TURN_BYTES = 256 * 1024
 """A turn gives out so much at most before it is committed; of a small queue, a quarter."""
@@ -46,6 +46,7 @@ class Fates(Protocol):
     """What the turn asks of `rows.RowFates`."""
 
     def without_key(self, part: Part, edge: EdgePlan, failure: KeyFailure) -> None: ...
+    def unsendable(self, part: Part, edge: EdgePlan, failure: Unsendable) -> None: ...
     def rejected(self, part: Part, row: Any, reason: str) -> None: ...
 
 
@@ -173,7 +174,7 @@ class Turn:
         """Seconds that the turn may go on waiting for input: a transaction costs the same for many rows as for few."""
         if self._part is None or not isinstance(self._part.writer, TransactionalWriter):
             return 0.0
-        return self._since + _TRANSACTION_S - time.monotonic()
+        return self._since + _TRANSACTION_S / len(self._parts) - time.monotonic()
 
     def pause(self, seconds: float) -> None:
         """Do nothing for so long, with nothing pending. Raises `Stopped` when the supervisor asks for it meanwhile."""
@@ -229,7 +230,7 @@ class Turn:
         """Route and encode what the leaves gave; on an error nothing is left prepared."""
         turn, _ = self._turn_given(part)
         rows = 0
-        keyless: list[tuple[EdgePlan, KeyFailure]] = []
+        unsent: list[tuple[EdgePlan, KeyFailure | Unsendable]] = []
         for edge, out in zip(part.edges, part.outs, strict=False):
             if not out.rows and not out.blocks:
                 continue
@@ -241,12 +242,15 @@ class Turn:
                 for other in part.edges:
                     other.forget()
                 return exc
-            keyless.extend((edge.edge, failure) for failure in failures)
+            unsent.extend((edge.edge, failure) for failure in failures)
             rows += out.length - len(failures)
         part.clear_outs()
         self._encoded_rows = self._rows
-        for plan, failure in keyless:
-            self._fates.without_key(part, plan, failure)
+        for plan, failure in unsent:
+            if isinstance(failure, Unsendable):
+                self._fates.unsendable(part, plan, failure)
+            else:
+                self._fates.without_key(part, plan, failure)
         part.counts.rows_out += rows
         return None
 
@@ -295,7 +299,9 @@ class Turn:
     def _tell_last_error(self, part: Part) -> None:
         if part.last_error and time.monotonic() >= self._error_told_at + _TELL_S:
             self._error_told_at = time.monotonic()
-            write_last_error(self._last_errors, part.plan.name, part.last_error)
+            unwritten = write_last_error(self._last_errors, part.plan.name, part.last_error)
+            if unwritten is not None:
+                part.context.log.warning("the last error is not shown by `penstock status`: %s", unwritten)
             part.last_error = ""
 
     def _record(self) -> Record:

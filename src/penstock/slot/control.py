@@ -2,49 +2,70 @@
 
 from __future__ import annotations
 
-import mmap
 import os
+from mmap import mmap
 from pathlib import Path
 
-_BYTES = 4096
+from penstock.errors import QueueDamaged
+from penstock.run_files import FileBytes, FileWords, map_file
+
+CONTROL_BYTES = 4096
 _W_DRAIN, _W_STOP = 0, 1
+# Not 1: a flipped bit must not drain or stop a run, which would look like the end of its input.
+_DRAIN, _STOP = 0x5045_4E53_4452_4149, 0x5045_4E53_5354_4F50
 
 
 class Control:
-    """The mapped words. Workers read, the supervisor writes."""
+    """The words. Workers read, the supervisor writes."""
 
-    def __init__(self, path: Path) -> None:
-        fd = os.open(path, os.O_RDWR)
-        try:
-            self._map = mmap.mmap(fd, _BYTES)
-        finally:
-            os.close(fd)
-        self._words = memoryview(self._map).cast("Q")
+    _file: mmap | FileBytes
+    _words: memoryview | FileWords
+
+    def __init__(self, path: Path, *, mapped: bool = True) -> None:
+        """`mapped`: for workers, which may die of a SIGBUS; others read and write by system calls (`run_files`)."""
+        self._path = path
+        if mapped:
+            self._file = map_file(path, "the control page", size=CONTROL_BYTES)
+            self._words = memoryview(self._file).cast("Q")
+        else:
+            self._file = FileBytes(path, "the control page", size=CONTROL_BYTES)
+            self._words = self._file.words()
 
     @staticmethod
     def create(path: Path) -> None:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            os.posix_fallocate(fd, 0, _BYTES)
+            os.posix_fallocate(fd, 0, CONTROL_BYTES)
         finally:
             os.close(fd)
 
     @property
     def draining(self) -> bool:
-        """Sources read no more."""
-        return bool(self._words[_W_DRAIN])
+        """Sources read no more. Raises `QueueDamaged` for a word that nobody writes."""
+        word = self._words[_W_DRAIN]
+        return bool(word) and self._is(word, _DRAIN)
 
     @property
     def stopping(self) -> bool:
-        """What is in flight is dropped."""
-        return bool(self._words[_W_STOP])
+        """What is in flight is dropped. Raises `QueueDamaged` for a word that nobody writes."""
+        word = self._words[_W_STOP]
+        return bool(word) and self._is(word, _STOP)
+
+    def _is(self, word: int, said: int) -> bool:
+        if word != said:
+            raise QueueDamaged(self._path, f"the supervisor never says {word:#x}")
+        return True
 
     def drain(self) -> None:
-        self._words[_W_DRAIN] = 1
+        self._words[_W_DRAIN] = _DRAIN
 
     def stop(self) -> None:
-        self._words[_W_STOP] = 1
+        self._words[_W_STOP] = _STOP
 
     def clear(self) -> None:
         """A new run takes the directory over."""
         self._words[_W_DRAIN] = self._words[_W_STOP] = 0
+
+    def close(self) -> None:
+        self._words.release()
+        self._file.close()

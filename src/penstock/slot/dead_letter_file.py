@@ -6,12 +6,17 @@ killed worker wrote beyond it, its successor cuts away. `dead_letters.py` has th
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from penstock.dead_letters import FRAME_HEAD, DeadLetterRecord, encode_frame
+from penstock.dead_letters import FRAME_HEAD, DeadLetterRecord, body_length, encode_frame
+from penstock.run_files import refused, write_all
+
+log = logging.getLogger("penstock.worker")
+_WHAT = "the file of dead letters"
 
 
 class DeadLetterFile:
@@ -20,7 +25,8 @@ class DeadLetterFile:
     def __init__(self, path: Path, committed_length: int) -> None:
         """Open at what the journal says: letters beyond it belong to a turn that never happened.
 
-        A file shorter than that (somebody removed it) is gone on with as it is. No file is made before a letter comes.
+        A file shorter than that (somebody removed or cut it) is gone on with behind its last whole letter. No file is
+        made before a letter comes.
         """
         self._path = path
         self._fd: int | None = None
@@ -28,10 +34,14 @@ class DeadLetterFile:
         self._length = 0
         self._count = 0
         if path.exists():
-            self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-            self._length = min(committed_length, os.fstat(self._fd).st_size)
+            self._fd = self._open()
+            there = os.fstat(self._fd).st_size
+            self._count, whole = _count_frames(self._fd, min(committed_length, there))
+            self._length = min(committed_length, there)
+            if there < committed_length:
+                self._length = whole
+                log.warning("%s was cut from %s to %s bytes: letters are missing", path, committed_length, there)
             os.ftruncate(self._fd, self._length)
-            self._count = _count_frames(self._fd, self._length)
 
     def append(self, record: DeadLetterRecord) -> str:
         """Keep the letter until `flush`; the id that it was given."""
@@ -49,10 +59,8 @@ class DeadLetterFile:
         """Hand what was appended to the operating system. The length to commit."""
         if self._buffer:
             data = b"".join(self._buffer)
-            fd, written = self._open(), 0
-            while written < len(data):
-                written += os.pwrite(fd, memoryview(data)[written:], self._length + written)
-            self._length += written
+            self._fd = self._open() if self._fd is None else self._fd
+            self._length += write_all(self._fd, data, self._length, path=self._path, what=_WHAT)
             self._buffer.clear()
         return self._length
 
@@ -64,16 +72,23 @@ class DeadLetterFile:
             self._fd = None
 
     def _open(self) -> int:
-        if self._fd is None:
+        try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        return self._fd
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            raise refused(self._path, _WHAT, exc) from exc
 
 
-def _count_frames(fd: int, length: int) -> int:
+def _count_frames(fd: int, length: int) -> tuple[int, int]:
+    """(letters, bytes of the whole ones)."""
     count, offset = 0, 0
     while offset + FRAME_HEAD.size <= length:
-        head = os.pread(fd, FRAME_HEAD.size, offset)
-        offset += FRAME_HEAD.size + int(FRAME_HEAD.unpack(head)[0])
+        body = body_length(os.pread(fd, FRAME_HEAD.size, offset))
+        if body is None:
+            # Damaged: who reads the store is told. Numbers go on beyond any that the letters here can have.
+            return max(count, length), length
+        if offset + FRAME_HEAD.size + body > length:
+            break
+        offset += FRAME_HEAD.size + body
         count += 1
-    return count
+    return count, offset

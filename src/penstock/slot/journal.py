@@ -7,15 +7,16 @@ larger file that replaces this one by a rename, which is as atomic.
 
 from __future__ import annotations
 
-import mmap
 import os
+from mmap import mmap
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import msgspec
 
-from penstock.errors import QueueDamaged
+from penstock.errors import FileUnusable, QueueDamaged
+from penstock.run_files import FileBytes, FileWords, map_file, require_size
 
 _HEAD_BYTES = 64
 _MAGIC = 0x5045_4E53_4A52_4E4C
@@ -125,7 +126,16 @@ def create_journal(path: Path, record: Record, half_bytes: int = FIRST_HALF_BYTE
     while 8 + len(data) > half_bytes:
         half_bytes *= 2
     temporary = path.with_name(path.name + ".new")
-    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        _write(temporary, record, data, half_bytes)
+        os.rename(temporary, path)
+    except OSError as exc:
+        temporary.unlink(missing_ok=True)  # half of one takes room that others need
+        raise FileUnusable(path, "the journal", exc) from exc
+
+
+def _write(path: Path, record: Record, data: bytes, half_bytes: int) -> None:
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         os.posix_fallocate(fd, 0, _HEAD_BYTES + 2 * half_bytes)
         words = memoryview(bytearray(_HEAD_BYTES)).cast("Q")
@@ -136,7 +146,6 @@ def create_journal(path: Path, record: Record, half_bytes: int = FIRST_HALF_BYTE
         os.pwrite(fd, _framed(data), offset)
     finally:
         os.close(fd)
-    os.rename(temporary, path)
 
 
 def _selector(number: int) -> int:
@@ -151,26 +160,29 @@ def _framed(data: bytes) -> bytes:
 class Journal:
     """A mapped journal. One process at a time, guarded by the slot's lock."""
 
-    def __init__(self, path: Path) -> None:
+    _file: mmap | FileBytes
+    _bytes: memoryview | FileBytes
+    _words: memoryview | FileWords
+
+    def __init__(self, path: Path, *, mapped: bool = True) -> None:
+        """`mapped`: for workers, which may die of a SIGBUS; others read and write by system calls (`run_files`)."""
         self._path = path
+        self._mapped = mapped
         self._open()
 
     def _open(self) -> None:
-        fd = os.open(self._path, os.O_RDWR)
-        try:
-            size = os.fstat(fd).st_size
-            if size < _HEAD_BYTES:
-                raise QueueDamaged(self._path, f"the journal was cut to {size} bytes")
-            self._map = mmap.mmap(fd, size)
-        finally:
-            os.close(fd)
-        self._bytes = memoryview(self._map)
-        self._words = self._bytes[:_HEAD_BYTES].cast("Q")
+        if self._mapped:
+            self._file = map_file(self._path, "the journal", least=_HEAD_BYTES)
+            self._bytes = memoryview(self._file)
+            self._words = self._bytes[:_HEAD_BYTES].cast("Q")
+        else:
+            self._file = self._bytes = FileBytes(self._path, "the journal", least=_HEAD_BYTES)
+            self._words = self._bytes.words()
+        size = len(self._bytes)
         self._half = int(self._words[_W_HALF])
         if self._words[_W_MAGIC] != _MAGIC or self._words[_W_VERSION] != _VERSION:
             raise QueueDamaged(self._path, "this is no journal of this version")
-        if size != _HEAD_BYTES + 2 * self._half:
-            raise QueueDamaged(self._path, f"the journal has {size} bytes instead of {_HEAD_BYTES + 2 * self._half}")
+        require_size(self._path, "the journal", size, _HEAD_BYTES + 2 * self._half)
 
     def load(self) -> Record:
         """The last committed record. Raises `QueueDamaged`."""
@@ -215,4 +227,18 @@ class Journal:
     def close(self) -> None:
         self._words.release()
         self._bytes.release()
-        self._map.close()
+        self._file.close()
+
+
+def load_record(path: Path) -> Record:
+    """The last committed record of a journal that nobody is at; for those who only look. Raises `QueueDamaged`."""
+    journal = Journal(path, mapped=False)
+    try:
+        return journal.load()
+    finally:
+        journal.close()
+
+
+def whole(path: Path) -> None:
+    """Look at a journal's size and selector only, which hold at any moment. Raises `QueueDamaged`."""
+    Journal(path, mapped=False).close()

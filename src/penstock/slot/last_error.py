@@ -6,8 +6,13 @@ import os
 from pathlib import Path
 
 
-def write_last_error(folder: Path, stage: str, text: str) -> None:
-    """Replace what is there. Its loss is no loss: it repeats what dead letters and reports say."""
+def write_last_error(folder: Path, stage: str, text: str) -> OSError | None:
+    """Replace what is there; the error where that cannot be, for its loss is no loss: reports say the same."""
     temporary = folder / f".{stage}.{os.getpid()}"
-    temporary.write_text(text[:2000])
-    temporary.rename(folder / stage)
+    try:
+        temporary.write_text(text[:2000])
+        temporary.rename(folder / stage)
+    except OSError as exc:
+        temporary.unlink(missing_ok=True)
+        return exc
+    return None

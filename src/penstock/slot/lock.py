@@ -13,6 +13,7 @@ import signal
 import struct
 from pathlib import Path
 
+from penstock.run_files import refused
 from penstock.slot.wait_for_exit import wait_for_exit
 
 _FLOCK = "hhqqi4x"
@@ -20,7 +21,10 @@ _FLOCK = "hhqqi4x"
 
 def try_lock(path: Path) -> int | None:
     """Take the lock for this process's life; its descriptor, or None when somebody has it."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as exc:
+        raise refused(path, "the lock of the slot", exc) from exc
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as exc:

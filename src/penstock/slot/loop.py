@@ -7,7 +7,7 @@ it happen, `rows` decides about rows that fail, `suspicion` about rows that kill
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from penstock.channel.bell import Bell, Sleep, Waiter
 from penstock.metrics.catalogue import Activity
@@ -80,8 +80,7 @@ class SlotLoop:
                 part.inputs.stop()
         if len(self._retries) and self._run_due_retry():
             return True
-        for _ in self._parts:
-            part = self._parts[self._current]
+        for part in self._at_work():
             if not part.finished:
                 unit = None if self._retries.full else part.inputs.take()
                 if unit is not None:
@@ -92,12 +91,22 @@ class SlotLoop:
                 if part.inputs.ended and not self._retries.waits(part.number):
                     self._finish(part)
                     return True
-            self._next_part()
         return False
 
-    def _next_part(self) -> None:
+    def _at_work(self) -> Iterator[Part]:
         """Stages that share a slot take turns; one goes on until its turn is through, for a switch ends it."""
+        for _ in self._parts:
+            yield self._parts[self._current]
+            if self._collects():
+                return
+            self._next_part()
+
+    def _next_part(self) -> None:
         self._current = (self._current + 1) % len(self._parts)
+
+    def _collects(self) -> bool:
+        """True: the current stage's transaction waits for more of its own rows, and those of others wait for it."""
+        return self._turn.pending and self._turn.collects_for() > 0 and not self._control.draining
 
     def _run_unit(self, part: Part, unit: Unit) -> None:
         self._meter.now_doing(Activity.BUSY)
@@ -224,7 +233,7 @@ class SlotLoop:
         self._turn.finish(part)
 
     def _has_work(self) -> bool:
-        for part in self._parts:
+        for part in (self._parts[self._current],) if self._collects() else self._parts:
             if part.finished:
                 continue
             if part.inputs.ready() and not self._retries.full:

@@ -10,14 +10,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
-
 from penstock import standard_streams
-from penstock.channel.bell import Bell
-from penstock.errors import QueueDamaged
+from penstock.channel.bell import Bell, open_fifo
+from penstock.errors import FileUnusable, QueueDamaged
 from penstock.metrics.catalogue import Activity
 from penstock.plan.paths import RunPaths, SeatPaths
 from penstock.plan.plan import Plan
+from penstock.run_files import read_checked
 from penstock.sink import TransactionalWriter
 from penstock.slot import lifeline, lock
 from penstock.slot.assembly import Assembler, dead_letter_path, seat_stages
@@ -25,6 +24,7 @@ from penstock.slot.commit import Turn
 from penstock.slot.control import Control
 from penstock.slot.crash_points import ArmedCrash, CrashPoints
 from penstock.slot.dead_letter_file import DeadLetterFile
+from penstock.slot.failure_file import write_failure
 from penstock.slot.gc_tuning import TurnGc
 from penstock.slot.journal import Journal, Record, decode_record
 from penstock.slot.life import Exit, FailureNote, Life
@@ -46,30 +46,34 @@ def live(run_dir: Path, life: Life) -> int:
     _settle_signals()
     if not lifeline.hold(paths.lifeline):
         return Exit.ORPHANED
-    _connect_streams(seat)
-    lock.take_over(seat.lock)  # kept open until the process ends
-    work = WorkPage(seat.work)
-    work.clear()
+    # Whatever goes wrong from here on is said in the slot's note: an end without one would be blamed on a row.
     stage = life.seat
+    work: WorkPage | None = None
     try:
-        plan: Plan = pickle.loads(paths.program.read_bytes())
+        _connect_streams(seat)
+        lock.take_over(seat.lock)  # kept open until the process ends
+        work = WorkPage(seat.work)
+        work.clear()
+        plan: Plan = pickle.loads(read_checked(paths.program, "the plan"))
         _keep_stdin_only_for_sources(plan, life.seat)
         Worker(plan, paths, seat, life, work).run()
         return Exit.FINISHED
     except Stopped:
         return Exit.STOPPED
     except CarefulRestart as restart:
+        assert work is not None
         work.enter(Mark(restart.part, 0, 0, 0, restart.rows))
         return Exit.CAREFUL
     except StageFailed as failed:
         return _note(seat, Exit.FAILED, FailureNote(failed.stage, failed.reason, failed.traceback))
     except QueueDamaged as damaged:
         return _note(seat, Exit.FAILED, FailureNote(stage, str(damaged)))
+    except FileUnusable as unusable:
+        return _note(seat, Exit.TROUBLE, FailureNote(stage, str(unusable)))
     except Trouble as trouble:
         note = FailureNote(trouble.stage, f"{trouble.what}: {one_line(trouble.error)}", user_traceback(trouble.error))
         return _note(seat, Exit.TROUBLE, note)
     except Exception as exc:  # the worker's own last resort: said to the supervisor, which restarts or gives up
-        work.leave()
         return _note(seat, Exit.TROUBLE, FailureNote(stage, one_line(exc), user_traceback(exc)))
 
 
@@ -196,11 +200,14 @@ def _settle_signals() -> None:
 def _connect_streams(seat: SeatPaths) -> None:
     """Prints and logs go to the supervisor, which labels them; the `stdout` sink has a way of its own."""
     # Opened for reading too, so that a supervisor's death is no broken pipe in user code.
-    log = os.open(seat.log, os.O_RDWR)
+    log = open_fifo(seat.log, "the way of what is printed")
+    os.set_blocking(log, True)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    standard_streams.set_stdout_fd(os.open(seat.stdout, os.O_RDWR))
+    stdout = open_fifo(seat.stdout, "the way to standard output")
+    os.set_blocking(stdout, True)
+    standard_streams.set_stdout_fd(stdout)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     if not logging.getLogger().handlers:
@@ -216,8 +223,9 @@ def _keep_stdin_only_for_sources(plan: Plan, seat: str) -> None:
 
 
 def _note(seat: SeatPaths, code: Exit, note: FailureNote) -> int:
-    temporary = seat.failure.with_name("failure.new")
-    temporary.write_bytes(msgspec.msgpack.encode(note))
-    temporary.rename(seat.failure)
+    try:
+        write_failure(seat.failure, note)
+    except OSError as exc:  # the code alone says that no row did this; the reason goes where people look
+        print(f"penstock: {note.reason} (the note of it cannot be written: {exc})", file=sys.stderr, flush=True)
     return code
 

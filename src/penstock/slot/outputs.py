@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
-from penstock.batch import Lines
+from penstock.batch import Batch, Lines, WrittenLines
 from penstock.channel.bell import Bell, Sleep
 from penstock.channel.codec import RowCodec, join_payloads
 from penstock.channel.frame import Flag, Header, Kind, space
@@ -16,12 +16,15 @@ from penstock.channel.ring import RingWriter
 from penstock.channel.router import KeyFailure, Router
 from penstock.channel.side_file import SideFiles
 from penstock.plan.plan import EdgePlan, Route
-from penstock.slot.batches import Out, batch_cut, batch_length
+from penstock.sink import WrittenText
+from penstock.slot.batches import Out, as_row_list, batch_cut, batch_length
 from penstock.slot.journal import OutputRecord
 from penstock.slot.shares import Shares
 
 FRAME_BYTES = 128 * 1024
 """A frame has about so many bytes of rows: objects of that many stay in a core's cache while they are worked."""
+COLUMNS_BYTES = 1024 * 1024
+"""As `FRAME_BYTES`, for columns: there a call costs much, and bytes little."""
 
 
 class Payload(msgspec.Struct, frozen=True, gc=False):
@@ -32,11 +35,24 @@ class Payload(msgspec.Struct, frozen=True, gc=False):
     rows: int
 
 
+class Unsendable(msgspec.Struct, frozen=True):
+    """A row that the sink behind the edge has no text for."""
+
+    row: Any
+    reason: str
+
+
 class QueueOutput:
     """One output queue."""
 
-    def __init__(self, ring: RingWriter, codec: RowCodec, sides: SideFiles, receiver_bell: Bell) -> None:
+    def __init__(
+        self, ring: RingWriter, codec: RowCodec, sides: SideFiles, receiver_bell: Bell,
+        text: Callable[[Batch[Any]], WrittenText] | None = None,
+    ) -> None:
+        """`text`: how rows become the lines that the sink behind this queue writes, where it leaves that to us."""
         self.ring = ring
+        self._text = text
+        self.unsendable: list[Unsendable] = []
         self.codec = codec
         self._sides = sides
         self.receiver_bell = receiver_bell
@@ -44,6 +60,7 @@ class QueueOutput:
         self.prepared_bytes = 0
         """Bytes of the ring that what is prepared will take."""
         self._frame_bytes = min(FRAME_BYTES, ring.capacity // 4)
+        self._columns_bytes = min(COLUMNS_BYTES, ring.capacity // 4)
         self._row_bytes = 0.0
         """Bytes of a row, as last encoded."""
         self._dirty = False
@@ -60,21 +77,39 @@ class QueueOutput:
         length = batch_length(batch)
         if not length:
             return
-        most = batch_rows
-        if self._row_bytes * length > 2 * self._frame_bytes:
-            most = min(batch_rows, max(int(self._frame_bytes / self._row_bytes), 1))
+        most, frame_bytes = batch_rows, self._bytes_of_a_frame(batch)
+        if self._row_bytes * length > 2 * frame_bytes:
+            most = min(batch_rows, max(int(frame_bytes / self._row_bytes), 1))
         if length <= most:
             self._encode(batch, length)
             return
         for part in batch_cut(batch, -(-length // -(-length // most))):  # in parts of one size, none left over
             self._encode(part, batch_length(part))
 
+    def _bytes_of_a_frame(self, batch: Any) -> int:
+        return self._frame_bytes if isinstance(batch, (list, Lines)) else self._columns_bytes
+
+    def _as_text(self, batch: Any) -> WrittenLines:
+        """What the sink will write; rows that have no text are kept in `unsendable`."""
+        assert self._text is not None
+        written = self._text(batch)
+        if written.rejected:
+            listed = as_row_list(batch)
+            self.unsendable += [Unsendable(listed[index], reason) for index, reason in written.rejected.items()]
+        return WrittenLines(written.data, 0, batch_length(batch) - len(written.rejected))
+
     def _encode(self, batch: Any, rows: int) -> None:
+        frame_bytes = self._bytes_of_a_frame(batch)
+        if self._text is not None and not isinstance(batch, WrittenLines):
+            batch = self._as_text(batch)
+            rows = batch.count
+            if not rows:
+                return
         codec, data = self.codec.encode(batch)
         self._row_bytes = len(data) / rows
-        if len(data) > 2 * self._frame_bytes and rows > 1:
+        if len(data) > 2 * frame_bytes and rows > 1:
             # Several cuts at once: encoding again costs as much as the first time.
-            parts = batch_cut(batch, max(int(self._frame_bytes / self._row_bytes), 1))
+            parts = batch_cut(batch, max(int(frame_bytes / self._row_bytes), 1))
             if len(parts) > 1:
                 for part in parts:
                     self._encode(part, batch_length(part))
@@ -84,7 +119,7 @@ class QueueOutput:
 
     def forget(self) -> None:
         """Drop what is prepared."""
-        self.prepared, self.prepared_bytes = [], 0
+        self.prepared, self.prepared_bytes, self.unsendable = [], 0, []
 
     def needs_side_file(self) -> bool:
         """True when what is prepared would not fit into the queue even if that were empty."""
@@ -153,9 +188,12 @@ class EdgeOutput:
         self._only = self.queues[0] if len(queues) == 1 and route is not Route.HASH else None
         self._shares = Shares(len(queues), edge.batch_rows) if balances else None
 
-    def prepare(self, out: Out, turn: int) -> list[KeyFailure]:
-        """Route and encode what a leaf gave. Raises what a codec raises for a row that it cannot carry."""
-        failures: list[KeyFailure] = []
+    def prepare(self, out: Out, turn: int) -> list[KeyFailure | Unsendable]:
+        """Route and encode what a leaf gave; gives the rows without a key and those that the sink has no text for.
+
+        Raises what a codec raises for a row that it cannot carry.
+        """
+        failures: list[KeyFailure | Unsendable] = []
         for batch in out.batches():
             if self._only is not None:
                 self._only.prepare(batch, self.edge.batch_rows)
@@ -165,6 +203,10 @@ class EdgeOutput:
                 failures.extend(failed)
                 for index, part in parts:
                     self.queues[index].prepare(part, self.edge.batch_rows)
+        for queue in self.queues:
+            if queue.unsendable:
+                failures += queue.unsendable
+                queue.unsendable = []
         return failures
 
     def _shares_of(self, batch: Any) -> list[Any]:
@@ -176,6 +218,11 @@ class EdgeOutput:
         waiting = sum(queue.ring.rows for queue in self.queues) - taken
         rows = self._shares.rows(length, taken=taken, waiting=waiting, now=time.monotonic())
         return [batch] if rows >= length else batch_cut(batch, rows)
+
+    @property
+    def sent_anything(self) -> bool:
+        """True when a row was ever sent, or is about to be."""
+        return any(queue.prepared or queue.ring.rows for queue in self.queues)
 
     def forget(self) -> None:
         """Drop what was prepared."""

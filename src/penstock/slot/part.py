@@ -14,7 +14,7 @@ from penstock.sink import Sink, Writer
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
 from penstock.slot.journal import Counts, PartRecord
-from penstock.slot.outputs import FRAME_BYTES, EdgeOutput, QueueOutput
+from penstock.slot.outputs import COLUMNS_BYTES, FRAME_BYTES, EdgeOutput, QueueOutput
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.source_input import SourceInput
 
@@ -87,7 +87,8 @@ class Part:
             return left
         rows = float(self.last_piece_rows * GROWTH)
         if self.bytes_per_row and self.edges:
-            rows = min(rows, FRAME_BYTES / self.bytes_per_row)
+            bytes_given = COLUMNS_BYTES if self.chain.has_batch_operators else FRAME_BYTES
+            rows = min(rows, bytes_given / self.bytes_per_row)
         if self.seconds_per_row and not self.chain.has_batch_operators:
             rows = min(rows, PIECE_S / self.seconds_per_row)
         most = max(int(rows), 1)

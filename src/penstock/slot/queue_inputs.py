@@ -11,6 +11,7 @@ from penstock.channel.frame import Flag, Frame, Kind
 from penstock.channel.gate import Gate
 from penstock.channel.ring import RingReader
 from penstock.channel.side_file import SideFiles
+from penstock.errors import QueueDamaged
 from penstock.slot.journal import InputRecord, PartRecord
 from penstock.slot.unit import Unit
 
@@ -51,7 +52,16 @@ class QueueInput:
             self._side_done = True
         if frame.header.kind != Kind.BATCH:
             return frame, None
-        return frame, self.codec.decode(frame.header.codec, payload, frame.header.rows)
+        try:
+            return frame, self.codec.decode(frame.header.codec, payload, frame.header.rows)
+        except MemoryError:
+            raise
+        except Exception as exc:  # unpickling runs code of the user's classes: it may raise anything
+            raise QueueDamaged(
+                self.ring.path,
+                f"frame {frame.header.sequence} cannot be decoded ({type(exc).__name__}: {exc}); where a class of its "
+                "rows was renamed or moved, bring it back",
+            ) from exc
 
     def frame_done(self, frame_end: int, rows: int) -> None:
         """A frame is through: the commit may give its room back."""

@@ -16,10 +16,12 @@ from zlib import crc32
 import msgspec
 
 from penstock.errors import QueueDamaged
+from penstock.run_files import refused, write_all
 
 MOST_WAITING_BYTES = 8 * 1024 * 1024
 """Beyond this the slot takes no new input until a retry is through."""
 _COMPACT_BYTES = 1024 * 1024
+_WHAT = "the file of waiting retries"
 _GENERATION_SHIFT = 32
 """Numbers of rows are counted within a generation, so that none is ever given twice."""
 
@@ -59,8 +61,8 @@ class RetryFile:
         self._path = self._path_of(self.generation)
         for other in base.parent.glob(base.name + ".*"):
             if other != self._path:
-                other.unlink(missing_ok=True)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+                _remove(other)
+        self._fd = self._open()
         there = os.fstat(self._fd).st_size
         if there < committed_length:
             raise QueueDamaged(self._path, f"the waiting retries were cut from {committed_length} to {there} bytes")
@@ -121,10 +123,7 @@ class RetryFile:
             data = b"".join(self._buffer)
             if self._length == 0:  # a log that starts over holds what waits, and nothing of what is through
                 data = b"".join(_frame(b"W", _encoder.encode(row)) for row in self._waiting.values())
-            written = 0
-            while written < len(data):
-                written += os.pwrite(self._fd, memoryview(data)[written:], self._length + written)
-            self._length += len(data)
+            self._length += write_all(self._fd, data, self._length, path=self._path, what=_WHAT)
             self._buffer.clear()
         return self._length
 
@@ -134,9 +133,15 @@ class RetryFile:
         self._path_of(self.generation - 1).unlink(missing_ok=True)
         self.generation += 1
         self._path = self._path_of(self.generation)
-        self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._fd = self._open(os.O_TRUNC)
         self._length = 0
         self._next = self.generation << _GENERATION_SHIFT
+
+    def _open(self, flags: int = 0) -> int:
+        try:
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
+        except OSError as exc:
+            raise refused(self._path, _WHAT, exc) from exc
 
     def _path_of(self, generation: int) -> Path:
         return self._base.with_name(f"{self._base.name}.{generation}")
@@ -157,14 +162,27 @@ class RetryFile:
             check = int.from_bytes(data[offset + 4 : offset + 8], "little")
             if not length or len(body) != length or crc32(body) != check:
                 raise QueueDamaged(self._path, f"the frame at {offset} of the waiting retries is damaged")
+            try:
+                self._load_frame(body)
+            except (msgspec.MsgspecError, KeyError) as exc:
+                raise QueueDamaged(self._path, f"the frame at {offset} of the waiting retries fits nothing") from exc
             offset += 8 + length
-            if body[:1] == b"W":
-                row = msgspec.msgpack.decode(body[1:], type=WaitingRow)
-                self._remember(row)
-                self._next = max(self._next, row.number + 1)
-            else:
-                done = msgspec.msgpack.decode(body[1:], type=_Through).number
-                self._bytes -= len(self._waiting.pop(done).row)
+
+    def _load_frame(self, body: bytes) -> None:
+        if body[:1] == b"W":
+            row = msgspec.msgpack.decode(body[1:], type=WaitingRow)
+            self._remember(row)
+            self._next = max(self._next, row.number + 1)
+        else:
+            done = msgspec.msgpack.decode(body[1:], type=_Through).number
+            self._bytes -= len(self._waiting.pop(done).row)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise refused(path, _WHAT, exc) from exc
 
 
 def _frame(kind: bytes, data: bytes) -> bytes:

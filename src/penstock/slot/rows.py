@@ -11,13 +11,13 @@ from typing import Any
 from penstock.channel.router import KeyFailure
 from penstock.dead_letters import new_record
 from penstock.metrics.catalogue import Word
-from penstock.options import ErrorPolicy
 from penstock.plan.plan import EdgePlan, StageSettings
 from penstock.slot.batches import Failure, as_row_list
 from penstock.slot.commit import Turn
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.error_policy import Decision, FailStage, RetryRow, SetAside, SkipRow, decide, last_resort
 from penstock.slot.life import Blamed
+from penstock.slot.outputs import Unsendable
 from penstock.slot.part import Part
 from penstock.slot.retries import RetryFile, WaitingRow
 from penstock.slot.stops import StageFailed
@@ -45,6 +45,8 @@ class RowFates:
         self._pipeline = pipeline
         self._dead_letters = dead_letters
         self._retries = retries
+        self._without_text = 0
+        """Rows of this life that a sink has no text for."""
 
     def stops_at_failure(self, part: Part) -> bool:
         """True: rows behind a failed one may not be given out before its fate is known."""
@@ -122,12 +124,23 @@ class RowFates:
 
     def without_key(self, part: Part, edge: EdgePlan, failure: KeyFailure) -> None:
         """The receiving stage's key function raised, here in the sending worker: its policy counts."""
-        policy = edge.key_on_error or ErrorPolicy("dead_letter")
         lost = Lost(
             failure.row, one_line(failure.error), 1, user_traceback(failure.error), f"key_by {edge.key_where}".rstrip(),
             edge.receiver,
         )
-        self._end(part, last_resort(StageSettings(on_error=policy)), lost, None)
+        self._end(part, last_resort(StageSettings(on_error=edge.on_error)), lost, None)
+
+    def unsendable(self, part: Part, edge: EdgePlan, failure: Unsendable) -> None:
+        """The sink behind the edge has no text for a row, here in the sending worker: the sink's policy counts."""
+        lost = Lost(
+            failure.row, f"rejected by the sink: {failure.reason}", 1, operator="sink", stage=edge.receiver
+        )
+        self._end(part, last_resort(StageSettings(on_error=edge.on_error)), lost, None)
+        self._without_text += 1
+        limit = edge.on_error.give_up_after
+        sent = any(out.sent_anything for out in part.edges if out.edge is edge)
+        if limit is not None and not sent and self._without_text >= limit / part.plan.settings.workers:
+            raise StageFailed(edge.receiver, _hopeless(self._without_text, lost.error))
 
     def rejected(self, part: Part, row: Any, reason: str) -> None:
         """A sink refused a row."""
@@ -176,11 +189,14 @@ def _give_up_on_hopeless_code(part: Part, told: str) -> None:
     others = [page.words for page in part.sibling_pages if page is not part.page]
     failed = part.counts.failed_before_success + sum(words[Word.ROWS_FAILED_BEFORE_SUCCESS] for words in others)
     if failed >= limit and not any(words[Word.ROWS_SUCCEEDED] for words in others):
-        raise StageFailed(
-            part.plan.name,
-            f"no row has ever succeeded and {failed} have failed, so the code is wrong rather than the data "
-            f"(dead_letter(give_up_after=None) goes on all the same); the last error: {told}",
-        )
+        raise StageFailed(part.plan.name, _hopeless(failed, told))
+
+
+def _hopeless(failed: int, told: str) -> str:
+    return (
+        f"no row has ever succeeded and {failed} have failed, so the code is wrong rather than the data "
+        f"(dead_letter(give_up_after=None) goes on all the same); the last error: {told}"
+    )
 
 
 def _lost(row: Any, failure: Failure, attempts: int) -> Lost:

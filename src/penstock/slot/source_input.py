@@ -11,6 +11,7 @@ from penstock.channel.bell import Bell
 from penstock.operator import Context
 from penstock.options import parse_duration
 from penstock.slot.batches import batch_length, normalized
+from penstock.slot.gathered import GatheringReader
 from penstock.slot.journal import PartRecord, SplitRecord
 from penstock.slot.unit import Unit
 from penstock.source import EndOfSplit, Reader, Source
@@ -20,9 +21,14 @@ class SourceInput:
     """A source's splits in one slot: bounded ones one after the other, endless ones in turn."""
 
     def __init__(
-        self, source: Source[Any], splits: dict[str, Any], frozen: frozenset[str], context: Context, run_id: str
+        self, source: Source[Any], splits: dict[str, Any], frozen: frozenset[str], context: Context, run_id: str,
+        *, gather_rows: int = 0,
     ) -> None:
-        """`splits`: those of this slot; `frozen`: the names of all that were there at the start."""
+        """`splits`: those of this slot; `frozen`: the names of all that were there at the start.
+
+        `gather_rows`: blocks of lines are gathered to so many (0: taken as they come).
+        """
+        self._gather_rows = gather_rows
         self._source = source
         self._splits = dict(splits)
         self._frozen = frozen
@@ -107,7 +113,10 @@ class SourceInput:
         record = self._record(name)
         reader = self._readers.get(name)
         if reader is None:
-            reader = self._readers[name] = self._source.open(self._splits[name], record.position, self._context)
+            reader = self._source.open(self._splits[name], record.position, self._context)
+            if self._gather_rows:
+                reader = GatheringReader(reader, self._gather_rows)
+            self._readers[name] = reader
         try:
             given = reader.read()
         except EndOfSplit:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import time
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 
 import msgspec
+
+from penstock.run_files import FileBytes, FileWords, map_file
 
 _BYTES = 4096
 _W_RUNNING, _W_PART, _W_INPUT, _W_SEQUENCE, _W_ROW, _W_COUNT, _W_SINCE, _W_BEAT, _W_LIFE = range(9)
@@ -49,14 +51,19 @@ class WorkState:
 class WorkPage:
     """The mapped words of one slot."""
 
-    def __init__(self, path: Path) -> None:
-        fd = os.open(path, os.O_RDWR)
-        try:
-            self._map = mmap.mmap(fd, _BYTES)
-        finally:
-            os.close(fd)
-        self._bytes = memoryview(self._map)
-        self._words = self._bytes.cast("Q")
+    _file: mmap | FileBytes
+    _bytes: memoryview | FileBytes
+    _words: memoryview | FileWords
+
+    def __init__(self, path: Path, *, mapped: bool = True) -> None:
+        """`mapped`: for workers, which may die of a SIGBUS; others read and write by system calls (`run_files`)."""
+        if mapped:
+            self._file = map_file(path, "the page of what is in work", size=_BYTES)
+            self._bytes = memoryview(self._file)
+            self._words = self._bytes.cast("Q")
+        else:
+            self._file = self._bytes = FileBytes(path, "the page of what is in work", size=_BYTES)
+            self._words = self._bytes.words()
 
     @staticmethod
     def create(path: Path) -> None:
@@ -100,4 +107,4 @@ class WorkPage:
     def close(self) -> None:
         self._words.release()
         self._bytes.release()
-        self._map.close()
+        self._file.close()

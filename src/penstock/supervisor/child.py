@@ -8,7 +8,7 @@ import time
 from enum import Enum
 from pathlib import Path
 
-from penstock.channel.bell import Bell
+from penstock.channel.bell import Bell, open_fifo
 from penstock.metrics.catalogue import Activity, Word
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
@@ -53,12 +53,15 @@ class Child:
         self.suspect: Suspect | None = None
         self.blamed: tuple[Blamed, ...] = ()
         self.careful = 0
-        self.work = WorkPage(self.paths.work)
-        self.bell = Bell(self.paths.bell)
-        self.pages = [Page(self.paths.folder / f"{stage}.page", writable=True) for stage in spec.stages]
-        self.neighbours = [Bell(root / bell) for bell in (*spec.senders, *spec.receivers)]
-        self.log_fd = os.open(self.paths.log, os.O_RDWR | os.O_NONBLOCK)
-        self.stdout_fd = os.open(self.paths.stdout, os.O_RDWR | os.O_NONBLOCK)
+        # Nothing is mapped: a page that somebody cuts must not be the supervisor's death.
+        self.work = WorkPage(self.paths.work, mapped=False)
+        self.bell = Bell(self.paths.bell, mapped=False)
+        self.pages = [
+            Page(self.paths.folder / f"{stage}.page", writable=True, mapped=False) for stage in spec.stages
+        ]
+        self.neighbours = [Bell(root / bell, mapped=False) for bell in (*spec.senders, *spec.receivers)]
+        self.log_fd = open_fifo(self.paths.log, "the way of what is printed")
+        self.stdout_fd = open_fifo(self.paths.stdout, "the way to standard output")
         self.rest = b""
         """The beginning of a line that is not whole yet."""
 
@@ -82,15 +85,23 @@ class Child:
 
     def died(self) -> None:
         """The worker is gone: neighbours look at what it may have published without ringing."""
-        if self.pidfd is not None:
-            os.close(self.pidfd)
-        self.pidfd, self.pid = None, 0
+        self._close_pidfd()
         for page in self.pages:
             page.words[Word.PID] = 0
             if page.words[Word.ACTIVITY] != Activity.FINISHED:
                 page.words[Word.ACTIVITY] = Activity.NONE
         for bell in self.neighbours:
             bell.ring()
+
+    def gone(self) -> None:
+        """The worker is gone, nobody follows, and its files cannot be trusted."""
+        self._close_pidfd()
+        self.state = ChildState.GONE
+
+    def _close_pidfd(self) -> None:
+        if self.pidfd is not None:
+            os.close(self.pidfd)
+        self.pidfd, self.pid = None, 0
 
     def commits(self) -> int:
         return sum(int(page.words[Word.COMMITS]) for page in self.pages)

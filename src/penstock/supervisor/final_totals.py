@@ -1,20 +1,25 @@
-"""What a run leaves in its pages, journals and queues when it is over, added up for the report."""
+"""What a run leaves when it is over, added up for the report: by its journals, whose records are checked.
+
+Pages show the same counts, but nothing tells when a bit of theirs has flipped; only what no journal has is theirs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from penstock.channel.ring import backlog_rows
-from penstock.errors import QueueDamaged
+from msgspec.structs import asdict
+
+from penstock.channel.ring import rows_taken
+from penstock.errors import FileUnusable, QueueDamaged
 from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
-from penstock.slot.journal import Journal, Record
+from penstock.slot.journal import Counts, PartRecord, Record, load_record
 from penstock.slot.life import FailureNote
-from penstock.supervisor.protocol import RunSpec, StageEnd, StageSpec
+from penstock.supervisor.protocol import RunSpec, SeatSpec, StageEnd, StageSpec
 
 T = TypeVar("T")
 
@@ -32,58 +37,76 @@ class FinalTotals:
     untouched: bool
     """True: no worker has ever committed anything."""
     damaged: FailureNote | None
-    """Set when a queue or a journal could not be read; the sums are without it."""
+    """Set when a queue, a journal or a page could not be read; the sums are without it."""
 
 
 def final_totals(root: Path, spec: RunSpec) -> FinalTotals:
     """Read everything once; the workers are gone."""
-    sums = {stage.name: _sums(root, stage) for stage in spec.stages}
-    damages: list[QueueDamaged] = []
-    records = [
-        record for seat in spec.seats
-        if (record := _whole(_record, RunPaths(root).seat(seat.seat, seat.slot).journal, damages)) is not None
+    damages: list[QueueDamaged | FileUnusable] = []
+    seats = [
+        (seat, _whole(load_record, RunPaths(root).seat(seat.seat, seat.slot).journal, damages)) for seat in spec.seats
     ]
-    backlogs = [_whole(backlog_rows, root / name, damages) or 0 for name in spec.queues]
-    notes = (_hopeless(stage, sums[stage.name]) for stage in spec.stages)
+    records = [record for _, record in seats if record is not None]
+    # The calling process may be at its journal this very moment: what it took, its queues say.
+    taken = {name: _whole(rows_taken, root / name, damages) or 0 for name in spec.queues}
+    counts = {stage.name: _counts(_parts_of(stage.name, seats)) for stage in spec.stages}
+    ends = [_stage_end(stage, counts[stage.name], _kept_by_pages(root, stage, damages)) for stage in spec.stages]
+    notes = (_hopeless(stage, counts[stage.name]) for stage in spec.stages)
     return FinalTotals(
-        stages=[_stage_end(name, words) for name, words in sums.items()],
-        undelivered_rows=max(sum(backlogs) - _rows_half_way(records), 0),
+        stages=ends,
+        undelivered_rows=max(_rows_under_way(records) - sum(taken[name] for name in spec.caller_queues), 0),
         cut_short=any(not split.done for record in records for part in record.parts for split in part.splits.values()),
         hopeless=next((note for note in notes if note is not None), None),
-        untouched=all(record.number == 0 for record in records),
+        untouched=not damages and all(record.number == 0 for record in records),
         damaged=FailureNote("queues", str(damages[0])) if damages else None,
     )
 
 
-def _whole(read: Callable[[Path], T], path: Path, damages: list[QueueDamaged]) -> T | None:
+def _whole(read: Callable[[Path], T], path: Path, damages: list[QueueDamaged | FileUnusable]) -> T | None:
     """What a file says; None, and the damage noted, where it cannot be trusted."""
     try:
         return read(path)
-    except QueueDamaged as damage:
+    except (QueueDamaged, FileUnusable) as damage:
         damages.append(damage)
         return None
 
 
-def _sums(root: Path, stage: StageSpec) -> dict[Word, int]:
-    sums = dict.fromkeys(Word, 0)
-    for name in stage.pages:
-        page = Page(root / name, writable=False)
-        for word in Word:
-            sums[word] += page.words[word]
+def _parts_of(stage: str, seats: Iterable[tuple[SeatSpec, Record | None]]) -> list[PartRecord]:
+    return [
+        record.parts[seat.stages.index(stage)] for seat, record in seats if record is not None and stage in seat.stages
+    ]
+
+
+def _counts(parts: Iterable[PartRecord]) -> Counts:
+    counts = [asdict(part.counts) for part in parts]
+    return Counts(**{name: sum(count[name] for count in counts) for name in Counts.__struct_fields__})
+
+
+def _kept_by_pages(root: Path, stage: StageSpec, damages: list[QueueDamaged | FileUnusable]) -> tuple[int, int]:
+    """(restarts, nanoseconds busy): figures of the living that no journal has."""
+    pages = [found for name in stage.pages if (found := _whole(_page, root / name, damages)) is not None]
+    return sum(restarts for restarts, _ in pages), sum(busy_ns for _, busy_ns in pages)
+
+
+def _page(path: Path) -> tuple[int, int]:
+    page = Page(path, writable=False, mapped=False)
+    try:
+        return int(page.words[Word.RESTARTS]), int(page.words[Word.BUSY_NS])
+    finally:
         page.close()
-    return sums
 
 
-def _stage_end(name: str, sums: dict[Word, int]) -> StageEnd:
+def _stage_end(stage: StageSpec, counts: Counts, kept: tuple[int, int]) -> StageEnd:
+    restarts, busy_ns = kept
     return StageEnd(
-        name, sums[Word.ROWS_IN], sums[Word.ROWS_OUT], sums[Word.RETRIES], sums[Word.DEAD_LETTERS],
-        sums[Word.SKIPPED], sums[Word.RESTARTS], sums[Word.BUSY_NS] / 1e9,
+        stage.name, counts.rows_in, counts.rows_out, counts.retries, counts.dead_letters, counts.skipped, restarts,
+        busy_ns / 1e9,
     )
 
 
-def _hopeless(stage: StageSpec, sums: dict[Word, int]) -> FailureNote | None:
-    failed = sums[Word.ROWS_FAILED_BEFORE_SUCCESS]
-    if not stage.gives_up or not failed or sums[Word.ROWS_SUCCEEDED]:
+def _hopeless(stage: StageSpec, counts: Counts) -> FailureNote | None:
+    failed = counts.failed_before_success
+    if not stage.gives_up or not failed or counts.succeeded:
         return None
     return FailureNote(
         stage.name,
@@ -92,15 +115,8 @@ def _hopeless(stage: StageSpec, sums: dict[Word, int]) -> FailureNote | None:
     )
 
 
-def _record(path: Path) -> Record:
-    """The last commit of a slot."""
-    journal = Journal(path)
-    try:
-        return journal.load()
-    finally:
-        journal.close()
-
-
-def _rows_half_way(records: Sequence[Record]) -> int:
-    """Rows that are done, though the frame they came in stands in its queue till its last one is."""
-    return sum(stand.rows_done for record in records for part in record.parts for stand in part.inputs)
+def _rows_under_way(records: Sequence[Record]) -> int:
+    """Rows given out and not taken in yet; of a frame half done, those that are done are taken."""
+    parts = [part for record in records for part in record.parts]
+    given = sum(queue.rows for part in parts for queue in part.outputs)
+    return given - sum(queue.rows + queue.rows_done for part in parts for queue in part.inputs)

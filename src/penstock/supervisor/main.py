@@ -9,8 +9,14 @@ from pathlib import Path
 
 import msgspec
 
+from penstock.errors import PenstockError
+from penstock.plan.paths import RunPaths
+from penstock.run_files import read_checked, refused
+from penstock.slot.life import FailureNote
+from penstock.supervisor.caller_link import CallerLink
 from penstock.supervisor.cleanup import remove_run_dir
-from penstock.supervisor.protocol import RunSpec
+from penstock.supervisor.orphans import kill_descendants
+from penstock.supervisor.protocol import Ended, RunSpec
 from penstock.supervisor.supervisor import Supervisor
 
 
@@ -22,10 +28,23 @@ def main(socket_fd: int, lock_fd: int, run_dir: str) -> None:
         os.set_inheritable(fd, False)
     caller = socket.socket(fileno=socket_fd)
     root = Path(run_dir)
-    spec = msgspec.msgpack.decode((root / "spec").read_bytes(), type=RunSpec)
-    supervisor = Supervisor(root, spec, caller)
-    ended = supervisor.run()
-    if not supervisor.leaves_queues:
-        remove_run_dir(root)
+    say_last = CallerLink(caller).say_last
+    try:
+        spec = msgspec.msgpack.decode(read_checked(RunPaths(root).spec, "what the supervisor is told"), type=RunSpec)
+        supervisor = Supervisor(root, spec, caller)
+        say_last = supervisor.tell
+        ended = supervisor.run()
+        if not supervisor.leaves_queues:
+            remove_run_dir(root)
+    except (PenstockError, OSError) as exc:
+        # Files are missing, damaged or out of reach. What stands in the queues stays.
+        kill_descendants()
+        ended = Ended("failed", 0.0, [], 0, FailureNote("supervisor", _told(root, exc)))
     os.close(lock_fd)
-    supervisor.tell(ended)
+    say_last(ended)
+
+
+def _told(root: Path, error: PenstockError | OSError) -> str:
+    if isinstance(error, PenstockError):
+        return str(error)
+    return str(refused(Path(error.filename or root), "a file of the run", error))

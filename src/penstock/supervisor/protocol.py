@@ -63,6 +63,8 @@ class RunSpec(msgspec.Struct, frozen=True):
     """True: the pipeline has no end of its own, so being drained is how it finishes."""
     argv: tuple[str, ...] = ()
     """`sys.argv` of the caller, for the program."""
+    caller_queues: tuple[str, ...] = ()
+    """Those of the queues that end in the calling process."""
 
 
 # Between supervisor and zygote.

@@ -16,10 +16,11 @@ import time
 from functools import partial
 from pathlib import Path
 
-import msgspec
-
+from penstock.channel.bell import open_fifo
+from penstock.errors import FileUnusable, QueueDamaged
 from penstock.plan.paths import RunPaths
 from penstock.slot.control import Control
+from penstock.slot.failure_file import read_failure
 from penstock.slot.last_error import write_last_error
 from penstock.slot.life import Exit, FailureNote
 from penstock.supervisor import protocol
@@ -46,6 +47,7 @@ from penstock.supervisor.protocol import (
     Stop,
 )
 from penstock.supervisor.restart import Escalate, RestartPolicy
+from penstock.supervisor.whole_files import WholeFiles
 from penstock.supervisor.zygote_process import ZygoteProcess
 
 _WATCH_S = 0.25
@@ -64,12 +66,12 @@ class Supervisor:
         self._spec = spec
         self._caller = CallerLink(caller)
         self._selector = selectors.DefaultSelector()
-        self._control = Control(self._paths.control)
+        self._control = Control(self._paths.control, mapped=False)
         self._children = [Child(seat, run_dir) for seat in spec.seats]
         self._policies = {
             seat.seat: RestartPolicy(*seat.max_restarts) for seat in spec.seats
         }
-        self._queue_sizes = {name: os.stat(run_dir / name).st_size for name in spec.queues}
+        self._files = WholeFiles(run_dir, spec)
         self._memory_kills = MemoryKills()
         self._zygote: ZygoteProcess | None = None
         self._zygote_ready = False
@@ -85,14 +87,20 @@ class Supervisor:
     def run(self) -> Ended:
         """Until every worker has ended for good; how it went."""
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        lifeline = os.open(self._paths.lifeline, os.O_RDWR | os.O_CLOEXEC)
+        lifeline = open_fifo(self._paths.lifeline, "the lifeline")
         self._phase("starting")
         self._control.clear()
         self._watch_everything()
         self._start_zygote()
-        while not self._over():
-            self._wait()
-            self._watch_the_clock()
+        try:
+            while not self._over():
+                self._wait()
+                self._watch_the_clock()
+        except (QueueDamaged, FileUnusable) as damage:
+            # A file that all orders go through is damaged: there is no orderly way down.
+            self._failure = self._failure or FailureNote("queues", str(damage))
+            self._close_zygote()
+            kill_descendants()
         self._drain_output()
         ended = self._end()
         self._phase("failed" if self._failure else "ended")
@@ -247,13 +255,16 @@ class Supervisor:
         child = next((c for c in self._children if c.pid == pid and c.state is ChildState.ALIVE), None)
         if child is None:
             return  # a grandchild of user code
-        seen, now_ns = child.work.read(), time.monotonic_ns()
         if child.pidfd is not None:
             with contextlib.suppress(KeyError):  # `_on_exit` may have done it already
                 self._selector.unregister(child.pidfd)
         self._pass_on_log(child)
-        lived_s = time.monotonic() - child.born_at
         code = exit_code(status)
+        if (code is None or code not in set(Exit)) and not self._files_are_whole():
+            child.gone()
+            return
+        seen, now_ns = child.work.read(), time.monotonic_ns()
+        lived_s = time.monotonic() - child.born_at
         progressed = child.progressed()
         child.died()
         if code == Exit.FINISHED:
@@ -270,9 +281,6 @@ class Supervisor:
         if code == Exit.CAREFUL:
             child.careful, counted = (seen.mark.count if seen.mark else 1), False
         elif code is None or code not in set(Exit):
-            if not self._files_are_whole():
-                child.state = ChildState.GONE
-                return
             cause = cause_of(status, timed_out=child.timed_out, out_of_memory=self._memory_kills.happened())
             in_call_s = max(now_ns - seen.since_ns, 0) / 1e9
             verdict = child.blame.on_death(
@@ -307,7 +315,9 @@ class Supervisor:
             self._caller.say(Notice("WARNING", f"{child.spec.label}: {child.blame_told.reason}; it is set aside"))
 
     def _note_last_error(self, note: FailureNote) -> None:
-        write_last_error(self._paths.last_errors, note.stage, note.reason)
+        unwritten = write_last_error(self._paths.last_errors, note.stage, note.reason)
+        if unwritten is not None:
+            self._caller.say(Notice("WARNING", f"the last error is not shown by `penstock status`: {unwritten}"))
 
     def _follow(self, child: Child, status: int, *, counted: bool, progressed: bool) -> None:
         """Decide about the successor."""
@@ -326,24 +336,17 @@ class Supervisor:
     def _note_of(self, child: Child, status: int) -> FailureNote:
         if exit_code(status) in (Exit.FAILED, Exit.TROUBLE):
             try:
-                return msgspec.msgpack.decode(child.paths.failure.read_bytes(), type=FailureNote)
-            except (OSError, msgspec.MsgspecError) as exc:
+                return read_failure(child.paths.failure)
+            except (QueueDamaged, FileUnusable) as exc:
                 return FailureNote(child.spec.stages[0], f"{describe(status)}; its note cannot be read: {exc}")
         return FailureNote(child.spec.stages[0], f"worker {child.spec.label} ended by {describe(status)}")
 
     def _files_are_whole(self) -> bool:
-        """A queue that somebody cut short is a SIGBUS of its reader: blame the file, not the row."""
-        for name in self._spec.queues:
-            path = self._paths.root / name
-            try:
-                size = os.stat(path).st_size
-            except OSError as exc:
-                self._fail(FailureNote("queues", f"{path} cannot be looked at: {exc}"))
-                return False
-            if size != self._queue_sizes[name]:
-                self._fail(FailureNote("queues", f"{path} was cut from {self._queue_sizes[name]} to {size} bytes"))
-                return False
-        return True
+        """A file that somebody cut short is a SIGBUS of its worker: blame the file, not the row."""
+        damage = self._files.damage()
+        if damage is not None:
+            self._fail(FailureNote("queues", str(damage)))
+        return damage is None
 
     # The way down.
 
@@ -433,5 +436,9 @@ class Supervisor:
 
     def _phase(self, phase: str) -> None:
         temporary = self._paths.phase.with_name("phase.new")
-        temporary.write_text(phase)
-        temporary.rename(self._paths.phase)
+        try:
+            temporary.write_text(phase)
+            temporary.rename(self._paths.phase)
+        except OSError as exc:  # a full disk: it is for those who look, and the next run looks at the journals, too
+            temporary.unlink(missing_ok=True)
+            self._caller.say(Notice("WARNING", f"{self._paths.phase}: {phase!r} cannot be noted: {exc.strerror}"))

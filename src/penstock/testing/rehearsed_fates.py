@@ -9,7 +9,6 @@ from typing import Any
 
 from penstock.channel.router import KeyFailure
 from penstock.dead_letters import DeadLetter
-from penstock.options import ErrorPolicy
 from penstock.plan.plan import EdgePlan, StagePlan, StageSettings
 from penstock.slot.batches import Failure
 from penstock.slot.error_policy import Decision, FailStage, RetryRow, SkipRow, decide, last_resort
@@ -93,7 +92,7 @@ class RehearsedFates:
 
     def without_key(self, edge: EdgePlan, failure: KeyFailure) -> None:
         """The receiving stage's key function raised; that stage's policy counts."""
-        settings = StageSettings(on_error=edge.key_on_error or ErrorPolicy("dead_letter"))
+        settings = StageSettings(on_error=edge.on_error)
         operator = f"key_by {edge.key_where}".rstrip()
         self._end(last_resort(settings), failure.row, failure.error, operator, 1, edge.receiver)
 

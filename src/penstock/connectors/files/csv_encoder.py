@@ -12,8 +12,9 @@ import msgspec
 
 from penstock.batch import Batch, rows_of
 from penstock.connectors.files.csv_reader import header_of
-from penstock.connectors.files.part_writer import Encoded, RowEncoder
+from penstock.connectors.files.part_writer import RowEncoder
 from penstock.connectors.files.rows import field_names, fields_of
+from penstock.sink import WrittenText
 
 
 class CsvEncoder(RowEncoder):
@@ -34,14 +35,14 @@ class CsvEncoder(RowEncoder):
         if self._header:
             self._fields = tuple(header_of(path, self._delimiter)) or self._fields
 
-    def encode(self, batch: Batch[Any], *, at_start: bool) -> Encoded:
+    def encode(self, batch: Batch[Any], *, at_start: bool) -> WrittenText:
         rows = rows_of(batch)
         try:
             records, rejected = self._records(rows, check_text=False)
-            return Encoded(self._text(records, at_start), rejected)
+            return WrittenText(self._text(records, at_start), rejected)
         except UnicodeEncodeError:  # half a character in some text: found one by one
             records, rejected = self._records(rows, check_text=True)
-            return Encoded(self._text(records, at_start), rejected)
+            return WrittenText(self._text(records, at_start), rejected)
 
     def _records(self, rows: Sequence[Any], *, check_text: bool) -> tuple[list[list[Any]], dict[int, str]]:
         records: list[list[Any]] = []

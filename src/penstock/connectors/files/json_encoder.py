@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from penstock.batch import Batch, rows_of
-from penstock.connectors.files.part_writer import Encoded, RowEncoder
+from penstock.connectors.files.part_writer import RowEncoder
+from penstock.sink import WrittenText
 
 
 def plain_value(value: Any) -> Any:
@@ -24,14 +26,17 @@ class JsonEncoder(RowEncoder):
     def __init__(self) -> None:
         self._encoder = msgspec.json.Encoder(enc_hook=plain_value)
 
-    def encode(self, batch: Batch[Any], *, at_start: bool) -> Encoded:
+    def encode(self, batch: Batch[Any], *, at_start: bool = False) -> WrittenText:
+        text = _text_of_columns(batch)
+        if text is not None:
+            return WrittenText(text)
         rows = rows_of(batch)
         try:
-            return Encoded(self._encoder.encode_lines(rows))
+            return WrittenText(self._encoder.encode_lines(rows))
         except Exception:  # of whichever row: found one by one
             return self._one_by_one(rows)
 
-    def _one_by_one(self, rows: Sequence[Any]) -> Encoded:
+    def _one_by_one(self, rows: Sequence[Any]) -> WrittenText:
         lines = []
         rejected = {}
         for index, row in enumerate(rows):
@@ -39,4 +44,23 @@ class JsonEncoder(RowEncoder):
                 lines.append(self._encoder.encode(row) + b"\n")
             except Exception as exc:  # an enc_hook or a property of the user's class may raise anything
                 rejected[index] = f"{type(exc).__name__}: {exc}"
-        return Encoded(b"".join(lines), rejected)
+        return WrittenText(b"".join(lines), rejected)
+
+
+def _text_of_columns(batch: Batch[Any]) -> bytes | None:
+    """The text of columns of plain types, by polars where the pipeline uses it: the same as row by row, sooner.
+
+    None: rows, or columns that polars writes otherwise than we do (moments, decimals, nested ones).
+    """
+    polars = sys.modules.get("polars")
+    if polars is None or not hasattr(batch, "__arrow_c_stream__"):
+        return None
+    frame = batch if isinstance(batch, polars.DataFrame) else polars.from_arrow(batch)
+    plain = (polars.Float64, polars.String, polars.Boolean, polars.Null)
+    if not all(kind.is_integer() or kind in plain for kind in frame.dtypes):
+        return None
+    if not frame.height:
+        return b""
+    documents = frame.select(polars.struct(polars.all()).struct.json_encode().alias("text")).get_column("text")
+    text: str = documents.str.join("\n").item()
+    return text.encode() + b"\n"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, overload
 
+from penstock.batch import Batch
 from penstock.connectors.files import paths, target
 from penstock.connectors.files.follow import FollowReader, follow_splits
 from penstock.connectors.files.json_encoder import JsonEncoder
@@ -16,7 +17,7 @@ from penstock.operator import Context
 from penstock.operators.operator import Operator
 from penstock.operators.parse_json import ParseJson
 from penstock.options import Size, parse_size
-from penstock.sink import Writer
+from penstock.sink import Writer, WrittenText
 from penstock.source import Position, Reader
 
 T = TypeVar("T")
@@ -46,6 +47,10 @@ class JsonLineFiles(FileSourceOrSink[T]):
     @property
     def parse(self) -> Operator | None:
         return ParseJson(None, "files.json_lines", self.type)
+
+    @property
+    def text(self) -> Callable[[Batch[Any]], WrittenText]:
+        return JsonEncoder().encode
 
     def check_as_source(self) -> Sequence[str]:
         found = list(super().check_as_source())

@@ -8,30 +8,21 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.batch import Batch
+from penstock.batch import Batch, WrittenLines
 from penstock.connectors.files import base
 from penstock.connectors.files.content import DamagedFile
 from penstock.connectors.files.packed import pack, packing
 from penstock.connectors.files.target import PartFiles
-from penstock.sink import RowsRejected, Writer
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """Rows as text, and the rows that have none, by index."""
-
-    data: bytes
-    rejected: dict[int, str] = field(default_factory=dict)
+from penstock.sink import RowsRejected, Writer, WrittenText
 
 
 class RowEncoder(ABC):
     """Makes text of rows. One for each writer."""
 
     @abstractmethod
-    def encode(self, batch: Batch[Any], *, at_start: bool) -> Encoded:
+    def encode(self, batch: Batch[Any], *, at_start: bool) -> WrittenText:
         """The rows as whole lines. `at_start`: they are the first of their file."""
 
     def state(self) -> dict[str, Any]:
@@ -82,6 +73,9 @@ class PartWriter(Writer[Any]):
     def write(self, batch: Batch[Any]) -> None:
         if self._roll_bytes is not None and self._length >= self._roll_bytes:
             self._roll()
+        if isinstance(batch, WrittenLines):
+            self._append(batch.data)
+            return
         encoded = self._encoder.encode(batch, at_start=self._length == 0)
         if encoded.data:
             self._append(encoded.data)

@@ -1,0 +1,1 @@
+"""What `kill_matrix.py` and `recovery.py` run and shoot at."""

@@ -1,0 +1,104 @@
+"""The files of a run that hold no rows, made at the start and anew at a take-over; and a look at those that do.
+
+Bells, words and pipes are how the living speak to each other: what a killed run left in them means nothing, so that
+no damage to them can matter. Queues and journals are gone on with, so they are looked at before anybody does.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from penstock.channel.bell import create_bell
+from penstock.channel.ring import RingReader
+from penstock.errors import QueueDamaged
+from penstock.metrics.page import Page
+from penstock.plan.paths import RunPaths, SeatPaths
+from penstock.plan.plan import Plan
+from penstock.slot.assembly import first_record, receivers_of
+from penstock.slot.control import Control
+from penstock.slot.failure_file import reserve
+from penstock.slot.journal import Record, load_record
+from penstock.slot.work import WorkPage
+
+log = logging.getLogger("penstock.engine")
+
+
+# What holds no rows.
+
+
+def make_shared(paths: RunPaths) -> None:
+    """What all of a run share."""
+    _remove(paths.lifeline, paths.control)
+    if not paths.last_errors.is_dir():
+        _remove(paths.last_errors)
+        paths.last_errors.mkdir(mode=0o700)
+    os.mkfifo(paths.lifeline, 0o600)
+    Control.create(paths.control)
+
+
+def make_slot(files: SeatPaths, pages: Sequence[Path]) -> None:
+    """What a worker has beside its journal. Pages stay where they can be read: their figures grow over restarts."""
+    make_bell(files.bell)
+    _remove(files.work, files.log, files.stdout, files.failure)
+    if files.lock.is_dir():
+        _remove(files.lock)
+    WorkPage.create(files.work)
+    os.mkfifo(files.log, 0o600)
+    os.mkfifo(files.stdout, 0o600)
+    reserve(files.failure)
+    for page in pages:
+        _make_page(page)
+
+
+def make_caller_bell(paths: RunPaths) -> None:
+    """What the calling process sleeps on, where it reads results."""
+    make_bell(paths.caller_bell)
+
+
+def make_bell(path: Path) -> None:
+    _remove(path, path.with_name(path.name + ".asleep"))
+    create_bell(path)
+
+
+def _make_page(path: Path) -> None:
+    if path.exists():
+        try:
+            Page(path, writable=True, mapped=False).close()
+            return
+        except QueueDamaged as damage:
+            log.warning("%s; it is made anew: what the status shows of this slot begins at nothing", damage.told)
+    _remove(path)
+    Page.create(path)
+
+
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+# What holds rows, or says where they are.
+
+
+def require_whole(plan: Plan, paths: RunPaths) -> None:
+    """Raises `QueueDamaged` or `FileUnusable` for a queue or a journal that cannot be gone on with."""
+    for seat, stages in plan.seats().items():
+        for slot in range(stages[0].settings.workers):
+            path = paths.caller_journal if stages[0].caller else paths.seat(seat, slot).journal
+            if _shape(load_record(path)) != _shape(first_record(plan, stages, slot)):
+                raise QueueDamaged(path, "the journal is another slot's")
+    for edge in plan.edges:
+        for sender in range(plan.stages[edge.sender].settings.workers):
+            for receiver in receivers_of(plan, edge, sender):
+                RingReader(paths.queue(edge, sender, receiver), mapped=False).close()
+
+
+def _shape(record: Record) -> list[tuple[int, int, int]]:
+    """How many queues each stage has: it stays as it was at the start."""
+    return [(len(part.inputs), len(part.outputs), len(part.turns_in)) for part in record.parts]

@@ -1,0 +1,56 @@
+"""Which file of a run somebody has cut, removed or replaced: asked when a worker died, for it may be why.
+
+Sizes are looked at, and what stands in the heads; what the frames and records hold is checked by who reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from penstock.channel.bell import Bell
+from penstock.channel.ring import backlog_rows
+from penstock.errors import FileUnusable, QueueDamaged
+from penstock.metrics.page import Page
+from penstock.plan.paths import RunPaths
+from penstock.slot import journal
+from penstock.slot.control import Control
+from penstock.slot.work import WorkPage
+from penstock.supervisor.protocol import RunSpec
+
+
+class WholeFiles:
+    """The mapped files of one run."""
+
+    def __init__(self, run_dir: Path, spec: RunSpec) -> None:
+        self._looks: list[tuple[Callable[[Path], object], Path]] = [(_control, RunPaths(run_dir).control)]
+        self._looks += [(backlog_rows, run_dir / name) for name in spec.queues]
+        for seat in spec.seats:
+            files = RunPaths(run_dir).seat(seat.seat, seat.slot)
+            self._looks += [(journal.whole, files.journal), (_work, files.work), (_bell, files.bell)]
+        self._looks += [(_page, run_dir / page) for stage in spec.stages for page in stage.pages]
+
+    def damage(self) -> QueueDamaged | FileUnusable | None:
+        """The first damage there is."""
+        for look, path in self._looks:
+            try:
+                look(path)
+            except (QueueDamaged, FileUnusable) as damage:
+                return damage
+        return None
+
+
+def _control(path: Path) -> None:
+    Control(path, mapped=False).close()
+
+
+def _work(path: Path) -> None:
+    WorkPage(path, mapped=False).close()
+
+
+def _bell(path: Path) -> None:
+    Bell(path, mapped=False).close()
+
+
+def _page(path: Path) -> None:
+    Page(path, writable=False, mapped=False).close()
