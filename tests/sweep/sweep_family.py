@@ -13,11 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
 import sweep_ptrace as ptrace
 from sweep_effects import OPTIONS, Victim
-
-from penstock.supervisor.protocol import RunSpec
 
 _FOLLOW = ptrace.OPTION_FORK | ptrace.OPTION_VFORK | ptrace.OPTION_EXEC | ptrace.OPTION_EXITKILL
 _SUPERVISOR_BEGINS, _ZYGOTE_BEGINS = "prctl", "sendto"
@@ -45,10 +42,11 @@ class Family:
 
     caller: int
     orders: Orders
+    seats: Sequence[str]
+    """In the order in which the zygote is asked for them."""
     victims: dict[str, Victim] = field(default_factory=dict)
     """All that were watched, by seat and life, or by role."""
     run_dir: str = ""
-    _seats: list[str] = field(default_factory=list)
     _supervisor: int = 0
     _supervisors: int = 0
     _zygotes: set[int] = field(default_factory=set)
@@ -131,11 +129,11 @@ class Family:
             ptrace.go_on(child)
 
     def _on_worker(self, pid: int, number: int) -> None:
-        if number < len(self._seats):
-            name = self._seats[number]
+        if number < len(self.seats):
+            name = self.seats[number]
             kill_at = self.orders.first_lives.get(name)
         else:
-            name, later = f"later life {number}", number - len(self._seats)
+            name, later = f"later life {number}", number - len(self.seats)
             kill_at = self.orders.later_lives[later] if later < len(self.orders.later_lives) else None
         if kill_at is None:
             ptrace.detach(pid)
@@ -152,7 +150,8 @@ class Family:
         boot = next((word for word in words if _SUPERVISOR in word or _ZYGOTE in word), "")
         if _SUPERVISOR in boot:
             self._supervisor = pid
-            self._on_run(str(json.loads(words[words.index(boot) + 1])["run_dir"]))
+            self.run_dir = str(json.loads(words[words.index(boot) + 1])["run_dir"])
+            self._supervisors, self._births = self._supervisors + 1, 0
             if self.orders.supervisor and self._supervisors == 1:
                 victim = Victim(pid, self.run_dir, self.orders.supervisor, _SUPERVISOR_BEGINS)
                 self._watch(pid, "supervisor", victim, _FOLLOW)
@@ -164,10 +163,3 @@ class Family:
                 self._watch(pid, "zygote", Victim(pid, self.run_dir, self.orders.zygote, _ZYGOTE_BEGINS), _FOLLOW)
                 return self.victims["zygote"]
         return None
-
-    def _on_run(self, run_dir: str) -> None:
-        self.run_dir = run_dir
-        self._supervisors += 1
-        self._births = 0
-        spec = msgspec.msgpack.decode(Path(run_dir, "spec").read_bytes(), type=RunSpec)
-        self._seats = [seat.seat for seat in spec.seats]
