@@ -265,10 +265,15 @@ def _report(
     )
     if asked.plot:
         plots.write(asked.plot, list(_panels(samples)))
-    sound = kept and stall_s <= STALL_S and not left and told["outcome"] == "finished"
-    print(f"\nVerdict: {'every promise kept' if sound else 'BROKEN PROMISES'}; {'flat' if flat else 'NOT FLAT'}"
-          f"{' (too short to judge)' if asked.short else ''}.")
-    return 0 if sound and (flat or asked.short) else 1
+    sound = kept and not left and told["outcome"] == "finished"
+    moving = stall_s <= STALL_S
+    verdict = [
+        "every promise kept" if sound else "BROKEN PROMISES",
+        "always moving" if moving else f"STOOD STILL for more than {STALL_S:g} s",
+        ("flat" if flat else "NOT FLAT") + " (too short to judge)" * asked.short,
+    ]
+    print(f"\nVerdict: {'; '.join(verdict)}.")
+    return 0 if sound and moving and (flat or asked.short) else 1
 
 
 def _tell_rows(found: Sequence[long_run_check.Found]) -> bool:

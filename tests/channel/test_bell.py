@@ -47,6 +47,7 @@ def test_a_bell_full_of_rings_still_wakes_once(bells: tuple[Bell, Bell]) -> None
         bells[0].ring()
     waiter = Waiter(bells[0])
     waiter.wait(LOST_S)
+    bells[0].say_asleep(Sleep.FOR_INPUT)
     started = time.monotonic()
     waiter.wait(0.01)  # what was rung is swallowed: this one runs into its time-out
     assert time.monotonic() - started >= 0.01

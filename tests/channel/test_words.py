@@ -84,8 +84,9 @@ def test_a_store_is_never_seen_torn_by_another_process(tmp_path: Path) -> None:
         writer = multiprocessing.get_context("fork").Process(target=_publish_for_ever, args=(path,))
         writer.start()
         try:
-            last, changes, deadline = 0, 0, time.monotonic() + 1.0
-            while time.monotonic() < deadline:
+            last, changes, began = 0, 0, time.monotonic()
+            # On a busy machine the writer may get its turn late.
+            while time.monotonic() < began + 1.0 or (changes <= 100 and time.monotonic() < began + 30.0):
                 for _ in range(2000):
                     plain, value = words[5], load_cursor(words, 0)
                     assert plain >> 32 == plain & 0xFFFF_FFFF

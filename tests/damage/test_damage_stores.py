@@ -193,6 +193,20 @@ def test_a_manifest_is_read_as_written_or_named(edits: list[Edit], tmp_path_fact
         assert msgspec.structs.replace(found, check=0) == written
 
 
+def test_a_flipped_bit_of_a_manifest_is_told(tmp_path: Path) -> None:
+    """With another run id, rows that a database holds already would be written to it again."""
+    written = encode_manifest(Manifest("p", "me", "/here", "20260101T000000-abcdef", 1.5, "boot", {"a": "b"}, "/s"))
+    for bit in range(8 * len(written)):
+        data = bytearray(written)
+        data[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "manifest.json").write_bytes(data)
+        try:
+            found = read_manifest(tmp_path)
+        except QueueDamaged:
+            continue
+        assert found is not None and encode_manifest(found) == written
+
+
 def test_a_damaged_manifest_does_not_hide_other_runs(tmp_path: Path) -> None:
     for name, damaged in (("good-1", False), ("bad-2", True)):
         folder = tmp_path / name

@@ -67,7 +67,7 @@ def test_a_turn_commits_then_publishes_then_fences_and_only_then_looks_who_sleep
             name="s", settings=SimpleNamespace(on_error=SimpleNamespace(give_up_after=None))
         ),
         writer=None, edges=[], queues=[steps], inputs=inputs, counts=Counts(), finished=False,
-        save=PartRecord, publish=steps.publish, page=None, last_error="",
+        save=PartRecord, publish=steps.publish, show_counts=lambda commit: None, page=None, last_error="",
     )
     store: Any = SimpleNamespace(flush=lambda: 0, generation=0)
     turn = Turn(

@@ -97,6 +97,10 @@ class Bell:
         """Owner only: no more ringing needed."""
         self._words[0] = Sleep.AWAKE
 
+    def drain(self) -> None:
+        """Owner only: forget the rings so far. Before each `wait` that no `say_asleep` goes before."""
+        drain(self.fd)
+
     def fence(self) -> None:
         """Between publishing and looking at the neighbours' words."""
         fence()
@@ -128,11 +132,14 @@ class Waiter:
         self._others = set(fds)
 
     def wait(self, timeout_s: float) -> set[int]:
-        """Sleep until rung, a descriptor is ready or the time is over; gives the other descriptors that are ready."""
-        ready = {fd for fd, _ in self._epoll.poll(max(timeout_s, 0.0))}
-        if self._bell.fd in ready:
-            drain(self._bell.fd)
-        return ready - {self._bell.fd}
+        """Sleep until rung, a descriptor is ready or the time is over; gives the other descriptors that are ready.
+
+        What is in the bell stays there: whoever sleeps again says so first, which drains it.
+        """
+        ready = self._epoll.poll(max(timeout_s, 0.0))
+        if not self._others:
+            return set()
+        return {fd for fd, _ in ready if fd != self._bell.fd}
 
     def close(self) -> None:
         self._epoll.close()

@@ -105,7 +105,7 @@ class RingWriter(_Ring):
     def restore(self, tail: int, sequence: int, rows: int) -> None:
         """Go on from what the journal says."""
         self.tail, self.sequence, self.rows = tail, sequence, rows
-        self.room()
+        self._head_seen = tail - self.capacity  # looked at before the first frame
 
     def room(self) -> int:
         """Bytes that can be appended now."""

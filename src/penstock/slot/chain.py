@@ -85,7 +85,7 @@ class Chain:
             program = compile_async_program(nodes, self._leaves, self._label)
             self._async = AsyncRows(self._loop_runner(), program, self._concurrency, self._timeout_s)
         elif nodes:
-            self._program = compile_program(nodes, self._leaves, self._label)
+            self._program = self._compile(nodes, self._leaves)
             self._after_parsing = self._compile_after_parsing(nodes)
 
     def run(self, batch: Any, outs: Sequence[Out], *, stop_at_failure: bool = False) -> list[Failure]:
@@ -164,13 +164,16 @@ class Chain:
 
             self._loop_runner().run(finish())
 
+    def _compile(self, nodes: Sequence[ProgramNode], leaves: Sequence[int]) -> RowProgram:
+        return compile_program(nodes, leaves, self._label, interrupted=self._timer is not None)
+
     def _compile_after_parsing(self, nodes: Sequence[ProgramNode]) -> tuple[Any, RowProgram] | None:
         """A decoder of whole blocks of lines and the program behind it, where parsing comes first."""
         first = nodes[0].operator
         if not isinstance(first, ParseJson) or -1 in self._leaves or sum(n.parent == -1 for n in nodes) != 1:
             return None
         rest = [ProgramNode(n.operator, n.parent - 1, n.fn) for n in nodes[1:]]
-        program = compile_program(rest, [leaf - 1 for leaf in self._leaves], self._label)
+        program = self._compile(rest, [leaf - 1 for leaf in self._leaves])
         return msgspec.json.Decoder(list[first.type]), program  # type: ignore[name-defined]
 
 

@@ -183,6 +183,7 @@ class Turn:
             if self._control.stopping:
                 raise Stopped
             self._waiter.wait(min(left, _SAFETY_POLL_S))
+            self._bell.drain()
 
     # The step.
 
@@ -290,6 +291,7 @@ class Turn:
         part.publish()
         self._crash.reached("after_publish", part.counts.rows_in)
         self._ring(part)
+        part.show_counts(commit=True)
         self._meter.committed(part.page, self._taken, self._ingested)
         self._rows, self._encoded_rows, self._ingest_ns, self.pending = 0, 0, 0, False
         self._taken, self._ingested, self._written = [], [], []

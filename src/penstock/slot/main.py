@@ -118,6 +118,7 @@ class Worker:
     def _publish_all(self) -> None:
         for part in self._parts:
             part.publish(always=True)
+            part.show_counts(commit=False)
             for edge in part.edges:
                 for queue in edge.queues:
                     queue.receiver_bell.ring()

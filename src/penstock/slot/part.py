@@ -124,10 +124,17 @@ class Part:
         return record
 
     def publish(self, *, always: bool = False) -> None:
-        """Show neighbours and readers of the page what is committed. `always`: a successor's first word, no commit."""
+        """Show neighbours what is committed. `always`: a successor's first word, no commit."""
         for queue in self.queues:
             queue.publish(always=always)
         self.inputs.publish()
+
+    def show_counts(self, *, commit: bool) -> None:
+        """Show readers of the page what is committed; neighbours were rung before, for they wait and nobody waits here.
+
+        Not a `commit`: a successor's first word, else a life that dies at once would count as one that got something
+        done.
+        """
         words, counts = self.page.words, self.counts
         words[Word.ROWS_IN], words[Word.ROWS_OUT] = counts.rows_in, counts.rows_out
         words[Word.RETRIES], words[Word.DEAD_LETTERS] = counts.retries, counts.dead_letters
@@ -136,7 +143,7 @@ class Part:
         words[Word.BYTES_IN], words[Word.BYTES_OUT] = counts.bytes_in, counts.bytes_out
         words[Word.ROWS_FAILED_BEFORE_SUCCESS] = counts.failed_before_success
         words[Word.ROWS_SUCCEEDED] = counts.succeeded
-        if not always:  # else a life that dies at once would count as one that got something done
+        if commit:
             words[Word.COMMITS] += 1
 
     def clear_outs(self) -> None:

@@ -1,7 +1,7 @@
 """Row operators fused into one generated Python function: a loop over a batch that pays a call per user function only.
 
 For each row everything is computed first and given out last, so a row that raises half-way (a `flat_map`, two
-branches) leaves nothing behind. `chain` runs the programs.
+branches) leaves nothing behind. A single function needs no loop of ours. `chain` runs the programs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from penstock.operators.each import Each
 from penstock.operators.filter import Filter
 from penstock.operators.flat_map import FlatMap
+from penstock.operators.map import Map
 from penstock.operators.operator import Operator
 
 _numbers = itertools.count()
@@ -55,9 +56,15 @@ def as_rows(result: Iterable[Any]) -> list[Any]:
     return list(result)
 
 
-def compile_program(nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str) -> RowProgram:
-    """A loop over rows. `leaves[i]`: the node (-1: the row itself) whose results go to `outs[i]`."""
-    return _Compiler(nodes, leaves, label, per_row=False).compile()
+def compile_program(
+    nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str, *, interrupted: bool = False
+) -> RowProgram:
+    """A loop over rows. `leaves[i]`: the node (-1: the row itself) whose results go to `outs[i]`.
+
+    `interrupted`: a timer may raise between any two of its lines.
+    """
+    is_one_map = len(nodes) == 1 and isinstance(nodes[0].operator, Map) and list(leaves) == [0]
+    return _Compiler(nodes, leaves, label, per_row=False).compile(single_map=is_one_map and not interrupted)
 
 
 def compile_async_program(nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str) -> RowProgram:
@@ -76,8 +83,11 @@ class _Compiler:
         self._emits: list[tuple[int, str]] = []
         """(indent, statement) of what is given out, after all is computed."""
 
-    def compile(self) -> RowProgram:
+    def compile(self, *, single_map: bool = False) -> RowProgram:
         outs = "".join(f", out{i}" for i in range(len(self._leaves)))
+        if single_map:
+            self._write_single_map()
+            return self._compiled()
         if self._per_row:
             self._lines.append(f"async def run(row{outs}):")
             base = 1
@@ -90,11 +100,23 @@ class _Compiler:
         self._write_emits(base)
         if len(self._lines) == 1 or (not self._per_row and self._lines[-1].endswith("for row in rows:")):
             self._lines.append("    " * base + "pass")
+        return self._compiled()
+
+    def _compiled(self) -> RowProgram:
         namespace: dict[str, Any] = {f"f{i}": node.fn for i, node in enumerate(self._nodes)}
         namespace["as_rows"] = as_rows
         source = "\n".join(self._lines)
         exec(compile(source, self._filename, "exec"), namespace)  # the code of the plan's own tree, no user text
         return RowProgram(namespace["run"], source, self._operator_of_line)
+
+    def _write_single_map(self) -> None:
+        """Rows that were through before one that raises stay in the list, as after a loop of ours."""
+        self._lines.append("def run(rows, out0):")
+        self._write(1, "due = len(out0) + rows.__length_hint__()")
+        self._write(1, "out0.extend(map(f0, rows))", self._nodes[0])
+        # To `extend`, a function that raises StopIteration is an iterator at its end.
+        self._write(1, "if len(out0) != due:")
+        self._write(2, "raise StopIteration('raised by the function')", self._nodes[0])
 
     def _write(self, indent: int, text: str, node: ProgramNode | None = None) -> None:
         self._lines.append("    " * indent + text)
