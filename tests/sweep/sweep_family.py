@@ -13,11 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
 import sweep_ptrace as ptrace
 from sweep_effects import OPTIONS, Victim
-
-from penstock.supervisor.protocol import RunSpec
 
 _FOLLOW = ptrace.OPTION_FORK | ptrace.OPTION_VFORK | ptrace.OPTION_EXEC | ptrace.OPTION_EXITKILL
 _SUPERVISOR_BEGINS, _ZYGOTE_BEGINS = "prctl", "sendto"
@@ -45,10 +42,11 @@ class Family:
 
     caller: int
     orders: Orders
+    seats: Sequence[str]
+    """In the order in which the zygote is asked for them."""
     victims: dict[str, Victim] = field(default_factory=dict)
     """All that were watched, by seat and life, or by role."""
-    _root: str = ""
-    _seats: list[str] = field(default_factory=list)
+    run_dir: str = ""
     _supervisor: int = 0
     _supervisors: int = 0
     _zygotes: set[int] = field(default_factory=set)
@@ -131,16 +129,16 @@ class Family:
             ptrace.go_on(child)
 
     def _on_worker(self, pid: int, number: int) -> None:
-        if number < len(self._seats):
-            name = self._seats[number]
+        if number < len(self.seats):
+            name = self.seats[number]
             kill_at = self.orders.first_lives.get(name)
         else:
-            name, later = f"later life {number}", number - len(self._seats)
+            name, later = f"later life {number}", number - len(self.seats)
             kill_at = self.orders.later_lives[later] if later < len(self.orders.later_lives) else None
         if kill_at is None:
             ptrace.detach(pid)
             return
-        self._watch(pid, name, Victim(pid, self._root, kill_at))
+        self._watch(pid, name, Victim(pid, self.run_dir, kill_at))
         ptrace.go_on_to_syscall(pid)
 
     def _watch(self, pid: int, name: str, victim: Victim, more: int = 0) -> None:
@@ -152,22 +150,16 @@ class Family:
         boot = next((word for word in words if _SUPERVISOR in word or _ZYGOTE in word), "")
         if _SUPERVISOR in boot:
             self._supervisor = pid
-            self._on_run(str(json.loads(words[words.index(boot) + 1])["run_dir"]))
+            self.run_dir = str(json.loads(words[words.index(boot) + 1])["run_dir"])
+            self._supervisors, self._births = self._supervisors + 1, 0
             if self.orders.supervisor and self._supervisors == 1:
-                victim = Victim(pid, self._root, self.orders.supervisor, _SUPERVISOR_BEGINS)
+                victim = Victim(pid, self.run_dir, self.orders.supervisor, _SUPERVISOR_BEGINS)
                 self._watch(pid, "supervisor", victim, _FOLLOW)
                 return self.victims["supervisor"]
         elif _ZYGOTE in boot:
             self._zygotes.add(pid)
             self._zygotes_seen += 1
             if self.orders.zygote and self._zygotes_seen == 1:
-                self._watch(pid, "zygote", Victim(pid, self._root, self.orders.zygote, _ZYGOTE_BEGINS), _FOLLOW)
+                self._watch(pid, "zygote", Victim(pid, self.run_dir, self.orders.zygote, _ZYGOTE_BEGINS), _FOLLOW)
                 return self.victims["zygote"]
         return None
-
-    def _on_run(self, run_dir: str) -> None:
-        self._root = run_dir
-        self._supervisors += 1
-        self._births = 0
-        spec = msgspec.msgpack.decode(Path(run_dir, "spec").read_bytes(), type=RunSpec)
-        self._seats = [seat.seat for seat in spec.seats]

@@ -26,26 +26,34 @@ BATCH = 2
 BAD, FLAKY = 2, 4
 STAGES = ("source", "middle", "fan", "sink")
 GIVEN = tuple((row, part) for row in range(ROWS) if row != BAD for part in range(2))
-_QUEUE_BYTES = 16 * 1024
+_ROW_BYTES = 45
+_QUEUE_BYTES = 456
+"""Two frames of two rows are a backlog that a third waits behind, and the third lies over the first one's place: a
+head that is published too early is seen, for what it gives back is overwritten at once."""
+
+
+def row_of(number: int) -> str:
+    """A row of the source: its number, and what makes it long."""
+    return str(number).ljust(_ROW_BYTES, ".")
 
 
 @dataclass(frozen=True)
-class Pairs(Source[int]):
+class Pairs(Source[str]):
     """The rows, two by two, so that several turns are committed."""
 
-    def open(self, split: Any, position: Position | None, context: Context) -> Reader[int]:
+    def open(self, split: Any, position: Position | None, context: Context) -> Reader[str]:
         return _PairsReader(int(position or 0))
 
 
-class _PairsReader(Reader[int]):
+class _PairsReader(Reader[str]):
     def __init__(self, at: int) -> None:
         self._at = at
 
-    def read(self) -> list[int]:
+    def read(self) -> list[str]:
         if self._at >= ROWS:
             raise EndOfSplit
         self._at += BATCH
-        return list(range(self._at - BATCH, self._at))
+        return [row_of(number) for number in range(self._at - BATCH, self._at)]
 
     def position(self) -> Position:
         return self._at
@@ -57,17 +65,17 @@ class Middle:
 
     called: Path
 
-    def __call__(self, row: int) -> int:
-        if row == BAD:
+    def __call__(self, row: str) -> str:
+        if row == row_of(BAD):
             raise ValueError("bad for good")
-        if row == FLAKY and not self.called.exists():
+        if row == row_of(FLAKY) and not self.called.exists():
             self.called.touch()
             raise ConnectionError("not yet")
         return row
 
 
-def twice(row: int) -> list[dict[str, int]]:
-    return [{"row": row, "part": part} for part in range(2)]
+def twice(row: str) -> list[dict[str, int]]:
+    return [{"row": int(row.rstrip(".")), "part": part} for part in range(2)]
 
 
 @dataclass(frozen=True)
@@ -93,14 +101,25 @@ class Copies:
                 fan.sink(files.json_lines(self._target(copy)), name=f"sink-{copy}", edge=edge)
         return for_sweep(app.plan())
 
-    def wrong(self, report: Report, letters: Sequence[ps.DeadLetter]) -> list[str]:
-        """What is not as it must be; empty: all is exact."""
+    def seats(self) -> list[str]:
+        """In the order of the plan."""
+        return [f"{stage}-{copy}" for copy in range(self.number) for stage in STAGES]
+
+    def wrong_counts(self, report: Report) -> list[str]:
+        """What is not as it must be in the report; empty: it is exact."""
         found = [] if report.outcome == "finished" else [f"the run {report.outcome}"]
         for copy in range(self.number):
-            found += self._wrong_rows(copy) + self._wrong_counts(copy, report)
+            found += self._wrong_counts(copy, report)
+        return found
+
+    def wrong_rows(self, letters: Sequence[ps.DeadLetter]) -> list[str]:
+        """As `wrong_counts`, of what was delivered and what was set aside."""
+        found = []
+        for copy in range(self.number):
+            found += self._wrong_rows(copy)
             told = [letter for letter in letters if letter.stage == f"middle-{copy}"]
             own = [(letter.row, letter.attempts, letter.error) for letter in told]
-            if own != [(BAD, 2, "ValueError: bad for good")]:
+            if own != [(row_of(BAD), 2, "ValueError: bad for good")]:
                 found.append(f"copy {copy}: dead letters {own}")
         if len(letters) != self.number:
             found.append(f"{len(letters)} dead letters in all: {sorted({letter.error for letter in letters})}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -18,7 +19,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from sweep_family import Family, Orders
 from sweep_pipeline import NAME, Copies
@@ -69,17 +69,22 @@ def sweep(request: Request, base: Path) -> Swept:
             _call(request, Path(folder), told)
         os.close(wait)
         orders = Orders(request.first_lives, request.later_lives, request.supervisor, request.zygote)
-        family = Family(caller, orders)
+        family = Family(caller, orders, Copies(base, request.copies).seats())
         with _time_limit(family) as over:
             family.follow(lambda: os.close(go))
-        wrong = json.loads(told.read_text()) if told.exists() else ["the caller died"]
-        wrong += [f"it hangs, after {_LIMIT_S} s"] if over else []
+        nothing = [f"it hangs, after {_LIMIT_S} s" if over else "the caller died"], None
+        wrong, restarts = json.loads(told.read_text()) if told.exists() else nothing
+        if over:
+            shutil.rmtree(family.run_dir)  # a killed run leaves it for the next one, which never comes
     dead = {name: victim for name, victim in family.victims.items() if victim.killed_before}
-    restarts = sum(found for found in wrong if isinstance(found, int))
-    wrong = [found for found in wrong if isinstance(found, str)]
-    workers = sum(name not in ("supervisor", "zygote") for name in dead)
-    if not wrong and "supervisor" not in dead and restarts != workers:
-        wrong.append(f"{restarts} restarts are reported, and {workers} workers were killed")
+    workers = [name for name in dead if name not in ("supervisor", "zygote")]
+    if restarts is not None and "zygote" in dead:
+        # A worker whose end the zygote did not live to tell of is followed by one that finds all done.
+        wrong += [f"restarts: {restarts}"] if max(restarts.values()) > 1 else []
+    elif restarts is not None and "supervisor" not in dead:
+        by_name = {name: restarts[name] for name in workers if name in restarts}
+        if sum(restarts.values()) != len(workers) or not all(by_name.values()):
+            wrong.append(f"killed: {workers}; restarts: {restarts}")
     return Swept(
         wrong, {name: victim.killed_before for name, victim in dead.items()},
         {name: victim.effects for name, victim in family.victims.items()},
@@ -109,32 +114,37 @@ def _call(request: Request, folder: Path, told: Path) -> None:
     try:
         told.write_text(json.dumps(_run(request, folder)))
     except BaseException:
-        told.write_text(json.dumps([traceback.format_exc()]))
+        told.write_text(json.dumps(([traceback.format_exc()], None)))
     finally:
         os._exit(0)
 
 
-def _run(request: Request, folder: Path) -> list[Any]:
-    """What is wrong, and how many restarts were reported."""
+def _run(request: Request, folder: Path) -> tuple[list[str], dict[str, int] | None]:
+    """What is wrong, and how many restarts were reported, by stage; None where nothing was."""
     os.chdir(folder)
     logging.getLogger("penstock.engine").setLevel(logging.ERROR)  # every death is told of otherwise
     state_dir = folder / "state"
     copies = Copies(folder, request.copies, request.database)
     plan = copies.plan()
-    found: list[Any] = []
-    while True:
+    name = rundir.folder_name(NAME, str(folder))
+    places = [parent / name for parent in rundir.parents(None, state_dir)]
+    report = None
+    while report is None:
         try:
-            handle = engine.start(plan, state_dir=state_dir)
-            report = handle.wait()
-            break
+            report = engine.start(plan, state_dir=state_dir).wait()
         except PipelineFailed as failed:
             if failed.stage != "supervisor":
-                return [f"the run failed: {failed}"]
-    found += copies.wrong(report, list(ps.read_dead_letters(NAME, state_dir=state_dir)))
-    left = [run.path for run in rundir.find_runs(None, state_dir) if run.cwd == str(folder)]
-    if left or handle.run_dir.exists():
-        found.append(f"left behind: {left} {handle.run_dir}")
-    return [*found, sum(stage.restarts for stage in report.stages.values())]
+                return [f"the run failed: {failed}"], None
+            if all(rundir.read_phase(place) == "ended" for place in places if place.exists()):
+                break  # killed behind its work, while cleaning up: all is delivered, and only its word is missing
+    found = copies.wrong_rows(list(ps.read_dead_letters(NAME, state_dir=state_dir)))
+    if report is None:
+        for place in (*places, *(place.with_name(f".{name}.removing") for place in places)):
+            shutil.rmtree(place, ignore_errors=True)  # the next run would do it
+        return found, None
+    found += [f"left behind: {place}" for place in places if place.exists()]
+    found += copies.wrong_counts(report)
+    return found, {name: stage.restarts for name, stage in report.stages.items()}
 
 
 def main(base: Path) -> None:

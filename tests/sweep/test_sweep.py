@@ -1,7 +1,7 @@
 """A worker, a supervisor or a zygote that dies before any single system call or shared store leaves nothing wrong.
 
 A sample of what `bench/crash_sweep.py` does for every point: the same points each time. `tests/README.md` says which
-rules were taken out to see it fail.
+rules were taken out to see it fail: "Crash points".
 """
 
 from __future__ import annotations
