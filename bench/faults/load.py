@@ -15,7 +15,7 @@ from penstock.connectors import files
 
 ROWS = 100_000
 """In one copy of the input."""
-COPIES = 16
+COPIES = 100
 MIB = 1 << 20
 
 
