@@ -13,6 +13,7 @@ import pytest
 from damage_kit import BAD, BOUND_S, Stand, is_full, wait_until
 
 import penstock as ps
+from penstock.channel.words import load_cursor
 from penstock.engine import handle as handle_module
 from penstock.engine import rundir
 from penstock.engine.handle import Handle
@@ -21,6 +22,7 @@ from penstock.metrics.snapshot import take_snapshot
 
 pytestmark = pytest.mark.timeout(300)
 CONTROL_BYTES = 4096
+TAIL_WORD = 8
 
 
 @pytest.fixture
@@ -62,13 +64,21 @@ def ends_with_the_name_of(path: Path, handle: Handle, live: Stand) -> None:
     assert set(live.letters()) <= BAD, "an innocent row was set aside"
 
 
+def published_tail(path: Path) -> int:
+    """Where the backlog of a queue ends."""
+    words = memoryview(path.read_bytes()[:CONTROL_BYTES]).cast("Q")
+    return load_cursor(words, TAIL_WORD)
+
+
 def test_a_flipped_byte_of_a_backlog_ends_the_run_when_it_is_read(live: Stand) -> None:
     handle = started(live)
     path = handle.run_dir / "queues" / "work->hold.0-0"
     with path.open("r+b") as file:
-        file.seek(CONTROL_BYTES + 200_000)
+        # The last frame there: the first ones may be read already, and a copy of them is in work.
+        place = CONTROL_BYTES + (published_tail(path) - 64) % (path.stat().st_size - CONTROL_BYTES)
+        file.seek(place)
         byte = file.read(1)
-        file.seek(CONTROL_BYTES + 200_000)
+        file.seek(place)
         file.write(bytes([byte[0] ^ 4]))
     release(live)
     ends_with_the_name_of(path, handle, live)
