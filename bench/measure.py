@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,39 +149,28 @@ def descriptors(pids: Iterable[int]) -> int:
 
 def pss_bytes(pids: Iterable[int]) -> int:
     """Memory of processes, shared pages divided by their sharers (queues in /dev/shm that are mapped count, too)."""
-    total = 0
-    for pid in pids:
-        try:
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) * 1024
-    return total
+    return sum(sizes["Pss"] for sizes in _rollups(pids))
 
 
 def private_bytes(pids: Iterable[int]) -> int:
     """As `pss_bytes`, without what is mapped from files in shared memory: for sums with the run directory's size."""
-    total = 0
-    for pid in pids:
-        try:
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        sizes = {line.split(":")[0]: int(line.split()[1]) for line in text.splitlines()[1:] if "Pss" in line}
-        total += (sizes["Pss"] - sizes.get("Pss_Shmem", 0)) * 1024
-    return total
+    return sum(sizes["Pss"] - sizes.get("Pss_Shmem", 0) for sizes in _rollups(pids))
 
 
 def heap_bytes(pids: Iterable[int]) -> int:
     """Anonymous memory of processes: unlike the above, it does not depend on who else has the same pages."""
-    total = 0
+    return sum(sizes["Anonymous"] for sizes in _rollups(pids))
+
+
+def _rollups(pids: Iterable[int]) -> Iterator[dict[str, int]]:
+    """What the kernel says of each living process's memory, in bytes by name."""
     for pid in pids:
         try:
-            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        except OSError:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+        except OSError:  # gone meanwhile
             continue
-        total += sum(int(line.split()[1]) for line in text.splitlines() if line.startswith("Anonymous:")) * 1024
-    return total
+        if lines:
+            yield {line.partition(":")[0]: int(line.split()[1]) * 1024 for line in lines}
 
 
 def cpu_s(pids: Iterable[int]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.channel.words import MASK, TornWord, load_cursor, store_cursor
+from penstock.channel.words import MASK, TornWord, fence, load_cursor, store_cursor
 
 cursors = st.integers(0, MASK)
 
@@ -119,3 +120,32 @@ def test_a_writer_that_moves_on_while_it_is_read_is_no_damage() -> None:
     moving = Moving()
     store_cursor(moving.words, 0, 0)
     assert load_cursor(moving, 0) in range(0, 5001, 1000)  # type: ignore[arg-type]
+
+
+ROUNDS = 400_000
+
+
+def _say_and_look(words: memoryview, seen: memoryview, me: int) -> None:
+    """One side of a game: each says a number, then looks whether the other has said it."""
+    mine, others, here, there = (0, 64, 128, 192) if me == 0 else (64, 0, 192, 128)
+    for number in range(1, ROUNDS + 1):
+        words[here] = number
+        while words[there] < number:
+            pass
+        words[mine] = number
+        fence()
+        seen[2 * number + me] = words[others]
+
+
+def test_of_two_who_say_and_then_look_at_least_one_sees_the_other() -> None:
+    """Without the fence a core may look before others see what it said: a dozen times in so many rounds on x86-64."""
+    words = memoryview(mmap.mmap(-1, 4096)).cast("Q")
+    seen = memoryview(mmap.mmap(-1, 16 * (ROUNDS + 1))).cast("Q")
+    other = os.fork()
+    if other == 0:
+        _say_and_look(words, seen, 1)
+        os._exit(0)
+    _say_and_look(words, seen, 0)
+    assert os.waitpid(other, 0)[1] == 0
+    missed = [n for n in range(1, ROUNDS + 1) if seen[2 * n] < n and seen[2 * n + 1] < n]
+    assert missed == []
