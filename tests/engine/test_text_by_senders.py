@@ -54,3 +54,12 @@ def test_a_sink_that_has_text_for_no_row_at_all_fails_the_run(tmp_path: Path) ->
         app.run(state_dir=tmp_path, progress=False)
     assert failed.value.stage == "lines"
     app.run(state_dir=tmp_path, progress=False, settings={"lines.on_error": "skip"}, fresh=True)
+
+
+def test_where_every_worker_gets_every_row_each_refuses_for_itself(tmp_path: Path) -> None:
+    app = ps.Pipeline("text-for-all")
+    made = app.source(range(10)).stage("make").map(every_tenth_is_opaque)
+    made.stage("all", workers=2).broadcast().sink(files.json_lines(f"{tmp_path}/out/"), fused=True)
+    report = app.run(state_dir=tmp_path, progress=False)
+    assert report.stages["make"].rows_out == 10
+    assert (report.stages["all"].rows_in, report.stages["all"].rows_out, report.dead_letters) == (20, 18, 2)

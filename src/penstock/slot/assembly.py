@@ -51,9 +51,14 @@ def senders_of(plan: Plan, edge: EdgePlan, slot: int) -> list[int]:
 
 
 def text_of(plan: Plan, edge: EdgePlan) -> Callable[[Batch[Any]], WrittenText] | None:
-    """How the sender makes the text that is written behind the edge; None: it sends rows."""
+    """How the sender makes the text that is written behind the edge; None: it sends rows.
+
+    Not where every receiver gets every row: each refuses a row without text, and the sender gave it out all the same.
+    """
     receiver = plan.stages[edge.receiver]
-    return receiver.sink.text if receiver.sink is not None and not receiver.nodes else None
+    if receiver.sink is None or receiver.nodes or edge.route is Route.BROADCAST:
+        return None
+    return receiver.sink.text
 
 
 def first_record(plan: Plan, stages: tuple[StagePlan, ...], slot: int) -> Record:
