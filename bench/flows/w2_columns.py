@@ -2,7 +2,8 @@
 
     python bench/flows/w2_columns.py polars|arrow [--to json_lines|parquet]
 
-Two stages, each of two workers: one reads and computes, one writes. The source is split in eight files.
+Two stages, each of two workers: one reads and computes, one writes, worker by worker. The source is split in eight
+files.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def pipeline(library: str, form: str, out: Path, watch: StopWatch) -> ps.Pipelin
     source = app.source(ClockedSource(lines, watch), name="compute", workers=2)
     scored = source.map_batches(by_polars if library == "polars" else by_arrow)
     write = files.parquet if form == "parquet" else files.json_lines
-    scored.sink(ClockedSink(write(f"{out}/", if_exists="overwrite"), watch), name="store", workers=2)
+    sink = ClockedSink(write(f"{out}/", if_exists="overwrite"), watch)
+    scored.sink(sink, name="store", workers=2, edge=ps.Edge(route="forward"))
     return app
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.batch import Lines
 from penstock.channel import columns
 
 pa = pytest.importorskip("pyarrow")
@@ -47,6 +48,24 @@ def test_scalars_become_one_column_and_come_back(rows: list[str]) -> None:
     table = columns.rows_to_table(rows)
     assert table.column_names == ["value"]
     assert columns.table_to_rows(table, str) == rows
+
+
+@given(st.lists(st.sampled_from([b"\n", b"\r\n", b"\r", b"a", b"Gr\xc3\xbc\xc3\x9fe", b"\xff", b"\x00", b" "]), min_size=1))
+def test_lines_become_the_column_that_their_split_would_be(pieces: list[bytes]) -> None:
+    lines = Lines(b"".join(pieces), 1)
+    table = columns.lines_to_table(lines)
+    assert table.to_pydict() == {"value": lines.split()}
+    assert table.schema == columns.rows_to_table(lines.split()).schema
+
+
+def test_a_frame_of_polars_stays_one_and_what_the_function_does_with_it_later_does_not_show() -> None:
+    polars = pytest.importorskip("polars")
+    frame = polars.DataFrame({"x": [1, 2]})
+    kept = columns.as_result(frame)
+    shown = columns.as_library(kept, "polars.DataFrame")
+    frame.extend(frame)
+    shown.insert_column(0, polars.Series("y", [3, 4]))
+    assert isinstance(kept, polars.DataFrame) and kept.to_dict(as_series=False) == {"x": [1, 2]}
 
 
 @pytest.mark.parametrize(

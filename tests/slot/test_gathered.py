@@ -32,10 +32,16 @@ def block(first: int, *lines: str) -> Lines:
 
 
 def test_blocks_come_together_until_there_are_enough_rows() -> None:
-    reader = GatheringReader(Given(block(1, "a", "b"), block(3, "c"), block(4, "d")), 3)
+    reader = GatheringReader(Given(block(1, "a", "b"), block(3, "c"), block(4, "d"), block(5, "e")), 4)
     gathered = reader.read()
     assert isinstance(gathered, Lines)
-    assert (gathered.split(), gathered.first, gathered.count, reader.position()) == (["a", "b", "c"], 1, 3, 2)
+    assert (gathered.split(), gathered.first, gathered.count, reader.position()) == (["a", "b", "c", "d"], 1, 4, 3)
+
+
+def test_a_block_is_left_for_later_that_would_be_too_much_if_it_is_like_the_last() -> None:
+    reader = GatheringReader(Given(block(1, "a", "b"), block(3, "c", "d")), 3)
+    gathered = reader.read()
+    assert isinstance(gathered, Lines) and (gathered.split(), reader.position()) == (["a", "b"], 1)
 
 
 def test_what_was_read_before_the_end_comes_first() -> None:

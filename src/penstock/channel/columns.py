@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from operator import attrgetter
@@ -10,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from penstock.batch import Lines
 from penstock.errors import ExtraMissing
 
 
@@ -47,12 +50,25 @@ def as_table(columns: Any) -> Any:
     )
 
 
-def as_library(table: Any, library: str) -> Any:
-    """A table in the shape a user function is annotated with."""
+def as_result(columns: Any) -> Any:
+    """What a batch function gave, as columns that stay as they are: a frame of polars is not made over twice.
+
+    Raises `TypeError`.
+    """
+    polars = sys.modules.get("polars")
+    if polars is not None and isinstance(columns, polars.DataFrame):
+        return columns.clone()  # of the frame, not of what is in it: the function may go on with its own
+    return as_table(columns)
+
+
+def as_library(columns: Any, library: str) -> Any:
+    """Columns in the shape a user function is annotated with."""
+    if library == "polars.DataFrame":
+        polars = _library("polars")
+        return columns.clone() if isinstance(columns, polars.DataFrame) else polars.from_arrow(columns)
+    table = as_table(columns)
     if library == "pyarrow.Table":
         return table
-    if library == "polars.DataFrame":
-        return _library("polars").from_arrow(table)
     if library == "pandas.DataFrame":
         _library("pandas")
         return table.to_pandas()
@@ -71,6 +87,30 @@ def rows_to_table(rows: Sequence[Any]) -> Any:
     # pyarrow takes the columns of the first row only: a field that comes later would be lost.
     names = dict.fromkeys(name for row in dicts for name in row)
     return arrow().table({name: [row.get(name) for row in dicts] for name in names})
+
+
+def lines_to_table(lines: Lines) -> Any:
+    """The lines as one column `value` of text, as `Lines.split` gives them; made without a Python object for each."""
+    data, end = lines.data, len(lines.data) - lines.data.endswith(b"\n")
+    if b"\r" in data or len(data) >= _MOST_TEXT_BYTES:
+        return arrow().table({"value": lines.split()})
+    if not data.isascii():
+        data = data.decode("utf-8", "replace").encode()
+        end = len(data) - data.endswith(b"\n")
+    pa = arrow()
+    offsets = array("i", [0, end])
+    text = pa.StringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(data))
+    return pa.table({"value": _compute().split_pattern(text, "\n").flatten()})
+
+
+_MOST_TEXT_BYTES = 2**31
+"""A column of text has offsets of 32 bits."""
+
+
+def _compute() -> Any:
+    import pyarrow.compute
+
+    return pyarrow.compute
 
 
 _SCALARS = frozenset({int, float, str, bytes, bool, type(None)})

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+from penstock.batch import Lines
 from penstock.channel import columns
 from penstock.operators.each import Each
 from penstock.operators.filter import Filter
@@ -85,10 +86,10 @@ class BatchTree:
         guard = nullcontext() if self._timer is None else self._timer.watching(int, _call.__code__)
         try:
             if isinstance(operator, MapBatches):
-                table = columns.rows_to_table(value) if isinstance(value, list) else _table(value)
+                given = columns.as_library(_columns(value), operator.library)
                 with guard:
-                    result = _call(fn, columns.as_library(table, operator.library))
-                return columns.as_table(result)
+                    result = _call(fn, given)
+                return columns.as_result(result)
             rows = as_row_list(value, self._types[node.parent])
             with guard:
                 return _call(_over_rows(operator, fn), rows)
@@ -102,10 +103,10 @@ def _call(fn: Callable[[Any], Any], value: Any) -> Any:
     return fn(value)
 
 
-def _table(value: Any) -> Any:
-    if hasattr(value, "__arrow_c_stream__"):
-        return columns.as_table(value)
-    return columns.rows_to_table(as_row_list(value))
+def _columns(value: Any) -> Any:
+    if isinstance(value, Lines):
+        return columns.lines_to_table(value)
+    return columns.rows_to_table(value) if isinstance(value, list) else value
 
 
 def _over_rows(operator: Operator, fn: Callable[[Any], Any]) -> Callable[[list[Any]], list[Any]]:

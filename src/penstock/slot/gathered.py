@@ -11,11 +11,11 @@ from typing import Any
 from penstock.batch import Batch, Lines
 from penstock.source import EndOfSplit, Position, Reader
 
-MOST_BYTES = 1024 * 1024
+MOST_BYTES = 2 * 1024 * 1024
 
 
 class GatheringReader(Reader[Any]):
-    """Reads on while blocks of lines are there, up to `rows` of them."""
+    """Reads on while blocks of lines are there, as long as another one like the last makes no more than `rows` lines."""
 
     def __init__(self, reader: Reader[Any], rows: int) -> None:
         self._reader = reader
@@ -40,7 +40,7 @@ class GatheringReader(Reader[Any]):
 
     def _gathered(self, first: Lines) -> Lines:
         blocks, rows, size = [first], first.count, len(first.data)
-        while rows < self._rows and size < MOST_BYTES and blocks[-1].data.endswith(b"\n"):
+        while rows + blocks[-1].count <= self._rows and size < MOST_BYTES and blocks[-1].data.endswith(b"\n"):
             more = self._next_lines()
             if more is None:
                 break

@@ -14,7 +14,7 @@ from penstock.sink import Sink, Writer
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
 from penstock.slot.journal import Counts, PartRecord
-from penstock.slot.outputs import COLUMNS_BYTES, FRAME_BYTES, EdgeOutput, QueueOutput
+from penstock.slot.outputs import FRAME_BYTES, EdgeOutput, QueueOutput
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.source_input import SourceInput
 
@@ -24,6 +24,7 @@ GROWTH = 8
 """A piece has at most so many times the rows of the one before."""
 PIECE_S = 0.05
 """A piece is as many rows as are expected to give a frame, or to take so long: what a kill undoes stays small."""
+_COLUMNS_PIECE_BYTES = 4 * 1024 * 1024
 _LINGER_S = 0.005
 """How long a stage without outputs collects."""
 
@@ -63,10 +64,16 @@ class Part:
     """The queues of all edges."""
     linger_s: float = field(init=False)
     """How long rows are collected for a turn while the receivers are busy."""
+    piece_bytes: float = field(init=False)
+    """What a piece gives at most, in bytes."""
 
     def __post_init__(self) -> None:
         self.queues = tuple(queue for edge in self.edges for queue in edge.queues)
         self.linger_s = min((edge.edge.linger_s for edge in self.edges), default=_LINGER_S)
+        if self.chain.has_batch_operators:  # a call costs much, and what it gives is committed at once
+            self.piece_bytes = min([_COLUMNS_PIECE_BYTES, *(queue.ring.capacity * 0.75 for queue in self.queues)])
+        else:
+            self.piece_bytes = FRAME_BYTES
 
     @property
     def sink(self) -> Sink[Any] | None:
@@ -87,8 +94,7 @@ class Part:
             return left
         rows = float(self.last_piece_rows * GROWTH)
         if self.bytes_per_row and self.edges:
-            bytes_given = COLUMNS_BYTES if self.chain.has_batch_operators else FRAME_BYTES
-            rows = min(rows, bytes_given / self.bytes_per_row)
+            rows = min(rows, self.piece_bytes / self.bytes_per_row)
         if self.seconds_per_row and not self.chain.has_batch_operators:
             rows = min(rows, PIECE_S / self.seconds_per_row)
         most = max(int(rows), 1)

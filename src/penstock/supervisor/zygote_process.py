@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from penstock.supervisor.environment import environment
 from penstock.supervisor.protocol import PACKET_BYTES, FromZygote, RunSpec, Spawn, encode
 
 _BOOT = """\
@@ -24,11 +25,6 @@ program = Program(given["path"], given["module"], tuple(given["sys_path"]), give
 main(given["fd"], given["run_dir"], program, tuple(given["preload"]))
 """
 
-_ONE_THREAD = (
-    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS",
-)
-
-
 class ZygoteProcess:
     """A running zygote."""
 
@@ -38,13 +34,10 @@ class ZygoteProcess:
             "fd": theirs.fileno(), "run_dir": str(run_dir), "path": spec.program_path, "module": spec.program_module,
             "sys_path": spec.sys_path, "cwd": spec.cwd, "argv": spec.argv, "preload": spec.preload,
         }
-        # Libraries with thread pools start them at import, in every process again; the pools are ours, by slots.
-        env = dict.fromkeys(_ONE_THREAD, "1")
-        env["JE_ARROW_MALLOC_CONF"] = "background_thread:false"
         self._process = subprocess.Popen(
             [sys.executable, *interpreter_flags(), "-c", _BOOT, json.dumps(given)],
             # What the program prints when imported, the caller has printed already.
-            stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env={**env, **os.environ},
+            stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment(os.environ),
         )
         theirs.close()
 

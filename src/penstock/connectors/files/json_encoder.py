@@ -61,6 +61,6 @@ def _text_of_columns(batch: Batch[Any]) -> bytes | None:
         return None
     if not frame.height:
         return b""
-    documents = frame.select(polars.struct(polars.all()).struct.json_encode().alias("text")).get_column("text")
-    text: str = documents.str.join("\n").item()
-    return text.encode() + b"\n"
+    documents = frame.to_struct("").struct.json_encode().append(polars.Series("", [""]))  # for the last line's end
+    text: bytes = documents.str.join("\n").cast(polars.Binary).item()
+    return text
