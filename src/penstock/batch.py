@@ -38,8 +38,7 @@ class Lines:
     def count(self) -> int:
         """How many lines there are; counted once."""
         if self._count < 0:
-            lines = self.data.count(b"\n") + bool(self.data and not self.data.endswith(b"\n"))
-            object.__setattr__(self, "_count", lines)
+            object.__setattr__(self, "_count", _count_lines(self.data))
         return self._count
 
     def split(self) -> list[str]:
@@ -77,6 +76,15 @@ class Lines:
             start += len(data)
             first += data.count(b"\n") if first else 0
         return parts
+
+
+def _count_lines(data: bytes) -> int:
+    if data.find(b"\n", 0, _LONG_LINE) >= 0:
+        return data.count(b"\n") + (not data.endswith(b"\n"))
+    return len(BytesIO(data).readlines())  # jumps from end to end, where `count` looks at every byte
+
+
+_LONG_LINE = 80
 
 
 @dataclass(frozen=True, slots=True)

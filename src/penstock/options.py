@@ -106,6 +106,10 @@ def block() -> FullPolicy:
     return FullPolicy("block")
 
 
+BATCH_ROWS = 8192
+"""Rows that travel together at most, where nothing else is said."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
     """How rows travel from one stage to the next; written where the edge ends."""
@@ -115,7 +119,7 @@ class Edge:
     when_full: FullPolicy = field(default_factory=block)
     route: Route = "auto"
     """`"auto"`: by hash after `key_by`, else to the worker with most room; `"forward"`: slot i to slot i."""
-    batch_rows: int = 4096
+    batch_rows: int = BATCH_ROWS
     """Rows of one frame at most; bounds what a batch function is given, too."""
     linger: Duration = "5ms"
     """How long a writer collects rows while its reader is busy."""

@@ -15,11 +15,11 @@ from penstock.batch import Batch
 from penstock.graph.annotations import element_of, returned_by
 from penstock.names import label_of
 from penstock.operator import Context
+from penstock.options import BATCH_ROWS
 from penstock.source import EndOfSplit, Position, Reader, Source
 
 T_co = TypeVar("T_co", covariant=True)
 
-BATCH_ROWS = 4096
 BATCH_BYTES = 256 * 1024
 FIRST_LIMIT = 16
 """Rows of a callable that are read ahead before the size of one is looked at."""

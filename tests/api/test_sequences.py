@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.operator import Context
-from penstock.sequences import BATCH_BYTES, BATCH_ROWS, CallableSource, SequenceSource, rows_of_a_batch
+from penstock.options import BATCH_ROWS
+from penstock.sequences import BATCH_BYTES, CallableSource, SequenceSource, rows_of_a_batch
 from penstock.source import EndOfSplit, Reader
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)

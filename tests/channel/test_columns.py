@@ -50,11 +50,15 @@ def test_scalars_become_one_column_and_come_back(rows: list[str]) -> None:
     assert columns.table_to_rows(table, str) == rows
 
 
-@given(st.lists(st.sampled_from([b"\n", b"\r\n", b"\r", b"a", b"Gr\xc3\xbc\xc3\x9fe", b"\xff", b"\x00", b" "]), min_size=1))
+pieces_of_text = st.sampled_from([b"\n", b"\r\n", b"\r", b"a", b"Gr\xc3\xbc\xc3\x9fe", b"\xff", b" ", b"x" * 99])
+
+
+@given(st.lists(pieces_of_text, min_size=1))
 def test_lines_become_the_column_that_their_split_would_be(pieces: list[bytes]) -> None:
     lines = Lines(b"".join(pieces), 1)
     table = columns.lines_to_table(lines)
     assert table.to_pydict() == {"value": lines.split()}
+    assert table.num_rows == lines.count
     assert table.schema == columns.rows_to_table(lines.split()).schema
 
 

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PINS = sorted((ROOT / "requirements").glob("*.txt"))
 
-OPTIONAL = ("pyarrow", "duckdb", "polars", "pandas", "numpy", "zstandard")
+OPTIONAL = ("pyarrow", "duckdb", "polars", "pandas", "numpy", "zstandard", "zlib_ng")
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from zlib import crc32
 
 import msgspec
+
+from penstock.channel.checksum import crc32
 
 
 class Kind(IntEnum):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from zlib import crc32
 
+from penstock.channel.checksum import crc32
 from penstock.errors import FileUnusable, QueueDamaged
 from penstock.run_files import refused
 

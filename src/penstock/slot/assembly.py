@@ -15,7 +15,7 @@ from penstock.channel.ring import RingReader, RingWriter
 from penstock.channel.side_file import SideFiles
 from penstock.metrics.page import Page
 from penstock.operator import Context
-from penstock.operators.map_batches import MapBatches
+from penstock.options import BATCH_ROWS
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
 from penstock.sink import WrittenText
@@ -27,11 +27,6 @@ from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
 from penstock.slot.source_input import SourceInput
 from penstock.slot.timers import RowTimer
-
-BATCH_ROWS = 4096
-"""What a batch function is given at most, where no edge says so."""
-COLUMNS_ROWS = 8192
-"""As `BATCH_ROWS`, for columns: libraries for columns plan every call anew."""
 
 
 def effective_route(plan: Plan, edge: EdgePlan) -> Route:
@@ -119,7 +114,7 @@ class Assembler:
         chain = Chain(
             stage.nodes, leaves, label=stage.name,
             input_type=stage.source_type if stage.source is not None else incoming[0].row_type,
-            batch_rows=min((edge.batch_rows for edge in incoming), default=_rows_of_a_call(stage)),
+            batch_rows=min((edge.batch_rows for edge in incoming), default=BATCH_ROWS),
             concurrency=settings.concurrency, timeout_s=settings.timeout_s, timer=self._timer(stage),
         )
         pages = [Page(self.paths.page(plan, stage.name, slot), writable=slot == self.slot)
@@ -141,7 +136,7 @@ class Assembler:
         assert stage.source is not None
         return SourceInput(
             stage.source, splits_of(stage, self.slot), frozenset(stage.splits), context, self.run_id,
-            gather_rows=_rows_of_a_call(stage) if any(node.operator.batch for node in stage.nodes) else 0,
+            gather_rows=BATCH_ROWS if any(node.operator.batch for node in stage.nodes) else 0,
         )
 
     def _queues(self, stage: StagePlan) -> QueueInputs:
@@ -179,8 +174,3 @@ def seat_stages(plan: Plan, seat: str) -> tuple[StagePlan, ...]:
 def dead_letter_path(folder: str, seat: str, slot: int) -> Path:
     """The file of one slot in the run's folder of dead letters."""
     return Path(folder) / f"{seat}.{slot}.dl"
-
-
-def _rows_of_a_call(stage: StagePlan) -> int:
-    """What a batch function right behind a source is given at most."""
-    return COLUMNS_ROWS if any(isinstance(node.operator, MapBatches) for node in stage.nodes) else BATCH_ROWS

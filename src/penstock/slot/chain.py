@@ -18,6 +18,7 @@ from penstock.batch import Lines
 from penstock.operator import Context
 from penstock.operators.operator import Operator
 from penstock.operators.parse_json import ParseJson
+from penstock.options import BATCH_ROWS
 from penstock.plan.plan import Node
 from penstock.slot import async_rows
 from penstock.slot.async_rows import AsyncRows
@@ -32,7 +33,8 @@ class Chain:
 
     def __init__(
         self, nodes: Sequence[Node], leaves: Sequence[int], *, label: str, input_type: Any = Any,
-        batch_rows: int = 4096, concurrency: int = 16, timer: RowTimer | None = None, timeout_s: float | None = None,
+        batch_rows: int = BATCH_ROWS, concurrency: int = 16, timer: RowTimer | None = None,
+        timeout_s: float | None = None,
     ) -> None:
         self._nodes = tuple(nodes)
         self._leaves = tuple(leaves)

@@ -36,6 +36,9 @@ _SAFETY_POLL_S = 2.0
 _TRANSACTION_S = 0.1
 """Transactional sinks of a slot, one after the other, collect waiting frames for so long, and for so many rows."""
 _TRANSACTION_ROWS = 100_000
+_RUSH_S = 0.001
+"""A receiver that waits is served at once; where more input waits too, after so long: a commit for every frame, and a
+process woken for it, would cost more than the work."""
 _TURN_BYTES = 256 * 1024
 """A turn gives out so much at most before it is committed; of a small queue, a quarter."""
 _TELL_S = 0.5
@@ -150,7 +153,7 @@ class Turn:
         """After a piece: encode what fills a frame; commit when it is time, though there may be more to read."""
         if not self.pending:
             return
-        if self._has_waited(part) or any(queue.reader_waits for queue in part.queues):
+        if self._has_waited(part) or self._is_waited_for(part):
             self.flush()
         elif self._fills_a_frame(part):
             self._encode(part)
@@ -161,6 +164,14 @@ class Turn:
         if isinstance(part.writer, TransactionalWriter):
             return self._rows >= _TRANSACTION_ROWS or self.collects_for() <= 0
         return time.monotonic() - self._since >= part.linger_s
+
+    def _is_waited_for(self, part: Part) -> bool:
+        if not any(queue.reader_waits for queue in part.queues):
+            return False
+        goes_on = (self._unit is not None and self._unit.done < self._unit.length) or (
+            isinstance(part.inputs, QueueInputs) and part.inputs.ready()  # a source may wait where it reads
+        )
+        return not goes_on or time.monotonic() - self._since >= _RUSH_S
 
     def _fills_a_frame(self, part: Part) -> bool:
         if part.bytes_per_row * (self._rows - self._encoded_rows) >= FRAME_BYTES:

@@ -15,7 +15,7 @@ MOST_BYTES = 2 * 1024 * 1024
 
 
 class GatheringReader(Reader[Any]):
-    """Reads on while blocks of lines are there, as long as another one like the last makes no more than `rows` lines."""
+    """Reads on while blocks of lines are there, and another one like the last makes no more than `rows` lines."""
 
     def __init__(self, reader: Reader[Any], rows: int) -> None:
         self._reader = reader

@@ -21,8 +21,8 @@ from penstock.slot.batches import Out, as_row_list, batch_cut, batch_length
 from penstock.slot.journal import OutputRecord
 from penstock.slot.shares import Shares
 
-FRAME_BYTES = 128 * 1024
-"""A frame has about so many bytes of rows: objects of that many stay in a core's cache while they are worked."""
+FRAME_BYTES = 256 * 1024
+"""A frame has about so many bytes of rows: what is done once for each of them costs little, and caches hold most of it."""
 COLUMNS_BYTES = 1024 * 1024
 """As `FRAME_BYTES`, for columns: there a call costs much, and bytes little."""
 
