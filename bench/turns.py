@@ -1,8 +1,9 @@
-"""What one turn costs: three isolated stages with a row to a frame, so that a row is a turn.
+"""What a frame and its share of a turn cost: three isolated stages with a row to a frame.
 
     python bench/turns.py [ROWS]
 
-Microseconds in which a stage was busy per turn, by its own counts; the middle stage reads, calls, writes and commits.
+Microseconds in which a stage was busy per row, by its own counts; the middle stage reads, calls, writes and commits.
+A turn has as many frames as come within a millisecond.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from penstock.slot.journal import OutputRecord
 from penstock.slot.shares import Shares
 
 FRAME_BYTES = 256 * 1024
-"""A frame has about so many bytes of rows: what is done once for each of them costs little, and caches hold most of it."""
+"""A frame has about so many bytes of rows: what is done once for each costs little, and caches hold most of it."""
 COLUMNS_BYTES = 1024 * 1024
 """As `FRAME_BYTES`, for columns: there a call costs much, and bytes little."""
 
