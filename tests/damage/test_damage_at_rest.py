@@ -92,7 +92,8 @@ def _damage_one(stand: Stand, kind: str, damage: str, rng: random.Random) -> Non
         stand.assert_exact(outcome, letters=kind != "dead letters")
         return
     outcome.assert_named(path)
-    assert set(stand.letters()) <= BAD, "an innocent row was set aside"
+    if kind != "dead letters":  # which cannot be read back, now
+        assert set(stand.letters()) <= BAD, "an innocent row was set aside"
 
 
 @pytest.mark.parametrize("kind", ["manifest", "journal"])

@@ -84,6 +84,8 @@ def lock_run_dir(path: Path) -> int:
             fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
         except FileNotFoundError:
             continue  # removed in between
+        except IsADirectoryError as exc:
+            raise FileUnusable(lock, "the run's lock", exc) from exc
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
