@@ -94,22 +94,3 @@ def test_libraries_start_no_threads_in_the_process_that_workers_are_forked_from(
     write(tmp_path, "threads.py", THREADS)
     done = python(tmp_path, "threads.py")
     assert (done.stdout, done.stderr) == ("[1, 1]\n", "")
-
-
-def test_a_supervisor_killed_while_it_cleans_up_has_told_the_end_and_the_next_run_is_a_new_one(
-    where: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write(tmp_path / "site", "sitecustomize.py", """
-        import os, signal, sys
-        if any("penstock.supervisor.main" in argument for argument in sys.orig_argv):
-            from penstock.supervisor import cleanup
-            cleanup.remove_run_dir = lambda root: os.kill(os.getpid(), signal.SIGKILL)
-    """)
-    app, out = ps.Pipeline("told"), ListSink[int]()
-    app.source([1, 2, 3], name="numbers").sink(out, name="out")
-    with monkeypatch.context() as patched:
-        patched.setenv("PYTHONPATH", str(tmp_path / "site"))
-        handle = app.start(**where)
-        assert handle.wait(timeout="30s").outcome == "finished"
-    assert handle.run_dir.exists()
-    assert (app.run(**where).stages["numbers"].rows_in, out.rows) == (3, [1, 2, 3])

@@ -21,7 +21,7 @@ from penstock.supervisor.supervisor import Supervisor
 
 
 def main(socket_fd: int, lock_fd: int, run_dir: str) -> None:
-    """Run it, and leave nothing behind but what a failed run leaves on purpose. The caller waits until we are gone."""
+    """Run it, and leave nothing behind but what a failed run leaves on purpose."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     for fd in (socket_fd, lock_fd):
@@ -32,15 +32,16 @@ def main(socket_fd: int, lock_fd: int, run_dir: str) -> None:
     try:
         spec = msgspec.msgpack.decode(read_checked(RunPaths(root).spec, "what the supervisor is told"), type=RunSpec)
         supervisor = Supervisor(root, spec, caller)
-        say_last = supervisor.correct
-        supervisor.run()
+        say_last = supervisor.tell
+        ended = supervisor.run()
         if not supervisor.leaves_queues:
             remove_run_dir(root)
     except (PenstockError, OSError) as exc:
         # Files are missing, damaged or out of reach. What stands in the queues stays.
         kill_descendants()
-        say_last(Ended("failed", 0.0, [], 0, FailureNote("supervisor", _told(root, exc))))
+        ended = Ended("failed", 0.0, [], 0, FailureNote("supervisor", _told(root, exc)))
     os.close(lock_fd)
+    say_last(ended)
 
 
 def _told(root: Path, error: PenstockError | OSError) -> str:

@@ -84,8 +84,8 @@ class Supervisor:
 
     # The whole run.
 
-    def run(self) -> None:
-        """Until every worker has ended for good; the caller is told how it went."""
+    def run(self) -> Ended:
+        """Until every worker has ended for good; how it went."""
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         lifeline = open_fifo(self._paths.lifeline, "the lifeline")
         self._phase("starting")
@@ -104,13 +104,13 @@ class Supervisor:
         self._drain_output()
         ended = self._end()
         self._phase("failed" if self._failure else "ended")
-        self._caller.say_last(ended)  # before the clean-up: killed in it, we should have told of the end
         self._close_zygote()
         kill_descendants()
         os.close(lifeline)
+        return ended
 
-    def correct(self, ended: Ended) -> None:
-        """It ended otherwise than `run` told: the caller believes the last word."""
+    def tell(self, ended: Ended) -> None:
+        """The last word to the caller, once nothing is left to clean up."""
         self._caller.say_last(ended)
 
     @property
