@@ -98,19 +98,14 @@ def lines_to_table(lines: Lines) -> Any:
         data = data.decode("utf-8", "replace").encode()
         end = len(data) - data.endswith(b"\n")
     pa = arrow()
-    offsets = array("i", [0, end])
-    text = pa.StringArray.from_buffers(1, pa.py_buffer(offsets), pa.py_buffer(data))
-    return pa.table({"value": _compute().split_pattern(text, "\n").flatten()})
+    import pyarrow.compute as compute
+
+    text = pa.StringArray.from_buffers(1, pa.py_buffer(array("i", [0, end])), pa.py_buffer(data))
+    return pa.table({"value": compute.split_pattern(text, "\n").flatten()})
 
 
 _MOST_TEXT_BYTES = 2**31
 """A column of text has offsets of 32 bits."""
-
-
-def _compute() -> Any:
-    import pyarrow.compute
-
-    return pyarrow.compute
 
 
 _SCALARS = frozenset({int, float, str, bytes, bool, type(None)})

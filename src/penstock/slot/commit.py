@@ -37,8 +37,8 @@ _TRANSACTION_S = 0.1
 """Transactional sinks of a slot, one after the other, collect waiting frames for so long, and for so many rows."""
 _TRANSACTION_ROWS = 100_000
 _RUSH_S = 0.001
-"""A receiver that waits is served at once; where more input waits too, after so long: a commit for every frame, and a
-process woken for it, would cost more than the work."""
+"""A receiver that waits is served at once, or, where more input waits and a piece takes less than this, after so long:
+a commit for every frame, and a process woken for it, would cost more than the work."""
 _TURN_BYTES = 256 * 1024
 """A turn gives out so much at most before it is committed; of a small queue, a quarter."""
 _TELL_S = 0.5
@@ -166,12 +166,14 @@ class Turn:
         return time.monotonic() - self._since >= part.linger_s
 
     def _is_waited_for(self, part: Part) -> bool:
+        """True: a receiver waits, and there is no more to take, or no time to take it first."""
         if not any(queue.reader_waits for queue in part.queues):
             return False
-        goes_on = (self._unit is not None and self._unit.done < self._unit.length) or (
-            isinstance(part.inputs, QueueInputs) and part.inputs.ready()  # a source may wait where it reads
-        )
-        return not goes_on or time.monotonic() - self._since >= _RUSH_S
+        if part.piece_s >= _RUSH_S or time.monotonic() - self._since >= _RUSH_S:
+            return True
+        if self._unit is not None and self._unit.done < self._unit.length:
+            return False
+        return not (isinstance(part.inputs, QueueInputs) and part.inputs.ready())  # a source may wait where it reads
 
     def _fills_a_frame(self, part: Part) -> bool:
         if part.bytes_per_row * (self._rows - self._encoded_rows) >= FRAME_BYTES:

@@ -25,6 +25,7 @@ GROWTH = 8
 PIECE_S = 0.05
 """A piece is as many rows as are expected to give a frame, or to take so long: what a kill undoes stays small."""
 _COLUMNS_PIECE_BYTES = 4 * 1024 * 1024
+"""What batch functions give at once, at most; of a small queue, three quarters: more would wait until it is empty."""
 _LINGER_S = 0.005
 """How long a stage without outputs collects."""
 
@@ -104,6 +105,11 @@ class Part:
         """A piece is through; for the next `piece_rows`."""
         self.last_piece_rows = rows
         self.seconds_per_row = _weighed(self.seconds_per_row, seconds / rows)
+
+    @property
+    def piece_s(self) -> float:
+        """How long a piece like the last one is expected to take, in seconds."""
+        return self.seconds_per_row * self.last_piece_rows
 
     def learn(self, rows_in: int, bytes_out: int) -> None:
         """What rows gave; for the next `piece_rows`."""

@@ -25,6 +25,7 @@ program = Program(given["path"], given["module"], tuple(given["sys_path"]), give
 main(given["fd"], given["run_dir"], program, tuple(given["preload"]))
 """
 
+
 class ZygoteProcess:
     """A running zygote."""
 

@@ -1,0 +1,52 @@
+"""When a receiver that waits is served before its sender takes more."""
+
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from penstock.slot.commit import Turn
+from penstock.slot.queue_inputs import QueueInputs
+
+YOUNG_S, OLD_S = -100.0, 100.0
+
+
+class Queues(QueueInputs):
+    def __init__(self, more: bool) -> None:
+        self._more = more
+
+    def ready(self) -> bool:
+        return self._more
+
+
+def is_served(
+    *, waits: bool = True, more: bool = True, rows_left: int = 0, piece_s: float = 0.0, age_s: float = YOUNG_S,
+    source: bool = False,
+) -> bool:
+    flushed: list[bool] = []
+    turn: Any = Turn.__new__(Turn)
+    turn.pending, turn._unit, turn._rows, turn._encoded_rows = True, SimpleNamespace(done=1, length=1 + rows_left), 0, 0
+    turn._since, turn.flush = time.monotonic() - age_s, lambda: flushed.append(True)
+    part: Any = SimpleNamespace(
+        queues=[SimpleNamespace(reader_waits=waits)], piece_s=piece_s, writer=None, linger_s=1e9, outs=[], edges=[],
+        inputs=object() if source else Queues(more), bytes_per_row=0.0,
+    )
+    turn.go_on(part)
+    return bool(flushed)
+
+
+@pytest.mark.parametrize("case", [{"more": False}, {"age_s": OLD_S}, {"piece_s": 0.001}, {"source": True}])
+def test_at_once_where_there_is_no_more_or_no_time_to_take_it_first(case: dict[str, Any]) -> None:
+    assert is_served(**case)
+
+
+@pytest.mark.parametrize("case", [{"more": True}, {"more": False, "rows_left": 5}, {"source": True, "rows_left": 5}])
+def test_later_where_more_waits_and_pieces_are_quick(case: dict[str, Any]) -> None:
+    assert not is_served(**case)
+
+
+def test_nobody_is_served_who_does_not_wait() -> None:
+    assert not is_served(waits=False, more=False)
