@@ -16,7 +16,7 @@ from penstock.plan.plan import Plan
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(120)]
 
 MB = 1_000_000
-ROWS = 600
+ROWS = 4_000
 SELDOM = Habits(pause_s=(0.1, 0.5), one=3, some=1, all=0)
 
 
