@@ -39,7 +39,8 @@ def test_a_started_pipeline_is_watched_and_waited_for(where: Any, heard: Line, t
     handle = app.start(**where)
     assert handle.run_dir.parent == where["run_dir"] and handle.run_dir.is_dir()
     assert heard.hear() == "0"
-    status = handle.status()
+    while (status := handle.status()).stages["numbers"].rows_out == 0:  # neighbours are rung before counts are shown
+        assert not handle.wait_a_while(0.01)
     assert (status.pipeline, status.phase) == ("held", "running")
     assert status.stages["work"].workers == 1 and status.stages["numbers"].rows_out == 2
     assert set(status.edges) == {"numbers->work", "work->out"}
