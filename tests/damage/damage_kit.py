@@ -124,6 +124,7 @@ LATE = frozenset(range(13, 400, 40))
 HUGE = 650
 """What it gives is larger than its queue: so it waits in a side file."""
 HELD = 600
+FILLER = "f" * 4_000
 """Rows from here on stop in the stage before the sink until the run is killed."""
 
 
@@ -157,7 +158,7 @@ class Hold:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         if row["n"] >= HELD and not self.killed.exists():
             self.never.open("rb").read(1)
-        return {"n": row["n"], "size": len(row["pad"])}
+        return {"n": row["n"], "size": len(row["pad"]), "filler": FILLER}
 
 
 EXPECTED = sorted(
@@ -186,8 +187,9 @@ class Stand:
             "work", workers=2, edge=edge, retries=1000, retry_delay="50ms", on_error=ps.dead_letter(give_up_after=None)
         )
         held = work.map(_deciding(Work(self.killed))).stage("hold", edge=edge).map(Hold(self.killed, self.never))
-        # A turn of `hold` ends when a quarter of its queue is full: with a small one, rows before the held one arrive.
-        short = ps.Edge(memory="8 KiB", batch_rows=50)
+        # What a frame of rows becomes is more than a quarter of this queue, which ends a turn: the first rows that
+        # `hold` is through with arrive, whatever holds it up then.
+        short = ps.Edge(memory="512 KiB", batch_rows=10)
         held.sink(files.json_lines(str(self.place / "out" / "rows.jsonl")), name="out", edge=short)
         return app
 
