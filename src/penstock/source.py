@@ -32,7 +32,7 @@ class Reader(ABC, Generic[T_co]):
         """The next rows: about 256 KiB, within about 50 ms; None: nothing now. Raises `EndOfSplit` at the end.
 
         Called over and over while there is room downstream; never after it raised, nor after `close`. Any other
-        exception fails the stage.
+        exception fails the stage. One that is seen to wait for rows gets those it gave before committed first.
         """
 
     @abstractmethod

@@ -10,6 +10,7 @@ import pytest
 
 from penstock.slot.commit import Turn
 from penstock.slot.queue_inputs import QueueInputs
+from penstock.slot.source_input import SourceInput
 
 YOUNG_S, OLD_S = -100.0, 100.0
 
@@ -22,17 +23,23 @@ class Queues(QueueInputs):
         return self._more
 
 
+class Reading(SourceInput):
+    def __init__(self, waits_s: float) -> None:
+        self.read_waits_s = waits_s
+
+
 def is_served(
     *, waits: bool = True, more: bool = True, rows_left: int = 0, piece_s: float = 0.0, age_s: float = YOUNG_S,
-    source: bool = False,
+    source: bool = False, source_waits_s: float = 0.0, queued: bool = True, linger_s: float = 1e9,
 ) -> bool:
     flushed: list[bool] = []
     turn: Any = Turn.__new__(Turn)
     turn.pending, turn._unit, turn._rows, turn._encoded_rows = True, SimpleNamespace(done=1, length=1 + rows_left), 0, 0
     turn._since, turn.flush = time.monotonic() - age_s, lambda: flushed.append(True)
     part: Any = SimpleNamespace(
-        queues=[SimpleNamespace(reader_waits=waits)], piece_s=piece_s, writer=None, linger_s=1e9, outs=[], edges=[],
-        inputs=object() if source else Queues(more), bytes_per_row=0.0,
+        queues=[SimpleNamespace(reader_waits=waits)] if queued else [], piece_s=piece_s, writer=None,
+        linger_s=linger_s, outs=[], edges=[], inputs=Reading(source_waits_s) if source else Queues(more),
+        bytes_per_row=0.0,
     )
     turn.go_on(part)
     return bool(flushed)
@@ -50,3 +57,14 @@ def test_later_where_more_waits_and_pieces_are_quick(case: dict[str, Any]) -> No
 
 def test_nobody_is_served_who_does_not_wait() -> None:
     assert not is_served(waits=False, more=False)
+
+
+def test_what_a_source_gave_does_not_wait_with_it_for_more() -> None:
+    assert is_served(source=True, waits=False, source_waits_s=0.001)
+    assert not is_served(source=True, waits=False, source_waits_s=0.00001)  # a commit would take longer
+    assert not is_served(source=True, waits=False, source_waits_s=0.001, rows_left=5)  # it is not asked for more yet
+
+
+def test_what_a_source_gave_to_its_own_sink_waits_no_longer_than_it_may() -> None:
+    assert is_served(source=True, queued=False, source_waits_s=200.0, linger_s=50.0)
+    assert not is_served(source=True, queued=False, source_waits_s=0.001, linger_s=50.0)

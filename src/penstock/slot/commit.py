@@ -29,6 +29,7 @@ from penstock.slot.outputs import FRAME_BYTES, Unsendable
 from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.retries import RetryFile, WaitingRow
+from penstock.slot.source_input import SourceInput
 from penstock.slot.stops import CarefulRestart, Stopped, Trouble
 from penstock.slot.unit import Unit
 
@@ -41,6 +42,8 @@ _RUSH_S = 0.001
 a commit for every frame, and a process woken for it, would cost more than the work."""
 _TURN_BYTES = 256 * 1024
 """A turn gives out so much at most before it is committed; of a small queue, a quarter."""
+_COMMIT_S = 0.00005
+"""About what a commit takes. A source that waits longer for rows has the time to commit those it has."""
 _TELL_S = 0.5
 _TURN_END_BYTES = space(64)
 
@@ -161,9 +164,19 @@ class Turn:
                 self.flush()
 
     def _has_waited(self, part: Part) -> bool:
+        """True: rows are pending for so long that they must be committed, or will be when the source gives more."""
+        expected = self._source_waits_s(part)
         if isinstance(part.writer, TransactionalWriter):
-            return self._rows >= _TRANSACTION_ROWS or self.collects_for() <= 0
-        return time.monotonic() - self._since >= part.linger_s
+            return self._rows >= _TRANSACTION_ROWS or self.collects_for() <= expected
+        if part.queues and expected >= _COMMIT_S:
+            return True
+        return time.monotonic() - self._since + expected >= part.linger_s
+
+    def _source_waits_s(self, part: Part) -> float:
+        """How long the source is expected to wait where it reads, if that comes next; nothing can be done meanwhile."""
+        if not isinstance(part.inputs, SourceInput) or (self._unit is not None and self._unit.done < self._unit.length):
+            return 0.0
+        return part.inputs.read_waits_s
 
     def _is_waited_for(self, part: Part) -> bool:
         """True: a receiver waits, and there is no more to take, or no time to take it first."""

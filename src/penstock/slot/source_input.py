@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -43,6 +44,8 @@ class SourceInput:
         self._stopped = False
         self._discover_s = parse_duration(source.discover_every) if source.discover_every else None
         self._discovered_at = time.monotonic()
+        self.read_waits_s = math.inf
+        """How long the next read is expected to wait for rows, in seconds; of the first nothing is known."""
 
     def restore(self, record: PartRecord) -> None:
         self._records = dict(record.splits)
@@ -117,6 +120,7 @@ class SourceInput:
             if self._gather_rows:
                 reader = GatheringReader(reader, self._gather_rows)
             self._readers[name] = reader
+        began, computed = time.monotonic(), time.thread_time()
         try:
             given = reader.read()
         except EndOfSplit:
@@ -124,6 +128,8 @@ class SourceInput:
             reader.close()
             del self._readers[name]
             return None
+        waited = time.monotonic() - began - (time.thread_time() - computed)
+        self.read_waits_s = waited if self.read_waits_s == math.inf else max(waited, self.read_waits_s / 2)
         if given is None:
             return None
         batch = normalized(given)
