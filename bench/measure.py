@@ -23,6 +23,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 def machine() -> str:
     """Where and when: stands under every table."""
+    from penstock.build import is_compiled  # the peers' programs, which import this module too, have no penstock
+
     model = "an unknown processor"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -30,7 +32,9 @@ def machine() -> str:
             break
     python = f"{platform.python_implementation()} {platform.python_version()}"
     kernel = platform.release().partition("-")[0]
-    return f"{os.cpu_count()} cores of {model}, {python}, Linux {kernel}, {time.strftime('%Y-%m-%d')}"
+    built = "compiled" if is_compiled() else "interpreted"
+    cores = f"{os.cpu_count()} cores of {model}"
+    return f"{cores}, {python}, Linux {kernel}, penstock {built}, {time.strftime('%Y-%m-%d')}"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -61,7 +61,7 @@ class Seat:
         self.name = path.stem
         self._page = Page(path, writable=False)
 
-    def __getitem__(self, word: Word) -> int:
+    def __getitem__(self, word: int) -> int:
         return self._page.words[word]
 
     def working(self) -> bool:

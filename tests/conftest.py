@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from penstock.build import is_compiled
+
 SHARED_MEMORY = Path("/dev/shm")
 MARK = "PENSTOCK_TEST_SESSION"
 """In the environment of every process that a test starts, however deep below it."""
@@ -46,12 +48,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if _data_directory() is not None:
-        return
-    missing = pytest.mark.skip(reason="set PENSTOCK_DATA to the directory with the data sets to run this")
+    if _data_directory() is None:
+        _skip(items, "whole_data", "set PENSTOCK_DATA to the directory with the data sets to run this")
+    if is_compiled():
+        _skip(items, "interpreted", "penstock is compiled here, and takes no objects of the test's own making inside")
+
+
+def _skip(items: list[pytest.Item], marked: str, reason: str) -> None:
     for item in items:
-        if item.get_closest_marker("whole_data"):
-            item.add_marker(missing)
+        if item.get_closest_marker(marked):
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

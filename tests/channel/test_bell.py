@@ -189,6 +189,7 @@ class _Recorder:
         """As a memoryview has it."""
 
 
+@pytest.mark.interpreted
 @pytest.mark.parametrize("fences", [True, False])
 def test_no_wake_up_is_lost_on_any_schedule(
     bells: tuple[Bell, Bell], monkeypatch: pytest.MonkeyPatch, fences: bool

@@ -6,11 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
+from penstock.build import is_compiled
 from penstock.cli.demo import DemoMissing, find_examples
 from penstock.cli.main import COMMANDS
 
@@ -23,6 +25,11 @@ def test_every_command_is_listed_and_has_help(penstock_command: Command) -> None
     for name in COMMANDS:
         assert f"  {name} " in listed.stdout
         assert penstock_command(name, "--help").exit_code == 0
+
+
+def test_the_version_says_whether_it_is_compiled(penstock_command: Command) -> None:
+    said = penstock_command("--version").stdout.strip()
+    assert said == f"penstock, version {version('penstock')}" + (", compiled" if is_compiled() else "")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ from penstock.errors import QueueDamaged
 from penstock.metrics.page import Page
 from penstock.slot.control import CONTROL_BYTES as WORDS_BYTES
 from penstock.slot.control import Control
-from penstock.slot.journal import Journal, Record, create_journal, load_record
+from penstock.slot.journal import Journal, create_journal, load_record
+from penstock.slot.record import Record
 from penstock.slot.work import WorkPage
 
 CAPACITY = 1024

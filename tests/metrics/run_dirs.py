@@ -84,7 +84,7 @@ class HandmadeRun:
         since_ns = int(self.clock.monotonic() * SECOND_NS)
         self.set_words(stage, {Word.ACTIVITY: activity, Word.ACTIVITY_SINCE_NS: since_ns}, slot)
 
-    def observe(self, stage: str, histogram: Word, seconds: float, times: int = 1, slot: int = 0) -> None:
+    def observe(self, stage: str, histogram: int, seconds: float, times: int = 1, slot: int = 0) -> None:
         """Count a duration so many times."""
         page = Page(self.path / f"{stage}.{slot}.page", writable=True)
         page.words[histogram + bucket(int(seconds * SECOND_NS))] += times

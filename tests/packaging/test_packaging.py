@@ -40,6 +40,13 @@ def test_the_wheel_holds_the_example_with_its_data(wheel: zipfile.ZipFile) -> No
     assert files <= set(wheel.namelist())
 
 
+def test_what_a_compiled_wheel_compiles_is_there() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        modules = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["custom"]["modules"]
+    assert [module for module in modules if not (ROOT / "src" / module).is_file()] == []
+    assert modules == sorted(set(modules))
+
+
 def test_the_wheel_names_its_licence_and_its_command(wheel: zipfile.ZipFile) -> None:
     [metadata] = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
     [commands] = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]

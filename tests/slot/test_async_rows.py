@@ -13,8 +13,9 @@ from penstock.errors import RowTimeout
 from penstock.operator import Context
 from penstock.operators.map import Map
 from penstock.plan.plan import Node
-from penstock.slot.batches import Failure, Out
+from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
+from penstock.slot.failure import Failure
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 

@@ -17,8 +17,9 @@ from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
 from penstock.operators.operator import Operator
 from penstock.plan.plan import Node
-from penstock.slot.batches import Failure, Out, as_row_list
+from penstock.slot.batches import Out, as_row_list
 from penstock.slot.chain import Chain
+from penstock.slot.failure import Failure
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 numbers = st.lists(st.integers(0, 100), max_size=40)

@@ -15,8 +15,9 @@ from penstock.operators.map import Map
 from penstock.operators.operator import Operator
 from penstock.operators.parse_json import ParseJson
 from penstock.plan.plan import Node
-from penstock.slot.batches import Failure, Out, as_row_list, batch_length, batch_slice
+from penstock.slot.batches import Out, as_row_list, batch_length, batch_slice
 from penstock.slot.chain import Chain
+from penstock.slot.failure import Failure
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 

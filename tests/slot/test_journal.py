@@ -13,15 +13,14 @@ from hypothesis import strategies as st
 
 from penstock.errors import QueueDamaged
 from penstock.slot import journal as journal_module
-from penstock.slot.journal import (
+from penstock.slot.journal import Journal, create_journal
+from penstock.slot.record import (
     Counts,
     InputRecord,
-    Journal,
     OutputRecord,
     PartRecord,
     Record,
     SplitRecord,
-    create_journal,
     decode_record,
     encode_record,
 )

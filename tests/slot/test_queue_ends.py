@@ -19,9 +19,9 @@ from penstock.channel.ring import RingReader, RingWriter, create_ring
 from penstock.channel.side_file import SideFiles
 from penstock.plan.plan import EdgePlan, Route
 from penstock.slot.batches import Out
-from penstock.slot.journal import InputRecord, OutputRecord, PartRecord
 from penstock.slot.outputs import EdgeOutput, QueueOutput
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
+from penstock.slot.record import InputRecord, OutputRecord, PartRecord
 from penstock.slot.unit import Unit
 
 CAPACITY = 4096

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from penstock.batch import Lines
 from penstock.operator import Context
 from penstock.slot.batches import as_row_list
-from penstock.slot.journal import PartRecord
+from penstock.slot.record import PartRecord
 from penstock.slot.source_input import SourceInput
 from penstock.source import EndOfSplit, Reader, Source
 

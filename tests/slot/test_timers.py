@@ -18,8 +18,9 @@ from penstock.operators.map import Map
 from penstock.operators.map_many import MapMany
 from penstock.operators.operator import Operator
 from penstock.plan.plan import Node
-from penstock.slot.batches import Failure, Out
+from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
+from penstock.slot.failure import Failure
 from penstock.slot.timers import RowTimer
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)

@@ -6,11 +6,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from penstock.channel.bell import Bell, create_bell
 from penstock.slot.commit import Turn
 from penstock.slot.crash_points import CrashPoints
-from penstock.slot.journal import Counts, PartRecord, Record
 from penstock.slot.queue_inputs import QueueInputs
+from penstock.slot.record import Counts, PartRecord, Record
 
 
 class Steps:
@@ -56,6 +58,7 @@ class Steps:
         return 0
 
 
+@pytest.mark.interpreted
 def test_a_turn_commits_then_publishes_then_fences_and_only_then_looks_who_sleeps(tmp_path: Path) -> None:
     create_bell(tmp_path / "bell")
     bell = Bell(tmp_path / "bell")

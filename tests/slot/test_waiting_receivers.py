@@ -12,6 +12,8 @@ from penstock.slot.commit import Turn
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.source_input import SourceInput
 
+pytestmark = pytest.mark.interpreted
+
 YOUNG_S, OLD_S = -100.0, 100.0
 
 

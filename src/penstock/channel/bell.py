@@ -12,12 +12,13 @@ import stat
 from enum import IntEnum
 from mmap import mmap
 from pathlib import Path
+from typing import Final
 
 from penstock.channel.words import drain, fence
 from penstock.errors import QueueDamaged
 from penstock.run_files import FileBytes, FileWords, map_file, open_file
 
-_BYTES = 4096
+_BYTES: Final = 4096
 
 
 class Sleep(IntEnum):

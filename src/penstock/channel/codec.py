@@ -10,7 +10,7 @@ from __future__ import annotations
 import pickle
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -62,7 +62,9 @@ class RowCodec:
         self._row_type = row_type
         self._structs = _struct_types(row_type)
         self._nested = frozenset(chain.from_iterable(map(_nested_structs, self._structs)))
-        self._moments = {struct: attrgetter(*names) for struct in self._structs if (names := _moment_fields(struct))}
+        self._moments: dict[type, Callable[[Any], Any]] = {
+            struct: attrgetter(*names) for struct in self._structs if (names := _moment_fields(struct))
+        }
         self._plain = not self._structs and _is_plain(row_type)
         self._encoder = msgspec.msgpack.Encoder()
         self._untyped = msgspec.msgpack.Decoder()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from typing import Final
 
 import msgspec
 
@@ -31,11 +32,11 @@ class Flag(IntEnum):
     """The payload was too large for the queue; it stands in a file beside it and is its name here."""
 
 
-NO_WATERMARK = -(2**63)
+NO_WATERMARK: Final = -(2**63)
 _HEADER = struct.Struct("<IIBBHIQQQQq")
 _BODY = struct.Struct("<IBBHIQQQQq")
 _POSITION = struct.Struct("<Q")
-HEADER_BYTES = _HEADER.size  # 56: a multiple of 8, so that frames stay aligned
+HEADER_BYTES: Final = _HEADER.size  # 56: a multiple of 8, so that frames stay aligned
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):

@@ -11,6 +11,7 @@ import os
 import time
 from mmap import mmap
 from pathlib import Path
+from typing import Final
 
 from penstock.channel import frame as frames
 from penstock.channel.frame import HEADER_BYTES, Frame, Header
@@ -18,16 +19,20 @@ from penstock.channel.words import TornWord, load_cursor, store_cursor
 from penstock.errors import QueueDamaged
 from penstock.run_files import FileBytes, FileTail, FileWords, map_file, require_size
 
-CONTROL_BYTES = 4096
-_MAGIC = 0x5045_4E53_5155_4555
-_VERSION = 1
+CONTROL_BYTES: Final = 4096
+_MAGIC: Final = 0x5045_4E53_5155_4555
+_VERSION: Final = 1
 
 # Words of the control page; a cursor has its complement behind it and its copy two words on (`words`). The cache
 # lines of writer and reader are apart.
-_W_MAGIC, _W_VERSION, _W_CAPACITY = 0, 1, 2
-_W_TAIL, _W_TAIL_ROWS = 8, 10
-_W_HEAD, _W_HEAD_ROWS = 16, 18
-_W_WAITING_SINCE = 20
+_W_MAGIC: Final = 0
+_W_VERSION: Final = 1
+_W_CAPACITY: Final = 2
+_W_TAIL: Final = 8
+_W_TAIL_ROWS: Final = 10
+_W_HEAD: Final = 16
+_W_HEAD_ROWS: Final = 18
+_W_WAITING_SINCE: Final = 20
 
 
 class WouldBlock(Exception):

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Final
 
 from penstock.run_files import FileWords
 
-MASK = 0xFFFF_FFFF_FFFF_FFFF
-_COMPLEMENT, _COPY = 1, 3
+MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
+_COMPLEMENT: Final = 1
+_COPY: Final = 3
 
 
 def store_cursor(words: memoryview | FileWords, index: int, value: int) -> None:

@@ -21,7 +21,8 @@ from penstock.plan.plan import Plan
 from penstock.slot.assembly import first_record, receivers_of
 from penstock.slot.control import Control
 from penstock.slot.failure_file import reserve
-from penstock.slot.journal import Record, load_record
+from penstock.slot.journal import load_record
+from penstock.slot.record import Record
 from penstock.slot.work import WorkPage
 
 log = logging.getLogger("penstock.engine")

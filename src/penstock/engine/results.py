@@ -18,8 +18,9 @@ from penstock.plan.plan import Plan
 from penstock.report import Report
 from penstock.slot.assembly import senders_of
 from penstock.slot.batches import as_row_list
-from penstock.slot.journal import Journal, PartRecord, Record
+from penstock.slot.journal import Journal
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
+from penstock.slot.record import PartRecord, Record
 from penstock.slot.unit import Unit
 
 T_co = TypeVar("T_co", covariant=True)

@@ -7,51 +7,52 @@ monotonically over restarts.
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Final
 
 
-class Word(IntEnum):
-    """Index of a 64-bit word in a page."""
+class Word:
+    """Indices of 64-bit words in a page. No enumeration: a worker looks up a dozen in each turn."""
 
-    MAGIC = 0
-    VERSION = 1
+    MAGIC: Final = 0
+    VERSION: Final = 1
 
     # Committed counts: set from the journal when a turn is published, so they are exact after any kill.
-    ROWS_IN = 8
-    ROWS_OUT = 9
-    RETRIES = 10
-    DEAD_LETTERS = 11
-    SKIPPED = 12
-    FRAMES_IN = 13
-    FRAMES_OUT = 14
-    BYTES_IN = 15
-    BYTES_OUT = 16
-    COMMITS = 17
-    ROWS_FAILED_BEFORE_SUCCESS = 18
+    ROWS_IN: Final = 8
+    ROWS_OUT: Final = 9
+    RETRIES: Final = 10
+    DEAD_LETTERS: Final = 11
+    SKIPPED: Final = 12
+    FRAMES_IN: Final = 13
+    FRAMES_OUT: Final = 14
+    BYTES_IN: Final = 15
+    BYTES_OUT: Final = 16
+    COMMITS: Final = 17
+    ROWS_FAILED_BEFORE_SUCCESS: Final = 18
     """Rows that failed while no row of this slot had yet succeeded."""
-    ROWS_SUCCEEDED = 19
+    ROWS_SUCCEEDED: Final = 19
 
     # Kept by the living worker.
-    BUSY_NS = 24
-    INPUT_WAIT_NS = 25
-    OUTPUT_WAIT_NS = 26
-    ACTIVITY = 27
+    BUSY_NS: Final = 24
+    INPUT_WAIT_NS: Final = 25
+    OUTPUT_WAIT_NS: Final = 26
+    ACTIVITY: Final = 27
     """An `Activity`."""
-    ACTIVITY_SINCE_NS = 28
+    ACTIVITY_SINCE_NS: Final = 28
     """CLOCK_MONOTONIC at which the activity began; what passed since is not yet in the three sums above."""
-    LAST_PROGRESS_NS = 29
+    LAST_PROGRESS_NS: Final = 29
     """CLOCK_MONOTONIC of the last commit."""
-    LONGEST_BLOCKED_NS = 30
+    LONGEST_BLOCKED_NS: Final = 30
     """Longest single wait for output room."""
 
     # Kept by the supervisor.
-    RESTARTS = 40
-    PID = 41
-    ATTEMPT = 42
+    RESTARTS: Final = 40
+    PID: Final = 41
+    ATTEMPT: Final = 42
 
     # Histograms, `latency.BUCKETS` words each.
-    BATCH_LATENCY = 64
+    BATCH_LATENCY: Final = 64
     """Nanoseconds from taking a batch to its commit."""
-    END_TO_END = 64 + 512
+    END_TO_END: Final = 64 + 512
     """Nanoseconds from a row's ingestion to its commit in a stage without outputs (oldest row of each frame)."""
 
 

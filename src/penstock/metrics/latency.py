@@ -8,15 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Final
 
-BUCKETS = 512
+BUCKETS: Final = 512
 """Words of one histogram; 64-bit nanoseconds use the first 496."""
 
 RELATIVE_ERROR = 1 / 16
 """A quantile differs from the exact one by this share of it at most."""
 
-_SUB_BITS = 3
-_SUB = 1 << _SUB_BITS
+_SUB_BITS: Final = 3
+_SUB: Final = 1 << _SUB_BITS
 
 
 def bucket(ns: int) -> int:

@@ -96,11 +96,11 @@ def _edge_status(edge: EdgeReading, wall_s: float) -> EdgeStatus:
     )
 
 
-def _sum(pages: Iterable[PageReading], word: Word) -> int:
+def _sum(pages: Iterable[PageReading], word: int) -> int:
     return sum(page.words[word] for page in pages)
 
 
-def _rate(earlier: Sequence[PageReading], later: Sequence[PageReading], word: Word) -> float:
+def _rate(earlier: Sequence[PageReading], later: Sequence[PageReading], word: int) -> float:
     """Per second, over the slots that both snapshots have."""
     total = 0.0
     for a, b in zip(earlier, later, strict=False):
@@ -139,7 +139,7 @@ def _shares(times: Spent) -> tuple[float, float, float]:
     return times[0] / total, times[1] / total, times[2] / total
 
 
-def _quantiles(earlier: Sequence[PageReading], later: Sequence[PageReading], word: Word) -> tuple[float, float]:
+def _quantiles(earlier: Sequence[PageReading], later: Sequence[PageReading], word: int) -> tuple[float, float]:
     """p50 and p99 of what was counted between the two; of everything where nothing was."""
     total = latency.merge([_histogram(page, word) for page in later])
     counts = total
@@ -149,7 +149,7 @@ def _quantiles(earlier: Sequence[PageReading], later: Sequence[PageReading], wor
     return latency.quantile(counts, 0.5), latency.quantile(counts, 0.99)
 
 
-def _histogram(page: PageReading, word: Word) -> tuple[int, ...]:
+def _histogram(page: PageReading, word: int) -> tuple[int, ...]:
     return page.words[word : word + latency.BUCKETS]
 
 

@@ -21,10 +21,10 @@ from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
 from penstock.sink import WrittenText
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
-from penstock.slot.journal import InputRecord, OutputRecord, PartRecord, Record
 from penstock.slot.outputs import EdgeOutput, QueueOutput
 from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
+from penstock.slot.record import InputRecord, OutputRecord, PartRecord, Record
 from penstock.slot.source_input import SourceInput
 from penstock.slot.timers import RowTimer
 

@@ -8,7 +8,8 @@ from contextvars import ContextVar
 from typing import Any
 
 from penstock.errors import RowTimeout
-from penstock.slot.batches import Failure, Out
+from penstock.slot.batches import Out
+from penstock.slot.failure import Failure
 from penstock.slot.row_program import RowProgram
 
 row_in_work: ContextVar[int] = ContextVar("row_in_work")

@@ -19,7 +19,8 @@ from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
 from penstock.operators.operator import Operator
 from penstock.plan.plan import Node
-from penstock.slot.batches import Failure, Out, as_row_list, batch_length, batch_slice
+from penstock.slot.batches import Out, as_row_list, batch_length, batch_slice
+from penstock.slot.failure import Failure
 from penstock.slot.row_program import as_rows
 from penstock.slot.timers import RowTimer
 

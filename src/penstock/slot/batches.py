@@ -7,7 +7,6 @@ from typing import Any
 
 from penstock.batch import Lines
 from penstock.channel import columns
-from penstock.operators.operator import Operator
 
 
 @dataclass(slots=True)
@@ -35,15 +34,6 @@ class Out:
     def length(self) -> int:
         """Rows in it."""
         return len(self.rows) + sum(batch_length(block) for block in self.blocks)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A row that failed: its index in the batch, and what was raised where."""
-
-    index: int
-    error: BaseException
-    operator: Operator | None
 
 
 def batch_length(batch: Any) -> int:

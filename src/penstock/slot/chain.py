@@ -23,7 +23,8 @@ from penstock.plan.plan import Node
 from penstock.slot import async_rows
 from penstock.slot.async_rows import AsyncRows
 from penstock.slot.batch_tree import BatchTree
-from penstock.slot.batches import Failure, Out, as_row_list, batch_length
+from penstock.slot.batches import Out, as_row_list, batch_length
+from penstock.slot.failure import Failure
 from penstock.slot.row_program import ProgramNode, RowProgram, compile_async_program, compile_program
 from penstock.slot.timers import RowTimer
 
@@ -114,7 +115,7 @@ class Chain:
 
     def close(self) -> None:
         """Call the instances' `close`, in reverse order."""
-        for instance in reversed(self._instances):
+        for instance in self._instances[::-1]:
             if hasattr(instance, "close"):
                 self._finish(instance.close())
         if self._runner is not None:

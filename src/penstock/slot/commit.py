@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from penstock.channel.bell import Bell, Sleep, Waiter
 from penstock.channel.frame import space
@@ -22,29 +22,30 @@ from penstock.slot.batches import as_row_list, batch_length
 from penstock.slot.control import Control
 from penstock.slot.crash_points import CrashPoints
 from penstock.slot.dead_letter_file import DeadLetterFile
-from penstock.slot.journal import Journal, Record, encode_record
+from penstock.slot.journal import Journal
 from penstock.slot.last_error import write_last_error
 from penstock.slot.meter import Meter
 from penstock.slot.outputs import FRAME_BYTES, Unsendable
 from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInputs
+from penstock.slot.record import Record, encode_record
 from penstock.slot.retries import RetryFile, WaitingRow
 from penstock.slot.source_input import SourceInput
 from penstock.slot.stops import CarefulRestart, Stopped, Trouble
 from penstock.slot.unit import Unit
 
-_SAFETY_POLL_S = 2.0
-_TRANSACTION_S = 0.1
+_SAFETY_POLL_S: Final = 2.0
+_TRANSACTION_S: Final = 0.1
 """Transactional sinks of a slot, one after the other, collect waiting frames for so long, and for so many rows."""
-_TRANSACTION_ROWS = 100_000
-_RUSH_S = 0.001
+_TRANSACTION_ROWS: Final = 100_000
+_RUSH_S: Final = 0.001
 """A receiver that waits is served at once, or, where more input waits and a piece takes less than this, after so long:
 a commit for every frame, and a process woken for it, would cost more than the work."""
-_TURN_BYTES = 256 * 1024
+_TURN_BYTES: Final = 256 * 1024
 """A turn gives out so much at most before it is committed; of a small queue, a quarter."""
-_COMMIT_S = 0.00005
+_COMMIT_S: Final = 0.00005
 """About what a commit takes. A source that waits longer for rows has the time to commit those it has."""
-_TELL_S = 0.5
+_TELL_S: Final = 0.5
 _TURN_END_BYTES = space(64)
 
 

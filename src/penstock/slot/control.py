@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from mmap import mmap
 from pathlib import Path
+from typing import Final
 
 from penstock.errors import QueueDamaged
 from penstock.run_files import FileBytes, FileWords, map_file
 
-CONTROL_BYTES = 4096
-_W_DRAIN, _W_STOP = 0, 1
+CONTROL_BYTES: Final = 4096
+_W_DRAIN: Final = 0
+_W_STOP: Final = 1
 # Not 1: a flipped bit must not drain or stop a run, which would look like the end of its input.
-_DRAIN, _STOP = 0x5045_4E53_4452_4149, 0x5045_4E53_5354_4F50
+_DRAIN: Final = 0x5045_4E53_4452_4149
+_STOP: Final = 0x5045_4E53_5354_4F50
 
 
 class Control:

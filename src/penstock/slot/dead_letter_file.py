@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -16,7 +17,7 @@ from penstock.dead_letters import FRAME_HEAD, DeadLetterRecord, body_length, enc
 from penstock.run_files import refused, write_all
 
 log = logging.getLogger("penstock.worker")
-_WHAT = "the file of dead letters"
+_WHAT: Final = "the file of dead letters"
 
 
 class DeadLetterFile:

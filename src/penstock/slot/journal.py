@@ -10,114 +10,24 @@ from __future__ import annotations
 import os
 from mmap import mmap
 from pathlib import Path
-from typing import Any
+from typing import Final
 from zlib import crc32
 
 import msgspec
 
 from penstock.errors import FileUnusable, QueueDamaged
 from penstock.run_files import FileBytes, FileWords, map_file, require_size
+from penstock.slot.record import Record, decode_record, encode_record
 
-_HEAD_BYTES = 64
-_MAGIC = 0x5045_4E53_4A52_4E4C
-_W_MAGIC, _W_VERSION, _W_HALF, _W_SELECTOR = 0, 1, 2, 4
-_VERSION = 1
-_CHECK_BITS = 16
-FIRST_HALF_BYTES = 8192
-
-
-class InputRecord(msgspec.Struct, array_like=True):
-    """Where a slot stands in one input queue."""
-
-    head: int = 0
-    sequence: int = 0
-    rows: int = 0
-    """Rows taken out of the queue, ever."""
-    rows_done: int = 0
-    """Rows done in the frame that stands at `head`."""
-    ended: bool = False
-
-
-class OutputRecord(msgspec.Struct, array_like=True):
-    """Where a slot stands in one output queue."""
-
-    tail: int = 0
-    sequence: int = 0
-    rows: int = 0
-
-
-class Counts(msgspec.Struct, array_like=True):
-    """Committed counts of one stage in one slot; they are what its page shows."""
-
-    rows_in: int = 0
-    rows_out: int = 0
-    retries: int = 0
-    dead_letters: int = 0
-    skipped: int = 0
-    frames_in: int = 0
-    frames_out: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    failed_before_success: int = 0
-    succeeded: int = 0
-
-
-class SplitRecord(msgspec.Struct, array_like=True):
-    """Where a source stands in one split."""
-
-    position: Any = None
-    done: bool = False
-    rows_done: int = 0
-    """Rows done behind `position`."""
-    rows: int = 0
-    """Rows done, ever."""
-    discovered: Any = None
-    """The split itself, where it was found while running; the others are frozen in the run directory."""
-
-
-class PartRecord(msgspec.Struct, array_like=True):
-    """One stage of the slot."""
-
-    inputs: list[InputRecord] = msgspec.field(default_factory=list)
-    outputs: list[OutputRecord] = msgspec.field(default_factory=list)
-    counts: Counts = msgspec.field(default_factory=Counts)
-    splits: dict[str, SplitRecord] = msgspec.field(default_factory=dict)
-    sink_position: Any = None
-    turns_in: list[int] = msgspec.field(default_factory=list)
-    """Per input edge behind an ordered stage: the next turn to take; else unused."""
-    turn_out: int = 0
-    """Number of the next turn to give out, in front of an ordered stage."""
-    finished: bool = False
-
-
-class Record(msgspec.Struct, array_like=True):
-    """All that a successor must agree on."""
-
-    number: int = 0
-    epoch: int = 0
-    dead_letter_bytes: int = 0
-    retry_bytes: int = 0
-    retry_generation: int = 0
-    run_id: str = ""
-    """A transactional sink may hold the record of an earlier run."""
-    parts: list[PartRecord] = msgspec.field(default_factory=list)
-
-    @property
-    def finished(self) -> bool:
-        """True: every stage of the slot is through with its input."""
-        return all(part.finished for part in self.parts)
-
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Record)
-
-
-def encode_record(record: Record) -> bytes:
-    return _encoder.encode(record)
-
-
-def decode_record(data: bytes) -> Record:
-    return _decoder.decode(data)
+_HEAD_BYTES: Final = 64
+_MAGIC: Final = 0x5045_4E53_4A52_4E4C
+_W_MAGIC: Final = 0
+_W_VERSION: Final = 1
+_W_HALF: Final = 2
+_W_SELECTOR: Final = 4
+_VERSION: Final = 1
+_CHECK_BITS: Final = 16
+FIRST_HALF_BYTES: Final = 8192
 
 
 def create_journal(path: Path, record: Record, half_bytes: int = FIRST_HALF_BYTES) -> None:

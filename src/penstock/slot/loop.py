@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from penstock.channel.bell import Bell, Sleep, Waiter
 from penstock.metrics.catalogue import Activity
-from penstock.slot.batches import Failure, batch_slice
+from penstock.slot.batches import batch_slice
 from penstock.slot.commit import Turn
 from penstock.slot.control import Control
 from penstock.slot.crash_points import CrashPoints
+from penstock.slot.failure import Failure
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
 from penstock.slot.retries import RetryFile
@@ -24,7 +26,7 @@ from penstock.slot.suspicion import Suspicion
 from penstock.slot.unit import Unit
 from penstock.slot.work import RETRY_INPUT, Mark, WorkPage
 
-SAFETY_POLL_S = 2.0
+SAFETY_POLL_S: Final = 2.0
 """A sleeper looks around this often even when nobody rings."""
 
 

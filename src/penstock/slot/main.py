@@ -26,11 +26,12 @@ from penstock.slot.crash_points import ArmedCrash, CrashPoints
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.failure_file import write_failure
 from penstock.slot.gc_tuning import TurnGc
-from penstock.slot.journal import Journal, Record, decode_record
+from penstock.slot.journal import Journal
 from penstock.slot.life import Exit, FailureNote, Life
 from penstock.slot.loop import SlotLoop
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
+from penstock.slot.record import Record, decode_record
 from penstock.slot.retries import RetryFile
 from penstock.slot.rows import RowFates
 from penstock.slot.stops import CarefulRestart, StageFailed, Stopped, Trouble

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -18,12 +18,12 @@ from penstock.channel.side_file import SideFiles
 from penstock.plan.plan import EdgePlan, Route
 from penstock.sink import WrittenText
 from penstock.slot.batches import Out, as_row_list, batch_cut, batch_length
-from penstock.slot.journal import OutputRecord
+from penstock.slot.record import OutputRecord
 from penstock.slot.shares import Shares
 
-FRAME_BYTES = 256 * 1024
+FRAME_BYTES: Final = 256 * 1024
 """A frame has about so many bytes of rows: what is done once for each costs little, and caches hold most of it."""
-COLUMNS_BYTES = 1024 * 1024
+COLUMNS_BYTES: Final = 1024 * 1024
 """As `FRAME_BYTES`, for columns: there a call costs much, and bytes little."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page
@@ -13,20 +13,20 @@ from penstock.plan.plan import StagePlan
 from penstock.sink import Sink, Writer
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
-from penstock.slot.journal import Counts, PartRecord
 from penstock.slot.outputs import FRAME_BYTES, EdgeOutput, QueueOutput
 from penstock.slot.queue_inputs import QueueInputs
+from penstock.slot.record import Counts, PartRecord
 from penstock.slot.source_input import SourceInput
 
-FIRST_PIECE_ROWS = 64
+FIRST_PIECE_ROWS: Final = 64
 """So many rows are tried before anything is known of what they give and take."""
-GROWTH = 8
+GROWTH: Final = 8
 """A piece has at most so many times the rows of the one before."""
-PIECE_S = 0.05
+PIECE_S: Final = 0.05
 """A piece is as many rows as are expected to give a frame, or to take so long: what a kill undoes stays small."""
-_COLUMNS_PIECE_BYTES = 4 * 1024 * 1024
+_COLUMNS_PIECE_BYTES: Final = 4 * 1024 * 1024
 """What batch functions give at once, at most; of a small queue, three quarters: more would wait until it is empty."""
-_LINGER_S = 0.005
+_LINGER_S: Final = 0.005
 """How long a stage without outputs collects."""
 
 
@@ -74,7 +74,7 @@ class Part:
         if self.chain.has_batch_operators:  # a call costs much, and what it gives is committed at once
             self.piece_bytes = min([_COLUMNS_PIECE_BYTES, *(queue.ring.capacity * 0.75 for queue in self.queues)])
         else:
-            self.piece_bytes = FRAME_BYTES
+            self.piece_bytes = float(FRAME_BYTES)
 
     @property
     def sink(self) -> Sink[Any] | None:

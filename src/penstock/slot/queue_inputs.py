@@ -12,7 +12,7 @@ from penstock.channel.gate import Gate
 from penstock.channel.ring import RingReader
 from penstock.channel.side_file import SideFiles
 from penstock.errors import QueueDamaged
-from penstock.slot.journal import InputRecord, PartRecord
+from penstock.slot.record import InputRecord, PartRecord
 from penstock.slot.unit import Unit
 
 

@@ -10,7 +10,7 @@ import heapq
 import os
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from zlib import crc32
 
 import msgspec
@@ -18,11 +18,11 @@ import msgspec
 from penstock.errors import QueueDamaged
 from penstock.run_files import refused, write_all
 
-MOST_WAITING_BYTES = 8 * 1024 * 1024
+MOST_WAITING_BYTES: Final = 8 * 1024 * 1024
 """Beyond this the slot takes no new input until a retry is through."""
-_COMPACT_BYTES = 1024 * 1024
-_WHAT = "the file of waiting retries"
-_GENERATION_SHIFT = 32
+_COMPACT_BYTES: Final = 1024 * 1024
+_WHAT: Final = "the file of waiting retries"
+_GENERATION_SHIFT: Final = 32
 """Numbers of rows are counted within a generation, so that none is ever given twice."""
 
 

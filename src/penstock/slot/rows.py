@@ -12,10 +12,11 @@ from penstock.channel.router import KeyFailure
 from penstock.dead_letters import new_record
 from penstock.metrics.catalogue import Word
 from penstock.plan.plan import EdgePlan, StageSettings
-from penstock.slot.batches import Failure, as_row_list
+from penstock.slot.batches import as_row_list
 from penstock.slot.commit import Turn
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.error_policy import Decision, FailStage, RetryRow, SetAside, SkipRow, decide, last_resort
+from penstock.slot.failure import Failure
 from penstock.slot.life import Blamed
 from penstock.slot.outputs import Unsendable
 from penstock.slot.part import Part

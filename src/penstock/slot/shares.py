@@ -6,11 +6,13 @@ with each. So a share is what a receiver does in about 20 ms, by the rate at whi
 
 from __future__ import annotations
 
-SHARE_S = 0.02
-FIRST_SHARES = 4
+from typing import Final
+
+SHARE_S: Final = 0.02
+FIRST_SHARES: Final = 4
 """Nothing known yet: so many shares for each receiver."""
-FIRST_MOST = 64
-_LEAST_SPAN_S = 0.001
+FIRST_MOST: Final = 64
+_LEAST_SPAN_S: Final = 0.001
 
 
 class Shares:

@@ -13,7 +13,7 @@ from penstock.operator import Context
 from penstock.options import parse_duration
 from penstock.slot.batches import batch_length, normalized
 from penstock.slot.gathered import GatheringReader
-from penstock.slot.journal import PartRecord, SplitRecord
+from penstock.slot.record import PartRecord, SplitRecord
 from penstock.slot.unit import Unit
 from penstock.source import EndOfSplit, Reader, Source
 

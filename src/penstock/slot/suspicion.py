@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from penstock.slot.life import Blamed, Life, Suspect
 from penstock.slot.work import Mark
 
-_ALL = 1 << 30
+_ALL: Final = 1 << 30
 
 
 class Suspicion:

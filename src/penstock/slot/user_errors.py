@@ -8,7 +8,9 @@ from pathlib import Path
 from penstock.errors import PenstockError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_OWN = tuple(str(_PACKAGE / part) for part in ("slot", "supervisor", "program.py", "sequences.py"))
+_PLACES = (_PACKAGE, Path(_PACKAGE.name))
+"""Frames of compiled modules tell where they were compiled: relative to the place of the package."""
+_OWN = tuple(str(place / part) for place in _PLACES for part in ("slot", "supervisor", "program.py", "sequences.py"))
 _MACHINERY = (*_OWN, "<penstock", "<frozen importlib")
 
 

@@ -7,14 +7,23 @@ import time
 from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from penstock.run_files import FileBytes, FileWords, map_file
 
-_BYTES = 4096
-_W_RUNNING, _W_PART, _W_INPUT, _W_SEQUENCE, _W_ROW, _W_COUNT, _W_SINCE, _W_BEAT, _W_LIFE = range(9)
-RETRY_INPUT = 0xFFFF_FFFF
+_BYTES: Final = 4096
+_W_RUNNING: Final = 0
+_W_PART: Final = 1
+_W_INPUT: Final = 2
+_W_SEQUENCE: Final = 3
+_W_ROW: Final = 4
+_W_COUNT: Final = 5
+_W_SINCE: Final = 6
+_W_BEAT: Final = 7
+_W_LIFE: Final = 8
+RETRY_INPUT: Final = 0xFFFF_FFFF
 """Stands for the input of a row that came from the retry file; its sequence is the retry's number."""
 
 

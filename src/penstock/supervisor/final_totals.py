@@ -17,8 +17,9 @@ from penstock.errors import FileUnusable, QueueDamaged
 from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
-from penstock.slot.journal import Counts, PartRecord, Record, load_record
+from penstock.slot.journal import load_record
 from penstock.slot.life import FailureNote
+from penstock.slot.record import Counts, PartRecord, Record
 from penstock.supervisor.protocol import RunSpec, SeatSpec, StageEnd, StageSpec
 
 T = TypeVar("T")

@@ -10,8 +10,8 @@ from typing import Any
 from penstock.channel.router import KeyFailure
 from penstock.dead_letters import DeadLetter
 from penstock.plan.plan import EdgePlan, StagePlan, StageSettings
-from penstock.slot.batches import Failure
 from penstock.slot.error_policy import Decision, FailStage, RetryRow, SkipRow, decide, last_resort
+from penstock.slot.failure import Failure
 from penstock.slot.stops import StageFailed
 from penstock.slot.user_errors import one_line, user_traceback
 from penstock.testing.clock import ManualClock

@@ -20,9 +20,10 @@ from penstock.operator import Context
 from penstock.options import BATCH_ROWS
 from penstock.plan.plan import EdgePlan, Node, Plan, StagePlan
 from penstock.slot.assembly import carries_turns
-from penstock.slot.batches import Failure, Out, as_row_list, batch_length, batch_slice
+from penstock.slot.batches import Out, as_row_list, batch_length, batch_slice
 from penstock.slot.chain import Chain
 from penstock.slot.error_policy import RetryRow
+from penstock.slot.failure import Failure
 from penstock.testing.clock import ManualClock
 from penstock.testing.list_sink import ListSink
 from penstock.testing.rehearsed_edge import Delivery, RehearsedEdge

@@ -1,0 +1,16 @@
+"""What the operators of a stage say of a row that failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from penstock.operators.operator import Operator
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A row that failed: its index in the batch, and what was raised where."""
+
+    index: int
+    error: BaseException
+    operator: Operator | None
