@@ -11,7 +11,6 @@ import pickle
 import types
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import IntEnum
@@ -42,12 +41,11 @@ class Codec(IntEnum):
     """The lines that the sink will write."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(msgspec.Struct, frozen=True):
     """A payload's rows. `failures`: rows that do not fit the type, by index, as (what came, why not)."""
 
     batch: Any
-    failures: dict[int, tuple[Any, str]] = field(default_factory=dict)
+    failures: dict[int, tuple[Any, str]] = {}
 
 
 _SCALARS = frozenset({int, float, str, bool, bytes, type(None)})

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -127,14 +126,13 @@ class Chain:
         iterator, failures = iter(rows), []
         self._count, self._left = len(rows), iterator.__length_hint__  # type: ignore[attr-defined]
         targets = [out.rows for out in outs]
-        lines = frozenset(program.operator_of_line)
         while True:
-            guard = nullcontext() if self._timer is None else self._timer.watching(
-                self._left, program.run.__code__, lines
-            )
             try:
-                with guard:
+                if self._timer is None:
                     program.run(iterator, *targets)
+                else:
+                    with self._timer.watching(self._left, program.run.__code__, frozenset(program.operator_of_line)):
+                        program.run(iterator, *targets)
                 break
             except KeyboardInterrupt:
                 raise
