@@ -302,6 +302,14 @@ def test_ranges_of_row_groups_cover_all_of_them_once(sizes: list[int]):
     assert covered == list(range(len(sizes)))
 
 
+def test_ranges_of_row_groups_are_of_one_size():
+    mib = 2**20
+    assert group_ranges([10 * mib] * 5) == [(0, 3), (3, 5)]
+    assert group_ranges([20 * mib] * 2) == [(0, 1), (1, 2)]
+    assert group_ranges([30 * mib]) == [(0, 1)]
+    assert group_ranges([4 * mib] * 24) == [(0, 8), (8, 16), (16, 24)]
+
+
 def test_a_file_that_is_no_parquet_is_an_error_that_names_it(tmp_path: Path):
     (tmp_path / "x.parquet").write_text("nonsense")
     source = files.parquet(tmp_path / "x.parquet")

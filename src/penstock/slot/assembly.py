@@ -15,12 +15,12 @@ from penstock.channel.ring import RingReader, RingWriter
 from penstock.channel.side_file import SideFiles
 from penstock.metrics.page import Page
 from penstock.operator import Context
-from penstock.options import BATCH_ROWS
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
 from penstock.sink import WrittenText
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
+from penstock.slot.gathered import MOST_ROWS
 from penstock.slot.outputs import EdgeOutput, QueueOutput
 from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
@@ -114,7 +114,7 @@ class Assembler:
         chain = Chain(
             stage.nodes, leaves, label=stage.name,
             input_type=stage.source_type if stage.source is not None else incoming[0].row_type,
-            batch_rows=min((edge.batch_rows for edge in incoming), default=BATCH_ROWS),
+            batch_rows=min((edge.batch_rows for edge in incoming), default=MOST_ROWS),
             concurrency=settings.concurrency, timeout_s=settings.timeout_s, timer=self._timer(stage),
         )
         pages = [Page(self.paths.page(plan, stage.name, slot), writable=slot == self.slot)
@@ -136,7 +136,7 @@ class Assembler:
         assert stage.source is not None
         return SourceInput(
             stage.source, splits_of(stage, self.slot), frozenset(stage.splits), context, self.run_id,
-            gather_rows=BATCH_ROWS if any(node.operator.batch for node in stage.nodes) else 0,
+            gather_rows=MOST_ROWS if any(node.operator.batch for node in stage.nodes) else 0,
         )
 
     def _queues(self, stage: StagePlan) -> QueueInputs:

@@ -1,6 +1,7 @@
 """Blocks of lines from a source, gathered until a batch function has enough to be worth its call.
 
-A call of a columnar library costs about as much for a hundred rows as for a thousand. `source_input` wraps its readers
+A call of a columnar library costs about as much for a hundred rows as for a thousand: lines of 200 bytes go through
+polars a tenth sooner by 2 MiB than by half of that, and no sooner by 4. `source_input` wraps its readers
 in this where the stage has batch functions.
 """
 
@@ -11,6 +12,7 @@ from typing import Any
 from penstock.batch import Batch, Lines
 from penstock.source import EndOfSplit, Position, Reader
 
+MOST_ROWS = 32 * 1024
 MOST_BYTES = 2 * 1024 * 1024
 
 

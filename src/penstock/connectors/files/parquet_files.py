@@ -75,14 +75,16 @@ class ParquetFiles(FileSourceOrSink[T]):
 
 
 def group_ranges(sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """Row groups of these sizes, in ranges of at least `RANGE_BYTES`, but for the last."""
+    """Row groups of these sizes, in ranges of about one size, `RANGE_BYTES` at most where groups are smaller."""
+    total = sum(sizes)
+    count = max(-(-total // RANGE_BYTES), 1)
     ranges: list[tuple[int, int]] = []
     start = taken = 0
     for number, size in enumerate(sizes):
         taken += size
-        if taken >= RANGE_BYTES or number == len(sizes) - 1:
+        if taken * count >= total * (len(ranges) + 1) or number == len(sizes) - 1:
             ranges.append((start, number + 1))
-            start, taken = number + 1, 0
+            start = number + 1
     return ranges
 
 

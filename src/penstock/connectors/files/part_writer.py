@@ -15,6 +15,7 @@ from penstock.connectors.files import base
 from penstock.connectors.files.content import DamagedFile
 from penstock.connectors.files.packed import pack, packing
 from penstock.connectors.files.target import PartFiles
+from penstock.connectors.files.write_behind import WriteBehind
 from penstock.sink import RowsRejected, Writer, WrittenText
 
 
@@ -102,6 +103,7 @@ class PartWriter(Writer[Any]):
             os.close(fd)
             raise DamagedFile(self._path, f"{self._length} bytes were written to it, {size} are there")
         os.ftruncate(fd, self._length)
+        self._behind = WriteBehind(self._length)
         return fd
 
     def _roll(self) -> None:
@@ -123,6 +125,7 @@ class PartWriter(Writer[Any]):
             os.ftruncate(self._fd, self._length)
             raise OSError(exc.errno, exc.strerror, self._path) from exc
         self._length += done
+        self._behind.written(self._fd, self._length)
 
     def _lacks_line_end(self) -> bool:
         """True: somebody else's last line, in a file that is appended to, has no end."""

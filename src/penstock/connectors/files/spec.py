@@ -59,10 +59,11 @@ class FileSource(Source[T]):
         size = os.path.getsize(path)
         if not self.divisible or packing(path) or size <= RANGE_BYTES:
             return {path: {"path": whole, "start": 0, "end": None}}
-        starts = range(0, size, RANGE_BYTES)
+        count = -(-size // RANGE_BYTES)
+        cuts = [size * number // count for number in range(count)]  # of one size: workers get them in turn
         return {
-            f"{path}@{start:015d}": {"path": whole, "start": start, "end": end if end < size else None}
-            for start, end in ((start, start + RANGE_BYTES) for start in starts)
+            f"{path}@{start:015d}": {"path": whole, "start": start, "end": end}
+            for start, end in zip(cuts, [*cuts[1:], None], strict=True)
         }
 
 
