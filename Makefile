@@ -14,17 +14,18 @@ COMPILED := $(CURDIR)/.compiled
 # Whatever runs workers; the rest has nothing to do with what is compiled.
 COMPILED_TESTS := $(addprefix tests/,analytics channel chaos connectors damage dead_letters engine slot supervisor sweep testing)
 
-.PHONY: help demo test test-compiled bench lint format pins clean
+.PHONY: help demo test compiled test-compiled bench lint format pins clean
 
 help:
-	@echo 'make demo     run the example pipeline on sample data'
-	@echo 'make test     run the tests            (PYTEST_ARGS="-n 2 -m \"not chaos\"" passes on)'
-	@echo 'make test-compiled   the tests of workers, as a wheel brings them: compiled (needs a C compiler)'
-	@echo 'make bench    measure the short set, in under 3 minutes (bench/README.md tells of the long one)'
-	@echo 'make lint     ruff, mypy --strict, import layers'
-	@echo 'make format   let ruff mend what it can'
-	@echo 'make pins     choose new versions for requirements/ (needs uv)'
-	@echo 'make clean    remove .venv and caches'
+	@echo 'make demo           run the example pipeline on sample data'
+	@echo 'make test           run the tests            (PYTEST_ARGS="-n 2 -m \"not chaos\"" passes on)'
+	@echo 'make compiled       what a wheel brings, in .compiled, for PYTHONPATH (needs a C compiler)'
+	@echo 'make test-compiled  the tests of what is compiled there'
+	@echo 'make bench          measure the short set, in under 3 minutes (bench/README.md tells of the long one)'
+	@echo 'make lint           ruff, mypy --strict, import layers'
+	@echo 'make format         let ruff mend what it can'
+	@echo 'make pins           choose new versions for requirements/ (needs uv)'
+	@echo 'make clean          remove .venv and caches'
 
 demo: $(VENV)/.for-use
 	@$(BIN)/penstock demo $(DEMO_ARGS)
@@ -32,12 +33,14 @@ demo: $(VENV)/.for-use
 test: $(VENV)/.for-work
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-compiled: $(COMPILED)/.made
+compiled: $(COMPILED)/.made
+
+test-compiled: compiled
 	@PYTHONPATH=$(COMPILED) $(BIN)/python -m pytest $(PYTEST_ARGS) $(COMPILED_TESTS)
 
 # As a wheel brings it; as Python where no C compiler is.
 BENCH := PYTHONPATH=$(COMPILED) $(BIN)/python
-bench: $(VENV)/.for-work $(if $(shell command -v cc),$(COMPILED)/.made)
+bench: $(VENV)/.for-work $(if $(shell command -v cc),compiled)
 	$(BENCH) bench/throughput.py w1 --short --rounds 3
 	$(BENCH) bench/throughput.py w2 --short --rounds 3
 	$(BENCH) bench/throughput.py columns --short --rounds 3

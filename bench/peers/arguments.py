@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from measure import result
+from workloads.events import ROWS
 from workloads.pacing import figures
 
 T = TypeVar("T")
@@ -47,7 +48,7 @@ def parsed(*variants: str, workloads: Sequence[str] = ("w1", "w2", "w4"), worker
     parser = argparse.ArgumentParser()
     parser.add_argument("workload", choices=workloads)
     parser.add_argument("--variant", choices=variants, default=variants[0])
-    parser.add_argument("--rows", type=int, default=500_000, help="w1 and w2")
+    parser.add_argument("--rows", type=int, default=ROWS, help="w1 and w2")
     parser.add_argument("--workers", type=int, default=workers, help="where the peer has them")
     parser.add_argument("--batch", type=int, default=1, help="items of one message, made up by hand")
     parser.add_argument("--rate", type=int, default=5_000, help="events a second in w4")

@@ -4,7 +4,7 @@
 
 Event time advances 0.4 ms an event, stamps are up to 1 s early or late, users are skewed, and 1 in 50 is not in the
 user table. Every script makes the files where they are missing. They lie in `PENSTOCK_BENCH_DATA`, or else in the
-system's temporary directory.
+system's temporary directory. `PENSTOCK_BENCH_ROWS`: how many events, 500,000 by default.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
-ROWS = 500_000
+_USUAL_ROWS = 500_000
+ROWS = int(os.environ.get("PENSTOCK_BENCH_ROWS") or _USUAL_ROWS)
 SEED = 7
 PARTS = 8
 USERS = 10_000
@@ -38,6 +39,8 @@ def data_folder() -> Path:
     """Where inputs and outputs lie."""
     default = Path(tempfile.gettempdir(), f"penstock-bench-{os.getuid()}")
     folder = Path(os.environ.get("PENSTOCK_BENCH_DATA") or default)
+    if ROWS != _USUAL_ROWS:
+        folder /= f"{ROWS}-events"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

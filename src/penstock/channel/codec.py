@@ -158,9 +158,11 @@ class RowCodec:
 
 def _kinds(batch: list[Any]) -> set[type]:
     """The types of the rows."""
-    kinds = list(map(type, batch))
     first = type(batch[0]) if batch else None
-    return {first} if first is not None and kinds.count(first) == len(kinds) else set(kinds)
+    for row in batch:
+        if type(row) is not first:
+            return set(map(type, batch))
+    return {first} if first is not None else set()
 
 
 def join_payloads(parts: Sequence[tuple[int, bytes]]) -> tuple[Codec, bytes]:
