@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -218,9 +219,10 @@ def test_a_journal_that_was_cut_is_told(journal: Journal, path: Path, size: int)
         Journal(copy)
 
 
-def test_a_journal_of_another_version_is_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "_VERSION", 99)
+def test_a_journal_of_another_version_is_told(path: Path) -> None:
     create_journal(path, numbered(0))
-    monkeypatch.undo()
+    with path.open("r+b") as file:
+        file.seek(8 * journal_module._W_VERSION)
+        file.write((99).to_bytes(8, sys.byteorder))
     with pytest.raises(QueueDamaged, match="version"):
         Journal(path)

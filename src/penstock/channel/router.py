@@ -6,7 +6,6 @@ Keys are hashed by their canonical msgpack, never by Python's `hash`, which diff
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
@@ -28,12 +27,12 @@ def slot_of_key(key: Any, slots: int) -> int:
     return crc32(_encode(key)) % slots
 
 
-@dataclass(frozen=True, slots=True)
 class KeyFailure:
     """A row whose key could not be computed."""
 
-    row: Any
-    error: Exception
+    def __init__(self, row: Any, error: Exception) -> None:
+        self.row = row
+        self.error = error
 
 
 class Router:
