@@ -19,7 +19,7 @@ COMPILED_TESTS := $(addprefix tests/,analytics channel chaos connectors damage d
 help:
 	@echo 'make demo           run the example pipeline on sample data'
 	@echo 'make test           run the tests            (PYTEST_ARGS="-n 2 -m \"not chaos\"" passes on)'
-	@echo 'make compiled       what a wheel brings, in .compiled, for PYTHONPATH (needs a C compiler)'
+	@echo 'make compiled       a compiled copy in .compiled, for PYTHONPATH (needs a C compiler)'
 	@echo 'make test-compiled  the tests of what is compiled there'
 	@echo 'make bench          measure the short set, in under 3 minutes (bench/README.md tells of the long one)'
 	@echo 'make lint           ruff, mypy --strict, import layers'
@@ -38,7 +38,7 @@ compiled: $(COMPILED)/.made
 test-compiled: compiled
 	@PYTHONPATH=$(COMPILED) $(BIN)/python -m pytest $(PYTEST_ARGS) $(COMPILED_TESTS)
 
-# As a wheel brings it; as Python where no C compiler is.
+# Compiled; as Python where no C compiler is. The line under each table says which.
 BENCH := PYTHONPATH=$(COMPILED) $(BIN)/python
 bench: $(VENV)/.for-work $(if $(shell command -v cc),compiled)
 	$(BENCH) bench/throughput.py w1 --short --rounds 3
@@ -72,7 +72,7 @@ $(VENV)/.for-work: requirements/dev.txt pyproject.toml $(VENV)/.made
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-# What a wheel holds, beside the checkout: PYTHONPATH chooses between the two.
+# What a compiled wheel holds, beside the checkout: PYTHONPATH chooses between the two.
 $(COMPILED)/.made: $(VENV)/.for-work pyproject.toml hatch_build.py $(shell find src -name '*.py')
 	@echo 'compiling ...'
 	@rm -rf $(COMPILED)

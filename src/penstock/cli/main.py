@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from penstock.build import is_compiled
 from penstock.cli.exit_codes import ExitCode, of_error
 from penstock.errors import PenstockError
 from penstock.names import meant
@@ -82,21 +83,11 @@ def _discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _show_version(ctx: click.Context, param: click.Parameter, wanted: bool) -> None:
-    if wanted:
-        from importlib.metadata import version
-
-        from penstock.build import is_compiled
-
-        click.echo(f"penstock, version {version('penstock')}{', compiled' if is_compiled() else ''}")
-        ctx.exit()
+_VERSION = "%(prog)s, version %(version)s" + (", compiled" if is_compiled() else "")
 
 
 @click.command("penstock", cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version,
-    help="Show the version, and whether it is compiled, and exit.",
-)
+@click.version_option(package_name="penstock", message=_VERSION)
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """Data pipelines that survive kill -9 anywhere."""

@@ -73,13 +73,13 @@ class QueueOutput:
         return OutputRecord(self.ring.tail, self.ring.sequence, self.ring.rows)
 
     def prepare(self, batch: Any, batch_rows: int) -> None:
-        """Encode a batch into payloads of at most `batch_rows` rows (text: as may be) and about `FRAME_BYTES`."""
+        """Encode a batch into payloads of at most `batch_rows` rows and about `FRAME_BYTES`."""
         length = batch_length(batch)
         if not length:
             return
-        most, frame_bytes = batch_rows if self._text is None else length, self._bytes_of_a_frame(batch)
+        most, frame_bytes = batch_rows, self._bytes_of_a_frame(batch)
         if self._row_bytes * length > 2 * frame_bytes:
-            most = min(most, max(int(frame_bytes / self._row_bytes), 1))
+            most = min(batch_rows, max(int(frame_bytes / self._row_bytes), 1))
         if length <= most:
             self._encode(batch, length)
             return

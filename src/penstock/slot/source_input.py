@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -44,8 +43,8 @@ class SourceInput:
         self._stopped = False
         self._discover_s = parse_duration(source.discover_every) if source.discover_every else None
         self._discovered_at = time.monotonic()
-        self.read_waits_s = math.inf
-        """How long the next read is expected to wait for rows, in seconds; of the first nothing is known."""
+        self.read_waits_s = 0.0
+        """How long the next read is expected to wait for rows, in seconds: up at once, down slowly."""
 
     def restore(self, record: PartRecord) -> None:
         self._records = dict(record.splits)
@@ -129,7 +128,7 @@ class SourceInput:
             del self._readers[name]
             return None
         waited = time.monotonic() - began - (time.thread_time() - computed)
-        self.read_waits_s = waited if self.read_waits_s == math.inf else max(waited, self.read_waits_s / 2)
+        self.read_waits_s = max(waited, self.read_waits_s / 2)
         if given is None:
             return None
         batch = normalized(given)

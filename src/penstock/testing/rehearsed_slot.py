@@ -17,13 +17,13 @@ from typing import Any
 from penstock.channel.router import KeyFailure
 from penstock.dead_letters import DeadLetter
 from penstock.operator import Context
-from penstock.options import BATCH_ROWS
 from penstock.plan.plan import EdgePlan, Node, Plan, StagePlan
 from penstock.slot.assembly import carries_turns
 from penstock.slot.batches import Out, as_row_list, batch_length, batch_slice
 from penstock.slot.chain import Chain
 from penstock.slot.error_policy import RetryRow
 from penstock.slot.failure import Failure
+from penstock.slot.gathered import MOST_ROWS
 from penstock.testing.clock import ManualClock
 from penstock.testing.list_sink import ListSink
 from penstock.testing.rehearsed_edge import Delivery, RehearsedEdge
@@ -56,7 +56,7 @@ class RehearsedSlot:
         is_async = any(node.operator.is_async for node in stage.nodes)
         self.chain = Chain(
             _nodes_of_slot(stage, slot), self._leaves, label=stage.name, input_type=self._input_type,
-            batch_rows=min((edge.batch_rows for edge in incoming), default=BATCH_ROWS),
+            batch_rows=min((edge.batch_rows for edge in incoming), default=MOST_ROWS),
             concurrency=stage.settings.concurrency, timeout_s=stage.settings.timeout_s,
             timer=None if is_async else timer_for(stage.settings.timeout_s),
         )

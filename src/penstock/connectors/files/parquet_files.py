@@ -75,7 +75,7 @@ class ParquetFiles(FileSourceOrSink[T]):
 
 
 def group_ranges(sizes: Sequence[int]) -> list[tuple[int, int]]:
-    """Row groups of these sizes, in ranges of about one size, `RANGE_BYTES` at most where groups are smaller."""
+    """Row groups of these sizes, in ranges of about one size: as many as would have `RANGE_BYTES` each."""
     total = sum(sizes)
     count = max(-(-total // RANGE_BYTES), 1)
     ranges: list[tuple[int, int]] = []

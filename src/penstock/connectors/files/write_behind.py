@@ -27,11 +27,12 @@ class WriteBehind:
 
 
 @cache
-def _begin_to_write() -> Callable[[int, int, int], None]:
+def _begin_to_write() -> Callable[[int, int, int], int]:
+    """(descriptor, offset, bytes) -> 0 where the system has begun."""
     import ctypes
 
     function = getattr(ctypes.CDLL(None), "sync_file_range", None)
     if function is None:
-        return lambda fd, offset, count: None
+        return lambda fd, offset, count: -1
     function.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
-    return lambda fd, offset, count: function(fd, offset, count, _SYNC_FILE_RANGE_WRITE)
+    return lambda fd, offset, count: int(function(fd, offset, count, _SYNC_FILE_RANGE_WRITE))
