@@ -21,7 +21,7 @@ from penstock.errors import (
     QueueDamaged,
     RowTimeout,
 )
-from penstock.linux import require_linux
+from penstock.linux import require_linux, require_ordered_stores
 from penstock.operator import Context, Drop, Reject, Retry
 from penstock.options import Edge, ErrorPolicy, FullPolicy, StageOptions, block, dead_letter, fail, skip
 from penstock.pipeline import KeyedStream, Pipeline, Row, Stream
@@ -53,4 +53,6 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_OF_THE_ENGINE[name]), name)
 
+
 require_linux()
+require_ordered_stores()

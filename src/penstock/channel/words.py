@@ -3,7 +3,7 @@
 Everything that depends on the CPU's memory order stands here. On x86-64 stores become visible in their order, so
 "payload first, cursor after" needs no fence; a store may be delayed past a later load, so "set my flag, then look
 again" needs `fence`. On arm64 neither holds for plain stores: `publish` and `fence` would have to issue barriers,
-and until they do penstock is tested on x86-64 only.
+and until they do `import penstock` refuses to run there (`linux.py`).
 """
 
 from __future__ import annotations
