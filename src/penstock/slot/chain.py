@@ -22,8 +22,9 @@ from penstock.plan.plan import Node
 from penstock.slot import async_rows
 from penstock.slot.async_rows import AsyncRows
 from penstock.slot.batch_tree import BatchTree
-from penstock.slot.batches import Out, as_row_list, batch_length
+from penstock.slot.batches import Out, as_row_list
 from penstock.slot.failure import Failure
+from penstock.slot.json_block import decode_block, decodes_without_user_code
 from penstock.slot.row_program import ProgramNode, RowProgram, compile_async_program, compile_program
 from penstock.slot.timers import RowTimer
 
@@ -47,7 +48,7 @@ class Chain:
         self._instances: list[Any] = []
         self._runner: asyncio.Runner | None = None
         self._program: RowProgram | None = None
-        self._after_parsing: tuple[Any, RowProgram] | None = None
+        self._after_parsing: tuple[Callable[[Any], Any], RowProgram] | None = None
         self._async: AsyncRows | None = None
         self._tree: BatchTree | None = None
         self._left: Callable[[], int] | None = None
@@ -105,8 +106,8 @@ class Chain:
             rows = as_row_list(batch, self._input_type)
             return self._async.run(rows, outs, stop_at_failure=stop_at_failure)
         if self._after_parsing is not None and isinstance(batch, Lines):
-            decoder, program = self._after_parsing
-            parsed = _decode_lines(decoder, batch)
+            decode, program = self._after_parsing
+            parsed = decode_block(decode, batch)
             if parsed is not None:
                 return self._run_rows(program, parsed, outs, stop_at_failure)
         assert self._program is not None
@@ -168,22 +169,13 @@ class Chain:
     def _compile(self, nodes: Sequence[ProgramNode], leaves: Sequence[int]) -> RowProgram:
         return compile_program(nodes, leaves, self._label, interrupted=self._timer is not None)
 
-    def _compile_after_parsing(self, nodes: Sequence[ProgramNode]) -> tuple[Any, RowProgram] | None:
-        """A decoder of whole blocks of lines and the program behind it, where parsing comes first."""
+    def _compile_after_parsing(self, nodes: Sequence[ProgramNode]) -> tuple[Callable[[Any], Any], RowProgram] | None:
+        """What decodes a line, and the program behind it, where parsing comes first."""
         first = nodes[0].operator
         if not isinstance(first, ParseJson) or -1 in self._leaves or sum(n.parent == -1 for n in nodes) != 1:
             return None
+        if not decodes_without_user_code(first.type):
+            return None
         rest = [ProgramNode(n.operator, n.parent - 1, n.fn) for n in nodes[1:]]
         program = self._compile(rest, [leaf - 1 for leaf in self._leaves])
-        return msgspec.json.Decoder(list[first.type]), program  # type: ignore[name-defined]
-
-
-def _decode_lines(decoder: Any, batch: Lines) -> list[Any] | None:
-    """All rows of a block, or None when some line must be looked at by itself."""
-    # As one list, not by `decode_lines`: that takes two documents on a line, and one on two lines, without a word.
-    data = b"".join((b"[", batch.data.removesuffix(b"\n").replace(b"\n", b","), b"]"))
-    try:
-        rows: list[Any] = decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
-    return rows if len(rows) == batch_length(batch) else None
+        return nodes[0].fn, program
