@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,50 @@ def test_a_row_that_the_sink_refuses_is_set_aside(where: Any, tmp_path: Path) ->
     [letter] = ps.read_dead_letters("refused", state_dir=where["state_dir"])
     assert (letter.stage, letter.row) == ("table", 7)
     assert "seven is taken" in letter.error
+
+
+class Dies:
+    """An operator whose opening kills the process, as a broken library does."""
+
+    def __init__(self, lives: Path) -> None:
+        self.lives = lives
+
+    def open(self, context: ps.Context) -> None:
+        with self.lives.open("a") as file:
+            file.write(".")
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def __call__(self, x: int) -> int:
+        return x
+
+
+def test_a_crash_at_opening_is_told_after_the_second_life(where: Any, tmp_path: Path) -> None:
+    app = ps.Pipeline("crash")
+    app.source(range(10), name="numbers").stage("m").map(Dies(tmp_path / "lives")).sink(ps.discard())
+    with pytest.raises(ps.PipelineFailed, match="signal SIGSEGV"):
+        app.run(**where)
+    assert (tmp_path / "lives").read_text() == ".."
+
+
+class Raises:
+    """A source that raises before its first row, each time at the same line."""
+
+    def __init__(self, lives: Path) -> None:
+        self.lives = lives
+
+    def __call__(self) -> Iterator[int]:
+        with self.lives.open("a") as file:
+            file.write(".")
+        raise ValueError(f"no such feed, says process {os.getpid()}")
+        yield 1
+
+
+def test_a_source_that_raises_before_its_first_row_is_told_after_the_second_life(where: Any, tmp_path: Path) -> None:
+    app = ps.Pipeline("feed")
+    app.source(Raises(tmp_path / "lives"), name="numbers").sink(ps.discard())
+    with pytest.raises(ps.PipelineFailed, match="no such feed"):
+        app.run(**where)
+    assert (tmp_path / "lives").read_text() == ".."
 
 
 class Model:

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.supervisor.restart import FIRST_DELAY_S, JITTER, MOST_DELAY_S, Escalate, Restart, RestartPolicy
+from penstock.supervisor.restart import (
+    FIRST_DELAY_S,
+    JITTER,
+    MOST_DELAY_S,
+    Escalate,
+    Progress,
+    Restart,
+    RestartPolicy,
+)
 
 chances = st.floats(0, 1, exclude_max=True)
 
@@ -20,42 +28,46 @@ class Dying:
     after_s: float
     slot: int
     counted: bool
-    progressed: bool
+    progress: Progress
     chance: float
 
 
 deaths = st.lists(
-    st.builds(Dying, st.floats(0, 30), st.integers(0, 2), st.booleans(), st.booleans(), chances), max_size=60
+    st.builds(Dying, st.floats(0, 30), st.integers(0, 2), st.booleans(), st.sampled_from(Progress), chances),
+    max_size=60,
 )
 
 
 @given(deaths, st.integers(1, 12), st.floats(1, 100))
-def test_the_stage_has_failed_exactly_when_more_counted_deaths_fall_into_the_window(
+def test_the_stage_has_failed_exactly_when_one_slot_dies_too_often_without_progress(
     schedule: list[Dying], most: int, within_s: float
 ) -> None:
-    policy, now, counted = RestartPolicy(most, within_s), 1000.0, list[float]()
+    policy, now = RestartPolicy(most, within_s), 1000.0
+    counted: dict[int, list[float]] = {}
     for death in schedule:
         now += death.after_s
         decision = policy.decide(
-            death.slot, now, counted=death.counted, progressed=death.progressed, chance=death.chance
+            death.slot, now, counted=death.counted, progress=death.progress, chance=death.chance
         )
-        if not death.counted:
+        if death.progress is Progress.COMMITTED:
+            counted[death.slot] = []
+        if not death.counted or death.progress is Progress.COMMITTED:
             assert decision == Restart(0.0)
             continue
-        counted.append(now)
-        in_window = [at for at in counted if at > now - within_s]
+        counted.setdefault(death.slot, []).append(now)
+        in_window = [at for at in counted[death.slot] if at > now - within_s]
         assert isinstance(decision, Escalate) == (len(in_window) > most)
 
 
 @given(deaths)
-def test_a_life_that_got_something_done_is_followed_at_once(schedule: list[Dying]) -> None:
+def test_a_life_that_was_through_with_opening_is_followed_at_once(schedule: list[Dying]) -> None:
     policy, now = RestartPolicy(1e9, 60.0), 0.0
     for death in schedule:
         now += death.after_s
         decision = policy.decide(
-            death.slot, now, counted=death.counted, progressed=death.progressed, chance=death.chance
+            death.slot, now, counted=death.counted, progress=death.progress, chance=death.chance
         )
-        if death.progressed or not death.counted:
+        if death.progress is not Progress.NONE or not death.counted:
             assert decision == Restart(0.0)
 
 
@@ -64,7 +76,7 @@ def test_lives_that_get_nothing_done_are_followed_later_and_later_up_to_a_limit(
     policy = RestartPolicy(1e9, 60.0)
     delays = []
     for number, chance in enumerate(drawn):
-        decision = policy.decide(0, float(number), counted=True, progressed=False, chance=chance)
+        decision = policy.decide(0, float(number), counted=True, progress=Progress.NONE, chance=chance)
         assert isinstance(decision, Restart)
         delays.append(decision.after_s)
     assert delays[0] == 0.0  # it may have been somebody's doing
@@ -73,29 +85,64 @@ def test_lives_that_get_nothing_done_are_followed_later_and_later_up_to_a_limit(
         assert plain * (1 - JITTER) <= delay <= plain * (1 + JITTER)
 
 
-def test_progress_ends_the_back_off() -> None:
+@pytest.mark.parametrize("through", [Progress.COMMITTED, Progress.IDLE])
+def test_progress_ends_the_back_off(through: Progress) -> None:
     policy = RestartPolicy(1e9, 60.0)
 
-    def dies(progressed: bool) -> float:
-        decision = policy.decide(0, 0.0, counted=True, progressed=progressed, chance=0.5)
+    def dies(progress: Progress) -> float:
+        decision = policy.decide(0, 0.0, counted=True, progress=progress, chance=0.5)
         assert isinstance(decision, Restart)
         return decision.after_s
 
-    assert [dies(progressed) for progressed in (False, False, False, True, False, False)] == [
+    none = Progress.NONE
+    assert [dies(progress) for progress in (none, none, none, through, none, none)] == [
         0.0, FIRST_DELAY_S, 2 * FIRST_DELAY_S, 0.0, 0.0, FIRST_DELAY_S,
     ]
 
 
-def test_slots_back_off_apart_but_count_together() -> None:
+@pytest.mark.parametrize("slots", [1, 12, 500])
+def test_a_stage_of_any_size_outlives_the_death_of_each_of_its_workers(slots: int) -> None:
     policy = RestartPolicy(3, 60.0)
-    decisions = [policy.decide(slot, 0.0, counted=True, progressed=False, chance=0.5) for slot in (0, 1, 2, 0)]
-    assert decisions[:3] == [Restart(0.0)] * 3
-    assert isinstance(decisions[3], Escalate)
-    assert "died 4 times within 60 s" in decisions[3].reason
+    for _ in range(3):
+        for slot in range(slots):
+            decision = policy.decide(slot, 0.0, counted=True, progress=Progress.IDLE, chance=0.5)
+            assert decision == Restart(0.0)
+    decision = policy.decide(0, 0.0, counted=True, progress=Progress.IDLE, chance=0.5)
+    assert isinstance(decision, Escalate)
+    assert "died 4 times within 60 s" in decision.reason
 
 
-@pytest.mark.parametrize("progressed", [True, False])
-def test_blamed_deaths_never_add_up_to_a_failure(progressed: bool) -> None:
+def test_a_killer_that_never_stops_does_not_fail_a_stage_that_gets_on() -> None:
+    policy = RestartPolicy(3, 60.0)
+    for number in range(1000):
+        kind = Progress.COMMITTED if number % 3 == 2 else Progress.NONE
+        decision = policy.decide(0, number / 10, counted=True, progress=kind, chance=0.5)
+        assert isinstance(decision, Restart)
+
+
+def test_the_same_error_twice_before_anything_was_done_is_enough() -> None:
+    policy = RestartPolicy(10, 60.0)
+    first = policy.decide(0, 0.0, counted=True, progress=Progress.NONE, chance=0.5, same="open|KeyError|a.py:3")
+    again = policy.decide(0, 0.1, counted=True, progress=Progress.NONE, chance=0.5, same="open|KeyError|a.py:3")
+    assert first == Restart(0.0)
+    assert isinstance(again, Escalate)
+
+
+@given(st.lists(st.sampled_from(["", "a", "b"]), max_size=10), st.booleans())
+def test_errors_that_differ_or_may_pass_or_come_later_are_left_to_the_limit(errors: list[str], proven: bool) -> None:
+    policy = RestartPolicy(1e9, 60.0)
+    before = ""
+    for error in errors:
+        decision = policy.decide(
+            0, 0.0, counted=True, progress=Progress.NONE, chance=0.5, same=error, proven=proven
+        )
+        enough = bool(error) and error == before and not proven
+        assert isinstance(decision, Escalate) == enough
+        before = error
+
+
+@pytest.mark.parametrize("progress", list(Progress))
+def test_blamed_deaths_never_add_up_to_a_failure(progress: Progress) -> None:
     policy = RestartPolicy(1, 60.0)
     for _ in range(1000):
-        assert policy.decide(0, 0.0, counted=False, progressed=progressed, chance=0.5) == Restart(0.0)
+        assert policy.decide(0, 0.0, counted=False, progress=progress, chance=0.5) == Restart(0.0)

@@ -87,3 +87,5 @@ class FailureNote(msgspec.Struct, frozen=True):
     stage: str
     reason: str
     traceback: str = ""
+    same: str = ""
+    """Names the error and its place; empty for what may pass by itself, as a refused connection may."""

@@ -36,7 +36,7 @@ from penstock.slot.retries import RetryFile
 from penstock.slot.rows import RowFates
 from penstock.slot.stops import CarefulRestart, StageFailed, Stopped, Trouble
 from penstock.slot.suspicion import Suspicion
-from penstock.slot.user_errors import one_line, user_traceback
+from penstock.slot.user_errors import one_line, same_error, user_traceback
 from penstock.slot.work import Mark, WorkPage
 
 
@@ -73,10 +73,9 @@ def live(run_dir: Path, life: Life) -> int:
     except FileUnusable as unusable:
         return _note(seat, Exit.TROUBLE, FailureNote(stage, str(unusable)))
     except Trouble as trouble:
-        note = FailureNote(trouble.stage, f"{trouble.what}: {one_line(trouble.error)}", user_traceback(trouble.error))
-        return _note(seat, Exit.TROUBLE, note)
+        return _note(seat, Exit.TROUBLE, _of_error(trouble.stage, trouble.what, trouble.error))
     except Exception as exc:  # the worker's own last resort: said to the supervisor, which restarts or gives up
-        return _note(seat, Exit.TROUBLE, FailureNote(stage, one_line(exc), user_traceback(exc)))
+        return _note(seat, Exit.TROUBLE, _of_error(stage, "", exc))
 
 
 class Worker:
@@ -231,6 +230,11 @@ def _keep_stdin_only_for_sources(plan: Plan, seat: str) -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
+
+
+def _of_error(stage: str, what: str, error: BaseException) -> FailureNote:
+    reason = f"{what}: {one_line(error)}" if what else one_line(error)
+    return FailureNote(stage, reason, user_traceback(error), same_error(what, error))
 
 
 def _note(seat: SeatPaths, code: Exit, note: FailureNote) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 from penstock.errors import PenstockError
@@ -12,6 +14,38 @@ _PLACES = (_PACKAGE, Path(_PACKAGE.name))
 """Frames of compiled modules tell where they were compiled: relative to the place of the package."""
 _OWN = tuple(str(place / part) for place in _PLACES for part in ("slot", "supervisor", "program.py", "sequences.py"))
 _MACHINERY = (*_OWN, "<penstock", "<frozen importlib")
+_MAY_PASS = (ConnectionError, TimeoutError, MemoryError, BlockingIOError, InterruptedError)
+_MAY_PASS_BY_NAME = frozenset({"OperationalError", "InterfaceError"})
+"""Of the database API (PEP 249): trouble of the database's operation, such as a lost connection."""
+_MAY_PASS_BY_NUMBER = frozenset({
+    errno.ENOSPC, errno.EDQUOT, errno.EBUSY, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENETDOWN,
+    errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.EIO, errno.ESTALE, errno.ENOLCK,
+})
+
+
+def same_error(what: str, error: BaseException) -> str:
+    """What, class and line of an error, to be compared with the next life's; empty where time may help by itself."""
+    if any(_may_pass(link) for link in _linked(error)):
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    return f"{what}|{type(error).__module__}.{type(error).__qualname__}|{place}"
+
+
+def _linked(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from."""
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _may_pass(error: BaseException) -> bool:
+    if isinstance(error, _MAY_PASS) or (isinstance(error, OSError) and error.errno in _MAY_PASS_BY_NUMBER):
+        return True
+    return any(base.__name__ in _MAY_PASS_BY_NAME for base in type(error).__mro__)
 
 
 def one_line(error: BaseException) -> str:

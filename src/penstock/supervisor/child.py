@@ -16,6 +16,7 @@ from penstock.slot.life import Blamed, Life, Suspect
 from penstock.slot.work import WorkPage
 from penstock.supervisor.blame import Blame
 from penstock.supervisor.protocol import SeatSpec
+from penstock.supervisor.restart import Progress
 
 
 class ChildState(Enum):
@@ -59,6 +60,7 @@ class Child:
         self.pages = [
             Page(self.paths.folder / f"{stage}.page", writable=True, mapped=False) for stage in spec.stages
         ]
+        self.commits_at_start = self.commits()
         self.neighbours = [Bell(root / bell, mapped=False) for bell in (*spec.senders, *spec.receivers)]
         self.log_fd = open_fifo(self.paths.log, "the way of what is printed")
         self.stdout_fd = open_fifo(self.paths.stdout, "the way to standard output")
@@ -106,10 +108,17 @@ class Child:
     def commits(self) -> int:
         return sum(int(page.words[Word.COMMITS]) for page in self.pages)
 
-    def progressed(self) -> bool:
-        """True when this life got something done, or was through with opening and had nothing to do."""
+    @property
+    def proven(self) -> bool:
+        """True: a life of this run has got something done."""
+        return self.commits() > self.commits_at_start
+
+    def progress(self) -> Progress:
+        """How far this life came; to be asked before `died`."""
+        if self.commits() > self.commits_at_birth:
+            return Progress.COMMITTED
         waiting = (Activity.WAITING_FOR_INPUT, Activity.WAITING_FOR_OUTPUT)
-        return self.commits() > self.commits_at_birth or any(p.words[Word.ACTIVITY] in waiting for p in self.pages)
+        return Progress.IDLE if any(p.words[Word.ACTIVITY] in waiting for p in self.pages) else Progress.NONE
 
     def count_restart(self) -> None:
         for page in self.pages:

@@ -46,7 +46,7 @@ from penstock.supervisor.protocol import (
     Spawn,
     Stop,
 )
-from penstock.supervisor.restart import Escalate, RestartPolicy
+from penstock.supervisor.restart import Escalate, Progress, RestartPolicy
 from penstock.supervisor.whole_files import WholeFiles
 from penstock.supervisor.zygote_process import ZygoteProcess
 
@@ -265,7 +265,7 @@ class Supervisor:
             return
         seen, now_ns = child.work.read(), time.monotonic_ns()
         lived_s = time.monotonic() - child.born_at
-        progressed = child.progressed()
+        progress = child.progress()
         child.died()
         if code == Exit.FINISHED:
             child.state = ChildState.FINISHED
@@ -291,7 +291,7 @@ class Supervisor:
                 child.blamed = (*child.blamed[-_MOST_BLAMED:], verdict.blamed)
             counted = verdict.counted and cause is not Cause.OURS
         self._tell_of_blame(child)
-        self._follow(child, status, counted=counted, progressed=progressed)
+        self._follow(child, status, counted=counted, progress=progress, in_row=seen.mark is not None)
         if child.state is ChildState.WAITING:
             self._tell_of_death(child, status)
 
@@ -319,16 +319,21 @@ class Supervisor:
         if unwritten is not None:
             self._caller.say(Notice("WARNING", f"the last error is not shown by `penstock status`: {unwritten}"))
 
-    def _follow(self, child: Child, status: int, *, counted: bool, progressed: bool) -> None:
+    def _follow(self, child: Child, status: int, *, counted: bool, progress: Progress, in_row: bool) -> None:
         """Decide about the successor."""
         child.count_restart()
-        policy = self._policies[child.spec.seat]
-        decision = policy.decide(
-            child.spec.slot, time.monotonic(), counted=counted, progressed=progressed, chance=random.random()
+        note = self._note_of(child, status)
+        # SIGKILL may be anybody's; who dies otherwise before its first row does so in `open` or in a reader.
+        by_itself = not note.same and not in_row and cause_of(
+            status, timed_out=child.timed_out, out_of_memory=False
+        ) is Cause.OWN_DOING
+        decision = self._policies[child.spec.seat].decide(
+            child.spec.slot, time.monotonic(), counted=counted, progress=progress, chance=random.random(),
+            same=describe(status) if by_itself else note.same,
+            proven=any(c.proven for c in self._children if c.spec.seat == child.spec.seat),
         )
         if isinstance(decision, Escalate):
             child.state = ChildState.GONE
-            note = self._note_of(child, status)
             self._fail(FailureNote(note.stage, f"{decision.reason}; the last time: {note.reason}", note.traceback))
             return
         child.state, child.due = ChildState.WAITING, time.monotonic() + decision.after_s
