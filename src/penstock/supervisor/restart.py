@@ -101,5 +101,5 @@ def _delay(fruitless: int, chance: float) -> float:
     """At once for the first time, which may have been anybody's doing; then twice as late each time."""
     if fruitless == 1:
         return 0.0
-    delay = min(FIRST_DELAY_S * 2 ** min(fruitless - 2, 30), MOST_DELAY_S)
+    delay = min(FIRST_DELAY_S * float(2 ** min(fruitless - 2, 30)), MOST_DELAY_S)
     return delay * (1 + JITTER * (2 * chance - 1))
