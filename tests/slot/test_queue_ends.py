@@ -187,6 +187,29 @@ def test_an_output_larger_than_its_whole_queue_arrives(ends: Ends) -> None:
     ends.close(edge, inputs)
 
 
+def test_a_frame_that_is_done_in_part_keeps_its_room_until_it_is_done_and_committed(ends: Ends) -> None:
+    """A head ahead of the journal would let the sender overwrite rows that a successor must read again."""
+    edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
+    (queue,) = edge.queues
+    edge.prepare(Out(rows=[f"{n}".ljust(40, "x") for n in range(10)]), 0)
+    edge.append(ingest_ns=1, turn=0, end_turn=False)
+    queue.publish()
+    taken = queue.ring.room()
+    unit = inputs.take()
+    assert unit is not None
+    for unit.done in range(1, 10):
+        inputs.progress(unit)
+        inputs.save(first_input())
+        inputs.publish()
+        assert queue.ring.room() == taken
+    unit.done = 10
+    inputs.progress(unit)
+    assert queue.ring.room() == taken  # done, but not committed
+    inputs.publish()
+    assert queue.ring.room() == CAPACITY
+    ends.close(edge, inputs)
+
+
 def test_a_side_file_that_was_never_committed_is_gone_with_its_writer(ends: Ends) -> None:
     edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
     edge.prepare(Out(rows=["x" * 10_000]), 0)
