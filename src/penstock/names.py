@@ -10,6 +10,9 @@ from typing import Any
 from penstock.operators.operator import fn_name
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
+PIPELINE_CHARACTERS = 200
+STAGE_CHARACTERS = 100
+"""Files are named by names, those of a queue by two of them; no file's name may have more than 255 bytes."""
 
 
 def is_name(text: object) -> bool:

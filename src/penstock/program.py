@@ -16,6 +16,7 @@ from types import ModuleType
 
 from penstock.errors import PenstockError
 
+_OURS = ("click", "cloudpickle", "msgspec", "penstock")
 _importing = False
 _imported: tuple[ModuleType, Program] | None = None
 
@@ -32,20 +33,46 @@ class Program:
     cwd: str
     argv: tuple[str, ...] = ()
     """What the program finds in `sys.argv`, in workers too: it may decide by it what it builds."""
+    shadowed: tuple[str, ...] = ()
+    """Modules of the standard library that the program finds its own in place of: a `calendar.py` beside a script."""
 
 
 def current_program() -> Program:
     """What runs as `__main__` in this process; neither path nor module in a notebook, a shell, or `-c`."""
     main = sys.modules.get("__main__")
+    sys_path = tuple(p or os.getcwd() for p in sys.path)
+    shadowed, argv = _shadowed(sys_path), tuple(sys.argv)
     if _imported is not None and main is _imported[0]:  # by the CLI: what it imported is the program
-        return replace(_imported[1], sys_path=tuple(p or os.getcwd() for p in sys.path), argv=tuple(sys.argv))
+        return replace(_imported[1], sys_path=sys_path, argv=argv, shadowed=shadowed)
     spec = getattr(main, "__spec__", None)
     path, module = None, None
     if spec is not None and spec.name and not spec.name.endswith("__main__"):
         module = spec.name
     elif spec is None and _is_script(file := getattr(main, "__file__", None) or ""):
         path = os.path.abspath(file)
-    return Program(path, module, tuple(p or os.getcwd() for p in sys.path), os.getcwd(), tuple(sys.argv))
+    return Program(path, module, sys_path, os.getcwd(), argv, shadowed)
+
+
+def _shadowed(sys_path: tuple[str, ...]) -> tuple[str, ...]:
+    """Names in the standard library that something of the user's goes before, and that this process has not from it."""
+    library = os.path.dirname(os.__file__)
+    before = sys_path[: sys_path.index(library)] if library in sys_path else sys_path
+    names = {name.partition(".")[0] for place in before for name in _listing(place)} & sys.stdlib_module_names
+    return tuple(sorted(name for name in names if not _is_in(library, sys.modules.get(name))))
+
+
+def _listing(place: str) -> list[str]:
+    try:
+        return os.listdir(place)
+    except OSError:  # a file with modules in it, or nothing: an import looks for itself
+        return []
+
+
+def _is_in(library: str, module: ModuleType | None) -> bool:
+    if module is None:
+        return False
+    file = getattr(module, "__file__", None)
+    return file is None or file.startswith(library + os.sep)
 
 
 def _is_script(file: str) -> bool:
@@ -77,7 +104,7 @@ def import_program(program: Program) -> ModuleType | None:
 
 
 def _import_script(path: Path) -> ModuleType:
-    name = path.stem
+    name = module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PenstockError(f"{path} is no Python file; name a .py file or a module")
@@ -86,3 +113,9 @@ def _import_script(path: Path) -> ModuleType:
     sys.modules["__main__"] = module
     spec.loader.exec_module(module)
     return module
+
+
+def module_name(path: Path) -> str:
+    """What a script is called where it is imported: `a.b.py` is no part of a package `a`, `queue.py` no library."""
+    name = path.stem.replace(".", "_")
+    return f"{name}_script" if name in sys.stdlib_module_names or name in _OURS else name

@@ -221,3 +221,26 @@ def test_an_option_that_does_not_exist_is_a_wrong_call_that_names_the_nearest() 
     _, items = started()
     with pytest.raises(TypeError, match="did you mean 'workers'"):
         items.stage("x", worker=2)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("length", [201, 242, 5000])
+def test_a_name_of_a_pipeline_that_no_file_could_have_is_a_mistake(length: int) -> None:
+    app = ps.Pipeline("x" * length)  # MISTAKE
+    app.source([1]).sink(print)
+    only_mistake(app, f"the name of the pipeline has {length} characters", "give it a shorter one")
+
+
+def test_a_name_of_a_stage_that_no_file_could_have_is_a_mistake() -> None:
+    app, items = started()
+    items.stage("x" * 101).map(double).sink(print)  # MISTAKE
+    only_mistake(app, "the name of the stage has 101 characters", "give it a shorter one")
+
+
+def test_a_name_that_is_made_of_a_longer_one_is_cut() -> None:
+    def fetch() -> list[int]:
+        return [1]
+
+    fetch.__name__ = fetch.__qualname__ = "fetch" * 60
+    app = ps.Pipeline("cut")
+    app.source(fetch).sink(print)
+    assert [len(name) for name in app.plan().stages] == [100, 6]

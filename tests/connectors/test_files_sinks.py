@@ -289,3 +289,11 @@ def test_lines_that_the_sender_encoded_are_written_as_they_are(tmp_path: Path) -
     assert writer.position()["length"] == (tmp_path / "x.jsonl").stat().st_size
     writer.close()
     assert (tmp_path / "x.jsonl").read_text() == '{"n":1}\n{"n":2}\n{"n":3}\n'
+
+
+@pytest.mark.parametrize("write", [files.json_lines, files.csv, files.parquet])
+def test_a_name_that_leaves_no_room_for_hidden_files_is_a_mistake(tmp_path: Path, write: Any) -> None:
+    assert not write(tmp_path / ("x" * 230 + ".dat")).check_as_sink()
+    for name in ("x" * 245, "é" * 123, "x" * 300 + "/out"):
+        [found] = write(tmp_path / name).check_as_sink()
+        assert "there is room for 244" in found

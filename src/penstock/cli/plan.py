@@ -6,17 +6,18 @@ import os
 
 import click
 
-from penstock.cli.settings import gather, set_option
+from penstock.cli.settings import gather, set_option, takes_arguments
 from penstock.cli.target import load_pipeline
 
 
 @click.command(short_help="Show what would run, and what it promises.")
 @click.argument("target")
+@takes_arguments
 @set_option
 @click.option("--format", "form", type=click.Choice(("text", "json", "mermaid")), default="text", show_default=True)
-def plan(target: str, given: tuple[str, ...], form: str) -> None:
+def plan(target: str, arguments: tuple[str, ...], given: tuple[str, ...], form: str) -> None:
     """Show what would run: stages, what is fused into them, queues and their memory, delivery promises."""
-    made = load_pipeline(target).plan(settings=gather(os.environ, given))
+    made = load_pipeline(target, arguments).plan(settings=gather(os.environ, given))
     match form:
         case "json":
             click.echo(made.to_json())

@@ -14,8 +14,9 @@ from penstock.cli import exit_codes, logs
 from penstock.cli.directories import run_dir_option, state_dir_option
 from penstock.cli.exit_codes import ExitCode
 from penstock.cli.main import show_error
-from penstock.cli.settings import gather, set_option
+from penstock.cli.settings import gather, set_option, takes_arguments
 from penstock.cli.target import load_pipeline
+from penstock.engine import engine  # noqa: F401  here, while the path is penstock's own; see `target`
 from penstock.errors import PenstockError, PipelineFailed
 from penstock.pipeline import Pipeline
 from penstock.report import Report
@@ -23,6 +24,7 @@ from penstock.report import Report
 
 @click.command(short_help="Run a pipeline to its end.")
 @click.argument("target")
+@takes_arguments
 @set_option
 @click.option("--fresh", is_flag=True, help="Discard what an earlier run left, instead of going on with it.")
 @run_dir_option
@@ -33,17 +35,18 @@ from penstock.report import Report
 @click.option("--strict", is_flag=True, help="Exit with 6 when rows became dead letters or were skipped.")
 @click.pass_context
 def run(
-    ctx: click.Context, target: str, given: tuple[str, ...], fresh: bool, run_dir: Path | None,
-    state_dir: Path | None, log_level: str, json_logs: bool, no_progress: bool, strict: bool,
+    ctx: click.Context, target: str, arguments: tuple[str, ...], given: tuple[str, ...], fresh: bool,
+    run_dir: Path | None, state_dir: Path | None, log_level: str, json_logs: bool, no_progress: bool, strict: bool,
 ) -> None:  # fmt: skip
-    """Run the pipeline that TARGET names: clicks.py, package.module, either with :app behind it.
+    """Run the pipeline that TARGET names: clicks.py, package.module, either with :app behind it. The program finds
+    ARGUMENTS in sys.argv.
 
     Ctrl-C drains it: sources stop, what is in flight finishes. A second Ctrl-C hurries.
     """
     progress = not no_progress and not json_logs
     logs.configure(sys.stderr, level=log_level, as_json=json_logs, clear_line=progress and sys.stderr.isatty())
     try:
-        pipeline = load_pipeline(target)
+        pipeline = load_pipeline(target, arguments)
         settings = gather(os.environ, given)
         report = _run(pipeline, settings=settings, fresh=fresh, run_dir=run_dir, state_dir=state_dir, progress=progress)
     except PenstockError as exc:

@@ -57,3 +57,8 @@ def set_option(command: F) -> F:
         "--set", "given", multiple=True, metavar="S.O=V",
         help=f"Set option O of stage S to V, as in enrich.workers=4. Repeatable; goes before {VARIABLE}.",
     )(command)  # fmt: skip
+
+
+def takes_arguments(command: F) -> F:
+    """What stands behind the TARGET, for the program's `sys.argv`."""
+    return click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]...")(command)

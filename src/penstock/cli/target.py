@@ -6,11 +6,12 @@ Importing the file runs the user's code: what that raises is told as the user's,
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +21,10 @@ import penstock
 from penstock.errors import PenstockError
 from penstock.pipeline import Pipeline
 from penstock.program import Program, import_program
+
+importlib.import_module("penstock.plan.planner")
+# Imported while the path is penstock's own: behind `_search_first` a file of the user's may go before the standard
+# library's, and should mean something to the user's program only.
 
 _OWN_FILES = str(Path(penstock.__path__[0])) + os.sep
 _IMPORT_SYSTEM = "<frozen importlib"
@@ -34,7 +39,7 @@ class TargetBroken(PenstockError):
 
     def __init__(self, what: str, error: BaseException) -> None:
         text = "".join(_shown(error).format()).rstrip()
-        super().__init__(f"{what} failed:\n{text}{_suggestion(error)}\nmend this and try again")
+        super().__init__(f"{what} failed:\n{text}{_suggestion(error)}\nfix this and try again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +66,13 @@ def parse_target(text: str) -> Target:
     return Target(place, name)
 
 
-def load_pipeline(text: str) -> Pipeline:
-    """Import the TARGET and give its pipeline. Raises `TargetNotFound`, `TargetBroken`."""
+def load_pipeline(text: str, arguments: Sequence[str] = ()) -> Pipeline:
+    """Import the TARGET and give its pipeline. Raises `TargetNotFound`, `TargetBroken`.
+
+    The program finds itself and its arguments in `sys.argv`, as where Python runs it.
+    """
     target = parse_target(text)
+    sys.argv[:] = [target.place, *arguments]
     module = _import_file(Path(target.place)) if target.is_file else _import_module(target.place)
     found = _named(module, target) if target.name is not None else _only(module, target)
     return found if isinstance(found, Pipeline) else _made(found, target)
@@ -148,7 +157,7 @@ def _made(factory: object, target: Target) -> Pipeline:
         raise TargetBroken(f"{shown}()", exc) from exc
     if not isinstance(made, Pipeline):
         kind = type(made).__name__
-        raise TargetNotFound(f"{shown}() returned no Pipeline but a value of type {kind}; mend the function")
+        raise TargetNotFound(f"{shown}() returned no Pipeline but a value of type {kind}; fix the function")
     return made
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import getpass
 import importlib.util
 import logging
 import os
+import pickle
 import shutil
 import time
 import uuid
@@ -189,7 +189,7 @@ def _write_files(
     write_checked(paths.splits, "the list of splits", splits)
     paths.layout.write_bytes(layout.encode(_layout(plan, paths, now)))
     manifest = Manifest(
-        plan.pipeline, getpass.getuser(), program.cwd, run_id, now, rundir.boot_id(), fingerprint(plan), str(state_dir)
+        plan.pipeline, str(os.getuid()), program.cwd, run_id, now, rundir.boot_id(), fingerprint(plan), str(state_dir)
     )
     paths.phase.write_text("starting")
     temporary = paths.manifest.with_name("manifest.new")
@@ -306,9 +306,7 @@ def _write_program(
             _relative(paths, paths.queue(edge, s, r)) for edge, pairs in _channels(plan) for s, r in pairs
             if plan.stages[edge.receiver].caller
         ),
-        program_path=program.path, program_module=program.module, sys_path=program.sys_path, cwd=program.cwd,
-        preload=_preload(plan, pickled),
-        drains_to_finish=not plan.bounded, argv=program.argv,
+        program=pickle.dumps(program), preload=_preload(plan, pickled), drains_to_finish=not plan.bounded,
     )
     write_checked(paths.spec, "what the supervisor is told", msgspec.msgpack.encode(spec))
 

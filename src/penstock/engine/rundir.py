@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import getpass
 import hashlib
 import os
 import time
@@ -63,8 +62,11 @@ def parents(run_dir: Path | str | None, state_dir: Path | str | None = None) -> 
 
 
 def folder_name(pipeline: str, cwd: str) -> str:
-    """Identity: the same user, pipeline and working directory give the same folder."""
-    digest = hashlib.sha256("\0".join((getpass.getuser(), pipeline, cwd)).encode()).hexdigest()
+    """Identity: the same user, pipeline and working directory give the same folder.
+
+    The user is the uid: it may have no name, and what the environment says is nobody's name.
+    """
+    digest = hashlib.sha256("\0".join((str(os.getuid()), pipeline, cwd)).encode("utf-8", "surrogateescape")).hexdigest()
     return f"{pipeline}-{digest[:12]}"
 
 

@@ -19,10 +19,11 @@ from penstock.graph.graph import (
     SinkCall,
     SourceCall,
     StageCall,
+    Where,
     parents_of,
 )
 from penstock.graph.stages import RESULTS, Stage, Stages, name_of
-from penstock.names import is_name
+from penstock.names import PIPELINE_CHARACTERS, STAGE_CHARACTERS, is_name
 from penstock.operators.operator import fn_name
 
 _NAME_REMEDY = "write small letters, digits, '-' and '_', beginning with a letter"
@@ -68,6 +69,8 @@ def shape_mistakes(stages: Stages) -> Iterator[Mistake]:
 def _pipeline(graph: Graph) -> Iterator[Mistake]:
     if not is_name(graph.pipeline):
         yield mistake(graph.where, f"{graph.pipeline!r} is no name for a pipeline", _NAME_REMEDY)
+    elif len(graph.pipeline) > PIPELINE_CHARACTERS:
+        yield _too_long(graph.where, "pipeline", graph.pipeline, PIPELINE_CHARACTERS)
     if not graph.calls:
         remedy = "add a .source(...) and end its stream with .sink(...)"
         yield mistake(graph.where, "the pipeline moves no rows", remedy)
@@ -171,10 +174,17 @@ def _names(stages: Stages) -> Iterator[Mistake]:
         if not is_name(stage.name):
             remedy = _NAME_REMEDY if named else f"give it one with name=: {_NAME_REMEDY}"
             yield mistake(stage.where, f"{stage.name!r} is no name for a stage", remedy)
+        elif len(stage.name) > STAGE_CHARACTERS:
+            yield _too_long(stage.where, "stage", stage.name, STAGE_CHARACTERS)
         elif stage.name in seen:
             yield _clash(stage, seen[stage.name])
         else:
             seen[stage.name] = stage
+
+
+def _too_long(where: Where, kind: str, name: str, most: int) -> Mistake:
+    what = f"the name of the {kind} has {len(name)} characters, and files that are named by it leave room for {most}"
+    return mistake(where, f"{what}: {name!r}", "give it a shorter one")
 
 
 def _clash(stage: Stage, first: Stage) -> Mistake:

@@ -21,7 +21,7 @@ from penstock.graph.graph import (
     StageCall,
     Where,
 )
-from penstock.names import label_of
+from penstock.names import STAGE_CHARACTERS, label_of
 from penstock.operators.each import Each
 from penstock.operators.operator import Operator
 
@@ -132,7 +132,7 @@ def name_of(opener: Opener) -> str:
             label = "" if opener.source is None else opener.source.label
         case SinkCall():
             label = label_of_sink(opener)
-    return label if opener.name is None else str(opener.name)
+    return label[:STAGE_CHARACTERS] if opener.name is None else str(opener.name)
 
 
 def label_of_sink(call: SinkCall) -> str:

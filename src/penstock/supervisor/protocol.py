@@ -54,15 +54,11 @@ class RunSpec(msgspec.Struct, frozen=True):
     seats: tuple[SeatSpec, ...]
     stages: tuple[StageSpec, ...]
     queues: tuple[str, ...]
-    program_path: str | None
-    program_module: str | None
-    sys_path: tuple[str, ...]
-    cwd: str
+    program: bytes
+    """The pickled `Program`, for the zygote; a name in it may be no UTF-8."""
     preload: tuple[str, ...]
     drains_to_finish: bool
     """True: the pipeline has no end of its own, so being drained is how it finishes."""
-    argv: tuple[str, ...] = ()
-    """`sys.argv` of the caller, for the program."""
     caller_queues: tuple[str, ...] = ()
     """Those of the queues that end in the calling process."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import pickle
 import select
 import signal
 import socket
@@ -26,7 +27,7 @@ from penstock.slot.user_errors import one_line, user_traceback
 from penstock.supervisor.protocol import Born, Died, ImportFailed, Ready, Spawn, encode, receive
 
 
-def main(socket_fd: int, run_dir: str, program: Program, preload: tuple[str, ...]) -> None:
+def main(socket_fd: int, run_dir: str, program: bytes, preload: list[str]) -> None:
     """The zygote's life: import, say so, fork on demand, until the supervisor is gone."""
     sock = socket.socket(fileno=socket_fd)
     paths = RunPaths(Path(run_dir))
@@ -35,9 +36,7 @@ def main(socket_fd: int, run_dir: str, program: Program, preload: tuple[str, ...
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
     try:
-        os.chdir(program.cwd)
-        sys.argv[:] = program.argv
-        import_program(program)
+        import_program(_at_home(pickle.loads(program)))
         for name in preload:
             _import_if_there(name)
     except BaseException as exc:  # whatever the user's module raises, exits included, is reported and ends this process
@@ -47,6 +46,16 @@ def main(socket_fd: int, run_dir: str, program: Program, preload: tuple[str, ...
     gc.freeze()
     sock.send(encode(Ready()))
     _Zygote(sock, paths).serve()
+
+
+def _at_home(program: Program) -> Program:
+    """Give this process what the program finds in the calling one: from here on, imports are the user's."""
+    os.chdir(program.cwd)
+    sys.argv[:] = program.argv
+    sys.path[:] = program.sys_path
+    for name in program.shadowed:
+        sys.modules.pop(name, None)
+    return program
 
 
 def _import_failed(error: BaseException) -> ImportFailed:

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import array
-import json
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
 
+from penstock.supervisor import own_process
 from penstock.supervisor.environment import environment
 from penstock.supervisor.protocol import PACKET_BYTES, FromZygote, RunSpec, Spawn, encode
-
-_BOOT = """\
-import json, sys
-given = json.loads(sys.argv[1])
-sys.path[:] = given["sys_path"]
-from penstock.program import Program
-from penstock.supervisor.zygote import main
-program = Program(given["path"], given["module"], tuple(given["sys_path"]), given["cwd"], tuple(given["argv"]))
-main(given["fd"], given["run_dir"], program, tuple(given["preload"]))
-"""
 
 
 class ZygoteProcess:
@@ -31,14 +20,11 @@ class ZygoteProcess:
 
     def __init__(self, run_dir: Path, spec: RunSpec) -> None:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        given = {
-            "fd": theirs.fileno(), "run_dir": str(run_dir), "path": spec.program_path, "module": spec.program_module,
-            "sys_path": spec.sys_path, "cwd": spec.cwd, "argv": spec.argv, "preload": spec.preload,
-        }
-        self._process = subprocess.Popen(
-            [sys.executable, *interpreter_flags(), "-c", _BOOT, json.dumps(given)],
+        told = {"socket_fd": theirs.fileno(), "run_dir": str(run_dir), "program": spec.program, "preload": spec.preload}
+        self._process = own_process.start(
+            "penstock.supervisor.zygote", told, fds=[theirs.fileno()],
             # What the program prints when imported, the caller has printed already.
-            stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment(os.environ),
+            stdout=subprocess.DEVNULL, env=environment(os.environ),
         )
         theirs.close()
 
@@ -73,7 +59,3 @@ class ZygoteProcess:
         self._process.kill()
         self._process.wait()
 
-
-def interpreter_flags() -> list[str]:
-    """The flags of this interpreter (-O, -W, -X ...), for its children."""
-    return list(subprocess._args_from_interpreter_flags())  # type: ignore[attr-defined]

@@ -18,6 +18,8 @@ from penstock.operator import Context
 from penstock.sink import Delivery, Sink, TransactionalWriter
 from penstock.source import Position
 
+_NAME_BYTES = 240
+
 
 class DuckdbSink(Sink[Any]):
     """What `duckdb.table(...)` gives."""
@@ -53,6 +55,8 @@ class DuckdbSink(Sink[Any]):
             found.append(f"{what} not installed; `pip install 'penstock[duckdb]'` brings what is missing")
         if self._given.startswith(":memory:") or not self._given:
             found.append(f"{self._given!r} is no file and would be gone with the worker; name a file")
+        elif len(os.fsencode(os.path.basename(self._path))) > _NAME_BYTES:
+            found.append(f"the file's name has more than {_NAME_BYTES} bytes; files beside it have longer ones")
         elif os.path.isdir(self._path):
             found.append(f"{self._given} is a directory; name a file")
         elif not os.path.isdir(os.path.dirname(self._path)):

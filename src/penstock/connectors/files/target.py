@@ -14,6 +14,9 @@ from typing import Literal, TypeAlias
 
 from penstock.errors import OutputExists
 
+_NAME_BYTES = 255 - len("..spool.new")
+"""Beside a file stand hidden ones, named by it."""
+
 IfExists: TypeAlias = Literal["error", "append", "overwrite"]
 
 
@@ -121,6 +124,8 @@ def problems(path: str, if_exists: str) -> list[str]:
     found = []
     if if_exists not in ("error", "append", "overwrite"):
         found.append(f'if_exists={if_exists!r} is unknown; it is "error", "append" or "overwrite"')
+    if longest := _too_long(path):
+        return [*found, longest]
     above = Path(path).absolute()
     while not above.exists() and above != above.parent:
         above = above.parent
@@ -133,3 +138,10 @@ def problems(path: str, if_exists: str) -> list[str]:
     elif above.is_file() and not os.access(above, os.W_OK):
         found.append(f"{path} cannot be written: permission denied")
     return found
+
+
+def _too_long(path: str) -> str:
+    for name in map(os.fsencode, Path(path).parts):
+        if len(name) > _NAME_BYTES:
+            return f"{path} cannot be written: a name in it has {len(name)} bytes, and there is room for {_NAME_BYTES}"
+    return ""

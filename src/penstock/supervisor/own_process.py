@@ -1,0 +1,71 @@
+"""Starts a Python process of penstock's own: a supervisor or a zygote. It runs no code that merely lies about.
+
+`python -c` would put the working directory on the import path, and with it a `json.py` of whoever can write there. So
+the path is the interpreter's own (`-P`), penstock is loaded from the file it was loaded from in this process, and the
+user's path comes in only where the user's program is imported (`zygote.py`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+_BOOT = """\
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+module, told, package, *places = sys.argv[1:]
+sys.path += [place for place in places if place not in sys.path]
+spec = spec_from_file_location("penstock", package)
+sys.modules["penstock"] = made = module_from_spec(spec)
+spec.loader.exec_module(made)
+from penstock.supervisor.own_process import begin
+begin(module, int(told))
+"""
+_BROUGHT = ("penstock", "msgspec", "cloudpickle")
+"""Packages that may lie where only the caller's path leads to."""
+
+
+def start(module: str, told: Mapping[str, Any], *, fds: Sequence[int], **options: Any) -> subprocess.Popen[bytes]:
+    """Start a process that calls `main(**told)` of a module. `fds` go over to it; `options` are those of `Popen`."""
+    # Not by the command line: that is read by everybody on the machine, and one argument has 128 KiB at most.
+    handed = _in_memory(msgspec.msgpack.encode(told))
+    try:
+        return subprocess.Popen(
+            [sys.executable, *_flags(), "-P", "-c", _BOOT, module, str(handed), *_places()],
+            pass_fds=[*fds, handed], **options,
+        )
+    finally:
+        os.close(handed)
+
+
+def begin(module: str, told: int) -> None:
+    """In the new process: call the module's `main` with what is told."""
+    with os.fdopen(told, "rb") as file:
+        given = msgspec.msgpack.decode(file.read())
+    importlib.import_module(module).main(**given)
+
+
+def _in_memory(data: bytes) -> int:
+    fd = os.memfd_create("penstock-told")
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def _places() -> list[str]:
+    """The file that penstock is in, and the folders that its packages are in."""
+    files = [str(importlib.import_module(name).__file__) for name in _BROUGHT]
+    return [files[0], *dict.fromkeys(os.path.dirname(os.path.dirname(file)) for file in files)]
+
+
+def _flags() -> list[str]:
+    """The flags of this interpreter (-O, -W, -X ...), for its children."""
+    return list(subprocess._args_from_interpreter_flags())  # type: ignore[attr-defined]
