@@ -89,7 +89,7 @@ class Verdict(Exception):
 
 
 class Retry(Verdict):
-    """Try this row again `after` so long, whatever `retries` says of errors; it counts as an attempt."""
+    """Try this row again `after` so long, whatever `retry_on` says; it counts as one of the stage's `retries`."""
 
     def __init__(self, reason: str = "", *, after: Duration) -> None:
         super().__init__(reason)

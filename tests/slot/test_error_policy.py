@@ -40,8 +40,11 @@ def stage(policy: ErrorPolicy, retries: int = 0, retry_on: tuple[type[Exception]
         (stage(LETTER, 2), SystemExit(), 1, SetAside()),
         # a verdict of the user's goes before everything
         (stage(FAIL, 2), Drop(), 1, SkipRow()),
-        (stage(FAIL), Retry(after="3s"), 1, RetryRow(3.0)),
-        (stage(LETTER, 2, OSERRORS), Retry(after="3s"), 99, RetryRow(3.0)),
+        (stage(FAIL, 1), Retry(after="3s"), 1, RetryRow(3.0)),
+        (stage(LETTER, 2, OSERRORS), Retry(after="3s"), 2, RetryRow(3.0)),
+        # but it has an end, as every retry has
+        (stage(FAIL), Retry(after="3s"), 1, FailStage()),
+        (stage(LETTER, 2, OSERRORS), Retry(after="3s"), 3, SetAside()),
         (stage(LETTER, 2), Reject("bad"), 1, SetAside()),
         (stage(FAIL, 2), Reject("bad"), 1, FailStage()),
         (stage(SKIP, 2), Reject("bad"), 1, SkipRow()),

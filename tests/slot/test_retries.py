@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from penstock.slot.retries import RetryFile, WaitingRow
 
 
 def wait(retries: RetryFile, row: object, due_s: float = 0.0, part: int = 0) -> None:
-    retries.add(part=part, due_s=due_s, attempts=1, row=row, key=f"key of {row!r:.20}", ingest_ns=5)
+    retries.add(part=part, due_s=due_s, attempts=1, row=pickle.dumps(row), key=f"key of {row!r:.20}", ingest_ns=5)
 
 
 def take_all(retries: RetryFile, now_s: float = 1e9) -> list[WaitingRow]:
@@ -123,7 +124,7 @@ def test_rows_come_in_the_order_in_which_they_are_due(retries: RetryFile) -> Non
 
 
 def test_a_row_keeps_its_key_attempts_and_age_over_a_restart(retries: RetryFile, tmp_path: Path) -> None:
-    retries.add(part=2, due_s=1.5, attempts=3, row={"a": (1, 2)}, key="run/queue/7/1", ingest_ns=99)
+    retries.add(part=2, due_s=1.5, attempts=3, row=pickle.dumps({"a": (1, 2)}), key="run/queue/7/1", ingest_ns=99)
     length = retries.flush()
     successor = RetryFile(tmp_path / "retries", retries.generation, length)
     (row,) = take_all(successor)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import select
+import time
 from pathlib import Path
 
 from penstock.channel.bell import Bell, create_bell
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
-from penstock.slot.work import WorkPage
-from penstock.supervisor.child import Child
+from penstock.slot.work import Mark, WorkPage
+from penstock.supervisor.child import Child, ChildState
 from penstock.supervisor.protocol import SeatSpec
 
 
@@ -39,3 +40,24 @@ def test_the_death_of_a_worker_rings_all_that_it_reads_from_and_writes_to(tmp_pa
     assert rung(bells) == []
     child.died()
     assert rung(bells) == bells
+
+
+def test_what_a_dead_worker_left_in_work_is_not_the_successors(tmp_path: Path) -> None:
+    """Else the watchdog kills a newborn for what hung the one before it."""
+    paths = RunPaths(tmp_path).seat("middle", 0)
+    paths.folder.mkdir(parents=True)
+    WorkPage.create(paths.work)
+    Page.create(paths.folder / "middle.page")
+    for fifo in (paths.log, paths.stdout):
+        os.mkfifo(fifo)
+    create_bell(paths.bell)
+    child = Child(SeatSpec("middle", 0, ("middle",), 1.0, (10, 60), False, (), ()), tmp_path)
+    child.life("run", "letters")
+    worker = WorkPage(paths.work)
+    worker.clear(child.attempt)
+    worker.enter(Mark(0, 0, 1, 2, 1))
+    child.state = ChildState.ALIVE
+    late = time.monotonic_ns() + 10 * 10**9
+    assert child.overdue(late, 1.0)
+    child.life("run", "letters")
+    assert child.state is ChildState.ALIVE and not child.overdue(late, 1.0)

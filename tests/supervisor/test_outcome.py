@@ -41,6 +41,9 @@ def test_an_orderly_exit_is_nobodys_fault(code: Exit) -> None:
         (exited(3), False, False, Cause.OWN_DOING),
         (int(signal.SIGSEGV), False, False, Cause.OWN_DOING),
         (int(signal.SIGABRT), False, True, Cause.OWN_DOING),
+        (int(signal.SIGUSR1), False, False, Cause.KILLED),
+        (int(signal.SIGTERM), False, True, Cause.KILLED),
+        (int(signal.SIGRTMIN), False, False, Cause.KILLED),
         (int(signal.SIGKILL), False, False, Cause.KILLED),
         (int(signal.SIGKILL), False, True, Cause.OWN_DOING),
         (int(signal.SIGKILL), True, False, Cause.TIMED_OUT),
@@ -52,6 +55,11 @@ def test_a_death_has_the_cause_that_can_be_proved(
     status: int, timed_out: bool, out_of_memory: bool, cause: Cause
 ) -> None:
     assert cause_of(status, timed_out=timed_out, out_of_memory=out_of_memory) is cause
+
+
+def test_an_abort_that_was_sent_is_anybodys() -> None:
+    sent = int(signal.SIGABRT)
+    assert cause_of(sent, timed_out=False, out_of_memory=False, sent=sent) is Cause.KILLED
 
 
 def test_statuses_of_real_processes_are_read_right() -> None:

@@ -228,11 +228,16 @@ class Turn:
             raise CarefulRestart(part.number, self._rows) from error
 
     def flush_carefully(self) -> Exception | None:
-        """As `flush`, for a turn of a single row: gives the error when what the row gave cannot be encoded."""
+        """As `flush`, for a turn of one piece: gives the error when what a single row gave cannot be encoded.
+
+        Raises `CarefulRestart` where the piece has more rows: it is not known yet which of them it is.
+        """
         part = self._part
         assert part is not None
         error = self._prepare(part)
         if error is not None:
+            if self._rows > 1:
+                raise CarefulRestart(part.number, self._rows) from error
             part.clear_outs()
             part.counts.succeeded -= 1
             return error

@@ -40,7 +40,7 @@ def decide(settings: StageSettings, error: BaseException, attempts: int, chance:
         case Drop():
             return SkipRow()
         case Retry():
-            return RetryRow(error.after_s)
+            return RetryRow(error.after_s) if attempts <= settings.retries else last_resort(settings)
         case Reject():
             return last_resort(settings)
     if attempts <= settings.retries and isinstance(error, settings.retry_on):

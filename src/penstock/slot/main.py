@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 
 from penstock import standard_streams
 from penstock.channel.bell import Bell, open_fifo
@@ -55,7 +56,8 @@ def live(run_dir: Path, life: Life) -> int:
         _connect_streams(seat)
         lock.take_over(seat.lock)  # kept open until the process ends
         work = WorkPage(seat.work)
-        work.clear()
+        work.clear(life.attempt)
+        _note_who_aborts(work)
         plan: Plan = pickle.loads(read_checked(paths.program, "the plan"))
         _keep_stdin_only_for_sources(plan, life.seat)
         Worker(plan, paths, seat, life, work).run()
@@ -205,6 +207,22 @@ def _settle_signals() -> None:
     """A worker obeys its supervisor only; a terminal's or a service manager's signals are the caller's to handle."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
+
+
+def _note_who_aborts(work: WorkPage) -> None:
+    """`abort()` does not wait for a handler in Python and ends the process; one that runs was sent the signal.
+
+    What a row's own code aborts is the row's doing; what anybody sends is not.
+    """
+    worker = os.getpid()
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        if os.getpid() == worker:
+            work.note_sent(number)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGABRT, handler)
 
 
 def _connect_streams(seat: SeatPaths) -> None:

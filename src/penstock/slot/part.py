@@ -18,8 +18,10 @@ from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.record import Counts, PartRecord
 from penstock.slot.source_input import SourceInput
 
-FIRST_PIECE_ROWS: Final = 64
-"""So many rows are tried before anything is known of what they give and take."""
+FIRST_ROWS: Final = 1
+"""So many rows are tried before anything is known of what they give and take: they may be slow, or large."""
+FIRST_BATCH_ROWS: Final = 64
+"""As `FIRST_ROWS`, where functions are called for many rows at once, or for several at the same time."""
 GROWTH: Final = 8
 """A piece has at most so many times the rows of the one before."""
 PIECE_S: Final = 0.05
@@ -60,7 +62,9 @@ class Part:
     """Bytes given out per input row, as last seen."""
     seconds_per_row: float = 0.0
     """Time in row functions per input row, as last seen."""
-    last_piece_rows: int = FIRST_PIECE_ROWS // GROWTH
+    last_piece_rows: int = 0
+    most_rows: int = FIRST_ROWS
+    """What the next piece may have, by how long it may get at once."""
     queues: Sequence[QueueOutput] = field(init=False)
     """The queues of all edges."""
     linger_s: float = field(init=False)
@@ -75,6 +79,8 @@ class Part:
             self.piece_bytes = min([_COLUMNS_PIECE_BYTES, *(queue.ring.capacity * 0.75 for queue in self.queues)])
         else:
             self.piece_bytes = float(FRAME_BYTES)
+        if self.chain.has_batch_operators or self.chain.is_async:
+            self.most_rows = FIRST_BATCH_ROWS
 
     @property
     def sink(self) -> Sink[Any] | None:
@@ -93,7 +99,7 @@ class Part:
         """How many of the rows that are left to take next: what they give, and what a kill would undo, stays small."""
         if not self.plan.nodes:
             return left
-        rows = float(self.last_piece_rows * GROWTH)
+        rows = float(self.most_rows)
         if self.bytes_per_row and self.edges:
             rows = min(rows, self.piece_bytes / self.bytes_per_row)
         if self.seconds_per_row and not self.chain.has_batch_operators:
@@ -103,7 +109,7 @@ class Part:
 
     def took(self, rows: int, seconds: float) -> None:
         """A piece is through; for the next `piece_rows`."""
-        self.last_piece_rows = rows
+        self.last_piece_rows, self.most_rows = rows, rows * GROWTH
         self.seconds_per_row = _weighed(self.seconds_per_row, seconds / rows)
 
     @property

@@ -60,7 +60,7 @@ class RetryFile:
         self.generation = generation if committed_length else generation + 1
         self._path = self._path_of(self.generation)
         for other in base.parent.glob(base.name + ".*"):
-            if other != self._path:
+            if other != self._path and other.suffix[1:].isdecimal():  # `retries.page` is that of a stage named so
                 _remove(other)
         self._fd = self._open()
         there = os.fstat(self._fd).st_size
@@ -99,9 +99,9 @@ class RetryFile:
             return None
         return self._waiting[heapq.heappop(self._due)[1]]
 
-    def add(self, *, part: int, due_s: float, attempts: int, row: Any, key: str, ingest_ns: int) -> None:
-        """Let a row wait. Raises what pickle raises for a row that it cannot carry."""
-        waiting = WaitingRow(self._next, part, due_s, attempts, pickle.dumps(row, 5), key, ingest_ns)
+    def add(self, *, part: int, due_s: float, attempts: int, row: bytes, key: str, ingest_ns: int) -> None:
+        """Let a row wait. `row`: its pickle."""
+        waiting = WaitingRow(self._next, part, due_s, attempts, row, key, ingest_ns)
         self._next += 1
         self._remember(waiting)
         self._buffer.append(_frame(b"W", _encoder.encode(waiting)))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from penstock.channel.router import KeyFailure
@@ -56,12 +57,8 @@ class RowFates:
     def failed(self, part: Part, unit: Unit, batch: Any, failure: Failure, turn: Turn) -> None:
         """A row raised for the first time, and those behind it may go on."""
         row = _row(part, batch, failure.index)
-        decision = decide(part.plan.settings, failure.error, 1, random.random())
-        if isinstance(decision, RetryRow):
-            key = f"{unit.key}/{unit.first_row + unit.done + failure.index}"
-            self._wait(part, row, 1, key, unit.ingest_ns, decision)
-        else:
-            self._end(part, decision, _lost(row, failure, 1), turn)
+        key = f"{unit.key}/{unit.first_row + unit.done + failure.index}"
+        self._decide(part, row, failure, 1, key, unit.ingest_ns, turn)
 
     def failed_in_place(
         self, part: Part, unit: Unit, batch: Any, failure: Failure, turn: Turn, again: Callable[[Any], list[Failure]]
@@ -104,14 +101,12 @@ class RowFates:
         if failure is None:
             self._retries.through(waiting.number)
             return
-        attempts = waiting.attempts + 1
-        decision = decide(part.plan.settings, failure.error, attempts, random.random())
-        if not isinstance(decision, FailStage):  # else the row stays: mended code finds it waiting
-            self._retries.through(waiting.number)
-        if isinstance(decision, RetryRow):
-            self._wait(part, waiting.load(), attempts, waiting.key, waiting.ingest_ns, decision)
-        else:
-            self._end(part, decision, _lost(waiting.load(), failure, attempts), turn)
+        decision = self._decide(
+            part, waiting.load(), failure, waiting.attempts + 1, waiting.key, waiting.ingest_ns, turn
+        )
+        # Where it fails the stage nothing comes after, and the row stays: fixed code finds it waiting.
+        assert not isinstance(decision, FailStage)
+        self._retries.through(waiting.number)
 
     def retry_lost(self, part: Part, waiting: WaitingRow, reason: str) -> None:
         """A waiting row that killed its worker."""
@@ -148,13 +143,26 @@ class RowFates:
         lost = Lost(row, f"rejected by the sink: {reason}", 1, operator="sink")
         self._end(part, last_resort(part.plan.settings), lost, None)
 
-    def _wait(
-        self, part: Part, row: Any, attempts: int, key: str, ingest_ns: int, decision: RetryRow
-    ) -> None:
-        self._retries.add(
-            part=part.number, due_s=time.time() + decision.after_s, attempts=attempts, row=row, key=key,
-            ingest_ns=ingest_ns,
-        )
+    def _decide(
+        self, part: Part, row: Any, failure: Failure, attempts: int, key: str, ingest_ns: int, turn: Turn
+    ) -> Decision:
+        """Let a row wait for its next attempt, or end it. Raises `StageFailed` where that is its end."""
+        decision = decide(part.plan.settings, failure.error, attempts, random.random())
+        lost = _lost(row, failure, attempts)
+        if isinstance(decision, RetryRow):
+            try:
+                data = pickle.dumps(row, 5)
+            except Exception as exc:  # pickling runs the user's code; and such a row cannot outlive its worker
+                lost = replace(lost, error=f"{lost.error}; it cannot be tried again later: {one_line(exc)}")
+                decision = last_resort(part.plan.settings)
+            else:
+                self._retries.add(
+                    part=part.number, due_s=time.time() + decision.after_s, attempts=attempts, row=data, key=key,
+                    ingest_ns=ingest_ns,
+                )
+                return decision
+        self._end(part, decision, lost, turn)
+        return decision
 
     def _end(self, part: Part, decision: Decision, lost: Lost, turn: Turn | None) -> None:
         """Carry the decision out. `turn`: what may be committed before a failing row; None: nothing, all is undone."""

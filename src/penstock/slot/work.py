@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import time
 from dataclasses import dataclass
 from mmap import mmap
@@ -23,6 +24,8 @@ _W_COUNT: Final = 5
 _W_SINCE: Final = 6
 _W_BEAT: Final = 7
 _W_LIFE: Final = 8
+_W_SENT: Final = 9
+_W_PEAK: Final = 10
 RETRY_INPUT: Final = 0xFFFF_FFFF
 """Stands for the input of a row that came from the retry file; its sequence is the retry's number."""
 
@@ -55,6 +58,12 @@ class WorkState:
     """CLOCK_MONOTONIC at which the call began, at the latest."""
     beat_ns: int
     """CLOCK_MONOTONIC of the worker's last sign of life outside of user code."""
+    life: int = 0
+    """Whose words these are."""
+    sent: int = 0
+    """A signal that ended the worker and was sent to it, by whomever; 0: none."""
+    peak_kib: int = 0
+    """The most memory that the worker had before the row in work, where it is a single one; 0: unknown."""
 
 
 class WorkPage:
@@ -87,6 +96,7 @@ class WorkPage:
         words = self._words
         words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE] = mark.part, mark.input, mark.sequence
         words[_W_ROW], words[_W_COUNT] = mark.row, mark.count
+        words[_W_PEAK] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if mark.count == 1 else 0
         words[_W_SINCE] = time.monotonic_ns()
         words[_W_RUNNING] = 1
 
@@ -101,16 +111,22 @@ class WorkPage:
     def beat(self) -> None:
         self._words[_W_BEAT] = time.monotonic_ns()
 
+    def note_sent(self, number: int) -> None:
+        """A signal came that ends the worker."""
+        self._words[_W_SENT] = number
+
     def read(self) -> WorkState:
         words = self._words
         mark = None
         if words[_W_RUNNING]:
             mark = Mark(words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE], words[_W_ROW], words[_W_COUNT])
-        return WorkState(mark, words[_W_SINCE], words[_W_BEAT])
+        return WorkState(mark, words[_W_SINCE], words[_W_BEAT], words[_W_LIFE], words[_W_SENT], words[_W_PEAK])
 
-    def clear(self) -> None:
-        """Before a new life."""
+    def clear(self, life: int) -> None:
+        """Before a new life: by the supervisor before its birth, and by the worker itself."""
         self._words[_W_RUNNING] = 0
+        self._words[_W_SENT] = self._words[_W_PEAK] = 0
+        self._words[_W_LIFE] = life
         self.beat()
 
     def close(self) -> None:

@@ -70,6 +70,7 @@ class Child:
     def life(self, run_id: str, dead_letters: str) -> Life:
         """The next life, as the worker is told of it."""
         self.attempt += 1
+        self.work.clear(self.attempt)  # what it says of the one before is judged by now
         crashes = self.spec.crashes if self.attempt == 1 else ()
         life = Life(
             self.spec.seat, self.spec.slot, self.attempt, run_id, dead_letters, self.suspect, self.careful,
@@ -137,6 +138,8 @@ class Child:
         if self.spec.timeout_s is None or self.state is not ChildState.ALIVE:
             return False
         seen = self.work.read()
+        if seen.life != self.attempt:
+            return False
         return seen.mark is not None and now_ns - seen.since_ns > (self.spec.timeout_s + grace_s) * 1e9
 
     def lines(self, data: bytes) -> bytes:

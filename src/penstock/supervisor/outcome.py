@@ -8,6 +8,8 @@ import signal
 from penstock.slot.life import Exit
 from penstock.supervisor.blame import Cause
 
+_FAULTS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGSYS, signal.SIGTRAP})
+"""What a process brings upon itself by an instruction that it executes. `kill` can send them; hardly anybody does."""
 UNKNOWN_STATUS = int(signal.SIGKILL)
 """What is assumed of a death that nobody could tell of: it may be anybody's."""
 
@@ -28,13 +30,16 @@ def describe(status: int) -> str:
     return f"exit code {os.WEXITSTATUS(status)}"
 
 
-def cause_of(status: int, *, timed_out: bool, out_of_memory: bool) -> Cause:
-    """Why it died."""
+def cause_of(status: int, *, timed_out: bool, out_of_memory: bool, sent: int = 0) -> Cause:
+    """Why it died. `sent`: a signal that the worker was sent, rather than one that it raised by `abort()`."""
     if timed_out:
         return Cause.TIMED_OUT
     code = exit_code(status)
     if code is not None:
         return Cause.OURS if code in set(Exit) else Cause.OWN_DOING
-    if os.WTERMSIG(status) == signal.SIGKILL:
+    number = os.WTERMSIG(status)
+    if number == signal.SIGKILL:
         return Cause.OWN_DOING if out_of_memory else Cause.KILLED
-    return Cause.OWN_DOING
+    if number in _FAULTS or (number == signal.SIGABRT and sent != number):
+        return Cause.OWN_DOING
+    return Cause.KILLED  # SIGUSR1 and the like come from somebody, and may come from anybody

@@ -92,6 +92,8 @@ class Died(msgspec.Struct, tag=True, frozen=True):
     pid: int
     status: int
     """As `waitpid` gives it."""
+    peak_kib: int = 0
+    """The most memory that it had; 0: unknown."""
 
 
 ToZygote: TypeAlias = Spawn

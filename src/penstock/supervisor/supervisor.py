@@ -29,7 +29,7 @@ from penstock.supervisor.caller_link import CallerLink
 from penstock.supervisor.child import Child, ChildState
 from penstock.supervisor.final_totals import final_totals
 from penstock.supervisor.ladder import Ladder, Rung
-from penstock.supervisor.memory_kills import MemoryKills
+from penstock.supervisor.memory_kills import MemoryKills, row_ate_the_memory
 from penstock.supervisor.orphans import kill_descendants
 from penstock.supervisor.outcome import UNKNOWN_STATUS, cause_of, describe, exit_code
 from penstock.supervisor.protocol import (
@@ -150,6 +150,7 @@ class Supervisor:
             for child in self._children:
                 if child.state is ChildState.WAITING and child.due <= now:
                     self._spawn(child)
+        self._memory_kills.look()
         self._go_down(self._ladder.tick(now))
         for child in self._children:
             if child.overdue(time.monotonic_ns(), _TIMEOUT_GRACE_S):
@@ -178,7 +179,7 @@ class Supervisor:
                         self._child_of(message.seat, message.slot).born(message.pid, pidfd)
                         self._watch_birth(self._child_of(message.seat, message.slot))
                     case Died():
-                        self._on_status(message.pid, message.status)
+                        self._on_status(message.pid, message.status, message.peak_kib)
         except EOFError:
             self._on_zygote_death()
 
@@ -251,7 +252,7 @@ class Supervisor:
             if child.state is ChildState.ALIVE and child.pidfd not in watched:
                 self._on_status(child.pid, UNKNOWN_STATUS)
 
-    def _on_status(self, pid: int, status: int) -> None:
+    def _on_status(self, pid: int, status: int, peak_kib: int = 0) -> None:
         child = next((c for c in self._children if c.pid == pid and c.state is ChildState.ALIVE), None)
         if child is None:
             return  # a grandchild of user code
@@ -281,7 +282,8 @@ class Supervisor:
         if code == Exit.CAREFUL:
             child.careful, counted = (seen.mark.count if seen.mark else 1), False
         elif code is None or code not in set(Exit):
-            cause = cause_of(status, timed_out=child.timed_out, out_of_memory=self._memory_kills.happened())
+            out_of_memory = self._memory_kills.happened() and row_ate_the_memory(seen, peak_kib)
+            cause = cause_of(status, timed_out=child.timed_out, out_of_memory=out_of_memory, sent=seen.sent)
             in_call_s = max(now_ns - seen.since_ns, 0) / 1e9
             verdict = child.blame.on_death(
                 Death(cause, seen.mark, in_call_s, lived_s, describe(status), child.attempt)

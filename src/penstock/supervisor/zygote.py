@@ -130,9 +130,9 @@ class _Zygote:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
                 return
             if pid == 0:
                 return
-            self._sock.send(encode(Died(pid, status)))
+            self._sock.send(encode(Died(pid, status, usage.ru_maxrss)))
