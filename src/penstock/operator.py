@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -15,7 +16,7 @@ R_co = TypeVar("R_co", covariant=True)
 class Context:
     """What user code may know about where it runs. Given to `open`, `Source.open` and `Sink.writer`."""
 
-    __slots__ = ("_attempt", "_key", "_log", "_pipeline", "_slot", "_stage", "_stopping", "_workers")
+    __slots__ = ("_attempt", "_key", "_log", "_pipeline", "_rng", "_seed", "_slot", "_stage", "_stopping", "_workers")
 
     def __init__(
         self,
@@ -27,6 +28,7 @@ class Context:
         attempt: int,
         key: Callable[[], str] | None = None,
         stopping: Callable[[], bool] = lambda: False,
+        seed: str = "",
     ) -> None:
         self._pipeline = pipeline
         self._stage = stage
@@ -36,6 +38,8 @@ class Context:
         self._log = logging.getLogger(f"penstock.user.{stage}.{slot}")
         self._key = key
         self._stopping = stopping
+        self._seed = f"{seed}/{pipeline}/{stage}/{slot}/{attempt}"
+        self._rng: random.Random | None = None
 
     @property
     def pipeline(self) -> str:
@@ -64,6 +68,13 @@ class Context:
     def log(self) -> logging.Logger:
         """A logger whose lines reach the user, labelled with stage and slot."""
         return self._log
+
+    @property
+    def rng(self) -> random.Random:
+        """Random numbers of this slot and attempt: others than in every other slot, life and run. Not for secrets."""
+        if self._rng is None:
+            self._rng = random.Random(self._seed)
+        return self._rng
 
     @property
     def stopping(self) -> bool:

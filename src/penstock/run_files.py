@@ -38,12 +38,29 @@ def open_file(path: Path, what: str, *, writable: bool = True) -> int:
         raise refused(path, what, exc) from exc
 
 
-def map_file(path: Path, what: str, *, size: int | None = None, least: int = 1, writable: bool = True) -> mmap.mmap:
-    """Map a whole file. `size`: what it must have; else it must have `least`. Raises as `open_file` does."""
+_kept_from_children = False
+
+
+def keep_from_children() -> None:
+    """What this process maps from now on is not there in children that user code forks."""
+    global _kept_from_children
+    _kept_from_children = True
+
+
+def map_file(
+    path: Path, what: str, *, size: int | None = None, least: int = 1, writable: bool = True, shared: bool = False
+) -> mmap.mmap:
+    """Map a whole file. `size`: what it must have; else it must have `least`. Raises as `open_file` does.
+
+    `shared`: children that user code forks may read it, too.
+    """
     fd = open_file(path, what, writable=writable)
     try:
         there = _size(fd, path, what, size, least)
-        return mmap.mmap(fd, there, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
+        mapped = mmap.mmap(fd, there, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
+        if _kept_from_children and not shared:
+            mapped.madvise(mmap.MADV_DONTFORK)
+        return mapped
     finally:
         os.close(fd)
 

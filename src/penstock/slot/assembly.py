@@ -105,7 +105,7 @@ class Assembler:
         plan, settings = self.plan, stage.settings
         context = Context(
             pipeline=plan.pipeline, stage=stage.name, slot=self.slot, workers=settings.workers, attempt=self.attempt,
-            key=self.key, stopping=self.stopping,
+            key=self.key, stopping=self.stopping, seed=self.run_id,
         )
         inputs = self._source(stage, context) if stage.source is not None else self._queues(stage)
         edges = [self._edge_output(stage, out.edge) for out in stage.outputs]

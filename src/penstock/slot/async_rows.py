@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from penstock.errors import RowTimeout
+from penstock.slot import forks
 from penstock.slot.batches import Out
 from penstock.slot.failure import Failure
 from penstock.slot.row_program import RowProgram
@@ -56,10 +57,12 @@ class AsyncRows:
             try:
                 async with scope:
                     await self._program.run(row, *given)
+                forks.leave_if_child()
                 results[index] = given
             except (KeyboardInterrupt, GeneratorExit):
                 raise
             except BaseException as exc:  # the user's function, be it an exit or a panic: the row's error
+                forks.leave_if_child_by(exc)
                 if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
                     raise
                 error: BaseException = exc

@@ -19,6 +19,7 @@ from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
 from penstock.operators.operator import Operator
 from penstock.plan.plan import Node
+from penstock.slot import forks
 from penstock.slot.batches import Out, as_row_list, batch_length, batch_slice
 from penstock.slot.failure import Failure
 from penstock.slot.row_program import as_rows
@@ -97,11 +98,14 @@ class BatchTree:
         except KeyboardInterrupt:
             raise
         except BaseException as exc:  # the user's function, be it an exit or a panic
+            forks.leave_if_child_by(exc)
             raise _OperatorRaised(operator, exc) from exc
 
 
 def _call(fn: Callable[[Any], Any], value: Any) -> Any:
-    return fn(value)
+    result = fn(value)
+    forks.leave_if_child()
+    return result
 
 
 def _columns(value: Any) -> Any:

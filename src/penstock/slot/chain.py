@@ -19,7 +19,7 @@ from penstock.operators.operator import Operator
 from penstock.operators.parse_json import ParseJson
 from penstock.options import BATCH_ROWS
 from penstock.plan.plan import Node
-from penstock.slot import async_rows
+from penstock.slot import async_rows, forks
 from penstock.slot.async_rows import AsyncRows
 from penstock.slot.batch_tree import BatchTree
 from penstock.slot.batches import Out, as_row_list
@@ -125,6 +125,7 @@ class Chain:
         self, program: RowProgram, rows: list[Any], outs: Sequence[Out], stop_at_failure: bool
     ) -> list[Failure]:
         iterator, failures = iter(rows), []
+        forks.call_for(rows)
         self._count, self._left = len(rows), iterator.__length_hint__  # type: ignore[attr-defined]
         targets = [out.rows for out in outs]
         while True:
@@ -138,10 +139,12 @@ class Chain:
             except KeyboardInterrupt:
                 raise
             except BaseException as exc:  # the user's function, be it an exit or a panic: its error belongs to the row
+                forks.leave_if_child_by(exc)
                 failures.append(Failure(self._count - self._left() - 1, exc, program.operator_at(exc)))
                 if stop_at_failure:
                     break
         self._left = None
+        forks.call_for([])
         return failures
 
     def _function(self, operator: Operator) -> Callable[[Any], Any]:

@@ -22,6 +22,7 @@ from penstock.slot.batches import as_row_list, batch_length
 from penstock.slot.control import Control
 from penstock.slot.crash_points import CrashPoints
 from penstock.slot.dead_letter_file import DeadLetterFile
+from penstock.slot.forks import leave_if_child
 from penstock.slot.journal import Journal
 from penstock.slot.last_error import write_last_error
 from penstock.slot.meter import Meter
@@ -288,6 +289,7 @@ class Turn:
         return None
 
     def _append_and_commit(self, part: Part) -> None:
+        leave_if_child()
         turn, end_turn = self._turn_given(part)
         concerned = [q for edge in part.edges for q in edge.queues if q.prepared or (end_turn and edge.turns)]
         if concerned:
@@ -310,6 +312,7 @@ class Turn:
         return part.turn_out, part.deals_turns
 
     def _commit(self, part: Part) -> None:
+        leave_if_child()
         self._crash.reached("before_commit", part.counts.rows_in)
         part.counts.frames_in += len(self._taken)
         if part.writer is not None:

@@ -28,7 +28,7 @@ class Control:
         """`mapped`: for workers, which may die of a SIGBUS; others read and write by system calls (`run_files`)."""
         self._path = path
         if mapped:
-            self._file = map_file(path, "the control page", size=CONTROL_BYTES)
+            self._file = map_file(path, "the control page", size=CONTROL_BYTES, shared=True)
             self._words = memoryview(self._file).cast("Q")
         else:
             self._file = FileBytes(path, "the control page", size=CONTROL_BYTES)

@@ -17,6 +17,7 @@ from penstock.slot.commit import Turn
 from penstock.slot.control import Control
 from penstock.slot.crash_points import CrashPoints
 from penstock.slot.failure import Failure
+from penstock.slot.forks import leave_if_child
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
 from penstock.slot.retries import RetryFile
@@ -174,6 +175,7 @@ class SlotLoop:
         self._crash.reached("in_user_code", part.counts.rows_in + mark.count)
         self._work.enter(mark)
         failures = part.chain.run(batch, part.outs, stop_at_failure=stops)
+        leave_if_child(failures)
         self._work.leave()
         self._in_call = None
         return failures
@@ -182,6 +184,7 @@ class SlotLoop:
         if part.writer is not None:
             self._work.enter(mark)
             self._turn.write(part, mark.count)
+            leave_if_child()
             self._work.leave()
 
     def _advance(self, part: Part, unit: Unit, rows: int) -> None:

@@ -19,7 +19,7 @@ from penstock.plan.paths import RunPaths, SeatPaths
 from penstock.plan.plan import Plan
 from penstock.run_files import read_checked
 from penstock.sink import TransactionalWriter
-from penstock.slot import lifeline, lock
+from penstock.slot import forks, lifeline, lock, signals
 from penstock.slot.assembly import Assembler, dead_letter_path, seat_stages
 from penstock.slot.commit import Turn
 from penstock.slot.control import Control
@@ -32,6 +32,7 @@ from penstock.slot.life import Exit, FailureNote, Life
 from penstock.slot.loop import SlotLoop
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
+from penstock.slot.randomness import reseed_libraries
 from penstock.slot.record import Record, decode_record
 from penstock.slot.retries import RetryFile
 from penstock.slot.rows import RowFates
@@ -45,7 +46,7 @@ def live(run_dir: Path, life: Life) -> int:
     """Run one life of a slot; its exit code."""
     paths = RunPaths(run_dir)
     seat = paths.seat(life.seat, life.slot)
-    _settle_signals()
+    signals.settle()
     _ask_for_exact_timers()
     if not lifeline.hold(paths.lifeline):
         return Exit.ORPHANED
@@ -55,12 +56,14 @@ def live(run_dir: Path, life: Life) -> int:
     try:
         _connect_streams(seat)
         lock.take_over(seat.lock)  # kept open until the process ends
+        forks.own()
         work = WorkPage(seat.work)
         work.clear(life.attempt)
         _note_who_aborts(work)
         plan: Plan = pickle.loads(read_checked(paths.program, "the plan"))
         _keep_stdin_only_for_sources(plan, life.seat)
-        Worker(plan, paths, seat, life, work).run()
+        reseed_libraries()
+        _run(Worker(plan, paths, seat, life, work))
         return Exit.FINISHED
     except Stopped:
         return Exit.STOPPED
@@ -78,6 +81,14 @@ def live(run_dir: Path, life: Life) -> int:
         return _note(seat, Exit.TROUBLE, _of_error(trouble.stage, trouble.what, trouble.error))
     except Exception as exc:  # the worker's own last resort: said to the supervisor, which restarts or gives up
         return _note(seat, Exit.TROUBLE, _of_error(stage, "", exc))
+
+
+def _run(worker: Worker) -> None:
+    try:
+        worker.run()
+    except BaseException as exc:
+        forks.leave_if_child_by(exc)
+        raise
 
 
 class Worker:
@@ -134,6 +145,7 @@ class Worker:
         for part in self._parts:
             try:
                 part.chain.open(part.context)
+                forks.leave_if_child()
             except Exception as exc:
                 raise Trouble(part.plan.name, "opening", exc) from exc
             if part.sink is None or part.finished:
@@ -201,12 +213,6 @@ def _ask_for_exact_timers() -> None:
         Path("/proc/self/timerslack_ns").write_text("1")
     except OSError:
         return  # where /proc is kept from us, timers stay as they are
-
-
-def _settle_signals() -> None:
-    """A worker obeys its supervisor only; a terminal's or a service manager's signals are the caller's to handle."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def _note_who_aborts(work: WorkPage) -> None:

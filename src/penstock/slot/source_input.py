@@ -11,6 +11,7 @@ from penstock.channel.bell import Bell
 from penstock.operator import Context
 from penstock.options import parse_duration
 from penstock.slot.batches import batch_length, normalized
+from penstock.slot.forks import leave_if_child
 from penstock.slot.gathered import GatheringReader
 from penstock.slot.record import PartRecord, SplitRecord
 from penstock.slot.unit import Unit
@@ -122,6 +123,7 @@ class SourceInput:
         began, computed = time.monotonic(), time.thread_time()
         try:
             given = reader.read()
+            leave_if_child()
         except EndOfSplit:
             record.done, record.rows_done = True, 0
             reader.close()

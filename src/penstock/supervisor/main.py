@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import msgspec
 from penstock.errors import PenstockError
 from penstock.plan.paths import RunPaths
 from penstock.run_files import read_checked, refused
+from penstock.slot import signals
 from penstock.slot.life import FailureNote
 from penstock.supervisor.caller_link import CallerLink
 from penstock.supervisor.cleanup import remove_run_dir
@@ -22,8 +22,7 @@ from penstock.supervisor.supervisor import Supervisor
 
 def main(socket_fd: int, lock_fd: int, run_dir: str) -> None:
     """Run it, and leave nothing behind but what a failed run leaves on purpose."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    signals.settle()
     for fd in (socket_fd, lock_fd):
         os.set_inheritable(fd, False)
     caller = socket.socket(fileno=socket_fd)

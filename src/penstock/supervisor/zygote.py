@@ -21,7 +21,7 @@ from pathlib import Path
 from penstock.errors import PenstockError
 from penstock.plan.paths import RunPaths
 from penstock.program import Program, import_program
-from penstock.slot import lifeline
+from penstock.slot import lifeline, signals
 from penstock.slot.main import live
 from penstock.slot.user_errors import one_line, user_traceback
 from penstock.supervisor.protocol import Born, Died, ImportFailed, Ready, Spawn, encode, receive
@@ -33,15 +33,19 @@ def main(socket_fd: int, run_dir: str, program: bytes, preload: list[str]) -> No
     paths = RunPaths(Path(run_dir))
     if not lifeline.hold(paths.lifeline):
         return
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_IGN)
+    signals.settle()
+    signals.give_back_to_children()
+    own_pid = os.getpid()
     try:
         import_program(_at_home(pickle.loads(program)))
         for name in preload:
             _import_if_there(name)
     except BaseException as exc:  # whatever the user's module raises, exits included, is reported and ends this process
+        _end_children_of_the_program(own_pid)
         sock.send(encode(_import_failed(exc)))
         return
+    _end_children_of_the_program(own_pid)
+    signals.settle()  # the program may have set its own
     gc.collect()
     gc.freeze()
     sock.send(encode(Ready()))
@@ -56,6 +60,12 @@ def _at_home(program: Program) -> Program:
     for name in program.shadowed:
         sys.modules.pop(name, None)
     return program
+
+
+def _end_children_of_the_program(own_pid: int) -> None:
+    """A process that the program forked when imported, and that came back from there, is no zygote."""
+    if os.getpid() != own_pid:
+        os._exit(0)
 
 
 def _import_failed(error: BaseException) -> ImportFailed:
@@ -97,9 +107,10 @@ class _Zygote:
                 return
 
     def _spawn(self, order: Spawn) -> None:
-        pid = os.fork()
-        if pid == 0:
-            self._become_worker(order)
+        with signals.held_back():
+            pid = os.fork()
+            if pid == 0:
+                self._become_worker(order)
         life = order.life
         pidfd = os.pidfd_open(pid)
         try:
@@ -112,7 +123,6 @@ class _Zygote:
         code = 70
         try:
             signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             # Descriptors of the zygote in a worker would keep its socket open beyond its death.
             os.close(self._wake_read)
             os.close(self._wake_write)
