@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-Phase: TypeAlias = Literal["starting", "running", "draining", "ended", "failed"]
+Phase: TypeAlias = Literal["starting", "running", "draining", "ended", "failed", "left"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,6 @@ class Mill:
 if __name__ == "__main__":
     from penstock.engine import engine
 
-    started = engine.start(Mill(sys.argv[1], Path(sys.argv[2])).plan(), fresh=True, state_dir=sys.argv[3])
+    started = engine.start(Mill(sys.argv[1], Path(sys.argv[2])).plan(), state_dir=sys.argv[3])
     print(started.run_dir, flush=True)
     started.wait()

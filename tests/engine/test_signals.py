@@ -126,14 +126,20 @@ def test_ctrl_c_twice_stops_at_once(script: Path, heard: Line) -> None:
     assert rundir.find_runs(script.parent / "run") == []
 
 
-def test_nothing_is_left_when_the_caller_is_killed(script: Path, heard: Line) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGQUIT])
+def test_the_next_run_goes_on_when_the_program_was_killed(script: Path, heard: Line, number: int) -> None:
+    """It starts at once, as a service manager would start it, whether or not the first one's workers have ended."""
     process = start(script.parent, script.name, "hold")
     heard.hear()
-    pids = processes_of(_run_dir(script.parent))
+    pids = processes_of(_run_dir(script.parent)) - {process.pid}
     assert len(pids) >= 4
-    process.kill()
-    wait_for_ends(pids)
+    process.send_signal(number)
     finish(process)
+    done = python(script.parent, script.name, "none")
+    wait_for_ends(pids)
+    assert (done.stdout, done.returncode) == ("finished 0 0\n", 0), done.stderr
+    assert "taking over" in done.stderr or "goes on" in done.stderr or done.stderr == ""
+    assert _numbers(script.parent) == list(range(300_000))
     assert rundir.find_runs(script.parent / "run") == []
 
 

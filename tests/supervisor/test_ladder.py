@@ -7,12 +7,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.supervisor.ladder import TERMINATE_S, Ladder, Rung
+from penstock.supervisor.ladder import KILL_S, TERMINATE_S, Ladder, Rung
 
 orders = st.one_of(
     st.tuples(st.just("drain"), st.none() | st.floats(0, 20)),
     st.tuples(st.just("stop")),
     st.tuples(st.just("fail")),
+    st.tuples(st.just("abandon")),
     st.tuples(st.just("tick")),
 )
 schedules = st.lists(st.tuples(st.floats(0, 10), orders), max_size=12)
@@ -46,13 +47,23 @@ def test_it_goes_down_only_and_enters_each_rung_once(schedule: list[Any]) -> Non
 
 @given(schedules)
 def test_whoever_is_asked_to_leave_is_killed_after_the_grace_and_not_before(schedule: list[Any]) -> None:
-    ladder, entered, _ = play(schedule)
+    ladder, entered, heard = play(schedule)
     times = {rung: at for at, rung in entered}
-    if Rung.TERMINATE in times:
+    if Rung.TERMINATE in times and "abandon" not in heard:
         assert times[Rung.KILL] - times[Rung.TERMINATE] >= TERMINATE_S * 0.999
-        assert ladder.rung is Rung.KILL and ladder.deadline is None
+    if Rung.KILL in times:
+        assert times[Rung.OVER] - times[Rung.KILL] >= KILL_S * 0.999
+        assert ladder.rung is Rung.OVER and ladder.deadline is None
     else:
-        assert Rung.KILL not in times
+        assert not {Rung.TERMINATE, Rung.OVER} & set(times) and "abandon" not in heard
+
+
+@given(schedules)
+def test_a_run_is_abandoned_when_its_caller_was_gone_before_it_was_leaving(schedule: list[Any]) -> None:
+    ladder, entered, heard = play(schedule)
+    rungs = [rung for _, rung in entered]
+    assert ladder.abandoned == (Rung.KILL in rungs and Rung.TERMINATE not in rungs)
+    assert not ladder.abandoned or "abandon" in heard
 
 
 @given(schedules)
@@ -79,4 +90,5 @@ def test_a_stop_hurries_a_drain() -> None:
     ladder.drain(0.0, 30.0)
     assert ladder.stop(1.0) is Rung.TERMINATE
     assert ladder.tick(1.0 + TERMINATE_S) is Rung.KILL
+    assert ladder.tick(1.0 + TERMINATE_S + KILL_S) is Rung.OVER
     assert ladder.ending == "stopped"

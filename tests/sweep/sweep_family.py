@@ -6,7 +6,6 @@ of the run's seats. Whoever is not to be killed is let go at birth. Called by `s
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -150,7 +149,7 @@ class Family:
         boot = next((word for word in words if _SUPERVISOR in word or _ZYGOTE in word), "")
         if _SUPERVISOR in boot:
             self._supervisor = pid
-            self.run_dir = str(json.loads(words[words.index(boot) + 1])["run_dir"])
+            self.run_dir = words[words.index(boot) + 2]
             self._supervisors, self._births = self._supervisors + 1, 0
             if self.orders.supervisor and self._supervisors == 1:
                 victim = Victim(pid, self.run_dir, self.orders.supervisor, _SUPERVISOR_BEGINS)

@@ -135,13 +135,8 @@ def _run(request: Request, folder: Path) -> tuple[list[str], dict[str, int] | No
         except PipelineFailed as failed:
             if failed.stage != "supervisor":
                 return [f"the run failed: {failed}"], None
-            if all(rundir.read_phase(place) == "ended" for place in places if place.exists()):
-                break  # killed behind its work, while cleaning up: all is delivered, and only its word is missing
+            # Also behind its work, while it ends: the next run finds all done, and says so.
     found = copies.wrong_rows(list(ps.read_dead_letters(NAME, state_dir=state_dir)))
-    if report is None:
-        for place in (*places, *(place.with_name(f".{name}.removing") for place in places)):
-            shutil.rmtree(place, ignore_errors=True)  # the next run would do it
-        return found, None
     found += [f"left behind: {place}" for place in places if place.exists()]
     found += copies.wrong_counts(report)
     return found, {name: stage.restarts for name, stage in report.stages.items()}

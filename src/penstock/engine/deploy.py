@@ -19,11 +19,11 @@ import msgspec
 
 from penstock.channel.ring import CONTROL_BYTES, create_ring
 from penstock.dead_letters import store_dir
-from penstock.engine import rundir
+from penstock.engine import forks, rundir
 from penstock.engine.left_files import make_caller_bell, make_shared, make_slot, require_whole
 from penstock.engine.rundir import Manifest
 from penstock.engine.shipping import modules_named, ship
-from penstock.errors import FileUnusable, LayoutChanged, NoRunDirectory, QueueDamaged
+from penstock.errors import AlreadyRunning, FileUnusable, LayoutChanged, NoRunDirectory, QueueDamaged
 from penstock.metrics import layout, text
 from penstock.metrics.layout import EdgeLayout, Layout, StageLayout
 from penstock.operators.map_batches import MapBatches
@@ -38,9 +38,12 @@ from penstock.slot.life import Crash
 from penstock.state_dir import resolve_state_dir
 from penstock.supervisor.cleanup import remove_run_dir
 from penstock.supervisor.protocol import RunSpec, SeatSpec, StageSpec
+from penstock.supervisor.stragglers import kill_stragglers
 
 log = logging.getLogger("penstock.engine")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_ENDING_S = 10.0
+_LOOK_S = 0.02
 _SLOT_BYTES = 64 * 1024
 """About what the small files of one slot take."""
 
@@ -85,7 +88,7 @@ def _deploy_in(
     crashes: Mapping[str, tuple[Crash, ...]],
 ) -> Deployment:
     try:
-        lock_fd = rundir.lock_run_dir(path)
+        lock_fd = forks.close_in_children(_lock(path))
     except OSError as exc:
         if exc.errno in _FULL and not RunPaths(path).manifest.exists():
             shutil.rmtree(path, ignore_errors=True)
@@ -94,15 +97,29 @@ def _deploy_in(
     made = False
     try:
         left = None if fresh else rundir.read_manifest(path)
-        if left is not None and rundir.read_phase(path) != "ended":
+        if left is not None:
             return _take_over(plan, program, path, lock_fd, left, crashes)
         made = True
         return _make(plan, program, path, lock_fd, state_dir, crashes)
     except BaseException:
         if made and not RunPaths(path).manifest.exists():
             remove_run_dir(path)
-        os.close(lock_fd)
+        forks.close(lock_fd)
         raise
+
+
+def _lock(path: Path) -> int:
+    """The lock of a run directory. A run that is ending already, its caller dead or served, is waited for."""
+    deadline = time.monotonic() + _ENDING_S
+    while True:
+        try:
+            return rundir.lock_run_dir(path)
+        except AlreadyRunning as running:
+            if running.pid == os.getpid():
+                raise
+            if rundir.read_phase(path) not in ("left", "ended", "failed") or time.monotonic() > deadline:
+                raise
+        time.sleep(_LOOK_S)
 
 
 def _candidates(plan: Plan, cwd: str, run_dir: Path | str | None, state_dir: Path | str | None) -> list[Path]:
@@ -248,6 +265,9 @@ def _take_over(
     if changes:
         raise LayoutChanged(changes)
     plan = with_splits(plan, _frozen_splits(paths.splits))
+    killed = kill_stragglers(left.run_id)
+    if killed:
+        log.warning("%s processes that workers of the last run had started lived on, and were killed", killed)
     require_whole(plan, paths)
     _make_anew(plan, paths, left)
     _write_program(plan, program, paths, left.run_id, Path(left.state_dir), crashes)

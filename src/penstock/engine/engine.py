@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -44,7 +44,7 @@ def run(
     plan: Plan, *, fresh: bool = False, run_dir: Path | str | None = None, state_dir: Path | str | None = None,
     progress: bool | None = None, crashes: Mapping[str, tuple[Crash, ...]] | None = None,
 ) -> Report:
-    """Start and wait. SIGINT and SIGTERM drain, a second one stops.
+    """Start and wait. SIGINT, SIGTERM and SIGHUP drain; a second SIGINT or SIGTERM stops.
 
     A pipeline without an end then returns; one that was cut short raises `KeyboardInterrupt` or `SystemExit`
     (4: drained, 5: stopped), with the report in its attribute `report`.
@@ -53,18 +53,16 @@ def run(
         handle = Handle(deploy(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes))
         shown = _progress(handle, progress)
         try:
-            answered = 0
+            asked = 0
             while not handle.wait_a_while(_PROGRESS_S):
-                if len(signals) > answered:
-                    answered = len(signals)
-                    if answered == 1:
-                        _say("draining; once more to stop at once", shown)
-                        handle.ask_to_drain(_DRAIN_S)
-                    else:
-                        handle.ask_to_stop()
-                _show_progress(handle, shown)
+                wanted = _asked_for(signals)
+                if wanted > asked:
+                    asked = wanted
+                    _ask(handle, signals, shown)
+                if signal.SIGHUP not in signals:  # its terminal is gone
+                    _show_progress(handle, shown)
         except BaseException:
-            handle.ask_to_stop()
+            handle.leave()  # something broke here, and nobody asked for a stop: the next run goes on
             handle.wait_a_while(60.0)
             raise
         finally:
@@ -94,9 +92,29 @@ def results(plan: Plan, *, fresh: bool = False) -> Results[Any]:
     return given
 
 
+def _asked_for(signals: Sequence[int]) -> int:
+    """0: nothing, 1: a drain, 2: a stop. A hang-up never hurries: a shell sends it twice, or beside SIGTERM."""
+    urgent = sum(number != signal.SIGHUP for number in signals)
+    return min(urgent, 2) or min(len(signals), 1)
+
+
+def _ask(handle: Handle, signals: Sequence[int], shown: Progress | None) -> None:
+    if _asked_for(signals) == 2:
+        handle.ask_to_stop()
+        return
+    handle.ask_to_drain(_DRAIN_S)
+    if signal.SIGHUP in signals:
+        log.info("draining, for the terminal has hung up")  # where there is a log: who hung up sees nothing more
+    else:
+        _say("draining; once more to stop at once", shown)
+
+
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM, where this is the main thread; elsewhere they are the program's own affair."""
+    """Collects SIGINT, SIGTERM and SIGHUP in the main thread; elsewhere they are the program's own affair.
+
+    A SIGHUP that is ignored (`nohup`) stays so.
+    """
     heard: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield heard
@@ -105,7 +123,10 @@ def _signals() -> Iterator[list[int]]:
     def hear(number: int, frame: FrameType | None) -> None:
         heard.append(number)
 
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, hear) for number in numbers}
     try:
         yield heard
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
+from penstock.engine import forks, rundir
 from penstock.engine.deploy import Deployment
 from penstock.engine.supervisor_process import start_supervisor
 from penstock.errors import PipelineFailed
@@ -25,18 +27,38 @@ from penstock.plan.plan import Plan
 from penstock.report import Outcome, Report, StageReport
 from penstock.slot.life import FailureNote
 from penstock.status import StageStatus, Status
-from penstock.supervisor.protocol import Drain, Ended, FromSupervisor, Notice, Output, Running, Stop, encode, receive
+from penstock.supervisor.cleanup import remove_run_dir
+from penstock.supervisor.protocol import Drain, Ended, FromSupervisor, Inbox, Notice, Output, Running, Stop, send
+from penstock.supervisor.stragglers import kill_stragglers
 
 _worker_log = logging.getLogger("penstock.worker")
 _engine_log = logging.getLogger("penstock.engine")
+_SILENT_S = 20.0
+"""A supervisor that has not ended so long after it had to is stopped or stuck, and is killed."""
 
 
 class Handle:
-    """A started pipeline. As a context manager: leaving waits for the end, leaving by an exception stops it."""
+    """A started pipeline. As a context manager: leaving waits for the end, leaving by an exception stops it.
+
+    When the process ends that has it, the run ends, too: its workers are killed, its queues stay, and the next run
+    goes on with them.
+    """
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
-        self._process, self._socket = start_supervisor(deployment)
+        self._owner = os.getpid()
+        try:
+            self._process, self._socket = start_supervisor(deployment)
+        except BaseException:
+            forks.close(deployment.lock_fd)
+            raise
+        self._inbox: Inbox[Running | Output | Notice | Ended] = Inbox(self._socket, FromSupervisor)
+        self._read_by_caller = any(stage.caller for stage in deployment.plan.stages.values())
+        """True: queues end in this process, and the run directory stays until they are read."""
+        self._locked = True
+        self._dead = False
+        self._silent = False
+        self._timers: list[threading.Timer] = []
         self._news = threading.Condition()
         self._running = False
         self._ended: Ended | None = None
@@ -46,6 +68,7 @@ class Handle:
         self._broken: BrokenPipeError | None = None
         self._on_end: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._listen, name="penstock-handle", daemon=True)
+        forks.tell_of_forks(self)
         self._thread.start()
 
     @property
@@ -55,17 +78,20 @@ class Handle:
 
     def wait(self, *, timeout: Duration | None = None) -> Report:
         """Until the end. Raises `TimeoutError`, which stops nothing, and `PipelineFailed`."""
+        self.require_owner()
         if not self._wait_for(lambda: self._gone, None if timeout is None else parse_duration(timeout)):
             raise TimeoutError(f"the pipeline runs still, after {timeout}; it goes on")
         return self.report()
 
     def drain(self, *, timeout: Duration | None = "30s") -> Report:
         """Sources stop and what is in flight finishes; what has not after `timeout` is dropped."""
+        self.require_owner()
         self.ask_to_drain(None if timeout is None else parse_duration(timeout))
         return self.wait()
 
     def stop(self) -> Report:
         """End it now; what is in flight is dropped."""
+        self.require_owner()
         self.ask_to_stop()
         return self.wait()
 
@@ -94,7 +120,7 @@ class Handle:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if kind is None:
             self.wait()
-        elif not self._gone:
+        elif not self._gone and os.getpid() == self._owner:
             self.ask_to_stop()
             self._wait_for(lambda: self._gone, None)
 
@@ -134,9 +160,36 @@ class Handle:
 
     def ask_to_drain(self, timeout_s: float | None) -> None:
         self._send(Drain(timeout_s))
+        if timeout_s is not None:
+            self._end_within(timeout_s + _SILENT_S)
 
     def ask_to_stop(self) -> None:
         self._send(Stop())
+        self._end_within(_SILENT_S)
+
+    def leave(self) -> None:
+        """End it, and leave the queues to the next run: what this process's death does."""
+        with self._sending, contextlib.suppress(OSError):  # one that is gone has ended already
+            self._socket.shutdown(socket.SHUT_WR)
+        self._end_within(_SILENT_S)
+
+    def require_owner(self) -> None:
+        """Raises `RuntimeError` in a child that was forked: the run belongs to its parent."""
+        if os.getpid() != self._owner:
+            raise RuntimeError(f"this run was started by process {self._owner}; a forked child cannot wait for it")
+
+    def forked(self) -> None:
+        """In a forked child: the run is the parent's, and goes on and ends without regard to this process."""
+        self._socket.close()
+        self._sending, self._news, self._locked = threading.Lock(), threading.Condition(), False
+
+    def read_through(self) -> None:
+        """What ends in this process is read, or will not be: the run directory may go once the run is over."""
+        with self._news:
+            self._read_by_caller = False
+            dead = self._dead
+        if dead:
+            self._tidy_up()
 
     def report(self) -> Report:
         """How it ended. Raises `PipelineFailed`, and `BrokenPipeError` where standard output was closed."""
@@ -145,7 +198,7 @@ class Handle:
         ended = self._ended
         if ended is None:
             report = Report(self._deployment.plan.pipeline, "failed", 0.0, {}, 0)
-            raise PipelineFailed("supervisor", f"the supervisor was killed ({_how(self._process)})", "", report)
+            raise PipelineFailed("supervisor", self._how_it_died(), "", report)
         report = _report(self._deployment.plan.pipeline, ended)
         if ended.failure is not None:
             note: FailureNote = ended.failure
@@ -156,9 +209,25 @@ class Handle:
         with self._news:
             return self._news.wait_for(condition, timeout_s)
 
+    def _how_it_died(self) -> str:
+        if self._silent:
+            return "the supervisor did not answer (was it stopped by a signal?), so it was killed"
+        return f"the supervisor was killed ({_how(self._process)})"
+
+    def _end_within(self, seconds: float) -> None:
+        timer = threading.Timer(seconds, self._kill_the_silent)
+        timer.daemon = True
+        self._timers.append(timer)
+        timer.start()
+
+    def _kill_the_silent(self) -> None:
+        if self._process.poll() is None:
+            self._silent = True
+            self._process.kill()
+
     def _send(self, order: Drain | Stop) -> None:
         with self._sending, contextlib.suppress(BrokenPipeError, ConnectionResetError, OSError):
-            self._socket.send(encode(order), socket.MSG_NOSIGNAL)  # one that is gone has ended already
+            send(self._socket, order)  # one that is gone has ended already
 
     def _show(self, output: Output) -> None:
         try:
@@ -172,8 +241,7 @@ class Handle:
     def _listen(self) -> None:
         try:
             while True:
-                message = receive(self._socket, FromSupervisor, wait=True)  # type: ignore[arg-type]
-                match message:
+                match message := self._inbox.receive(wait=True):
                     case Output():
                         self._show(message)
                     case Notice():
@@ -187,14 +255,42 @@ class Handle:
         except EOFError:
             pass  # the supervisor has ended, one way or the other
         self._process.wait()
+        for timer in self._timers:
+            timer.cancel()
         with self._sending:
             self._socket.close()
+        if self._ended is None:
+            kill_stragglers(self._deployment.run_id)
+        with self._news:
+            self._dead = True
+            waits = self._read_by_caller and self._removes
+        if waits:
+            rundir.write_owner(self._deployment.lock_fd, self._owner)
+        else:
+            self._tidy_up()
         with self._news:
             self._gone = True
             calls, self._on_end = self._on_end, []
             self._news.notify_all()
         for call in calls:
             call()
+
+
+    @property
+    def _removes(self) -> bool:
+        return self._ended is not None and not self._ended.leaves_queues
+
+    def _tidy_up(self) -> None:
+        """Remove what is over, as the last thing before it is told, and give the lock back.
+
+        Not before: killed until here, this program finds at its rerun that all was done, and begins nothing again.
+        """
+        with self._news:
+            ours, self._locked = self._locked, False
+        if ours:
+            if self._removes:
+                remove_run_dir(self.run_dir)
+            forks.close(self._deployment.lock_fd)
 
 
 def _how(process: subprocess.Popen[bytes]) -> str:

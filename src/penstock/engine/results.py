@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from types import TracebackType
@@ -63,6 +64,7 @@ class Results(Generic[T_co]):
             self._rows = iter(self._next_rows())
 
     def _next_rows(self) -> list[Any]:
+        self._handle.require_owner()
         self._reader.commit()
         while (rows := self._reader.take()) is None:
             if self._reader.ended:
@@ -71,6 +73,7 @@ class Results(Generic[T_co]):
             if self._handle.over:
                 self._done = True
                 self._reader.close()
+                self._handle.read_through()
                 self._handle.report()  # raises where it failed
                 return []
             self._reader.sleep(lambda: self._handle.over)
@@ -80,6 +83,7 @@ class Results(Generic[T_co]):
         self._reader.commit()
         self._done = True
         self._reader.close()
+        self._handle.read_through()
         self._handle.wait()
 
     def close(self) -> None:
@@ -90,6 +94,7 @@ class Results(Generic[T_co]):
             self._handle.ask_to_stop()
             self._handle.wait_a_while(60.0)
             self._reader.close()
+            self._handle.read_through()
 
     def __enter__(self) -> Self:
         return self
@@ -98,8 +103,10 @@ class Results(Generic[T_co]):
         self.close()
 
     def __del__(self) -> None:
-        if not getattr(self, "_done", True):
+        # A program that ends in the middle of its rows was not through with them: its next run goes on there.
+        if not getattr(self, "_done", True) and not sys.is_finalizing():
             self._handle.ask_to_stop()
+            self._handle.read_through()
 
 
 class _CallerInput:

@@ -125,7 +125,7 @@ def read_manifest(path: Path) -> Manifest | None:
     try:
         manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
     except FileNotFoundError:
-        if read_phase(path) in ("running", "draining", "failed"):
+        if read_phase(path) in ("running", "draining", "ended", "failed", "left"):
             raise QueueDamaged(file, "the manifest of a run that was up is missing") from None
         return None
     except OSError as exc:

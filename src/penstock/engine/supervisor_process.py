@@ -12,15 +12,20 @@ from penstock.supervisor import own_process
 
 
 def start_supervisor(deployment: Deployment) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """The process, and the caller's end of the socket. The lock goes over to the supervisor."""
+    """The process, and the caller's end of the socket. The lock is the supervisor's, too, from then on."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    told = {"socket_fd": theirs.fileno(), "lock_fd": deployment.lock_fd, "run_dir": str(deployment.paths.root)}
+    caller = os.pidfd_open(os.getpid())
+    told = {
+        "socket_fd": theirs.fileno(), "caller_fd": caller, "lock_fd": deployment.lock_fd,
+        "run_dir": str(deployment.paths.root),
+    }
     try:
         process = own_process.start(
-            "penstock.supervisor.main", told, fds=[theirs.fileno(), deployment.lock_fd], start_new_session=True
+            "penstock.supervisor.main", told, str(deployment.paths.root),
+            fds=[theirs.fileno(), caller, deployment.lock_fd], start_new_session=True,
         )
         rundir.write_owner(deployment.lock_fd, process.pid)
     finally:
         theirs.close()
-        os.close(deployment.lock_fd)
+        os.close(caller)
     return process, ours

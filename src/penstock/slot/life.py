@@ -10,7 +10,7 @@ from penstock.slot.work import Mark
 
 
 class Exit(IntEnum):
-    """Exit codes of workers."""
+    """Exit codes of workers. They count where the worker announced them on its page of work: user code exits, too."""
 
     FINISHED = 0
     FAILED = 10
@@ -89,3 +89,5 @@ class FailureNote(msgspec.Struct, frozen=True):
     traceback: str = ""
     same: str = ""
     """Names the error and its place; empty for what may pass by itself, as a refused connection may."""
+    attempt: int = 0
+    """Which life of the slot left it."""

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from msgspec.structs import replace
+
 from penstock import standard_streams
 from penstock.channel.bell import Bell, open_fifo
 from penstock.errors import FileUnusable, QueueDamaged
@@ -43,7 +45,20 @@ from penstock.slot.work import Mark, WorkPage
 
 
 def live(run_dir: Path, life: Life) -> int:
-    """Run one life of a slot; its exit code."""
+    """Run one life of a slot; its exit code, announced on the slot's page of work."""
+    seat = RunPaths(run_dir).seat(life.seat, life.slot)
+    code = _live(run_dir, life)
+    if code != Exit.ORPHANED:
+        try:
+            work = WorkPage(seat.work, mapped=False)
+            work.say_farewell(code, life.attempt, os.getpid())
+            work.close()
+        except (QueueDamaged, FileUnusable) as exc:  # it counts as a death, and a successor follows
+            print(f"penstock: {exc}", file=sys.stderr, flush=True)
+    return code
+
+
+def _live(run_dir: Path, life: Life) -> int:
     paths = RunPaths(run_dir)
     seat = paths.seat(life.seat, life.slot)
     signals.settle()
@@ -72,15 +87,15 @@ def live(run_dir: Path, life: Life) -> int:
         work.enter(Mark(restart.part, 0, 0, 0, restart.rows))
         return Exit.CAREFUL
     except StageFailed as failed:
-        return _note(seat, Exit.FAILED, FailureNote(failed.stage, failed.reason, failed.traceback))
+        return _note(seat, life, Exit.FAILED, FailureNote(failed.stage, failed.reason, failed.traceback))
     except QueueDamaged as damaged:
-        return _note(seat, Exit.FAILED, FailureNote(stage, str(damaged)))
+        return _note(seat, life, Exit.FAILED, FailureNote(stage, str(damaged)))
     except FileUnusable as unusable:
-        return _note(seat, Exit.TROUBLE, FailureNote(stage, str(unusable)))
+        return _note(seat, life, Exit.TROUBLE, FailureNote(stage, str(unusable)))
     except Trouble as trouble:
-        return _note(seat, Exit.TROUBLE, _of_error(trouble.stage, trouble.what, trouble.error))
+        return _note(seat, life, Exit.TROUBLE, _of_error(trouble.stage, trouble.what, trouble.error))
     except Exception as exc:  # the worker's own last resort: said to the supervisor, which restarts or gives up
-        return _note(seat, Exit.TROUBLE, _of_error(stage, "", exc))
+        return _note(seat, life, Exit.TROUBLE, _of_error(stage, "", exc))
 
 
 def _run(worker: Worker) -> None:
@@ -261,9 +276,9 @@ def _of_error(stage: str, what: str, error: BaseException) -> FailureNote:
     return FailureNote(stage, reason, user_traceback(error), same_error(what, error))
 
 
-def _note(seat: SeatPaths, code: Exit, note: FailureNote) -> int:
+def _note(seat: SeatPaths, life: Life, code: Exit, note: FailureNote) -> int:
     try:
-        write_failure(seat.failure, note)
+        write_failure(seat.failure, replace(note, attempt=life.attempt))
     except OSError as exc:  # the code alone says that no row did this; the reason goes where people look
         print(f"penstock: {note.reason} (the note of it cannot be written: {exc})", file=sys.stderr, flush=True)
     return code

@@ -70,6 +70,8 @@ class SourceInput:
     def stop(self) -> None:
         """Read no more: the pipeline drains."""
         self._stopped = True
+        for name in self._splits:
+            self._record(name)  # what was never opened is recorded as not done: the input was cut short
 
     def ready(self) -> bool:
         return not self.ended and time.monotonic() >= self._idle_until

@@ -26,6 +26,8 @@ _W_BEAT: Final = 7
 _W_LIFE: Final = 8
 _W_SENT: Final = 9
 _W_PEAK: Final = 10
+_W_FAREWELL: Final = 16
+"""Three words: the exit code and 1, the attempt, the process."""
 RETRY_INPUT: Final = 0xFFFF_FFFF
 """Stands for the input of a row that came from the retry file; its sequence is the retry's number."""
 
@@ -122,10 +124,24 @@ class WorkPage:
             mark = Mark(words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE], words[_W_ROW], words[_W_COUNT])
         return WorkState(mark, words[_W_SINCE], words[_W_BEAT], words[_W_LIFE], words[_W_SENT], words[_W_PEAK])
 
+    def say_farewell(self, code: int, attempt: int, pid: int) -> None:
+        """This life ends in order, with this exit code. User code may exit with any code, but it never says this."""
+        words = self._words
+        words[_W_FAREWELL + 1], words[_W_FAREWELL + 2] = attempt, pid
+        words[_W_FAREWELL] = code + 1
+
+    def farewell(self, attempt: int, pid: int) -> int | None:
+        """The exit code that this very life has announced; None: it left in some other way."""
+        words = self._words
+        if not words[_W_FAREWELL] or words[_W_FAREWELL + 1] != attempt or words[_W_FAREWELL + 2] != pid:
+            return None
+        return int(words[_W_FAREWELL]) - 1
+
     def clear(self, life: int) -> None:
         """Before a new life: by the supervisor before its birth, and by the worker itself."""
         self._words[_W_RUNNING] = 0
         self._words[_W_SENT] = self._words[_W_PEAK] = 0
+        self._words[_W_FAREWELL] = 0
         self._words[_W_LIFE] = life
         self.beat()
 

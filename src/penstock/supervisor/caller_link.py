@@ -1,4 +1,8 @@
-"""The supervisor's line to its caller: what it says is never waited for, what the caller orders is passed on."""
+"""The supervisor's line to its caller: what it says is never waited for, what the caller orders is passed on.
+
+The caller is gone when its process is (its pidfd says so), or when it has closed the socket. A child that it forked
+may hold the socket open for long.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import socket
 from collections import deque
 from collections.abc import Iterator
 
-from penstock.supervisor.protocol import Drain, Ended, Stop, ToSupervisor, encode, receive
+from penstock.supervisor.protocol import Drain, Ended, Inbox, Stop, ToSupervisor, packets
 
 _MOST_UNSENT = 256
 _LAST_WORD_S = 10.0
@@ -15,9 +19,12 @@ _LAST_WORD_S = 10.0
 class CallerLink:
     """One socket. A caller that does not listen makes `behind` true: then its workers' output waits in their pipes."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, pidfd: int) -> None:
         self._socket = sock
+        self._inbox: Inbox[Drain | Stop] = Inbox(sock, ToSupervisor)
         self.fd = sock.fileno()
+        self.pidfd = pidfd
+        """Of the caller's process: readable once it has exited."""
         self._unsent: deque[bytes] = deque()
         self.gone = False
 
@@ -28,16 +35,20 @@ class CallerLink:
     def orders(self) -> Iterator[Drain | Stop]:
         """What the caller asked for; its death sets `gone`."""
         try:
-            while (order := receive(self._socket, ToSupervisor, wait=False)) is not None:  # type: ignore[arg-type]
+            while (order := self._inbox.receive()) is not None:
                 yield order
         except EOFError:
-            self.gone = True
-            self._unsent.clear()
+            self.lost()
+
+    def lost(self) -> None:
+        """The caller's process has exited: nobody listens any more, whoever has the socket open."""
+        self.gone = True
+        self._unsent.clear()
 
     def say(self, message: object) -> None:
         """Queue a message, and send what can be sent without waiting."""
         if not self.gone:
-            self._unsent.append(encode(message))
+            self._unsent.extend(packets(message))
             self.send_some()
 
     def send_some(self) -> None:
@@ -48,7 +59,7 @@ class CallerLink:
         except BlockingIOError:
             return
         except (BrokenPipeError, ConnectionResetError):
-            self._unsent.clear()  # the end of file that follows is what stops the run
+            self._unsent.clear()  # the end of file that follows is what ends the run
 
     def say_last(self, ended: Ended) -> None:
         """The last word; a caller that does not listen any more is not waited for long."""

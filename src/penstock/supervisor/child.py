@@ -12,7 +12,7 @@ from penstock.channel.bell import Bell, open_fifo
 from penstock.metrics.catalogue import Activity, Word
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
-from penstock.slot.life import Blamed, Life, Suspect
+from penstock.slot.life import Blamed, Exit, Life, Suspect
 from penstock.slot.work import WorkPage
 from penstock.supervisor.blame import Blame
 from penstock.supervisor.protocol import SeatSpec
@@ -43,6 +43,8 @@ class Child:
         self.pid = 0
         self.pidfd: int | None = None
         self.born_at = 0.0
+        self.exited_at: float | None = None
+        """When its exit was seen whose status the zygote has yet to tell."""
         self.zygote: object = None
         """Who forked it."""
         self.timed_out = False
@@ -82,9 +84,15 @@ class Child:
 
     def born(self, pid: int, pidfd: int) -> None:
         self.state, self.pid, self.pidfd, self.born_at = ChildState.ALIVE, pid, pidfd, time.monotonic()
+        self.exited_at = None
         self.commits_at_birth = self.commits()
         for page in self.pages:
             page.words[Word.PID], page.words[Word.ATTEMPT] = pid, self.attempt
+
+    def left_with(self, code: int | None) -> Exit | None:
+        """How it left, where it left in order: by its word on the page of work, never by a code alone."""
+        said = self.work.farewell(self.attempt, self.pid)
+        return Exit(said) if said is not None and said == code else None
 
     def died(self) -> None:
         """The worker is gone: neighbours look at what it may have published without ringing."""
@@ -104,7 +112,7 @@ class Child:
     def _close_pidfd(self) -> None:
         if self.pidfd is not None:
             os.close(self.pidfd)
-        self.pidfd, self.pid = None, 0
+        self.pidfd, self.pid, self.exited_at = None, 0, None
 
     def commits(self) -> int:
         return sum(int(page.words[Word.COMMITS]) for page in self.pages)

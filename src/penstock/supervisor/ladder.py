@@ -1,7 +1,7 @@
 """The way down, rung by rung with deadlines. Pure: orders and the time go in, what to do now comes out.
 
-Run, drain (sources stop, what is in flight finishes), terminate (workers leave at the end of their turn), kill. One
-never climbs back up; a second order hurries.
+Run, drain (sources stop, what is in flight finishes), terminate (workers leave at the end of their turn), kill, over
+(whoever is left is nobody's any more). One never climbs back up; a second order hurries.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Literal, TypeAlias
 Ending: TypeAlias = Literal["finished", "drained", "stopped", "failed"]
 TERMINATE_S = 2.0
 """So long workers have to leave by themselves."""
+KILL_S = 5.0
+"""So long the deaths of the killed may take to be told; a zygote that was stopped never tells of them."""
 
 
 class Rung(IntEnum):
@@ -21,6 +23,7 @@ class Rung(IntEnum):
     DRAIN = 1
     TERMINATE = 2
     KILL = 3
+    OVER = 4
 
 
 class Ladder:
@@ -30,6 +33,8 @@ class Ladder:
         self.rung = Rung.RUN
         self.ending: Ending = "finished"
         """How the run will have ended, as far as orders decide it."""
+        self.abandoned = False
+        """True: the caller was gone before anything was ordered that ends a run."""
         self.deadline: float | None = None
         """When `tick` goes one rung further."""
 
@@ -46,11 +51,18 @@ class Ladder:
         return self._enter(Rung.DRAIN, None if timeout_s is None else now + timeout_s)
 
     def stop(self, now: float) -> Rung | None:
-        """The caller asks for the end, or is gone."""
+        """The caller asks for the end."""
         if self.leaving:
             return None
         self.ending = "stopped"
         return self._enter(Rung.TERMINATE, now + TERMINATE_S)
+
+    def abandon(self, now: float) -> Rung | None:
+        """The caller is gone: its next run goes on, and may be waiting already. What was ordered before stays so."""
+        if self.rung >= Rung.KILL:
+            return None
+        self.abandoned = self.abandoned or not self.leaving
+        return self._enter(Rung.KILL, now + KILL_S)
 
     def fail(self, now: float) -> Rung | None:
         """A stage has failed; that is how the run ends, whatever was ordered before or comes later."""
@@ -64,7 +76,9 @@ class Ladder:
         if self.rung is Rung.DRAIN:
             self.ending = "stopped"
             return self._enter(Rung.TERMINATE, now + TERMINATE_S)
-        return self._enter(Rung.KILL, None)
+        if self.rung is Rung.KILL:
+            return self._enter(Rung.OVER, None)
+        return self._enter(Rung.KILL, now + KILL_S)
 
     def _enter(self, rung: Rung, deadline: float | None) -> Rung:
         self.rung, self.deadline = rung, deadline

@@ -20,27 +20,29 @@ from penstock.supervisor.protocol import Ended, RunSpec
 from penstock.supervisor.supervisor import Supervisor
 
 
-def main(socket_fd: int, lock_fd: int, run_dir: str) -> None:
-    """Run it, and leave nothing behind but what a failed run leaves on purpose."""
+def main(socket_fd: int, caller_fd: int, lock_fd: int, run_dir: str) -> None:
+    """Run it, and say how it ended.
+
+    The run directory is removed by the caller, once it has heard that. Until then a rerun finds a run whose workers
+    are all through, and says so: an end that was never told is no reason to begin again.
+    """
     signals.settle()
-    for fd in (socket_fd, lock_fd):
+    for fd in (socket_fd, caller_fd, lock_fd):
         os.set_inheritable(fd, False)
-    caller = socket.socket(fileno=socket_fd)
+    caller = CallerLink(socket.socket(fileno=socket_fd), caller_fd)
     root = Path(run_dir)
-    say_last = CallerLink(caller).say_last
     try:
         spec = msgspec.msgpack.decode(read_checked(RunPaths(root).spec, "what the supervisor is told"), type=RunSpec)
         supervisor = Supervisor(root, spec, caller)
-        say_last = supervisor.tell
         ended = supervisor.run()
-        if not supervisor.leaves_queues:
-            remove_run_dir(root)
+        if caller.gone and supervisor.stopped:
+            remove_run_dir(root)  # it was told to, by one who did not wait
     except (PenstockError, OSError) as exc:
         # Files are missing, damaged or out of reach. What stands in the queues stays.
         kill_descendants()
-        ended = Ended("failed", 0.0, [], 0, FailureNote("supervisor", _told(root, exc)))
-    os.close(lock_fd)
-    say_last(ended)
+        note = FailureNote("supervisor", _told(root, exc))
+        ended = Ended("failed", 0.0, [], 0, note, leaves_queues=True)
+    caller.say_last(ended)
 
 
 def _told(root: Path, error: PenstockError | OSError) -> str:

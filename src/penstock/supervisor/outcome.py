@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 
-from penstock.slot.life import Exit
 from penstock.supervisor.blame import Cause
 
 _FAULTS = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGSYS, signal.SIGTRAP})
@@ -31,12 +30,14 @@ def describe(status: int) -> str:
 
 
 def cause_of(status: int, *, timed_out: bool, out_of_memory: bool, sent: int = 0) -> Cause:
-    """Why it died. `sent`: a signal that the worker was sent, rather than one that it raised by `abort()`."""
+    """Why it died, where it did not leave in order. An exit is user code's, whatever its code.
+
+    `sent`: a signal that the worker was sent, rather than one that it raised by `abort()`.
+    """
     if timed_out:
         return Cause.TIMED_OUT
-    code = exit_code(status)
-    if code is not None:
-        return Cause.OURS if code in set(Exit) else Cause.OWN_DOING
+    if exit_code(status) is not None:
+        return Cause.OWN_DOING
     number = os.WTERMSIG(status)
     if number == signal.SIGKILL:
         return Cause.OWN_DOING if out_of_memory else Cause.KILLED

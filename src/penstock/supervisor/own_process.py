@@ -19,7 +19,7 @@ import msgspec
 _BOOT = """\
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
-module, told, package, *places = sys.argv[1:]
+module, told, _, package, *places = sys.argv[1:]
 sys.path += [place for place in places if place not in sys.path]
 spec = spec_from_file_location("penstock", package)
 sys.modules["penstock"] = made = module_from_spec(spec)
@@ -31,13 +31,18 @@ _BROUGHT = ("penstock", "msgspec", "cloudpickle")
 """Packages that may lie where only the caller's path leads to."""
 
 
-def start(module: str, told: Mapping[str, Any], *, fds: Sequence[int], **options: Any) -> subprocess.Popen[bytes]:
-    """Start a process that calls `main(**told)` of a module. `fds` go over to it; `options` are those of `Popen`."""
+def start(
+    module: str, told: Mapping[str, Any], run_dir: str, *, fds: Sequence[int], **options: Any
+) -> subprocess.Popen[bytes]:
+    """Start a process that calls `main(**told)` of a module; its command line shows whose run it is.
+
+    `fds` go over to it; `options` are those of `Popen`.
+    """
     # Not by the command line: that is read by everybody on the machine, and one argument has 128 KiB at most.
     handed = _in_memory(msgspec.msgpack.encode(told))
     try:
         return subprocess.Popen(
-            [sys.executable, *_flags(), "-P", "-c", _BOOT, module, str(handed), *_places()],
+            [sys.executable, *_flags(), "-P", "-c", _BOOT, module, str(handed), run_dir, *_places()],
             pass_fds=[*fds, handed], **options,
         )
     finally:

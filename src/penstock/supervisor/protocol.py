@@ -1,9 +1,9 @@
-"""What supervisor, zygote and caller say to each other: one msgpack message a packet."""
+"""What supervisor, zygote and caller say to each other: msgpack messages, each in as many packets as it needs."""
 
 from __future__ import annotations
 
 import socket
-from typing import TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
@@ -146,26 +146,60 @@ class Ended(msgspec.Struct, tag=True, frozen=True):
     failure: FailureNote | None = None
     cut_short: bool = False
     """True: a source with an end was drained before it."""
+    leaves_queues: bool = False
+    """True: the run directory is for the next run; else whoever was told removes it."""
 
 
 ToSupervisor: TypeAlias = Drain | Stop
 FromSupervisor: TypeAlias = Running | Output | Notice | Ended
 
 T = TypeVar("T")
+_MORE = b"+"
+_LAST = b"."
 
 
-def encode(message: object) -> bytes:
-    return msgspec.msgpack.encode(message)
+def packets(message: object) -> list[bytes]:
+    """A message as packets, which are sent in this order; most messages are one."""
+    data = msgspec.msgpack.encode(message)
+    most = PACKET_BYTES - 1
+    starts = range(0, len(data), most)
+    return [(_LAST if start + most >= len(data) else _MORE) + data[start : start + most] for start in starts]
 
 
-def receive(sock: socket.socket, kinds: type[T], *, wait: bool = False) -> T | None:
-    """The next message; None: nothing now. Raises `EOFError` when the other side is gone."""
-    try:
-        packet = sock.recv(2 * PACKET_BYTES, 0 if wait else socket.MSG_DONTWAIT)
-    except (BlockingIOError, InterruptedError):
-        return None
-    except ConnectionResetError:
-        raise EOFError from None
-    if not packet:
-        raise EOFError
-    return msgspec.msgpack.decode(packet, type=kinds)
+def send(sock: socket.socket, message: object) -> None:
+    """Send a message, waiting where the other side is slow to read."""
+    for packet in packets(message):
+        sock.send(packet, socket.MSG_NOSIGNAL)
+
+
+class Inbox(Generic[T]):
+    """Puts messages of one socket together again."""
+
+    def __init__(self, sock: socket.socket, kinds: object) -> None:
+        """`kinds`: the union of messages that may come."""
+        self._socket = sock
+        self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(kinds)
+        self._begun: list[bytes] = []
+
+    def receive(self, *, wait: bool = False) -> T | None:
+        """The next message; None: nothing now. Raises `EOFError` when the other side is gone."""
+        while True:
+            try:
+                packet = self._socket.recv(2 * PACKET_BYTES, 0 if wait else socket.MSG_DONTWAIT)
+            except (BlockingIOError, InterruptedError):
+                return None
+            except ConnectionResetError:
+                raise EOFError from None
+            message = self.add(packet)
+            if message is not None:
+                return message
+
+    def add(self, packet: bytes) -> T | None:
+        """Take a packet; the message, if that was its last one. Raises `EOFError` for the empty one: the end."""
+        if not packet:
+            raise EOFError
+        self._begun.append(packet[1:])
+        if packet[:1] == _MORE:
+            return None
+        data, self._begun = b"".join(self._begun), []
+        return self._decoder.decode(data)

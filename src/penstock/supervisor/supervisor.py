@@ -1,7 +1,8 @@
 """The supervisor: a process of its own that keeps the workers of one run alive, and ends the run in order.
 
 The pure parts decide (`restart`, `blame`, `outcome`); this shell acts: it asks the zygote for workers, sees them die
-by their pidfds, rings their neighbours, passes on what they print, and obeys the caller. The caller's death is a stop.
+by their pidfds, rings their neighbours, passes on what they print, and obeys the caller. When the caller is gone, it
+ends the workers and leaves the queues to the next run.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import ctypes
 import os
 import random
 import selectors
-import socket
+import signal
 import time
 from functools import partial
 from pathlib import Path
@@ -53,6 +54,8 @@ from penstock.supervisor.zygote_process import ZygoteProcess
 _WATCH_S = 0.25
 _TIMEOUT_GRACE_S = 1.0
 _TELL_S = 1.0
+_ZYGOTE_S = 10.0
+"""So long a zygote may take to tell of a death that its pidfd has shown."""
 _MOST_BLAMED = 500
 """Blamed rows are committed one by one as they are met: only the last ones can still come up."""
 _PR_SET_CHILD_SUBREAPER = 36
@@ -61,10 +64,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 class Supervisor:
     """One run, from the first birth to the last death."""
 
-    def __init__(self, run_dir: Path, spec: RunSpec, caller: socket.socket) -> None:
+    def __init__(self, run_dir: Path, spec: RunSpec, caller: CallerLink) -> None:
         self._paths = RunPaths(run_dir)
         self._spec = spec
-        self._caller = CallerLink(caller)
+        self._caller = caller
         self._selector = selectors.DefaultSelector()
         self._control = Control(self._paths.control, mapped=False)
         self._children = [Child(seat, run_dir) for seat in spec.seats]
@@ -91,41 +94,49 @@ class Supervisor:
         self._phase("starting")
         self._control.clear()
         self._watch_everything()
+        self._watch_deaths()
         self._start_zygote()
         try:
             while not self._over():
                 self._wait()
                 self._watch_the_clock()
+                self._reap()
         except (QueueDamaged, FileUnusable) as damage:
             # A file that all orders go through is damaged: there is no orderly way down.
             self._failure = self._failure or FailureNote("queues", str(damage))
             self._close_zygote()
             kill_descendants()
-        self._drain_output()
-        ended = self._end()
-        self._phase("failed" if self._failure else "ended")
         self._close_zygote()
         kill_descendants()
+        self._drain_output()
+        ended = self._end()
+        self._phase("left" if self._ladder.abandoned else "failed" if self._failure else "ended")
         os.close(lifeline)
         return ended
 
-    def tell(self, ended: Ended) -> None:
-        """The last word to the caller, once nothing is left to clean up."""
-        self._caller.say_last(ended)
-
     @property
-    def leaves_queues(self) -> bool:
-        """True: the run failed, and what stands in the queues shall stay."""
-        return self._failure is not None and not self._untouched
+    def stopped(self) -> bool:
+        """True: the caller had ordered a stop, and no stage failed."""
+        return self._ladder.ending == "stopped" and self._failure is None
 
     def _over(self) -> bool:
+        if self._ladder.rung is Rung.OVER:
+            return True
         return all(child.state in (ChildState.FINISHED, ChildState.GONE) for child in self._children)
 
     def _watch_everything(self) -> None:
         self._selector.register(self._caller.fd, selectors.EVENT_READ, self._hear_caller)
+        self._selector.register(self._caller.pidfd, selectors.EVENT_READ, self._lose_caller)
         for child in self._children:
             self._selector.register(child.log_fd, selectors.EVENT_READ, partial(self._pass_on_log, child))
             self._selector.register(child.stdout_fd, selectors.EVENT_READ, partial(self._pass_on_stdout, child))
+
+    def _watch_deaths(self) -> None:
+        """Wake when a child exits: orphans of user code come to us, and nobody else reaps them."""
+        woken, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        self._selector.register(woken, selectors.EVENT_READ, lambda: os.read(woken, 4096))
 
     def _wait(self) -> None:
         for key, _ in self._selector.select(self._next_in()):
@@ -140,6 +151,7 @@ class Supervisor:
         times = [child.due - now for child in waiting]
         if self._ladder.deadline is not None:
             times.append(self._ladder.deadline - now)
+        times += [child.exited_at + _ZYGOTE_S - now for child in self._children if child.exited_at is not None]
         if any(child.spec.timeout_s is not None for child in self._children):
             times.append(_WATCH_S)
         return max(min(times, default=5.0), 0.0)
@@ -152,10 +164,16 @@ class Supervisor:
                     self._spawn(child)
         self._memory_kills.look()
         self._go_down(self._ladder.tick(now))
+        if self._zygote is not None and any(self._untold(child, now) for child in self._children):
+            self._zygote.kill()  # stopped or stuck: its workers come to us, and a new one gives birth
         for child in self._children:
             if child.overdue(time.monotonic_ns(), _TIMEOUT_GRACE_S):
                 child.timed_out = True
                 child.kill()
+
+    def _untold(self, child: Child, now: float) -> bool:
+        """True: its zygote has had time enough to tell of its death."""
+        return child.exited_at is not None and child.zygote is self._zygote and now > child.exited_at + _ZYGOTE_S
 
     # The zygote.
 
@@ -193,6 +211,7 @@ class Supervisor:
         for child in self._children:
             if child.state is ChildState.SPAWNING:
                 child.state, child.due = ChildState.WAITING, 0.0
+        self._reap()
         self._reap_adopted()
         if self._ladder.leaving:
             for child in self._children:
@@ -238,6 +257,7 @@ class Supervisor:
         except ChildProcessError:
             if self._zygote is not None and child.zygote is self._zygote:
                 self._selector.unregister(child.pidfd)  # the zygote will say
+                child.exited_at = time.monotonic()
             else:
                 self._on_status(child.pid, UNKNOWN_STATUS)
             return
@@ -252,6 +272,15 @@ class Supervisor:
             if child.state is ChildState.ALIVE and child.pidfd not in watched:
                 self._on_status(child.pid, UNKNOWN_STATUS)
 
+    def _reap(self) -> None:
+        """Whatever has exited among our children: a zygote, the workers of a dead one, orphans of user code."""
+        while (pid := _exited_child()) is not None:
+            if self._zygote is not None and pid == self._zygote.pid:
+                self._zygote.reap()
+                continue
+            _, status, usage = os.wait4(pid, 0)
+            self._on_status(pid, status, usage.ru_maxrss)
+
     def _on_status(self, pid: int, status: int, peak_kib: int = 0) -> None:
         child = next((c for c in self._children if c.pid == pid and c.state is ChildState.ALIVE), None)
         if child is None:
@@ -260,28 +289,28 @@ class Supervisor:
             with contextlib.suppress(KeyError):  # `_on_exit` may have done it already
                 self._selector.unregister(child.pidfd)
         self._pass_on_log(child)
-        code = exit_code(status)
-        if (code is None or code not in set(Exit)) and not self._files_are_whole():
+        orderly = child.left_with(exit_code(status))
+        if orderly is None and not self._files_are_whole():
             child.gone()
             return
         seen, now_ns = child.work.read(), time.monotonic_ns()
         lived_s = time.monotonic() - child.born_at
         progress = child.progress()
         child.died()
-        if code == Exit.FINISHED:
+        if orderly is Exit.FINISHED:
             child.state = ChildState.FINISHED
             return
-        if code == Exit.FAILED:
+        if orderly is Exit.FAILED:
             child.state = ChildState.GONE
-            self._fail(self._note_of(child, status))
+            self._fail(self._note_of(child, status, orderly))
             return
         if self._ladder.leaving:
             child.state = ChildState.GONE
             return
         counted = True
-        if code == Exit.CAREFUL:
+        if orderly is Exit.CAREFUL:
             child.careful, counted = (seen.mark.count if seen.mark else 1), False
-        elif code is None or code not in set(Exit):
+        elif orderly is None:
             out_of_memory = self._memory_kills.happened() and row_ate_the_memory(seen, peak_kib)
             cause = cause_of(status, timed_out=child.timed_out, out_of_memory=out_of_memory, sent=seen.sent)
             in_call_s = max(now_ns - seen.since_ns, 0) / 1e9
@@ -293,22 +322,25 @@ class Supervisor:
                 child.blamed = (*child.blamed[-_MOST_BLAMED:], verdict.blamed)
             counted = verdict.counted and cause is not Cause.OURS
         self._tell_of_blame(child)
-        self._follow(child, status, counted=counted, progress=progress, in_row=seen.mark is not None)
-        if child.state is ChildState.WAITING:
-            self._tell_of_death(child, status)
+        note = self._note_of(child, status, orderly)
+        # SIGKILL may be anybody's; who dies otherwise before its first row does so in `open` or in a reader.
+        by_itself = orderly is None and seen.mark is None and cause_of(
+            status, timed_out=child.timed_out, out_of_memory=False
+        ) is Cause.OWN_DOING
+        same = describe(status) if by_itself else note.same
+        self._follow(child, note, counted=counted, progress=progress, same=same)
+        if child.state is ChildState.WAITING and orderly is not Exit.CAREFUL:
+            self._tell_of_death(child, note, orderly)
 
-    def _tell_of_death(self, child: Child, status: int) -> None:
+    def _tell_of_death(self, child: Child, note: FailureNote, orderly: Exit | None) -> None:
         """Nothing dies silently; a slot that dies all the time is told of once a second."""
-        if exit_code(status) == Exit.CAREFUL:
-            return
-        note = self._note_of(child, status)
         child.deaths_untold += 1
         if time.monotonic() < child.told_at + _TELL_S:
             return
         more = f" ({child.deaths_untold} deaths since the last word)" if child.deaths_untold > 1 else ""
         child.told_at, child.deaths_untold = time.monotonic(), 0
         self._note_last_error(note)
-        what = f"worker {child.spec.label}: {note.reason}" if exit_code(status) == Exit.TROUBLE else note.reason
+        what = f"worker {child.spec.label}: {note.reason}" if orderly is Exit.TROUBLE else note.reason
         self._caller.say(Notice("WARNING", f"{what}{more}; life {child.attempt + 1} follows"))
 
     def _tell_of_blame(self, child: Child) -> None:
@@ -321,17 +353,12 @@ class Supervisor:
         if unwritten is not None:
             self._caller.say(Notice("WARNING", f"the last error is not shown by `penstock status`: {unwritten}"))
 
-    def _follow(self, child: Child, status: int, *, counted: bool, progress: Progress, in_row: bool) -> None:
+    def _follow(self, child: Child, note: FailureNote, *, counted: bool, progress: Progress, same: str) -> None:
         """Decide about the successor."""
         child.count_restart()
-        note = self._note_of(child, status)
-        # SIGKILL may be anybody's; who dies otherwise before its first row does so in `open` or in a reader.
-        by_itself = not note.same and not in_row and cause_of(
-            status, timed_out=child.timed_out, out_of_memory=False
-        ) is Cause.OWN_DOING
         decision = self._policies[child.spec.seat].decide(
             child.spec.slot, time.monotonic(), counted=counted, progress=progress, chance=random.random(),
-            same=describe(status) if by_itself else note.same,
+            same=same,
             proven=any(c.proven for c in self._children if c.spec.seat == child.spec.seat),
         )
         if isinstance(decision, Escalate):
@@ -340,12 +367,15 @@ class Supervisor:
             return
         child.state, child.due = ChildState.WAITING, time.monotonic() + decision.after_s
 
-    def _note_of(self, child: Child, status: int) -> FailureNote:
-        if exit_code(status) in (Exit.FAILED, Exit.TROUBLE):
+    def _note_of(self, child: Child, status: int, orderly: Exit | None) -> FailureNote:
+        if orderly in (Exit.FAILED, Exit.TROUBLE):
             try:
-                return read_failure(child.paths.failure)
+                note = read_failure(child.paths.failure)
             except (QueueDamaged, FileUnusable) as exc:
                 return FailureNote(child.spec.stages[0], f"{describe(status)}; its note cannot be read: {exc}")
+            if note.attempt == child.attempt:
+                return note
+            return FailureNote(child.spec.stages[0], f"{describe(status)}; it could not leave a note of the reason")
         return FailureNote(child.spec.stages[0], f"worker {child.spec.label} ended by {describe(status)}")
 
     def _files_are_whole(self) -> bool:
@@ -377,6 +407,8 @@ class Supervisor:
             case Rung.KILL:
                 for child in self._children:
                     child.kill()
+                    if child.state is ChildState.WAITING:
+                        child.state = ChildState.GONE
             case _:
                 return
         self._ring_all()
@@ -395,8 +427,15 @@ class Supervisor:
                 case Stop():
                     self._go_down(self._ladder.stop(time.monotonic()))
         if self._caller.gone:
-            self._selector.unregister(self._caller.fd)
-            self._go_down(self._ladder.stop(time.monotonic()))
+            self._lose_caller()
+
+    def _lose_caller(self) -> None:
+        """Its program is gone: workers end, queues stay, and the next run goes on. Only a stop is a stop."""
+        self._caller.lost()
+        for fd in (self._caller.fd, self._caller.pidfd):
+            with contextlib.suppress(KeyError):  # the process and its socket go one after the other
+                self._selector.unregister(fd)
+        self._go_down(self._ladder.abandon(time.monotonic()))
 
     def _pass_on_log(self, child: Child) -> None:
         while not self._caller.behind:
@@ -438,8 +477,12 @@ class Supervisor:
             ending = "drained"  # by an earlier supervisor, whose queues this one took over
         return Ended(
             ending, time.monotonic() - self._started, list(totals.stages), totals.undelivered_rows,
-            self._failure, totals.cut_short,
+            self._failure, totals.cut_short, self._leaves_queues(),
         )
+
+    def _leaves_queues(self) -> bool:
+        """True: the run failed or was left alone, and what stands in the queues shall stay."""
+        return self._ladder.abandoned or (self._failure is not None and not self._untouched)
 
     def _phase(self, phase: str) -> None:
         temporary = self._paths.phase.with_name("phase.new")
@@ -449,3 +492,12 @@ class Supervisor:
         except OSError as exc:  # a full disk: it is for those who look, and the next run looks at the journals, too
             temporary.unlink(missing_ok=True)
             self._caller.say(Notice("WARNING", f"{self._paths.phase}: {phase!r} cannot be noted: {exc.strerror}"))
+
+
+def _exited_child() -> int | None:
+    """A child that waits to be reaped."""
+    try:
+        info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    return None if info is None else info.si_pid

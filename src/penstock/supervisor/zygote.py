@@ -24,7 +24,7 @@ from penstock.program import Program, import_program
 from penstock.slot import lifeline, signals
 from penstock.slot.main import live
 from penstock.slot.user_errors import one_line, user_traceback
-from penstock.supervisor.protocol import Born, Died, ImportFailed, Ready, Spawn, encode, receive
+from penstock.supervisor.protocol import Born, Died, ImportFailed, Inbox, Ready, Spawn, packets, send
 
 
 def main(socket_fd: int, run_dir: str, program: bytes, preload: list[str]) -> None:
@@ -42,13 +42,13 @@ def main(socket_fd: int, run_dir: str, program: bytes, preload: list[str]) -> No
             _import_if_there(name)
     except BaseException as exc:  # whatever the user's module raises, exits included, is reported and ends this process
         _end_children_of_the_program(own_pid)
-        sock.send(encode(_import_failed(exc)))
+        send(sock, _import_failed(exc))
         return
     _end_children_of_the_program(own_pid)
     signals.settle()  # the program may have set its own
     gc.collect()
     gc.freeze()
-    sock.send(encode(Ready()))
+    send(sock, Ready())
     _Zygote(sock, paths).serve()
 
 
@@ -86,6 +86,7 @@ def _import_if_there(name: str) -> None:
 class _Zygote:
     def __init__(self, sock: socket.socket, paths: RunPaths) -> None:
         self._sock = sock
+        self._inbox: Inbox[Spawn] = Inbox(sock, Spawn)
         self._paths = paths
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -101,7 +102,7 @@ class _Zygote:
                     os.read(self._wake_read, 4096)
             self._reap()
             try:
-                while (order := receive(self._sock, Spawn)) is not None:
+                while (order := self._inbox.receive()) is not None:
                     self._spawn(order)
             except EOFError:
                 return
@@ -114,7 +115,8 @@ class _Zygote:
         life = order.life
         pidfd = os.pidfd_open(pid)
         try:
-            socket.send_fds(self._sock, [encode(Born(life.seat, life.slot, life.attempt, pid))], [pidfd])
+            [packet] = packets(Born(life.seat, life.slot, life.attempt, pid))
+            socket.send_fds(self._sock, [packet], [pidfd])
         finally:
             os.close(pidfd)
 
@@ -145,4 +147,4 @@ class _Zygote:
                 return
             if pid == 0:
                 return
-            self._sock.send(encode(Died(pid, status, usage.ru_maxrss)))
+            send(self._sock, Died(pid, status, usage.ru_maxrss))
