@@ -22,6 +22,17 @@ class Columns(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class UndecodedRow:
+    """Stands for a row that cannot be brought back from its bytes, or must not be looked at: that killed its worker."""
+
+    pickle: bytes = field(default=b"", repr=False)
+    """As its sender made it; empty where nobody knows any more."""
+
+    def __repr__(self) -> str:
+        return f"<a row that was not decoded, {len(self.pickle):,} bytes>" if self.pickle else "<a row not looked at>"
+
+
+@dataclass(frozen=True, slots=True)
 class Lines:
     """Whole lines of text, still as bytes: split and decoded in the next stage, not in the source.
 

@@ -18,6 +18,7 @@ from zlib import crc32
 
 import msgspec
 
+from penstock.batch import UndecodedRow
 from penstock.errors import PenstockError
 from penstock.run_files import refused
 from penstock.state_dir import resolve_state_dir
@@ -54,6 +55,8 @@ class DeadLetter:
     traceback: str
     row: Any
     """The row as the stage was given it; its `repr` where it cannot be brought back in this process."""
+    row_pickle: bytes = b""
+    """Of a row that could not be decoded, or killed its worker when it was: what its sender had pickled."""
 
 
 class DeadLetterRecord(msgspec.Struct, kw_only=True):
@@ -70,6 +73,8 @@ class DeadLetterRecord(msgspec.Struct, kw_only=True):
     traceback: str
     row: bytes
     """Pickled; empty where the row cannot be pickled."""
+    undecoded: bool = False
+    """True: the pickle is never opened by itself, since that raised or killed."""
     row_json: str
     """The row for people and other programs: read without importing the user's code."""
     row_repr: str
@@ -80,11 +85,11 @@ def new_record(
     row: Any,
 ) -> DeadLetterRecord:
     """The record of a row that failed. Never raises for what the row is: a row that broke user code may be anything."""
-    shown = _shown(row)
+    shown, undecoded = _shown(row), isinstance(row, UndecodedRow)
     return DeadLetterRecord(
         pipeline=pipeline, stage=stage, slot=slot, operator=operator, time_s=time_s, attempts=attempts,
-        error=_storable(error), traceback=_storable(traceback), row=_pickled(row),
-        row_json=_as_json(row, shown), row_repr=shown,
+        error=_storable(error), traceback=_storable(traceback), row=row.pickle if undecoded else _pickled(row),
+        row_json=_as_json(row, shown), row_repr=shown, undecoded=undecoded,
     )
 
 
@@ -184,11 +189,13 @@ def _read_block(path: Path, offset: int, at_least: int) -> bytes:
 def _to_letter(record: DeadLetterRecord) -> DeadLetter:
     return DeadLetter(
         record.id, record.pipeline, record.stage, record.slot, record.operator, record.time_s, record.attempts,
-        record.error, record.traceback, _brought_back(record),
+        record.error, record.traceback, _brought_back(record), record.row if record.undecoded else b"",
     )
 
 
 def _brought_back(record: DeadLetterRecord) -> Any:
+    if record.undecoded:
+        return record.row_repr
     try:
         return pickle.loads(record.row)
     except Exception:  # unpickling runs the user's code, which may be gone or changed: the text is what is left
@@ -198,14 +205,18 @@ def _brought_back(record: DeadLetterRecord) -> Any:
 def _pickled(row: Any) -> bytes:
     try:
         return pickle.dumps(row, 5)
-    except Exception:  # pickling runs the user's code; a row without a pickled form is kept as text
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # pickling runs the user's code; a row without a pickled form is kept as text
         return b""
 
 
 def _shown(row: Any) -> str:
     try:
         text = repr(row)
-    except Exception as exc:  # the user's __repr__
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # the user's __repr__
         text = f"<{type(row).__name__}, whose repr raises {type(exc).__name__}>"
     if len(text) > SHOWN_CHARACTERS:
         text = f"{text[:SHOWN_CHARACTERS]}… ({len(text):,} characters)"
@@ -218,8 +229,10 @@ def _storable(text: str) -> str:
 
 def _as_json(row: Any, shown: str) -> str:
     try:
-        return msgspec.json.encode(row, enc_hook=repr).decode()
-    except Exception:  # keys or values without a JSON form, a repr that raises
+        return msgspec.json.encode(shown if isinstance(row, UndecodedRow) else row, enc_hook=repr).decode()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # keys or values without a JSON form, a repr that raises
         return msgspec.json.encode(shown).decode()
 
 

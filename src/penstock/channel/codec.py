@@ -23,6 +23,7 @@ import msgspec
 
 from penstock.batch import Lines, WrittenLines
 from penstock.channel import columns
+from penstock.channel.pickled_rows import RowWatch, unpickled_apart
 
 
 class Codec(IntEnum):
@@ -42,10 +43,10 @@ class Codec(IntEnum):
 
 
 class Decoded(msgspec.Struct, frozen=True):
-    """A payload's rows. `failures`: rows that do not fit the type, by index, as (what came, why not)."""
+    """A payload's rows. `failures`: rows that fit no type or cannot be unpickled, by index, as (what came, why)."""
 
     batch: Any
-    failures: dict[int, tuple[Any, str]] = {}
+    failures: dict[int, tuple[Any, BaseException | str]] = {}
 
 
 _SCALARS = frozenset({int, float, str, bool, bytes, type(None)})
@@ -93,8 +94,11 @@ class RowCodec:
             pass
         return Codec.PICKLE, pickle.dumps(batch, 5)
 
-    def decode(self, codec: int, payload: bytes, rows: int = -1) -> Decoded:
-        """The rows of a payload. `rows`: how many there are, where that is known."""
+    def decode(self, codec: int, payload: bytes, rows: int = -1, watch: RowWatch | None = None) -> Decoded:
+        """The rows of a payload. `rows`: how many there are, where that is known.
+
+        Pickled rows run code of their classes: where that fails, or `watch` asks for it, they are decoded one by one.
+        """
         match codec:
             case Codec.TYPED:
                 try:
@@ -104,7 +108,7 @@ class RowCodec:
             case Codec.PLAIN:
                 return Decoded(self._untyped.decode(payload))
             case Codec.PICKLE:
-                return Decoded(pickle.loads(payload))
+                return self._unpickled(payload, watch)
             case Codec.ARROW:
                 return Decoded(columns.decode_table(payload))
             case Codec.LINES:
@@ -112,7 +116,7 @@ class RowCodec:
             case Codec.WRITTEN:
                 return Decoded(WrittenLines(payload, 0, rows))
             case Codec.JOINED:
-                return self._decode_joined(payload)
+                return self._decode_joined(payload, watch)
         raise ValueError(f"unknown codec {codec}")
 
     def _comes_back(self, batch: Sequence[Any]) -> bool:
@@ -123,16 +127,30 @@ class RowCodec:
             return True
         return all(_are_utc(found(row)) for row in batch if (found := self._moments.get(row.__class__)))
 
-    def _decode_joined(self, payload: bytes) -> Decoded:
+    def _unpickled(self, payload: bytes, watch: RowWatch | None) -> Decoded:
+        if watch is not None and watch.one_by_one:
+            return Decoded(*unpickled_apart(payload, watch))
+        try:
+            return Decoded(pickle.loads(payload))
+        except (MemoryError, KeyboardInterrupt):
+            raise
+        except BaseException:  # whatever code of the rows' classes raises: it is seen which row's that is
+            return Decoded(*unpickled_apart(payload, watch))
+
+    def _decode_joined(self, payload: bytes, watch: RowWatch | None) -> Decoded:
         stored = msgspec.msgpack.decode(payload, type=list[tuple[int, bytes]])
-        parts = [self.decode(codec, data) for codec, data in stored]
+        parts: list[Decoded] = []
+        for codec, data in stored:
+            parts.append(self.decode(codec, data, -1, watch))
+            if watch is not None:
+                watch.passed += _length(parts[-1].batch)
         batches = [part.batch for part in parts]
         if all(isinstance(batch, WrittenLines) for batch in batches):
             return Decoded(WrittenLines(b"".join(batch.data for batch in batches), 0))
         if not any(isinstance(batch, (list, Lines)) for batch in batches) and _have_one_schema(batches):
             return Decoded(columns.arrow().concat_tables(batches))
         rows: list[Any] = []
-        failures: dict[int, tuple[Any, str]] = {}
+        failures: dict[int, tuple[Any, BaseException | str]] = {}
         for part in parts:
             failures.update({len(rows) + index: failure for index, failure in part.failures.items()})
             rows.extend(self._rows(part.batch))
@@ -146,7 +164,7 @@ class RowCodec:
     def _decode_one_by_one(self, payload: bytes) -> Decoded:
         one = msgspec.msgpack.Decoder(self._row_type)
         rows: list[Any] = []
-        failures: dict[int, tuple[Any, str]] = {}
+        failures: dict[int, tuple[Any, BaseException | str]] = {}
         for index, raw in enumerate(msgspec.msgpack.decode(payload, type=list[msgspec.Raw])):
             try:
                 rows.append(one.decode(raw))
@@ -154,6 +172,12 @@ class RowCodec:
                 rows.append(None)
                 failures[index] = (self._untyped.decode(raw), f"the row is no {_shown(self._row_type)}: {exc}")
         return Decoded(rows, failures)
+
+
+def _length(batch: Any) -> int:
+    if isinstance(batch, (Lines, WrittenLines)):
+        return batch.count
+    return len(batch) if isinstance(batch, list) else int(batch.num_rows)
 
 
 def _kinds(batch: list[Any]) -> set[type]:

@@ -30,7 +30,7 @@ def slot_of_key(key: Any, slots: int) -> int:
 class KeyFailure:
     """A row whose key could not be computed."""
 
-    def __init__(self, row: Any, error: Exception) -> None:
+    def __init__(self, row: Any, error: BaseException) -> None:
         self.row = row
         self.error = error
 
@@ -80,10 +80,10 @@ class Router:
         keyless = [KeyFailure(table.slice(index, 1).to_pylist()[0], error) for index, error in failures]
         return [(slot, table.take(indices)) for slot, indices in parts.items()], keyless
 
-    def _group(self, rows: list[Any], what: list[Any]) -> tuple[dict[int, list[Any]], list[tuple[int, Exception]]]:
+    def _group(self, rows: list[Any], what: list[Any]) -> tuple[dict[int, list[Any]], list[tuple[int, BaseException]]]:
         """Parts of `what` by slot, and the index of each row without a key."""
         parts: dict[int, list[Any]] = {}
-        failures: list[tuple[int, Exception]] = []
+        failures: list[tuple[int, BaseException]] = []
         slots, key_of = self._slots, self._key
         assert key_of is not None
         for index, (row, item) in enumerate(zip(rows, what, strict=True)):
@@ -93,7 +93,9 @@ class Router:
                 slot = slots.get(key) if key.__class__ is str or key.__class__ is bytes else None
                 if slot is None:
                     slot = self._remember(key)
-            except Exception as exc:  # the user's key function
+            except KeyboardInterrupt:
+                raise
+            except BaseException as exc:  # the user's key function, be it an exit or a panic: its error is the row's
                 failures.append((index, exc))
                 continue
             part = parts.get(slot)

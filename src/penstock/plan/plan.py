@@ -114,6 +114,8 @@ class EdgePlan:
     key_where: str = ""
     on_error: ErrorPolicy = field(default_factory=lambda: ErrorPolicy("dead_letter"))
     """The receiving stage's policy, for what senders do in its stead: keys, and the text of its sink."""
+    timeout_s: float | None = None
+    """The receiving stage's time-out, for its keys."""
     merge: bool = False
     """True: the receiver takes turns in the order of their numbers (behind an ordered stage)."""
 

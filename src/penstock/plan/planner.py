@@ -129,6 +129,7 @@ def _edge(examined: Examined, name: str, sender: Stage, receiver: Stage, call: i
         key=None if by_key is None else by_key.key,  # type: ignore[arg-type]
         key_where="" if by_key is None else str(by_key.where),
         on_error=after.stage.on_error,
+        timeout_s=after.stage.timeout_s,
         merge=merges(before, route, receivers),
     )
 

@@ -163,7 +163,8 @@ class Assembler:
             path = self.paths.queue(edge, self.slot, receiver)
             bell = Bell(self.paths.bell(self.plan, edge.receiver, receiver))
             queues.append(QueueOutput(RingWriter(path), RowCodec(edge.row_type), SideFiles(path), bell, text))
-        return EdgeOutput(edge, route, queues, turns=edge.merge or route is Route.DEAL)
+        timer = RowTimer(edge.timeout_s, self.timer_tick) if edge.timeout_s is not None and callable(edge.key) else None
+        return EdgeOutput(edge, route, queues, turns=edge.merge or route is Route.DEAL, timer=timer)
 
 
 def seat_stages(plan: Plan, seat: str) -> tuple[StagePlan, ...]:

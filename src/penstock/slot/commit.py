@@ -34,6 +34,7 @@ from penstock.slot.retries import RetryFile, WaitingRow
 from penstock.slot.source_input import SourceInput
 from penstock.slot.stops import CarefulRestart, Stopped, Trouble
 from penstock.slot.unit import Unit
+from penstock.slot.work import TURN_INPUT, Doing, Mark, WorkPage
 
 _SAFETY_POLL_S: Final = 2.0
 _TRANSACTION_S: Final = 0.1
@@ -64,7 +65,7 @@ class Turn:
     def __init__(
         self, parts: Sequence[Part], journal: Journal, record: Record, *, dead_letters: DeadLetterFile,
         retries: RetryFile, bell: Bell, meter: Meter, crash: CrashPoints, control: Control, fates: Fates,
-        after_commit: Callable[[], None], last_errors: Path, run_id: str,
+        after_commit: Callable[[], None], last_errors: Path, run_id: str, work: WorkPage,
     ) -> None:
         self._parts = tuple(parts)
         self._journal = journal
@@ -81,6 +82,7 @@ class Turn:
         self._fates = fates
         self._after_commit = after_commit
         self._last_errors = last_errors
+        self._work = work
         self._error_told_at = 0.0
         self._part: Part | None = None
         self._unit: Unit | None = None
@@ -224,18 +226,18 @@ class Turn:
         self._append_and_commit(part)
 
     def _encode(self, part: Part) -> None:
-        error = self._prepare(part)
+        error = self._prepare(part, Mark(part.number, TURN_INPUT, self._number + 1, 0, max(self._rows, 1)))
         if error is not None:
             raise CarefulRestart(part.number, self._rows) from error
 
-    def flush_carefully(self) -> Exception | None:
+    def flush_carefully(self, mark: Mark) -> BaseException | None:
         """As `flush`, for a turn of one piece: gives the error when what a single row gave cannot be encoded.
 
-        Raises `CarefulRestart` where the piece has more rows: it is not known yet which of them it is.
+        `mark`: whose it is. Raises `CarefulRestart` where the piece has more rows: it is not known yet which one it is.
         """
         part = self._part
         assert part is not None
-        error = self._prepare(part)
+        error = self._prepare(part, mark)
         if error is not None:
             if self._rows > 1:
                 raise CarefulRestart(part.number, self._rows) from error
@@ -260,8 +262,8 @@ class Turn:
         self.pending = True
         self._commit(part)
 
-    def _prepare(self, part: Part) -> Exception | None:
-        """Route and encode what the leaves gave; on an error nothing is left prepared."""
+    def _prepare(self, part: Part, mark: Mark) -> BaseException | None:
+        """Route and encode what the leaves gave; on an error nothing is left prepared. `mark`: of whose rows it is."""
         turn, _ = self._turn_given(part)
         rows = 0
         unsent: list[tuple[EdgePlan, KeyFailure | Unsendable]] = []
@@ -270,21 +272,29 @@ class Turn:
                 continue
             if edge.balances:
                 self._wait_until(lambda edge=edge: any(queue.has_some_room() for queue in edge.queues))  # type: ignore[misc]
+            self._work.enter(mark, Doing.ENCODING, edge.limit_ns)
             try:
                 failures = edge.prepare(out, turn)
-            except Exception as exc:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as exc:  # pickling runs the user's code: whatever it raises
+                self._work.leave()
                 for other in part.edges:
                     other.forget()
                 return exc
+            self._work.leave()
             unsent.extend((edge.edge, failure) for failure in failures)
             rows += out.length - len(failures)
         part.clear_outs()
         self._encoded_rows = self._rows
+        if unsent:
+            self._work.enter(mark, Doing.TELLING)
         for plan, failure in unsent:
             if isinstance(failure, Unsendable):
                 self._fates.unsendable(part, plan, failure)
             else:
                 self._fates.without_key(part, plan, failure)
+        self._work.leave()
         part.counts.rows_out += rows
         return None
 

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import msgspec
 
-from penstock.slot.work import Mark
+from penstock.slot.work import Doing, Mark
 
 
 class Exit(IntEnum):
@@ -52,6 +52,13 @@ class Blamed(msgspec.Struct, frozen=True):
     row: int
     attempts: int
     reason: str
+    doing: int = Doing.CALLING
+    """What was being done with it. What is told of a row that cannot be told of must not be asked of it again."""
+
+    @property
+    def untouchable(self) -> bool:
+        """True: neither decode it nor put it into words."""
+        return self.doing in (Doing.DECODING, Doing.TELLING)
 
     @property
     def key(self) -> tuple[int, int, int, int]:

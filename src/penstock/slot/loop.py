@@ -7,8 +7,8 @@ it happen, `rows` decides about rows that fail, `suspicion` about rows that kill
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 from penstock.channel.bell import Bell, Sleep, Waiter
 from penstock.metrics.catalogue import Activity
@@ -16,16 +16,18 @@ from penstock.slot.batches import batch_slice
 from penstock.slot.commit import Turn
 from penstock.slot.control import Control
 from penstock.slot.crash_points import CrashPoints
+from penstock.slot.decoding import Decoding
 from penstock.slot.failure import Failure
 from penstock.slot.forks import leave_if_child
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
-from penstock.slot.retries import RetryFile
+from penstock.slot.queue_inputs import QueueInputs
+from penstock.slot.retries import RetryFile, WaitingRow
 from penstock.slot.rows import RowFates
 from penstock.slot.stops import Stopped
 from penstock.slot.suspicion import Suspicion
 from penstock.slot.unit import Unit
-from penstock.slot.work import RETRY_INPUT, Mark, WorkPage
+from penstock.slot.work import RETRY_INPUT, Doing, Mark, WorkPage
 
 SAFETY_POLL_S: Final = 2.0
 """A sleeper looks around this often even when nobody rings."""
@@ -53,6 +55,9 @@ class SlotLoop:
         self._key = ""
         self._key_row = 0
         self._in_call: Part | None = None
+        for part in parts:
+            if isinstance(part.inputs, QueueInputs):
+                part.inputs.decoding = Decoding(part.number, work, suspicion, flush=turn.flush, pause=turn.pause)
 
     def run(self) -> None:
         """Until every stage of the slot has finished."""
@@ -123,7 +128,7 @@ class SlotLoop:
             if careful and self._turn.pending:
                 self._turn.flush()  # what is marked is what is not committed
             if blamed is not None or unit.done in unit.failures:
-                self._fates.never_called(part, unit, blamed, self._turn)
+                self._tell(mark, self._fates.never_called, part, unit, blamed, self._turn)
                 self._advance(part, unit, 1)
             else:
                 self._run_piece(part, unit, mark, careful)
@@ -154,21 +159,24 @@ class SlotLoop:
         self._write(part, mark)
         if not stops:
             for failure in failures:
-                self._fates.failed(part, unit, batch, failure, self._turn)
+                row = Mark(mark.part, mark.input, mark.sequence, mark.row + failure.index, 1)
+                self._tell(row, self._fates.failed, part, unit, batch, failure, self._turn)
             failures = []
         self._advance(part, unit, rows)
         if failures:
             again = Mark(mark.part, mark.input, mark.sequence, mark.row + rows, 1)
             self._key_row += rows
-            self._fates.failed_in_place(
+            last = self._fates.failed_in_place(
                 part, unit, batch, failures[0], self._turn, lambda row: self._call(part, [row], again, stops)
             )
+            if last is not None:
+                self._tell(again, self._fates.failed_for_good, part, batch, failures[0].index, *last, self._turn)
             self._write(part, again)
             self._advance(part, unit, 1)
         if careful:
-            error = self._turn.flush_carefully()
+            error = self._turn.flush_carefully(mark)
             if error is not None:
-                self._fates.not_encoded(part, batch, error)
+                self._tell(mark, self._fates.not_encoded, part, batch, error)
 
     def _call(self, part: Part, batch: object, mark: Mark, stops: bool) -> list[Failure]:
         self._in_call = part
@@ -179,6 +187,12 @@ class SlotLoop:
         self._work.leave()
         self._in_call = None
         return failures
+
+    def _tell(self, mark: Mark, fate: Callable[..., None], *told: Any) -> None:
+        """Decide about a row. Its words, its error's and its pickle are the user's code, too."""
+        self._work.enter(mark, Doing.TELLING)
+        fate(*told)
+        self._work.leave()
 
     def _write(self, part: Part, mark: Mark) -> None:
         if part.writer is not None:
@@ -216,20 +230,31 @@ class SlotLoop:
         mark = Mark(part.number, RETRY_INPUT, waiting.number, 0, 1)
         blamed = self._suspicion.blamed(mark)
         if blamed is not None:
-            self._fates.retry_lost(part, waiting, blamed.reason)
+            self._tell(mark, self._fates.retry_lost, part, waiting, blamed)
         else:
             self._turn.pause(self._suspicion.pause_s(mark))
-            self._key, self._key_row = waiting.key, -1
-            failures = self._call(part, [waiting.load()], mark, False)
-            self._write(part, mark)
-            self._turn.succeeded(part, 1 - len(failures))
-            self._fates.retried(part, waiting, failures[0] if failures else None, self._turn)
+            self._try_again(part, waiting, mark)
         self._turn.took(part, 0)
-        error = self._turn.flush_carefully()
+        error = self._turn.flush_carefully(mark)
         if error is not None:
-            self._fates.retry_not_encoded(part, waiting, error)
+            self._tell(mark, self._fates.retry_not_encoded, part, waiting, error)
             self._turn.flush()
         return True
+
+    def _try_again(self, part: Part, waiting: WaitingRow, mark: Mark) -> None:
+        self._key, self._key_row = waiting.key, -1
+        self._work.enter(mark, Doing.DECODING)
+        try:
+            row = waiting.load()
+        except (MemoryError, KeyboardInterrupt):
+            raise
+        except BaseException as exc:  # unpickling runs code of the row's class: what it raises is the row's error
+            self._tell(mark, self._fates.retry_undecoded, part, waiting, exc)
+            return
+        failures = self._call(part, [row], mark, False)
+        self._write(part, mark)
+        self._turn.succeeded(part, 1 - len(failures))
+        self._tell(mark, self._fates.retried, part, waiting, failures[0] if failures else None, self._turn)
 
     def _finish(self, part: Part) -> None:
         """The stage's input is through."""

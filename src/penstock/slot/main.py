@@ -191,7 +191,7 @@ class Worker:
         turn = Turn(
             self._parts, self._journal, record, dead_letters=dead_letters, retries=retries, bell=self._bell,
             meter=self._meter, crash=crash, control=self._control, fates=fates, after_commit=self._after_commit(),
-            last_errors=self._paths.last_errors, run_id=life.run_id,
+            last_errors=self._paths.last_errors, run_id=life.run_id, work=self._work,
         )
         self._loop = SlotLoop(
             self._parts, turn=turn, fates=fates, suspicion=Suspicion(life), retries=retries, bell=self._bell,

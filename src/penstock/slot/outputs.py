@@ -20,6 +20,8 @@ from penstock.sink import WrittenText
 from penstock.slot.batches import Out, as_row_list, batch_cut, batch_length
 from penstock.slot.record import OutputRecord
 from penstock.slot.shares import Shares
+from penstock.slot.timers import RowTimer
+from penstock.slot.watched_key import WatchedKey
 
 FRAME_BYTES: Final = 256 * 1024
 """A frame has about so many bytes of rows: what is done once for each costs little, and caches hold most of it."""
@@ -176,12 +178,21 @@ class QueueOutput:
 class EdgeOutput:
     """All output queues of one edge in one slot."""
 
-    def __init__(self, edge: EdgePlan, route: Route, queues: Sequence[QueueOutput], *, turns: bool) -> None:
-        """`turns`: the receivers count turns, so every turn must be given out with its number and its end."""
+    def __init__(
+        self, edge: EdgePlan, route: Route, queues: Sequence[QueueOutput], *, turns: bool,
+        timer: RowTimer | None = None,
+    ) -> None:
+        """`turns`: the receivers count turns, so every turn must be given out with its number and its end.
+
+        `timer`: of the function that gives keys, where its stage has a time-out.
+        """
         self.edge = edge
         self.queues = tuple(queues)
         self.turns = turns
-        self._router = Router(route, len(queues), edge.key)
+        self._watched = WatchedKey(edge.key, timer) if timer is not None and callable(edge.key) else None
+        self.limit_ns = int((edge.timeout_s or 0.0) * 1e9) if self._watched is not None else 0
+        """How long a key may take; 0: no key is computed here, or no time is set."""
+        self._router = Router(route, len(queues), self._watched or edge.key)
         balances = route is Route.BALANCE and len(queues) > 1
         self.balances = balances
         """Rows go to whoever has room."""
@@ -193,6 +204,12 @@ class EdgeOutput:
 
         Raises what a codec raises for a row that it cannot carry.
         """
+        if self._watched is None:
+            return self._prepare(out, turn)
+        with self._watched.watching():
+            return self._prepare(out, turn)
+
+    def _prepare(self, out: Out, turn: int) -> list[KeyFailure | Unsendable]:
         failures: list[KeyFailure | Unsendable] = []
         for batch in out.batches():
             if self._only is not None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from penstock.channel.bell import Bell
-from penstock.channel.codec import RowCodec
+from penstock.channel.codec import Decoded, RowCodec
 from penstock.channel.frame import Flag, Frame, Kind
 from penstock.channel.gate import Gate
 from penstock.channel.ring import RingReader
 from penstock.channel.side_file import SideFiles
 from penstock.errors import QueueDamaged
+from penstock.slot.decoding import Decoding
 from penstock.slot.record import InputRecord, PartRecord
+from penstock.slot.stops import Stopped
 from penstock.slot.unit import Unit
 
 
@@ -41,8 +42,8 @@ class QueueInput:
     def record(self) -> InputRecord:
         return InputRecord(self.head, self.sequence, self.ring.rows, self.rows_done, self.ended)
 
-    def take(self) -> tuple[Frame, Any] | None:
-        """The next frame and its decoded batch (None for an end)."""
+    def take(self, decoding: Decoding | None, index: int) -> tuple[Frame, Decoded | None] | None:
+        """The next frame and its decoded batch (None for an end). `index`: of this queue among the stage's."""
         frame = self.ring.read_nowait()
         if frame is None:
             return None
@@ -53,14 +54,14 @@ class QueueInput:
         if frame.header.kind != Kind.BATCH:
             return frame, None
         try:
+            if decoding is not None:
+                return frame, decoding.decode(self.codec, frame.header, payload, index, self.rows_done)
             return frame, self.codec.decode(frame.header.codec, payload, frame.header.rows)
-        except MemoryError:
+        except (MemoryError, Stopped):
             raise
-        except Exception as exc:  # unpickling runs code of the user's classes: it may raise anything
+        except Exception as exc:  # what rows raise is theirs: the bytes are not what a codec wrote
             raise QueueDamaged(
-                self.ring.path,
-                f"frame {frame.header.sequence} cannot be decoded ({type(exc).__name__}: {exc}); where a class of its "
-                "rows was renamed or moved, bring it back",
+                self.ring.path, f"frame {frame.header.sequence} cannot be decoded ({type(exc).__name__}: {exc})"
             ) from exc
 
     def frame_done(self, frame_end: int, rows: int) -> None:
@@ -88,6 +89,8 @@ class QueueInputs:
         self._run_id = run_id
         self._in_work: Frame | None = None
         self._index = -1
+        self.decoding: Decoding | None = None
+        """How workers decode; None: as the calling process does, where nobody watches."""
 
     def restore(self, record: PartRecord) -> None:
         for queue, saved in zip(self.queues, record.inputs, strict=True):
@@ -117,7 +120,7 @@ class QueueInputs:
         """The next batch; ends are taken on the way."""
         while (index := self._choose()) is not None:
             queue = self.queues[index]
-            taken = queue.take()
+            taken = queue.take(self.decoding, index)
             if taken is None:
                 return None
             frame, decoded = taken

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from penstock.batch import UndecodedRow
 from penstock.channel.router import KeyFailure
 from penstock.dead_letters import new_record
 from penstock.metrics.catalogue import Word
+from penstock.operator import Drop
 from penstock.plan.plan import EdgePlan, StageSettings
 from penstock.slot.batches import as_row_list
 from penstock.slot.commit import Turn
@@ -47,8 +49,8 @@ class RowFates:
         self._pipeline = pipeline
         self._dead_letters = dead_letters
         self._retries = retries
-        self._without_text = 0
-        """Rows of this life that a sink has no text for."""
+        self._never_sent = 0
+        """Rows of this life that have no key, or that a sink has no text for."""
 
     def stops_at_failure(self, part: Part) -> bool:
         """True: rows behind a failed one may not be given out before its fate is known."""
@@ -62,15 +64,14 @@ class RowFates:
 
     def failed_in_place(
         self, part: Part, unit: Unit, batch: Any, failure: Failure, turn: Turn, again: Callable[[Any], list[Failure]]
-    ) -> None:
-        """A row raised and those behind it must wait: try it `again` here, until its fate is known."""
+    ) -> tuple[Failure, int] | None:
+        """A row raised and those behind it must wait: try it `again` here. Gives its last failure and the attempts."""
         row = _row(part, batch, failure.index)
         attempts = 1
         while True:
             decision = decide(part.plan.settings, failure.error, attempts, random.random())
             if not isinstance(decision, RetryRow):
-                self._end(part, decision, _lost(row, failure, attempts), turn)
-                return
+                return failure, attempts
             if turn.pending:
                 turn.flush()  # what is through already need not wait
             part.counts.retries += 1
@@ -79,17 +80,24 @@ class RowFates:
             failures = again(row)
             if not failures:
                 turn.succeeded(part, 1)
-                return
+                return None
             failure = failures[0]
+
+    def failed_for_good(self, part: Part, batch: Any, index: int, failure: Failure, attempts: int, turn: Turn) -> None:
+        """A row that was tried in its place has no further attempt. `index`: its own, in the batch."""
+        decision = decide(part.plan.settings, failure.error, attempts, random.random())
+        self._end(part, decision, _lost(_row(part, batch, index), failure, attempts), turn)
 
     def never_called(self, part: Part, unit: Unit, blamed: Blamed | None, turn: Turn) -> None:
         """A row that killed its worker, or that could not be decoded."""
-        if blamed is None:
-            row, reason = unit.failures[unit.done]
-            attempts = 1
+        if unit.done in unit.failures:
+            row, why = unit.failures[unit.done]
+            lost = _undecoded(row, why, blamed.attempts if blamed is not None else 1)
         else:
-            row, reason, attempts = _row(part, unit.batch, unit.done), blamed.reason, blamed.attempts
-        self._end(part, last_resort(part.plan.settings), Lost(row, reason, attempts), turn)
+            assert blamed is not None
+            row = UndecodedRow() if blamed.untouchable else _row(part, unit.batch, unit.done)
+            lost = Lost(row, blamed.reason, blamed.attempts)
+        self._end(part, last_resort(part.plan.settings), lost, turn)
 
     def not_encoded(self, part: Part, batch: Any, error: BaseException) -> None:
         """What a single row gave cannot travel. The row counts as taken, so its turn may not be committed as it is."""
@@ -108,10 +116,17 @@ class RowFates:
         assert not isinstance(decision, FailStage)
         self._retries.through(waiting.number)
 
-    def retry_lost(self, part: Part, waiting: WaitingRow, reason: str) -> None:
+    def retry_lost(self, part: Part, waiting: WaitingRow, blamed: Blamed) -> None:
         """A waiting row that killed its worker."""
         self._retries.through(waiting.number)
-        self._end(part, last_resort(part.plan.settings), Lost(waiting.load(), reason, waiting.attempts + 1), None)
+        row = UndecodedRow(waiting.row) if blamed.untouchable else waiting.load()
+        self._end(part, last_resort(part.plan.settings), Lost(row, blamed.reason, waiting.attempts + 1), None)
+
+    def retry_undecoded(self, part: Part, waiting: WaitingRow, error: BaseException) -> None:
+        """A waiting row that cannot be brought back."""
+        self._retries.through(waiting.number)
+        lost = _undecoded(UndecodedRow(waiting.row), error, waiting.attempts)
+        self._end(part, last_resort(part.plan.settings), lost, None)
 
     def retry_not_encoded(self, part: Part, waiting: WaitingRow, error: Exception) -> None:
         """What a waiting row gave in its last attempt cannot travel."""
@@ -124,7 +139,11 @@ class RowFates:
             failure.row, one_line(failure.error), 1, user_traceback(failure.error), f"key_by {edge.key_where}".rstrip(),
             edge.receiver,
         )
-        self._end(part, last_resort(StageSettings(on_error=edge.on_error)), lost, None)
+        settings = StageSettings(on_error=edge.on_error)
+        # A verdict counts; there are no further attempts, for the row that would be tried is the sender's.
+        self._end(part, SkipRow() if isinstance(failure.error, Drop) else last_resort(settings), lost, None)
+        self._never_sent += 1
+        self._give_up_on_edge(part, edge, lost)
 
     def unsendable(self, part: Part, edge: EdgePlan, failure: Unsendable) -> None:
         """The sink behind the edge has no text for a row, here in the sending worker: the sink's policy counts."""
@@ -132,11 +151,14 @@ class RowFates:
             failure.row, f"rejected by the sink: {failure.reason}", 1, operator="sink", stage=edge.receiver
         )
         self._end(part, last_resort(StageSettings(on_error=edge.on_error)), lost, None)
-        self._without_text += 1
+        self._never_sent += 1
+        self._give_up_on_edge(part, edge, lost)
+
+    def _give_up_on_edge(self, part: Part, edge: EdgePlan, lost: Lost) -> None:
         limit = edge.on_error.give_up_after
         sent = any(out.sent_anything for out in part.edges if out.edge is edge)
-        if limit is not None and not sent and self._without_text >= limit / part.plan.settings.workers:
-            raise StageFailed(edge.receiver, _hopeless(self._without_text, lost.error))
+        if limit is not None and not sent and self._never_sent >= limit / part.plan.settings.workers:
+            raise StageFailed(edge.receiver, _hopeless(self._never_sent, lost.error), lost.traceback)
 
     def rejected(self, part: Part, row: Any, reason: str) -> None:
         """A sink refused a row."""
@@ -170,9 +192,10 @@ class RowFates:
         told = f"{lost.operator}: {lost.error}" if lost.operator else lost.error
         match decision:
             case FailStage():
+                reason = f"{told}; the row was {_shown(lost.row)}"  # before others' results are encoded and sent
                 if turn is not None:
                     turn.flush()
-                raise StageFailed(stage, f"{told}; the row was {_shown(lost.row)}", lost.traceback)
+                raise StageFailed(stage, reason, lost.traceback)
             case SkipRow():
                 part.counts.skipped += 1
             case SetAside():
@@ -213,6 +236,12 @@ def _lost(row: Any, failure: Failure, attempts: int) -> Lost:
     return Lost(row, one_line(failure.error), attempts, user_traceback(failure.error), operator)
 
 
+def _undecoded(row: Any, why: BaseException | str, attempts: int) -> Lost:
+    if isinstance(why, str):
+        return Lost(row, why, attempts)
+    return Lost(row, f"the row cannot be decoded: {one_line(why)}", attempts, user_traceback(why), "decoding")
+
+
 def _row(part: Part, batch: Any, index: int) -> Any:
     return as_row_list(batch, part.plan.source_type)[index]
 
@@ -220,6 +249,8 @@ def _row(part: Part, batch: Any, index: int) -> Any:
 def _shown(row: Any) -> str:
     try:
         text = repr(row)
-    except Exception as exc:  # a repr of the user's
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # a repr of the user's
         return f"a {type(row).__name__} whose repr raises {type(exc).__name__}"
     return text if len(text) <= 300 else f"{text[:300]}..."

@@ -28,6 +28,12 @@ class Suspicion:
             return None
         return self._blamed.get((mark.part, mark.input, mark.sequence, mark.row))
 
+    def concerns(self, frame: tuple[int, int, int]) -> bool:
+        """True: a row of this frame did harm, or may have; its rows are decoded one by one."""
+        if self._suspect is not None and (self._suspect.part, self._suspect.input, self._suspect.sequence) == frame:
+            return True
+        return any(key[:3] == frame for key in self._blamed)
+
     def careful(self, mark: Mark) -> bool:
         """True: commit before and after this piece."""
         return self._careful_left > 0 or (self._suspect is not None and self._suspect.covers(mark))

@@ -22,7 +22,7 @@ class Unit(msgspec.Struct):
     """Number of the batch's first row within the frame (0) or within the split."""
     key: str
     """Names the batch in idempotency keys."""
-    failures: dict[int, tuple[Any, str]]
+    failures: dict[int, tuple[Any, BaseException | str]]
     """Rows that could not be decoded."""
     turn: int = 0
     turn_end: bool = True

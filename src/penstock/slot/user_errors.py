@@ -50,15 +50,30 @@ def _may_pass(error: BaseException) -> bool:
 
 def one_line(error: BaseException) -> str:
     """`ValueError: not a log line`; what penstock itself says goes without the name of its class."""
-    if isinstance(error, PenstockError):
-        return " ".join(str(error).split())
-    text = "".join(traceback.format_exception_only(error)).strip()
+    try:
+        if isinstance(error, PenstockError):
+            return " ".join(str(error).split())
+        text = "".join(traceback.format_exception_only(error)).strip()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # the text and the notes of an error are the user's code
+        return f"{_name(error)}, whose text cannot be had ({_name(exc)})"
     return " ".join(line.strip() for line in text.splitlines())
 
 
 def user_traceback(error: BaseException) -> str:
     """The traceback as Python prints it, from the user's own frame on."""
-    return "".join(_trimmed(error).format())
+    try:
+        return "".join(_trimmed(error).format())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # as in `one_line`; the places are the interpreter's own
+        places = "".join(traceback.format_tb(error.__traceback__))
+        return f"Traceback (most recent call last):\n{places}{_name(error)}, whose text cannot be had ({_name(exc)})\n"
+
+
+def _name(error: BaseException) -> str:
+    return str(type.__getattribute__(type(error), "__qualname__"))
 
 
 def _trimmed(error: BaseException) -> traceback.TracebackException:

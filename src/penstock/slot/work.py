@@ -26,10 +26,28 @@ _W_BEAT: Final = 7
 _W_LIFE: Final = 8
 _W_SENT: Final = 9
 _W_PEAK: Final = 10
+_W_DOING: Final = 11
+_W_LIMIT: Final = 12
 _W_FAREWELL: Final = 16
 """Three words: the exit code and 1, the attempt, the process."""
 RETRY_INPUT: Final = 0xFFFF_FFFF
 """Stands for the input of a row that came from the retry file; its sequence is the retry's number."""
+
+
+TURN_INPUT: Final = 0xFFFF_FFFE
+"""Stands for the input of all rows since the last commit, whose number is the sequence: what they gave is encoded."""
+
+
+class Doing:
+    """What is being done with the rows in work. No enumeration: a worker says it around each call."""
+
+    CALLING: Final = 0
+    """The stage's functions are called."""
+    DECODING: Final = 1
+    ENCODING: Final = 2
+    """What the rows gave is pickled, and its keys are computed."""
+    TELLING: Final = 3
+    """The row and its error are put into words, and pickled, for the dead-letter store."""
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
@@ -66,6 +84,9 @@ class WorkState:
     """A signal that ended the worker and was sent to it, by whomever; 0: none."""
     peak_kib: int = 0
     """The most memory that the worker had before the row in work, where it is a single one; 0: unknown."""
+    doing: int = Doing.CALLING
+    limit_ns: int = 0
+    """How long it may take, where that is not the stage's own time-out; 0: it is."""
 
 
 class WorkPage:
@@ -93,12 +114,13 @@ class WorkPage:
         finally:
             os.close(fd)
 
-    def enter(self, mark: Mark) -> None:
+    def enter(self, mark: Mark, doing: int = Doing.CALLING, limit_ns: int = 0) -> None:
         """User code is about to run."""
         words = self._words
         words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE] = mark.part, mark.input, mark.sequence
         words[_W_ROW], words[_W_COUNT] = mark.row, mark.count
         words[_W_PEAK] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if mark.count == 1 else 0
+        words[_W_DOING], words[_W_LIMIT] = doing, limit_ns
         words[_W_SINCE] = time.monotonic_ns()
         words[_W_RUNNING] = 1
 
@@ -122,7 +144,10 @@ class WorkPage:
         mark = None
         if words[_W_RUNNING]:
             mark = Mark(words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE], words[_W_ROW], words[_W_COUNT])
-        return WorkState(mark, words[_W_SINCE], words[_W_BEAT], words[_W_LIFE], words[_W_SENT], words[_W_PEAK])
+        return WorkState(
+            mark, words[_W_SINCE], words[_W_BEAT], words[_W_LIFE], words[_W_SENT], words[_W_PEAK], words[_W_DOING],
+            words[_W_LIMIT],
+        )
 
     def say_farewell(self, code: int, attempt: int, pid: int) -> None:
         """This life ends in order, with this exit code. User code may exit with any code, but it never says this."""

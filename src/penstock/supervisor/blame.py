@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from penstock.slot.life import Blamed, Suspect
-from penstock.slot.work import Mark
+from penstock.slot.work import TURN_INPUT, Doing, Mark
 
 _CERTAIN = math.log(1e6)
 _SPREAD = 4.0
@@ -39,6 +39,13 @@ _TRUSTING_LIVES = 3
 """After a kill that a suspect cannot have done: so many lives without pauses."""
 _UNDECIDED = 30
 """After so many kills without a verdict the deaths count as nobody's."""
+
+
+_WHILE = {
+    Doing.DECODING: " while it was decoded",
+    Doing.ENCODING: " while what it gave was encoded",
+    Doing.TELLING: " while it, or its error, was put into words",
+}
 
 
 class Cause(Enum):
@@ -67,6 +74,8 @@ class Death:
     what: str
     """`signal SIGSEGV`, `exit code 3`, for the dead letter."""
     attempt: int
+    doing: int = Doing.CALLING
+    """What was being done with the rows in work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,8 @@ class Verdict:
     suspect: Suspect | None = None
     blamed: Blamed | None = None
     counted: bool = True
+    careful: int = 0
+    """Work so many rows one by one: it is not known which of them gave what was being encoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,8 @@ class Blame:
             return Verdict(self._suspect, counted=False)
         if death.mark is None:
             return self._alibi(death)
+        if death.mark.input == TURN_INPUT:
+            return self._narrow_turn(death, death.mark)
         if death.mark.count > 1:
             return self._narrow(death, death.mark)
         return self._judge(death, death.mark)
@@ -148,6 +161,14 @@ class Blame:
         self._forget_row()
         self._narrowed = self._suspect = Suspect(mark.part, mark.input, mark.sequence, mark.row, mark.count, piece)
         return Verdict(self._suspect, counted=False)
+
+    def _narrow_turn(self, death: Death, mark: Mark) -> Verdict:
+        """What the rows of a turn gave was being encoded."""
+        if death.cause is Cause.KILLED:
+            seen, self._seen_killed = self._seen_killed, mark
+            if seen is None or seen.frame != mark.frame:
+                return Verdict(self._suspect)
+        return Verdict(self._suspect, counted=False, careful=mark.count)
 
     def _judge(self, death: Death, mark: Mark) -> Verdict:
         """A single row was in work."""
@@ -192,7 +213,7 @@ class Blame:
         reason = f"the row killed its worker ({death.what})"
         if death.cause is Cause.TIMED_OUT:
             reason = f"the row hung its worker, which was killed ({death.what})"
-        blamed = Blamed(*mark.frame, mark.row, attempts, reason)
+        blamed = Blamed(*mark.frame, mark.row, attempts, reason + _WHILE.get(death.doing, ""), death.doing)
         self._stop_pausing()
         self._forget_row()
         return Verdict(self._suspect, blamed, counted=False)

@@ -143,12 +143,13 @@ class Child:
 
     def overdue(self, now_ns: int, grace_s: float) -> bool:
         """True when a row has been in work for its time-out and the grace."""
-        if self.spec.timeout_s is None or self.state is not ChildState.ALIVE:
+        if self.state is not ChildState.ALIVE:
             return False
         seen = self.work.read()
-        if seen.life != self.attempt:
+        if seen.life != self.attempt or not (seen.limit_ns or self.spec.timeout_s):
             return False
-        return seen.mark is not None and now_ns - seen.since_ns > (self.spec.timeout_s + grace_s) * 1e9
+        limit_ns = seen.limit_ns or (self.spec.timeout_s or 0.0) * 1e9
+        return seen.mark is not None and now_ns - seen.since_ns > limit_ns + grace_s * 1e9
 
     def lines(self, data: bytes) -> bytes:
         """Whole lines of what was printed so far; the rest waits, but not for ever."""

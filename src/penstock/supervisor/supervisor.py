@@ -315,9 +315,9 @@ class Supervisor:
             cause = cause_of(status, timed_out=child.timed_out, out_of_memory=out_of_memory, sent=seen.sent)
             in_call_s = max(now_ns - seen.since_ns, 0) / 1e9
             verdict = child.blame.on_death(
-                Death(cause, seen.mark, in_call_s, lived_s, describe(status), child.attempt)
+                Death(cause, seen.mark, in_call_s, lived_s, describe(status), child.attempt, seen.doing)
             )
-            child.suspect = verdict.suspect
+            child.suspect, child.careful = verdict.suspect, verdict.careful
             if verdict.blamed is not None:
                 child.blamed = (*child.blamed[-_MOST_BLAMED:], verdict.blamed)
             counted = verdict.counted and cause is not Cause.OURS

@@ -1,0 +1,74 @@
+"""Decoding of a frame's rows in a worker, marked as calls of user code are: unpickling runs code of their classes.
+
+`queue_inputs` asks it for each frame. A row that raises is an error of that row; one that killed or hung an earlier
+life is left as the bytes that it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from penstock.channel.codec import Codec, Decoded, RowCodec
+from penstock.channel.frame import Header
+from penstock.channel.pickled_rows import RowWatch
+from penstock.slot.suspicion import Suspicion
+from penstock.slot.work import Doing, Mark, WorkPage
+
+_RUN_USER_CODE = frozenset({int(Codec.PICKLE), int(Codec.JOINED)})
+
+
+class Decoding:
+    """Decodes for one stage of a slot."""
+
+    def __init__(
+        self, part: int, work: WorkPage, suspicion: Suspicion, *, flush: Callable[[], None],
+        pause: Callable[[float], None],
+    ) -> None:
+        """`flush`: commit what is pending; `pause`: do nothing for so many seconds."""
+        self._part = part
+        self._work = work
+        self._suspicion = suspicion
+        self._flush = flush
+        self._pause = pause
+
+    def decode(self, codec: RowCodec, header: Header, payload: bytes, queue: int, rows_done: int) -> Decoded:
+        """The rows of a frame; those before `rows_done` need not be there. Raises what only damage can raise."""
+        if header.codec not in _RUN_USER_CODE:
+            return codec.decode(header.codec, payload, header.rows)
+        mark = Mark(self._part, queue, header.sequence, rows_done, max(header.rows - rows_done, 1))
+        watch = _Watch(mark, self._work, self._suspicion, self._pause)
+        if self._suspicion.concerns(mark.frame):
+            watch.one_by_one = True
+            self._flush()  # what is marked is what is not committed
+        else:
+            self._work.enter(mark, Doing.DECODING)
+        decoded = codec.decode(header.codec, payload, header.rows, watch)
+        self._work.leave()
+        return decoded
+
+
+class _Watch(RowWatch):
+    def __init__(self, mark: Mark, work: WorkPage, suspicion: Suspicion, pause: Callable[[float], None]) -> None:
+        self._mark = mark
+        self._work = work
+        self._suspicion = suspicion
+        self._pause = pause
+
+    def _of(self, row: int) -> Mark:
+        return Mark(self._mark.part, self._mark.input, self._mark.sequence, row, 1)
+
+    def forbids(self, row: int) -> str:
+        if row < self._mark.row:
+            return "it is through"
+        blamed = self._suspicion.blamed(self._of(row))
+        return blamed.reason if blamed is not None and blamed.untouchable else ""
+
+    def begins(self, row: int) -> None:
+        mark = self._of(row)
+        if self._suspicion.pause_s(mark):
+            self._work.leave()
+            self._pause(self._suspicion.pause_s(mark))
+        self._work.enter(mark, Doing.DECODING)
+
+    def ends(self) -> None:
+        self._work.leave()
