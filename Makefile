@@ -14,13 +14,15 @@ COMPILED := $(CURDIR)/.compiled
 # Whatever runs workers; the rest has nothing to do with what is compiled.
 COMPILED_TESTS := $(addprefix tests/,analytics channel chaos connectors damage dead_letters engine slot supervisor sweep testing)
 
-.PHONY: help demo test compiled test-compiled bench lint format pins clean
+.PHONY: help demo test compiled test-compiled test-surroundings test-busy bench lint format pins clean
 
 help:
 	@echo 'make demo           run the example pipeline on sample data'
 	@echo 'make test           run the tests            (PYTEST_ARGS="-n 2 -m \"not chaos\"" passes on)'
 	@echo 'make compiled       a compiled copy in .compiled, for PYTHONPATH (needs a C compiler)'
 	@echo 'make test-compiled  the tests of what is compiled there'
+	@echo 'make test-surroundings  the tests with few descriptors, in another time zone and a plain locale'
+	@echo 'make test-busy      the tests while every core is busy'
 	@echo 'make bench          measure the short set, in under 3 minutes (bench/README.md tells of the long one)'
 	@echo 'make lint           ruff, mypy --strict, import layers'
 	@echo 'make format         let ruff mend what it can'
@@ -35,8 +37,19 @@ test: $(VENV)/.for-work
 
 compiled: $(COMPILED)/.made
 
+# Each kind of run once is enough, so the compiled one has the odd surroundings.
 test-compiled: compiled
-	@PYTHONPATH=$(COMPILED) $(BIN)/python -m pytest $(PYTEST_ARGS) $(COMPILED_TESTS)
+	@$(SURROUNDINGS); PYTHONPATH=$(COMPILED) $(BIN)/python -m pytest $(PYTEST_ARGS) $(COMPILED_TESTS)
+
+# What users have around them and developers have not: few descriptors, a zone with summer time, no UTF-8 locale.
+SURROUNDINGS := ulimit -n 1024; export TZ=America/New_York LC_ALL=C PYTHONHASHSEED=random
+test-surroundings: $(VENV)/.for-work
+	@$(SURROUNDINGS); $(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# A test that fails here alone takes a moment for a condition, or the product does.
+test-busy: $(VENV)/.for-work
+	@busy=; for core in $$(seq $$(nproc)); do (while :; do :; done) & busy="$$busy $$!"; done; \
+		trap "kill $$busy" EXIT; $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 # Compiled; as Python where no C compiler is. The line under each table says which.
 BENCH := PYTHONPATH=$(COMPILED) $(BIN)/python
