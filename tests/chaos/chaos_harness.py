@@ -275,11 +275,13 @@ class Survived:
 
 
 def survive(
-    plan: Plan, *, habits: Habits, rng: random.Random, for_s: float, state_dir: Path, enough: Path | None = None
+    plan: Plan, *, habits: Habits, rng: random.Random, for_s: float, state_dir: Path, enough: Path | None = None,
+    least: int = 0,
 ) -> Survived:
     """Run a plan to its end while somebody kills; where the supervisor is killed, run again: it takes over.
 
-    `enough` is the file that ends `CountedUntil`; it is made when the killing is over.
+    `enough` is the file that ends `CountedUntil`; it is made when the killing is over. On a busy machine starting again
+    takes most of the time: after a supervisor's death the killing goes on until there were `least` kills.
     """
     until = 0.0
     kills = supervisors = 0
@@ -293,6 +295,8 @@ def survive(
         handle = engine.start(plan, fresh=fresh, state_dir=state_dir)
         if fresh:  # a busy machine may take as long to start it as it shall be killed at
             until = time.monotonic() + for_s
+        elif kills < least:
+            until = max(until, time.monotonic() + 1.0)
         fresh = False
         left_s = until - time.monotonic()
         if left_s <= 0:
