@@ -42,7 +42,10 @@ class PipelineInvalid(PenstockError):
 
 
 class PipelineFailed(PenstockError):
-    """A stage failed for good. What stands in the queues stays: mend the cause and run again."""
+    """A stage failed for good. What stands in the queues stays: fix the cause and run again.
+
+    `__cause__` is the exception that the user's code raised, where it can be pickled and its class is known here.
+    """
 
     def __init__(self, stage: str, reason: str, traceback: str, report: Report) -> None:
         self.stage = stage
@@ -53,7 +56,7 @@ class PipelineFailed(PenstockError):
         # What fails beside the stages (the program's import, the supervisor, a queue) says so in its reason.
         head = f"stage {stage!r} failed: " if stage in report.stages else ""
         remedy = (
-            "\nmend the cause and run again: it goes on with what stands in the queues "
+            "\nfix the cause and run again: it goes on with what stands in the queues "
             "(`--fresh` or fresh=True starts over)"
         )
         # A damaged file says itself what to do.

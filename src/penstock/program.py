@@ -115,6 +115,11 @@ def _import_script(path: Path) -> ModuleType:
     return module
 
 
+def module_of(program: Program) -> str | None:
+    """What the program is called in the processes of workers; None in a notebook, a shell, or `-c`."""
+    return module_name(Path(program.path)) if program.path is not None else program.module
+
+
 def module_name(path: Path) -> str:
     """What a script is called where it is imported: `a.b.py` is no part of a package `a`, `queue.py` no library."""
     name = path.stem.replace(".", "_")

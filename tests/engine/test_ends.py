@@ -350,3 +350,65 @@ def test_a_forked_child_is_told_that_the_run_is_its_parents(where: Any, heard: L
     assert os.waitstatus_to_exitcode(status) == 7
     told.say()
     assert handle.wait(timeout="60s").outcome == "finished"
+
+
+# What is told of an end.
+
+CAUSES = """
+    import sys, threading, penstock as ps
+
+    class Refused(Exception):
+        def __init__(self, code, body):
+            super().__init__(code, body)
+            self.code, self.body = code, body
+
+    class Particular(Exception):
+        def __init__(self, code):
+            super().__init__(f"code {code}")
+            self.lock = threading.Lock()
+
+    def work(x):
+        raise Refused(503, {"retry": True}) if sys.argv[1] == "row" else Particular(7)
+
+    class Model:
+        def open(self, context):
+            raise Refused(404, {})
+
+        def __call__(self, x):
+            return x
+
+    app = ps.Pipeline("causes")
+    app.source([1]).stage("work", on_error=ps.fail()).map(Model if sys.argv[1] == "open" else work).sink(ps.discard())
+    if __name__ == "__main__":
+        try:
+            app.run(progress=False)
+        except ps.PipelineFailed as failed:
+            cause = failed.__cause__
+            print(type(cause).__name__, isinstance(cause, Refused) and (cause.code, cause.body))
+"""
+
+
+@pytest.mark.parametrize(
+    ("deed", "told"),
+    [("row", "Refused (503, {'retry': True})"), ("open", "Refused (404, {})"), ("particular", "NoneType False")],
+)
+def test_the_original_exception_is_the_cause_where_it_can_be_pickled(tmp_path: Path, deed: str, told: str) -> None:
+    write(tmp_path, "causes.py", CAUSES)
+    done = python(tmp_path, "causes.py", deed)
+    assert done.stdout == f"{told}\n", done.stderr
+
+
+def test_a_clock_that_is_set_back_makes_no_retry_wait(where: Any) -> None:
+    def work(x: int) -> int:
+        now = time.time
+        if x == 1:
+            time.time = lambda: now() - 3600.0
+        elif x == 0 and not hasattr(time, "tried"):
+            time.tried = True  # type: ignore[attr-defined]
+            raise ValueError("once more")
+        return x
+
+    app, out = ps.Pipeline("clock"), ListSink[int]()
+    app.source([0, 1], name="numbers").stage("work", retries=2, retry_delay="300ms").map(work).sink(out, name="out")
+    assert app.start(**where).wait(timeout="60s").outcome == "finished"
+    assert sorted(out.rows) == [0, 1]

@@ -26,6 +26,7 @@ from penstock.options import Duration, parse_duration
 from penstock.plan.plan import Plan
 from penstock.report import Outcome, Report, StageReport
 from penstock.slot.life import FailureNote
+from penstock.slot.pickled_error import unpickled_error
 from penstock.status import StageStatus, Status
 from penstock.supervisor.cleanup import remove_run_dir
 from penstock.supervisor.protocol import Drain, Ended, FromSupervisor, Inbox, Notice, Output, Running, Stop, send
@@ -202,7 +203,8 @@ class Handle:
         report = _report(self._deployment.plan.pipeline, ended)
         if ended.failure is not None:
             note: FailureNote = ended.failure
-            raise PipelineFailed(note.stage, note.reason, note.traceback, report)
+            error = unpickled_error(note.error, self._deployment.program)
+            raise PipelineFailed(note.stage, note.reason, note.traceback, report) from error
         return report
 
     def _wait_for(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:

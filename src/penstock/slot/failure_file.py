@@ -34,7 +34,7 @@ def write_failure(path: Path, note: FailureNote) -> None:
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         if not _wrote_whole(fd, _framed(note)):  # the disk is full: what fits into the room reserved
-            os.pwrite(fd, _framed(replace(note, reason=note.reason[:_MOST_REASON], traceback="")), 0)
+            os.pwrite(fd, _framed(replace(note, reason=note.reason[:_MOST_REASON], traceback="", error=b"")), 0)
     finally:
         os.close(fd)
 

@@ -98,3 +98,5 @@ class FailureNote(msgspec.Struct, frozen=True):
     """Names the error and its place; empty for what may pass by itself, as a refused connection may."""
     attempt: int = 0
     """Which life of the slot left it."""
+    error: bytes = b""
+    """The exception, where it can be pickled."""

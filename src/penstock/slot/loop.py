@@ -22,7 +22,7 @@ from penstock.slot.forks import leave_if_child
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInputs
-from penstock.slot.retries import RetryFile, WaitingRow
+from penstock.slot.retries import RetryFile, WaitingRow, now_s
 from penstock.slot.rows import RowFates
 from penstock.slot.stops import Stopped
 from penstock.slot.suspicion import Suspicion
@@ -220,7 +220,7 @@ class SlotLoop:
         return Mark(part.number, unit.input, unit.sequence, row, 1)
 
     def _run_due_retry(self) -> bool:
-        waiting = self._retries.take_due(time.time())
+        waiting = self._retries.take_due(now_s())
         if waiting is None:
             return False
         self._meter.now_doing(Activity.BUSY)
@@ -289,6 +289,6 @@ class SlotLoop:
         naps = [SAFETY_POLL_S]
         due = self._retries.next_due_s()
         if due is not None:
-            naps.append(due - time.time())
+            naps.append(due - now_s())
         naps.extend(after for part in self._parts if (after := part.inputs.wake_after()) is not None)
         return max(min(naps), 0.0)

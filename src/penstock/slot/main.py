@@ -34,6 +34,7 @@ from penstock.slot.life import Exit, FailureNote, Life
 from penstock.slot.loop import SlotLoop
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
+from penstock.slot.pickled_error import pickled_error
 from penstock.slot.randomness import reseed_libraries
 from penstock.slot.record import Record, decode_record
 from penstock.slot.retries import RetryFile
@@ -87,7 +88,8 @@ def _live(run_dir: Path, life: Life) -> int:
         work.enter(Mark(restart.part, 0, 0, 0, restart.rows))
         return Exit.CAREFUL
     except StageFailed as failed:
-        return _note(seat, life, Exit.FAILED, FailureNote(failed.stage, failed.reason, failed.traceback))
+        note = FailureNote(failed.stage, failed.reason, failed.traceback, error=pickled_error(failed.error))
+        return _note(seat, life, Exit.FAILED, note)
     except QueueDamaged as damaged:
         return _note(seat, life, Exit.FAILED, FailureNote(stage, str(damaged)))
     except FileUnusable as unusable:
@@ -273,7 +275,7 @@ def _keep_stdin_only_for_sources(plan: Plan, seat: str) -> None:
 
 def _of_error(stage: str, what: str, error: BaseException) -> FailureNote:
     reason = f"{what}: {one_line(error)}" if what else one_line(error)
-    return FailureNote(stage, reason, user_traceback(error), same_error(what, error))
+    return FailureNote(stage, reason, user_traceback(error), same_error(what, error), error=pickled_error(error))
 
 
 def _note(seat: SeatPaths, life: Life, code: Exit, note: FailureNote) -> int:

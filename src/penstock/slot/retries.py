@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import os
 import pickle
+import time
 from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
@@ -32,7 +33,7 @@ class WaitingRow(msgspec.Struct, array_like=True):
     number: int
     part: int
     due_s: float
-    """Seconds since 1970."""
+    """By `now_s`."""
     attempts: int
     row: bytes
     key: str
@@ -45,6 +46,11 @@ class WaitingRow(msgspec.Struct, array_like=True):
 
 class _Through(msgspec.Struct, array_like=True):
     number: int
+
+
+def now_s() -> float:
+    """Seconds since the machine was started, sleep included: nobody sets it, and all lives of a run share it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -87,7 +93,7 @@ class RetryFile:
         return any(row.part == part for row in self._waiting.values())
 
     def next_due_s(self) -> float | None:
-        """When the next row is due, in seconds since 1970."""
+        """When the next row is due, by `now_s`."""
         while self._due and self._due[0][1] not in self._waiting:
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else None

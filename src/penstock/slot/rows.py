@@ -23,7 +23,7 @@ from penstock.slot.failure import Failure
 from penstock.slot.life import Blamed
 from penstock.slot.outputs import Unsendable
 from penstock.slot.part import Part
-from penstock.slot.retries import RetryFile, WaitingRow
+from penstock.slot.retries import RetryFile, WaitingRow, now_s
 from penstock.slot.stops import StageFailed
 from penstock.slot.unit import Unit
 from penstock.slot.user_errors import one_line, user_traceback
@@ -40,6 +40,8 @@ class Lost:
     operator: str = ""
     stage: str | None = None
     """Whose row it is, where that is not the stage in work."""
+    cause: BaseException | None = None
+    """What the user's code raised."""
 
 
 class RowFates:
@@ -137,7 +139,7 @@ class RowFates:
         """The receiving stage's key function raised, here in the sending worker: its policy counts."""
         lost = Lost(
             failure.row, one_line(failure.error), 1, user_traceback(failure.error), f"key_by {edge.key_where}".rstrip(),
-            edge.receiver,
+            edge.receiver, failure.error,
         )
         settings = StageSettings(on_error=edge.on_error)
         # A verdict counts; there are no further attempts, for the row that would be tried is the sender's.
@@ -179,7 +181,7 @@ class RowFates:
                 decision = last_resort(part.plan.settings)
             else:
                 self._retries.add(
-                    part=part.number, due_s=time.time() + decision.after_s, attempts=attempts, row=data, key=key,
+                    part=part.number, due_s=now_s() + decision.after_s, attempts=attempts, row=data, key=key,
                     ingest_ns=ingest_ns,
                 )
                 return decision
@@ -195,7 +197,7 @@ class RowFates:
                 reason = f"{told}; the row was {_shown(lost.row)}"  # before others' results are encoded and sent
                 if turn is not None:
                     turn.flush()
-                raise StageFailed(stage, reason, lost.traceback)
+                raise StageFailed(stage, reason, lost.traceback, lost.cause)
             case SkipRow():
                 part.counts.skipped += 1
             case SetAside():
@@ -233,13 +235,14 @@ def _hopeless(failed: int, told: str) -> str:
 
 def _lost(row: Any, failure: Failure, attempts: int) -> Lost:
     operator = f"{failure.operator.name} {failure.operator.where}" if failure.operator else ""
-    return Lost(row, one_line(failure.error), attempts, user_traceback(failure.error), operator)
+    error = failure.error
+    return Lost(row, one_line(error), attempts, user_traceback(error), operator, cause=error)
 
 
 def _undecoded(row: Any, why: BaseException | str, attempts: int) -> Lost:
     if isinstance(why, str):
         return Lost(row, why, attempts)
-    return Lost(row, f"the row cannot be decoded: {one_line(why)}", attempts, user_traceback(why), "decoding")
+    return Lost(row, f"the row cannot be decoded: {one_line(why)}", attempts, user_traceback(why), "decoding", cause=why)
 
 
 def _row(part: Part, batch: Any, index: int) -> Any:

@@ -6,11 +6,14 @@ from __future__ import annotations
 class StageFailed(Exception):
     """The stage cannot go on: a row failed under `fail`, no row ever succeeded, a source raised, a queue is damaged."""
 
-    def __init__(self, stage: str, reason: str, traceback: str = "") -> None:
+    def __init__(
+        self, stage: str, reason: str, traceback: str = "", error: BaseException | None = None
+    ) -> None:
         super().__init__(reason)
         self.stage = stage
         self.reason = reason
         self.traceback = traceback
+        self.error = error
 
 
 class Trouble(Exception):

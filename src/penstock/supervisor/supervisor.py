@@ -363,7 +363,8 @@ class Supervisor:
         )
         if isinstance(decision, Escalate):
             child.state = ChildState.GONE
-            self._fail(FailureNote(note.stage, f"{decision.reason}; the last time: {note.reason}", note.traceback))
+            told = f"{decision.reason}; the last time: {note.reason}"
+            self._fail(FailureNote(note.stage, told, note.traceback, error=note.error))
             return
         child.state, child.due = ChildState.WAITING, time.monotonic() + decision.after_s
 
