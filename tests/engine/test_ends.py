@@ -381,7 +381,7 @@ CAUSES = """
     app.source([1]).stage("work", on_error=ps.fail()).map(Model if sys.argv[1] == "open" else work).sink(ps.discard())
     if __name__ == "__main__":
         try:
-            app.run(progress=False)
+            app.run(progress=False, run_dir="run")
         except ps.PipelineFailed as failed:
             cause = failed.__cause__
             print(type(cause).__name__, isinstance(cause, Refused) and (cause.code, cause.body))
