@@ -242,7 +242,8 @@ def _lost(row: Any, failure: Failure, attempts: int) -> Lost:
 def _undecoded(row: Any, why: BaseException | str, attempts: int) -> Lost:
     if isinstance(why, str):
         return Lost(row, why, attempts)
-    return Lost(row, f"the row cannot be decoded: {one_line(why)}", attempts, user_traceback(why), "decoding", cause=why)
+    told = f"the row cannot be decoded: {one_line(why)}"
+    return Lost(row, told, attempts, user_traceback(why), "decoding", cause=why)
 
 
 def _row(part: Part, batch: Any, index: int) -> Any:
