@@ -14,6 +14,7 @@ from penstock.errors import (
     LayoutChanged,
     Mistake,
     NoRunDirectory,
+    NotPrivate,
     OutputExists,
     PenstockError,
     PipelineFailed,
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
 __all__ = [
     "AlreadyRunning", "CommandRefused", "Context", "DeadLetter", "Drop", "Edge", "EdgeStatus", "ErrorPolicy",
     "ExtraMissing", "FileUnusable", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged", "Mistake",
-    "NoRunDirectory", "OutputExists", "PenstockError", "Pipeline", "PipelineFailed", "PipelineInvalid", "Plan",
-    "QueueDamaged", "Reject", "Report", "Results", "Retry", "Row", "RowTimeout", "Sink", "Source", "StageOptions",
-    "StageReport", "StageStatus", "Status", "Stream", "block", "dead_letter", "discard", "fail",
+    "NoRunDirectory", "NotPrivate", "OutputExists", "PenstockError", "Pipeline", "PipelineFailed", "PipelineInvalid",
+    "Plan", "QueueDamaged", "Reject", "Report", "Results", "Retry", "Row", "RowTimeout", "Sink", "Source",
+    "StageOptions", "StageReport", "StageStatus", "Status", "Stream", "block", "dead_letter", "discard", "fail",
     "read_dead_letters", "skip",
 ]  # fmt: skip
 

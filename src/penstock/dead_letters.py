@@ -7,6 +7,8 @@ One append-only file per run and slot, `<state_dir>/dead-letters/<pipeline>/<run
 from __future__ import annotations
 
 import heapq
+import logging
+import os
 import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,10 +21,12 @@ from zlib import crc32
 import msgspec
 
 from penstock.batch import UndecodedRow
-from penstock.errors import PenstockError
+from penstock.errors import NotPrivate, PenstockError
+from penstock.private_files import is_ours, open_own
 from penstock.run_files import refused
 from penstock.state_dir import resolve_state_dir
 
+log = logging.getLogger("penstock.dead_letters")
 STORE = "dead-letters"
 SUFFIX = ".dl"
 FRAME_HEAD = Struct("<III")
@@ -125,8 +129,32 @@ def read_dead_letters(pipeline: str, *, state_dir: Path | str | None = None) -> 
 
 def read_records(pipeline: str, *, state_dir: Path | str | None = None) -> Iterator[DeadLetterRecord]:
     """The same as they are stored: rows stay pickled, no user code is imported."""
-    files = sorted((store_dir(state_dir) / pipeline).glob(f"*/*{SUFFIX}"))
-    return heapq.merge(*map(read_file, files), key=attrgetter("time_s"))
+    files = (file for run in folders_in(store_dir(state_dir) / pipeline) for file in _letters_in(run))
+    return heapq.merge(*map(read_file, sorted(files)), key=attrgetter("time_s"))
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Those of this user, sorted; links and what others have put there are passed over."""
+    try:
+        return sorted(path for path in folder.iterdir() if is_ours(path, tighten=True))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as exc:
+        raise refused(folder, "the folder of dead letters", exc) from exc
+
+
+def _letters_in(run: Path) -> Iterator[Path]:
+    """A letter's row is unpickled, which can do anything: so only what nobody else can have written is a letter."""
+    for path in run.glob(f"*{SUFFIX}"):
+        try:
+            os.close(open_own(path, os.O_RDONLY, single=True))
+        except FileNotFoundError:
+            continue
+        except (OSError, NotPrivate) as exc:
+            why = exc.why if isinstance(exc, NotPrivate) else exc.strerror
+            log.warning("%s %s: it is left out of the dead letters", path, why)
+        else:
+            yield path
 
 
 def read_file(path: Path) -> Iterator[DeadLetterRecord]:
@@ -177,12 +205,14 @@ def _decoded(frame: bytes) -> DeadLetterRecord | None:
 
 def _read_block(path: Path, offset: int, at_least: int) -> bytes:
     try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return file.read(max(at_least, _BLOCK_BYTES))
+        fd = open_own(path, os.O_RDONLY, single=True)
+        try:
+            return os.pread(fd, max(at_least, _BLOCK_BYTES), offset)
+        finally:
+            os.close(fd)
     except FileNotFoundError:  # removed while it was read: the same as its end
         return b""
-    except OSError as exc:
+    except (OSError, NotPrivate) as exc:
         raise refused(path, "the file of dead letters", exc) from exc
 
 

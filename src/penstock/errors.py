@@ -104,6 +104,21 @@ class NoRunDirectory(PenstockError):
         return NoRunDirectory, (self.path, self.what)
 
 
+class NotPrivate(PenstockError):
+    """A directory or a file belongs to somebody else, or others can write it, so that nothing in it can be believed."""
+
+    def __init__(self, path: Path | str, why: str) -> None:
+        self.path = Path(path)
+        self.why = why
+        super().__init__(
+            f"{path} {why}, so what is in it may be somebody else's; use another place, or make it yours alone "
+            "(`chmod go-w`) once you have looked at what is there"
+        )
+
+    def __reduce__(self) -> tuple[type[NotPrivate], tuple[Path, str]]:
+        return NotPrivate, (self.path, self.why)
+
+
 class QueueDamaged(PenstockError):
     """A file of the run directory does not hold what was written to it."""
 

@@ -194,7 +194,14 @@ class Stream(Generic[T_co]):
         meaning = as_sink(sink, str(where))
         self._add(SinkCall(where, self._number, sink, meaning, name, fused, edge, given))
 
-    def results(self, *, settings: Mapping[str, object] = _NO_SETTINGS, fresh: bool = False) -> Results[T_co]:
+    def results(
+        self,
+        *,
+        settings: Mapping[str, object] = _NO_SETTINGS,
+        fresh: bool = False,
+        run_dir: Path | str | None = None,
+        state_dir: Path | str | None = None,
+    ) -> Results[T_co]:
         """Start a run, other sinks included, and read the rows of this stream here. Leaving off reading stops it."""
         from penstock.engine import engine
 
@@ -203,7 +210,7 @@ class Stream(Generic[T_co]):
         graph = self._recorder.graph_with_results(self._number, where)
         plan = _planned(graph, settings)
         self._recorder.read_by_caller.add(self._number)
-        return engine.results(plan, fresh=fresh)
+        return engine.results(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir)
 
     def _then(self, where: Where, operator: Operator) -> Stream[Any]:
         return Stream(self._recorder, self._add(OperatorCall(where, self._number, operator)))

@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import Any, overload
 from zlib import crc32
 
-from penstock.errors import FileUnusable, PenstockError, QueueDamaged
+from penstock.errors import FileUnusable, NotPrivate, PenstockError, QueueDamaged
+from penstock.private_files import open_own, read_own, replace_own
 
 _NOT_WHAT_IT_WAS = {errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ESTALE}
 _CHECK = struct.Struct("<II")
 _WORD = struct.Struct("=Q")
 
 
-def refused(path: Path, what: str, error: OSError) -> PenstockError:
-    """What to raise when the operating system does not give a file."""
+def refused(path: Path, what: str, error: OSError | NotPrivate) -> PenstockError:
+    """What to raise when the operating system does not give a file, or gives one that may be another user's."""
+    if isinstance(error, NotPrivate):
+        return QueueDamaged(path, f"{what} {error.why}")
     if error.errno == errno.ENOENT:
         return QueueDamaged(path, f"{what} is missing")
     if error.errno in _NOT_WHAT_IT_WAS:
@@ -31,10 +34,10 @@ def refused(path: Path, what: str, error: OSError) -> PenstockError:
 
 
 def open_file(path: Path, what: str, *, writable: bool = True) -> int:
-    """A descriptor. Raises `QueueDamaged` where there is no such file, `FileUnusable` where it may not be opened."""
+    """A descriptor. Raises `QueueDamaged` where there is no such file of ours, `FileUnusable` without access."""
     try:
-        return os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as exc:
+        return open_own(path, os.O_RDWR if writable else os.O_RDONLY)
+    except (OSError, NotPrivate) as exc:
         raise refused(path, what, exc) from exc
 
 
@@ -191,20 +194,17 @@ class FileTail:
 
 def write_checked(path: Path, what: str, data: bytes) -> None:
     """Replace a file in one step, its length and checksum before its content. Raises `FileUnusable`."""
-    temporary = path.with_name(path.name + ".new")
     try:
-        temporary.write_bytes(_CHECK.pack(len(data), crc32(data)) + data)
-        temporary.rename(path)
+        replace_own(path, _CHECK.pack(len(data), crc32(data)) + data)
     except OSError as exc:
-        temporary.unlink(missing_ok=True)
         raise FileUnusable(path, what, exc) from exc
 
 
 def read_checked(path: Path, what: str) -> bytes:
     """What `write_checked` wrote. Raises `QueueDamaged`, `FileUnusable`."""
     try:
-        stored = path.read_bytes()
-    except OSError as exc:
+        stored = read_own(path)
+    except (OSError, NotPrivate) as exc:
         raise refused(path, what, exc) from exc
     data = stored[_CHECK.size :]
     if len(stored) < _CHECK.size or _CHECK.unpack_from(stored) != (len(data), crc32(data)):

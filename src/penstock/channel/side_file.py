@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 
 from penstock.channel.checksum import crc32
-from penstock.errors import FileUnusable, QueueDamaged
+from penstock.errors import FileUnusable, NotPrivate, QueueDamaged
+from penstock.private_files import open_own, read_own
 from penstock.run_files import refused
 
 
@@ -42,8 +43,8 @@ class SideFiles:
         path = self._path(sequence)
         length, check = int.from_bytes(ticket[:8], "little"), int.from_bytes(ticket[8:12], "little")
         try:
-            payload = path.read_bytes()[:length]
-        except OSError as exc:
+            payload = read_own(path)[:length]
+        except (OSError, NotPrivate) as exc:
             raise refused(path, "the side file of a frame", exc) from exc
         if len(payload) != length or crc32(payload) != check:
             raise QueueDamaged(path, "the side file of a frame does not hold what was written")
@@ -67,7 +68,7 @@ class SideFiles:
 
 
 def _write(path: Path, payload: bytes) -> None:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    fd = open_own(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     try:
         os.posix_fallocate(fd, 0, max(len(payload), 1))
         view = memoryview(payload)

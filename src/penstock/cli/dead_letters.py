@@ -16,7 +16,7 @@ import click
 import msgspec
 
 from penstock.cli.directories import state_dir_option
-from penstock.dead_letters import DeadLetterRecord, read_records, store_dir
+from penstock.dead_letters import DeadLetterRecord, folders_in, read_records, store_dir
 
 _WIDTH = 80
 
@@ -108,8 +108,7 @@ def _selected(name: str, stage: str | None, state_dir: Path | None) -> Iterator[
 
 
 def _pipelines(state_dir: Path | None) -> list[str]:
-    root = store_dir(state_dir)
-    return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    return [path.name for path in folders_in(store_dir(state_dir))]
 
 
 def _pipeline(name: str | None, state_dir: Path | None) -> str:

@@ -9,6 +9,7 @@ from penstock.errors import (
     FileUnusable,
     LayoutChanged,
     NoRunDirectory,
+    NotPrivate,
     OutputExists,
     PenstockError,
     PipelineFailed,
@@ -27,8 +28,8 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Wrong usage, or mistakes in the pipeline."""
     REFUSED = 3
-    """It runs already, its layout changed, its output exists, there is no room for its queues, a file is out of reach,
-    or what an earlier run left is damaged."""
+    """It runs already, its layout changed, its output exists, there is no room for its queues, a file is out of reach
+    or could be somebody else's, or what an earlier run left is damaged."""
     CUT_SHORT = 4
     """Drained before the end of a bounded input."""
     UNDELIVERED = 5
@@ -41,7 +42,7 @@ class ExitCode(IntEnum):
     """Ctrl-C while nothing ran yet."""
 
 
-_REFUSALS = (AlreadyRunning, FileUnusable, LayoutChanged, NoRunDirectory, OutputExists, QueueDamaged)
+_REFUSALS = (AlreadyRunning, FileUnusable, LayoutChanged, NoRunDirectory, NotPrivate, OutputExists, QueueDamaged)
 
 
 def of_report(report: Report, *, strict: bool) -> ExitCode:

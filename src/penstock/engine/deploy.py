@@ -23,19 +23,20 @@ from penstock.engine import forks, rundir
 from penstock.engine.left_files import make_caller_bell, make_shared, make_slot, require_whole
 from penstock.engine.rundir import Manifest
 from penstock.engine.shipping import modules_named, ship
-from penstock.errors import AlreadyRunning, FileUnusable, LayoutChanged, NoRunDirectory, QueueDamaged
+from penstock.errors import AlreadyRunning, FileUnusable, LayoutChanged, NoRunDirectory, NotPrivate, QueueDamaged
 from penstock.metrics import layout, text
 from penstock.metrics.layout import EdgeLayout, Layout, StageLayout
 from penstock.operators.map_batches import MapBatches
 from penstock.plan.fingerprint import difference, fingerprint
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import EdgePlan, Plan, StagePlan
+from penstock.private_files import is_ours, replace_own, require_safe_place
 from penstock.program import Program, current_program
 from penstock.run_files import read_checked, write_checked
 from penstock.slot.assembly import first_record, receivers_of, senders_of
 from penstock.slot.journal import create_journal
 from penstock.slot.life import Crash
-from penstock.state_dir import resolve_state_dir
+from penstock.state_dir import default_state_dir, passed_over, resolve_state_dir
 from penstock.supervisor.cleanup import remove_run_dir
 from penstock.supervisor.protocol import RunSpec, SeatSpec, StageSpec
 from penstock.supervisor.stragglers import kill_stragglers
@@ -66,32 +67,52 @@ def deploy(
 ) -> Deployment:
     """Make everything that workers will find, or take over what is there.
 
-    Raises `AlreadyRunning`, `LayoutChanged`, `OutputExists`, `NoRunDirectory`, `QueueDamaged`, `FileUnusable`.
+    Raises `AlreadyRunning`, `LayoutChanged`, `OutputExists`, `NoRunDirectory`, `NotPrivate`, `QueueDamaged`,
+    `FileUnusable`.
     """
     program = current_program()
-    candidates = _candidates(plan, program.cwd, run_dir, state_dir)
-    for path in candidates:
+    state, usual = _state_dir(state_dir), rundir.named(run_dir) is None
+    path, *others = _candidates(plan, program.cwd, run_dir, state)
+    while True:
         try:
-            return _deploy_in(path, plan, program, fresh, state_dir, crashes or {})
+            return _deploy_in(path, plan, program, fresh, state, crashes or {}, in_own_place=usual)
         except _NoRoom as exc:
-            if path == candidates[-1]:
+            if not others:
                 raise NoRunDirectory(path.parent, str(exc)) from exc
+            others = others[-1:]
             log.warning(
                 "%s has %s, so the run directory goes to %s, which is slower; give it more room, or choose a place "
-                "with --run-dir", path.parent.parent, exc, candidates[-1].parent,
+                "with --run-dir", path.parent.parent, exc, others[0].parent,
             )
-    raise AssertionError("there is always a candidate")
+        except NotPrivate as exc:
+            if not others:
+                raise NoRunDirectory(exc.path, exc.why) from exc
+            log.warning(
+                "%s %s, so the run directory goes to %s; look at what is there and remove it, or choose a place with "
+                "--run-dir", exc.path, exc.why, others[0].parent,
+            )
+        path, *others = others
+
+
+def _state_dir(state_dir: Path | str | None) -> Path:
+    """Where dead letters go. Raises `NotPrivate` for a place that the user named; of the usual ones, takes the next."""
+    place = resolve_state_dir(state_dir)
+    require_safe_place(place)
+    passed = passed_over()
+    if place == default_state_dir() and passed is not None:
+        log.warning("%s %s, so dead letters go to %s; choose a place with --state-dir", passed.path, passed.why, place)
+    return place
 
 
 def _deploy_in(
-    path: Path, plan: Plan, program: Program, fresh: bool, state_dir: Path | str | None,
-    crashes: Mapping[str, tuple[Crash, ...]],
+    path: Path, plan: Plan, program: Program, fresh: bool, state_dir: Path,
+    crashes: Mapping[str, tuple[Crash, ...]], *, in_own_place: bool,
 ) -> Deployment:
     try:
-        lock_fd = forks.close_in_children(_lock(path))
+        lock_fd = forks.close_in_children(_lock(path, in_own_place=in_own_place))
     except OSError as exc:
         if exc.errno in _FULL and not RunPaths(path).manifest.exists():
-            shutil.rmtree(path, ignore_errors=True)
+            remove_run_dir(path)
             raise _NoRoom(f"no room at all ({exc.strerror})") from exc
         raise NoRunDirectory(Path(exc.filename or path), f"it cannot be made ({exc.strerror})") from exc
     made = False
@@ -108,12 +129,12 @@ def _deploy_in(
         raise
 
 
-def _lock(path: Path) -> int:
+def _lock(path: Path, *, in_own_place: bool) -> int:
     """The lock of a run directory. A run that is ending already, its caller dead or served, is waited for."""
     deadline = time.monotonic() + _ENDING_S
     while True:
         try:
-            return rundir.lock_run_dir(path)
+            return rundir.lock_run_dir(path, in_own_place=in_own_place)
         except AlreadyRunning as running:
             if running.pid == os.getpid():
                 raise
@@ -122,11 +143,12 @@ def _lock(path: Path) -> int:
         time.sleep(_LOOK_S)
 
 
-def _candidates(plan: Plan, cwd: str, run_dir: Path | str | None, state_dir: Path | str | None) -> list[Path]:
+def _candidates(plan: Plan, cwd: str, run_dir: Path | str | None, state_dir: Path) -> list[Path]:
     """Where this pipeline's run directory is; else where one may be made, the preferred place first."""
     name = rundir.folder_name(plan.pipeline, cwd)
     places = [parent / name for parent in rundir.parents(run_dir, state_dir)]
-    left = [place for place in places if rundir.is_there(RunPaths(place).manifest, RunPaths(place).phase)]
+    ours = [place for place in places if is_ours(place)]
+    left = [place for place in ours if rundir.is_there(RunPaths(place).manifest, RunPaths(place).phase)]
     return left[:1] or places
 
 
@@ -159,14 +181,14 @@ def _channels(plan: Plan) -> list[tuple[EdgePlan, list[tuple[int, int]]]]:
 
 
 def _make(
-    plan: Plan, program: Program, path: Path, lock_fd: int, state_dir: Path | str | None,
+    plan: Plan, program: Program, path: Path, lock_fd: int, state_dir: Path,
     crashes: Mapping[str, tuple[Crash, ...]],
 ) -> Deployment:
     _empty(path)
     _require_room(path, _bytes_needed(plan))
     plan = _ask_endpoints(plan)
     try:
-        run_id = _write_files(plan, program, RunPaths(path), resolve_state_dir(state_dir), crashes)
+        run_id = _write_files(plan, program, RunPaths(path), state_dir, crashes)
     except (OSError, FileUnusable) as exc:
         if exc.errno in _FULL:  # somebody else was faster
             raise _NoRoom(f"too little room for {text.size(_bytes_needed(plan))} of queues") from exc
@@ -204,14 +226,12 @@ def _write_files(
     _write_program(plan, program, paths, run_id, state_dir, crashes)
     splits = msgspec.msgpack.encode({n: s.splits for n, s in plan.stages.items() if s.source})
     write_checked(paths.splits, "the list of splits", splits)
-    paths.layout.write_bytes(layout.encode(_layout(plan, paths, now)))
+    replace_own(paths.layout, layout.encode(_layout(plan, paths, now)))
     manifest = Manifest(
         plan.pipeline, str(os.getuid()), program.cwd, run_id, now, rundir.boot_id(), fingerprint(plan), str(state_dir)
     )
-    paths.phase.write_text("starting")
-    temporary = paths.manifest.with_name("manifest.new")
-    temporary.write_bytes(rundir.encode_manifest(manifest))
-    temporary.rename(paths.manifest)
+    replace_own(paths.phase, b"starting")
+    replace_own(paths.manifest, rundir.encode_manifest(manifest))
     return run_id
 
 
@@ -231,7 +251,8 @@ def _empty(path: Path) -> None:
 
 
 def _make_files(plan: Plan, paths: RunPaths) -> None:
-    (paths.root / "queues").mkdir(mode=0o700)
+    for folder in (paths.root / "queues", paths.root / "slots"):
+        folder.mkdir(mode=0o700)
     make_shared(paths)
     for edge, pairs in _channels(plan):
         for sender, receiver in pairs:
@@ -245,7 +266,7 @@ def _make_files(plan: Plan, paths: RunPaths) -> None:
                 make_caller_bell(paths)
             else:
                 files = paths.seat(seat, slot)
-                files.folder.mkdir(mode=0o700, parents=True)
+                files.folder.mkdir(mode=0o700)
                 create_journal(files.journal, record)
                 make_slot(files, [paths.page(plan, stage.name, slot) for stage in stages])
 
@@ -287,7 +308,7 @@ def _make_anew(plan: Plan, paths: RunPaths, left: Manifest) -> None:
     """What no row depends on: whatever became of it, it is as at the start."""
     try:
         make_shared(paths)
-        paths.layout.write_bytes(layout.encode(_layout(plan, paths, left.started_s)))
+        replace_own(paths.layout, layout.encode(_layout(plan, paths, left.started_s)))
         for seat, stages in plan.seats().items():
             for slot in range(stages[0].settings.workers):
                 if stages[0].caller:

@@ -80,12 +80,14 @@ def run(
     return report
 
 
-def results(plan: Plan, *, fresh: bool = False) -> Results[Any]:
+def results(
+    plan: Plan, *, fresh: bool = False, run_dir: Path | str | None = None, state_dir: Path | str | None = None
+) -> Results[Any]:
     """Start a plan that has one stage read by the caller, and give its rows. An earlier one of that name is closed."""
     earlier = _open_results.pop(plan.pipeline, None)
     if earlier is not None:
         earlier.close()
-    deployment = deploy(plan, fresh=fresh, run_dir=None, state_dir=None)
+    deployment = deploy(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir)
     handle = Handle(deployment)
     given: Results[Any] = Results(handle, deployment.plan, deployment.paths)
     _open_results[plan.pipeline] = given

@@ -8,18 +8,23 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from struct import Struct
 from zlib import crc32
 
 import msgspec
 from msgspec.structs import replace
 
-from penstock.errors import AlreadyRunning, FileUnusable, QueueDamaged
+from penstock.errors import AlreadyRunning, FileUnusable, NotPrivate, QueueDamaged
 from penstock.plan.paths import RunPaths
+from penstock.private_files import is_ours, make_private, open_own, read_own
 from penstock.run_files import refused
 from penstock.state_dir import resolve_state_dir
 from penstock.supervisor.cleanup import remove_run_dir
 
 SHARED_MEMORY = Path("/dev/shm")
+VARIABLE = "PENSTOCK_RUN_DIR"
+_MOST_ATTEMPTS = 100
+_FLOCK = Struct("hhqqi4x")
 DAMAGED = "damaged"
 """Stands for the phase of a run whose manifest cannot be read."""
 
@@ -53,12 +58,20 @@ class FoundRun:
     cwd: str
 
 
+def named(run_dir: Path | str | None) -> Path | None:
+    """The folder that the user wants run directories in, if any: the argument, else `PENSTOCK_RUN_DIR`."""
+    given = os.environ.get(VARIABLE) if run_dir is None else run_dir
+    return Path(given).expanduser().resolve() if given else None
+
+
 def parents(run_dir: Path | str | None, state_dir: Path | str | None = None) -> list[Path]:
-    """Folders that run directories are made in, the preferred one first."""
-    if run_dir is not None:
-        return [Path(run_dir).expanduser().absolute()]
-    disk = resolve_state_dir(state_dir) / "run"
-    return [SHARED_MEMORY / f"penstock-{os.getuid()}", disk] if SHARED_MEMORY.is_dir() else [disk]
+    """Folders that run directories are made in, the preferred one first, the one on disk last."""
+    if (wanted := named(run_dir)) is not None:
+        return [wanted]
+    memory = SHARED_MEMORY.resolve() / f"penstock-{os.getuid()}" if SHARED_MEMORY.is_dir() else None
+    session = os.environ.get("XDG_RUNTIME_DIR", "")
+    spare = Path(session).resolve() / "penstock" if os.path.isabs(session) and os.path.isdir(session) else None
+    return [place for place in (memory, spare, resolve_state_dir(state_dir) / "run") if place is not None]
 
 
 def folder_name(pipeline: str, cwd: str) -> str:
@@ -74,23 +87,30 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-def lock_run_dir(path: Path) -> int:
-    """Make the folder if it is not there and take its lock; the descriptor. Raises `AlreadyRunning`.
+def lock_run_dir(path: Path, *, in_own_place: bool = False) -> int:
+    """Make the folder if it is not there and take its lock; the descriptor. Raises `AlreadyRunning`, `NotPrivate`.
 
-    A `flock`: it goes to the supervisor with the descriptor, over exec.
+    The lock belongs to the open file: it goes to the supervisor with the descriptor, over exec, and whoever looks can
+    ask for it without taking it. `in_own_place`: the folder above shall be ours alone, too.
     """
     lock = RunPaths(path).lock
+    attempts = 0
     while True:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+            if in_own_place:
+                make_private(path.parent, tighten=True)
+            make_private(path)
+            fd = open_own(lock, os.O_RDWR | os.O_CREAT)
         except FileNotFoundError:
+            attempts += 1
+            if attempts == _MOST_ATTEMPTS:
+                raise  # nothing can be made there at all
             continue  # removed in between
         except IsADirectoryError as exc:
             raise FileUnusable(lock, "the run's lock", exc) from exc
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _whole_file(fcntl.F_WRLCK))
+        except (BlockingIOError, PermissionError):
             os.close(fd)
             raise AlreadyRunning(_pid_in(lock) or 0, path) from None
         try:
@@ -123,12 +143,12 @@ def read_manifest(path: Path) -> Manifest | None:
     """None: the directory was never made ready. Raises `QueueDamaged`, `FileUnusable`."""
     file = RunPaths(path).manifest
     try:
-        manifest = msgspec.json.decode(file.read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(read_own(file), type=Manifest)
     except FileNotFoundError:
         if read_phase(path) in ("running", "draining", "ended", "failed", "left"):
             raise QueueDamaged(file, "the manifest of a run that was up is missing") from None
         return None
-    except OSError as exc:
+    except (OSError, NotPrivate) as exc:
         raise refused(file, "the manifest", exc) from exc
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise QueueDamaged(file, f"this is no manifest of this version ({exc})") from exc
@@ -140,22 +160,27 @@ def read_manifest(path: Path) -> Manifest | None:
 def read_phase(path: Path) -> str:
     """The phase that a run noted last, if that can be read: it is for those who look, mostly."""
     try:
-        return RunPaths(path).phase.read_bytes().decode(errors="replace").strip()
-    except OSError:
+        return read_own(RunPaths(path).phase).decode(errors="replace").strip()
+    except (OSError, NotPrivate):
         return "starting"
 
 
 def find_runs(run_dir: Path | None = None, state_dir: Path | None = None) -> list[FoundRun]:
-    """Every run directory of this user, running or left."""
-    found = []
-    for parent in parents(run_dir, state_dir):
-        if not parent.is_dir():
-            continue
-        for path in sorted(parent.iterdir()):
-            run = _look_at(path)
-            if run is not None:
-                found.append(run)
-    return found
+    """Every run directory of this user, running or left. What is, or may be, another user's is not looked into."""
+    wanted = named(run_dir) is not None
+    entries = [path for parent in parents(run_dir, state_dir) for path in _entries(parent, wanted=wanted)]
+    return [run for path in entries if (run := _look_at(path)) is not None]
+
+
+def _entries(parent: Path, *, wanted: bool) -> list[Path]:
+    if not parent.is_dir() or not (wanted or is_ours(parent, tighten=True)):
+        return []
+    try:
+        return sorted(parent.iterdir())
+    except FileNotFoundError:
+        return []  # the last run in it has ended
+    except OSError as exc:
+        raise FileUnusable(parent, "the folder of runs", exc) from exc
 
 
 def remove(found: FoundRun) -> None:
@@ -180,7 +205,7 @@ def is_there(*files: Path) -> bool:
 
 def _look_at(path: Path) -> FoundRun | None:
     paths = RunPaths(path)
-    if path.name.startswith(".") or not is_there(paths.lock, paths.manifest):
+    if path.name.startswith(".") or not is_ours(path) or not is_there(paths.lock, paths.manifest):
         return None
     pid = _pid_in(paths.lock) if _is_locked(paths.lock) else None
     try:
@@ -196,22 +221,25 @@ def _look_at(path: Path) -> FoundRun | None:
 
 def _is_locked(lock: Path) -> bool:
     try:
-        fd = os.open(lock, os.O_RDWR)
-    except OSError:
+        fd = open_own(lock, os.O_RDWR)
+    except (OSError, NotPrivate):
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        # Asked, not tried: a lock that was taken only to look would refuse a run that begins this very moment.
+        answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _whole_file(fcntl.F_WRLCK))
     finally:
         os.close(fd)
-    return False
+    return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
+def _whole_file(kind: int) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, 0, 0, 0)
 
 
 def _pid_in(lock: Path) -> int | None:
     try:
-        return int(lock.read_text() or 0) or None
-    except (OSError, ValueError):
+        return int(read_own(lock) or 0) or None
+    except (OSError, NotPrivate, ValueError):
         return None
 
 

@@ -14,10 +14,11 @@ from typing import get_args
 import msgspec
 
 from penstock.clock import SYSTEM_CLOCK, Clock
-from penstock.errors import PenstockError, QueueDamaged
+from penstock.errors import NotPrivate, PenstockError, QueueDamaged
 from penstock.metrics.catalogue import Word
 from penstock.metrics.layout import LAST_ERROR_DIR, LAYOUT_FILE, EdgeLayout, StageLayout, decode
 from penstock.metrics.page import Page
+from penstock.private_files import read_own
 from penstock.run_files import FileBytes, refused
 from penstock.status import Phase
 
@@ -124,10 +125,10 @@ def take_snapshot(run_dir: Path, clock: Clock = SYSTEM_CLOCK) -> Snapshot:
 
 def _read(run_dir: Path, path: Path, clock: Clock) -> Snapshot:
     try:
-        layout = decode(path.read_bytes())
+        layout = decode(read_own(path))
     except FileNotFoundError:
         raise
-    except OSError as exc:
+    except (OSError, NotPrivate) as exc:
         raise refused(path, "the layout", exc) from exc
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
         raise QueueDamaged(path, f"this is no layout: {exc}") from exc
@@ -144,10 +145,10 @@ def _read(run_dir: Path, path: Path, clock: Clock) -> Snapshot:
 
 def _read_phase(path: Path) -> Phase:
     try:
-        word = path.read_bytes().decode(errors="replace").strip()
+        word = read_own(path).decode(errors="replace").strip()
     except FileNotFoundError:
         return "starting"
-    except OSError as exc:
+    except (OSError, NotPrivate) as exc:
         raise refused(path, "the phase", exc) from exc
     for phase in PHASES:
         if word == phase:
@@ -177,9 +178,8 @@ def _read_page(path: Path, clock: Clock) -> PageReading:
 
 def _read_last_error(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
-            text = file.read(_LAST_ERROR_BYTES).decode(errors="replace").strip()
-    except OSError:
+        text = read_own(path)[:_LAST_ERROR_BYTES].decode(errors="replace").strip()
+    except (OSError, NotPrivate):
         return None  # there is none; or it cannot be read, which is no loss: reports say the same
     return text or None
 

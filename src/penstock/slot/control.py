@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from penstock.errors import QueueDamaged
+from penstock.private_files import open_own
 from penstock.run_files import FileBytes, FileWords, map_file
 
 CONTROL_BYTES: Final = 4096
@@ -36,7 +37,7 @@ class Control:
 
     @staticmethod
     def create(path: Path) -> None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        fd = open_own(path, os.O_RDWR | os.O_CREAT)
         try:
             os.posix_fallocate(fd, 0, CONTROL_BYTES)
         finally:

@@ -6,6 +6,7 @@ killed worker wrote beyond it, its successor cuts away. `dead_letters.py` has th
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from penstock.dead_letters import FRAME_HEAD, DeadLetterRecord, body_length, encode_frame
+from penstock.errors import FileUnusable, NotPrivate
+from penstock.private_files import held_below, open_own
 from penstock.run_files import refused, write_all
 
 log = logging.getLogger("penstock.worker")
@@ -34,7 +37,7 @@ class DeadLetterFile:
         self._buffer: list[bytes] = []
         self._length = 0
         self._count = 0
-        if path.exists():
+        if os.path.lexists(path):
             self._fd = self._open()
             there = os.fstat(self._fd).st_size
             self._count, whole = _count_frames(self._fd, min(committed_length, there))
@@ -73,9 +76,13 @@ class DeadLetterFile:
             self._fd = None
 
     def _open(self) -> int:
+        run, name = self._path.parent, self._path.name
+        place, below = run.parents[2], run.parts[-3:]  # dead-letters, the pipeline's, the run's
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with held_below(place, below, make=True) as folder:
+                return open_own(name, os.O_RDWR | os.O_CREAT, dir_fd=folder, single=True)
+        except NotPrivate as exc:
+            raise FileUnusable(self._path, _WHAT, PermissionError(errno.EPERM, f"{exc.path} {exc.why}")) from exc
         except OSError as exc:
             raise refused(self._path, _WHAT, exc) from exc
 

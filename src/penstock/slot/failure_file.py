@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from penstock.errors import QueueDamaged
+from penstock.errors import NotPrivate, QueueDamaged
+from penstock.private_files import open_own, read_own
 from penstock.run_files import refused
 from penstock.slot.life import FailureNote
 
@@ -22,7 +23,7 @@ _MOST_REASON = 1500
 
 def reserve(path: Path) -> None:
     """Make an empty file that has room for a note."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fd = open_own(path, os.O_RDWR | os.O_CREAT)
     try:
         os.posix_fallocate(fd, 0, RESERVED_BYTES)
     finally:
@@ -31,7 +32,7 @@ def reserve(path: Path) -> None:
 
 def write_failure(path: Path, note: FailureNote) -> None:
     """Leave a note; where there is no room for all of it, without its traceback."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fd = open_own(path, os.O_RDWR | os.O_CREAT)
     try:
         if not _wrote_whole(fd, _framed(note)):  # the disk is full: what fits into the room reserved
             os.pwrite(fd, _framed(replace(note, reason=note.reason[:_MOST_REASON], traceback="", error=b"")), 0)
@@ -50,8 +51,8 @@ def _wrote_whole(fd: int, data: bytes) -> bool:
 def read_failure(path: Path) -> FailureNote:
     """The last note. Raises `QueueDamaged` where there is none that can be read."""
     try:
-        stored = path.read_bytes()
-    except OSError as exc:
+        stored = read_own(path)
+    except (OSError, NotPrivate) as exc:
         raise refused(path, "the worker's note", exc) from exc
     length = int.from_bytes(stored[:_HEAD_BYTES], "little")
     try:

@@ -16,6 +16,7 @@ from zlib import crc32
 import msgspec
 
 from penstock.errors import FileUnusable, QueueDamaged
+from penstock.private_files import open_own
 from penstock.run_files import FileBytes, FileWords, map_file, require_size
 from penstock.slot.record import Record, decode_record, encode_record
 
@@ -45,7 +46,7 @@ def create_journal(path: Path, record: Record, half_bytes: int = FIRST_HALF_BYTE
 
 
 def _write(path: Path, record: Record, data: bytes, half_bytes: int) -> None:
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    fd = open_own(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     try:
         os.posix_fallocate(fd, 0, _HEAD_BYTES + 2 * half_bytes)
         words = memoryview(bytearray(_HEAD_BYTES)).cast("Q")

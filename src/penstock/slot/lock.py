@@ -13,6 +13,8 @@ import signal
 import struct
 from pathlib import Path
 
+from penstock.errors import NotPrivate
+from penstock.private_files import open_own
 from penstock.run_files import refused
 from penstock.slot.wait_for_exit import wait_for_exit
 
@@ -22,8 +24,8 @@ _FLOCK = "hhqqi4x"
 def try_lock(path: Path) -> int | None:
     """Take the lock for this process's life; its descriptor, or None when somebody has it."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as exc:
+        fd = open_own(path, os.O_RDWR | os.O_CREAT)
+    except (OSError, NotPrivate) as exc:
         raise refused(path, "the lock of the slot", exc) from exc
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,7 +16,8 @@ from zlib import crc32
 
 import msgspec
 
-from penstock.errors import QueueDamaged
+from penstock.errors import NotPrivate, QueueDamaged
+from penstock.private_files import open_own
 from penstock.run_files import refused, write_all
 
 MOST_WAITING_BYTES: Final = 8 * 1024 * 1024
@@ -145,8 +146,8 @@ class RetryFile:
 
     def _open(self, flags: int = 0) -> int:
         try:
-            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | flags, 0o600)
-        except OSError as exc:
+            return open_own(self._path, os.O_RDWR | os.O_CREAT | flags)
+        except (OSError, NotPrivate) as exc:
             raise refused(self._path, _WHAT, exc) from exc
 
     def _path_of(self, generation: int) -> Path:

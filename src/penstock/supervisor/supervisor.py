@@ -20,6 +20,7 @@ from pathlib import Path
 from penstock.channel.bell import open_fifo
 from penstock.errors import FileUnusable, QueueDamaged
 from penstock.plan.paths import RunPaths
+from penstock.private_files import replace_own
 from penstock.slot.control import Control
 from penstock.slot.failure_file import read_failure
 from penstock.slot.last_error import write_last_error
@@ -486,12 +487,9 @@ class Supervisor:
         return self._ladder.abandoned or (self._failure is not None and not self._untouched)
 
     def _phase(self, phase: str) -> None:
-        temporary = self._paths.phase.with_name("phase.new")
         try:
-            temporary.write_text(phase)
-            temporary.rename(self._paths.phase)
+            replace_own(self._paths.phase, phase.encode())
         except OSError as exc:  # a full disk: it is for those who look, and the next run looks at the journals, too
-            temporary.unlink(missing_ok=True)
             self._caller.say(Notice("WARNING", f"{self._paths.phase}: {phase!r} cannot be noted: {exc.strerror}"))
 
 
