@@ -97,6 +97,16 @@ def new_record(
     )
 
 
+def encode_record(record: DeadLetterRecord) -> bytes:
+    """A record outside of the store; for `decode_record`."""
+    return _encoder.encode(record)
+
+
+def decode_record(data: bytes) -> DeadLetterRecord:
+    """What `encode_record` gave."""
+    return _decoder.decode(data)
+
+
 def encode_frame(record: DeadLetterRecord) -> bytes:
     """The bytes that stand in a store file for one record."""
     payload = _encoder.encode(record)

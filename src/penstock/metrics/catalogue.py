@@ -30,6 +30,8 @@ class Word:
     ROWS_FAILED_BEFORE_SUCCESS: Final = 18
     """Rows that failed while no row of this slot had yet succeeded."""
     ROWS_SUCCEEDED: Final = 19
+    ENDED_WITHOUT_SUCCESS: Final = 20
+    """1: the slot's input is through, and no row of it has succeeded."""
 
     # Kept by the living worker.
     BUSY_NS: Final = 24

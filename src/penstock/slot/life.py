@@ -86,6 +86,8 @@ class Life(msgspec.Struct, frozen=True):
     """Work so many rows one by one: what one of them gives cannot be encoded."""
     blamed: tuple[Blamed, ...] = ()
     crashes: tuple[Crash, ...] = ()
+    anew: bool = False
+    """True: no life of this run has committed anything. What an earlier run said against the code is forgotten."""
 
 
 class FailureNote(msgspec.Struct, frozen=True):

@@ -33,6 +33,10 @@ SAFETY_POLL_S: Final = 2.0
 """A sleeper looks around this often even when nobody rings."""
 
 
+VERDICT_POLL_S: Final = 0.05
+"""Other slots do not ring when a first row of theirs has succeeded."""
+
+
 class SlotLoop:
     """Runs the stages of one slot until their input is through."""
 
@@ -55,6 +59,8 @@ class SlotLoop:
         self._key = ""
         self._key_row = 0
         self._in_call: Part | None = None
+        self._undecided = False
+        """True: a stage is through, and other slots decide whether its failed rows are letters or its failure."""
         for part in parts:
             if isinstance(part.inputs, QueueInputs):
                 part.inputs.decoding = Decoding(part.number, work, suspicion, flush=turn.flush, pause=turn.pause)
@@ -81,6 +87,7 @@ class SlotLoop:
     def _step(self) -> bool:
         """Do one thing. False: there is nothing to do now."""
         self._work.beat()
+        self._undecided = False
         if self._control.stopping:
             raise Stopped
         if self._control.draining:
@@ -97,8 +104,10 @@ class SlotLoop:
                         self._next_part()
                     return True
                 if part.inputs.ended and not self._retries.waits(part.number):
-                    self._finish(part)
-                    return True
+                    if self._fates.may_finish(part, draining=self._control.draining):
+                        self._finish(part)
+                        return True
+                    self._undecided = True
         return False
 
     def _at_work(self) -> Iterator[Part]:
@@ -132,6 +141,7 @@ class SlotLoop:
                 self._advance(part, unit, 1)
             else:
                 self._run_piece(part, unit, mark, careful)
+            self._fates.settle(part)
             if careful:
                 self._turn.flush()
             else:
@@ -235,6 +245,7 @@ class SlotLoop:
             self._turn.pause(self._suspicion.pause_s(mark))
             self._try_again(part, waiting, mark)
         self._turn.took(part, 0)
+        self._fates.settle(part)
         error = self._turn.flush_carefully(mark)
         if error is not None:
             self._tell(mark, self._fates.retry_not_encoded, part, waiting, error)
@@ -268,7 +279,7 @@ class SlotLoop:
                 continue
             if part.inputs.ready() and not self._retries.full:
                 return True
-            if part.inputs.ended and not self._retries.waits(part.number):
+            if part.inputs.ended and not self._retries.waits(part.number) and not self._undecided:
                 return True
         return False
 
@@ -286,7 +297,7 @@ class SlotLoop:
                 part.inputs.woken()
 
     def _nap(self) -> float:
-        naps = [SAFETY_POLL_S]
+        naps = [VERDICT_POLL_S if self._undecided else SAFETY_POLL_S]
         due = self._retries.next_due_s()
         if due is not None:
             naps.append(due - now_s())

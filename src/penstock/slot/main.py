@@ -145,6 +145,8 @@ class Worker:
     def _restore(self, record: Record) -> None:
         for part, saved in zip(self._parts, record.parts, strict=True):
             part.restore(saved)
+            if self._life.anew:
+                part.counts.failed_before_success = 0
 
     def _publish_all(self) -> None:
         for part in self._parts:
@@ -188,6 +190,8 @@ class Worker:
         store = dead_letter_path(life.dead_letters, life.seat, life.slot)
         dead_letters = DeadLetterFile(store, record.dead_letter_bytes)
         retries = RetryFile(self._seat.retries, record.retry_generation, record.retry_bytes)
+        if life.anew:
+            retries.let_go()
         fates = RowFates(self._plan.pipeline, dead_letters, retries)
         crash = CrashPoints(tuple(ArmedCrash(c.point, c.row) for c in life.crashes))
         turn = Turn(

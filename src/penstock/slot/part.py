@@ -163,6 +163,8 @@ class Part:
         words[Word.ROWS_SUCCEEDED] = counts.succeeded
         if commit:
             words[Word.COMMITS] += 1
+        else:
+            words[Word.ENDED_WITHOUT_SUCCESS] = int(self.finished and not counts.succeeded)
 
     def clear_outs(self) -> None:
         """Forget what is committed now; the lists themselves stay, for they are bound into programs."""

@@ -22,6 +22,8 @@ from penstock.run_files import refused, write_all
 
 MOST_WAITING_BYTES: Final = 8 * 1024 * 1024
 """Beyond this the slot takes no new input until a retry is through."""
+MOST_HELD_BYTES: Final = 4 * 1024 * 1024
+"""So much waits for a verdict at most."""
 _COMPACT_BYTES: Final = 1024 * 1024
 _WHAT: Final = "the file of waiting retries"
 _GENERATION_SHIFT: Final = 32
@@ -40,6 +42,12 @@ class WaitingRow(msgspec.Struct, array_like=True):
     key: str
     """Its idempotency key, the same on every attempt."""
     ingest_ns: int
+    letter: bytes = b""
+    """Of a row that waits for the verdict about its stage (`trial`) rather than for a time: its dead letter."""
+
+    @property
+    def size(self) -> int:
+        return len(self.row) + len(self.letter)
 
     def load(self) -> Any:
         return pickle.loads(self.row)
@@ -79,6 +87,7 @@ class RetryFile:
         self._waiting: dict[int, WaitingRow] = {}
         self._due: list[tuple[float, int]] = []
         self._bytes = 0
+        self._held_bytes = 0
         self._next = self.generation << _GENERATION_SHIFT
         self._load(os.pread(self._fd, committed_length, 0))
 
@@ -87,11 +96,30 @@ class RetryFile:
 
     @property
     def full(self) -> bool:
-        return self._bytes >= MOST_WAITING_BYTES
+        return self._bytes - self._held_bytes >= MOST_WAITING_BYTES
 
     def waits(self, part: int) -> bool:
-        """True when a row of this stage waits."""
-        return any(row.part == part for row in self._waiting.values())
+        """True when a row of this stage waits for its next attempt."""
+        return any(row.part == part and not row.letter for row in self._waiting.values())
+
+    @property
+    def holds(self) -> bool:
+        """True when a row waits for a verdict."""
+        return self._held_bytes > 0
+
+    def may_hold(self, row: bytes) -> bool:
+        """True: there is room for another row that waits for a verdict."""
+        return self._held_bytes + len(row) <= MOST_HELD_BYTES
+
+    def held(self, part: int) -> list[WaitingRow]:
+        """The rows of a stage that wait for a verdict."""
+        return [row for row in self._waiting.values() if row.part == part and row.letter]
+
+    def let_go(self) -> None:
+        """Another run begins, perhaps with other code: what waited for a verdict has a first attempt again."""
+        for row in [row for row in self._waiting.values() if row.letter]:
+            self.through(row.number)
+            self.add(part=row.part, due_s=0.0, attempts=0, row=row.row, key=row.key, ingest_ns=row.ingest_ns)
 
     def next_due_s(self) -> float | None:
         """When the next row is due, by `now_s`."""
@@ -106,16 +134,18 @@ class RetryFile:
             return None
         return self._waiting[heapq.heappop(self._due)[1]]
 
-    def add(self, *, part: int, due_s: float, attempts: int, row: bytes, key: str, ingest_ns: int) -> None:
+    def add(
+        self, *, part: int, due_s: float, attempts: int, row: bytes, key: str, ingest_ns: int, letter: bytes = b""
+    ) -> None:
         """Let a row wait. `row`: its pickle."""
-        waiting = WaitingRow(self._next, part, due_s, attempts, row, key, ingest_ns)
+        waiting = WaitingRow(self._next, part, due_s, attempts, row, key, ingest_ns, letter)
         self._next += 1
         self._remember(waiting)
         self._buffer.append(_frame(b"W", _encoder.encode(waiting)))
 
     def through(self, number: int) -> None:
         """A row that was taken is done with, one way or the other."""
-        self._bytes -= len(self._waiting.pop(number).row)
+        self._forget(number)
         self._buffer.append(_frame(b"T", _encoder.encode(_Through(number))))
 
     def flush(self) -> int:
@@ -156,9 +186,17 @@ class RetryFile:
     def close(self) -> None:
         os.close(self._fd)
 
+    def _forget(self, number: int) -> None:
+        row = self._waiting.pop(number)
+        self._bytes -= row.size
+        if row.letter:
+            self._held_bytes -= row.size
+
     def _remember(self, row: WaitingRow) -> None:
         self._waiting[row.number] = row
-        self._bytes += len(row.row)
+        self._bytes += row.size
+        if row.letter:
+            self._held_bytes += row.size
         heapq.heappush(self._due, (row.due_s, row.number))
 
     def _load(self, data: bytes) -> None:
@@ -182,7 +220,7 @@ class RetryFile:
             self._next = max(self._next, row.number + 1)
         else:
             done = msgspec.msgpack.decode(body[1:], type=_Through).number
-            self._bytes -= len(self._waiting.pop(done).row)
+            self._forget(done)
 
 
 def _remove(path: Path) -> None:

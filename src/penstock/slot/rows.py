@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import random
 import time
@@ -9,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from penstock.batch import UndecodedRow
 from penstock.channel.router import KeyFailure
-from penstock.dead_letters import new_record
-from penstock.metrics.catalogue import Word
+from penstock.dead_letters import DeadLetterRecord, decode_record, encode_record, new_record
 from penstock.operator import Drop
 from penstock.plan.plan import EdgePlan, StageSettings
+from penstock.slot import trial
 from penstock.slot.batches import as_row_list
 from penstock.slot.commit import Turn
 from penstock.slot.dead_letter_file import DeadLetterFile
@@ -53,6 +56,8 @@ class RowFates:
         self._retries = retries
         self._never_sent = 0
         """Rows of this life that have no key, or that a sink has no text for."""
+        self._last: dict[int, tuple[str, str]] = {}
+        """By stage: the last error before any success, and its traceback."""
 
     def stops_at_failure(self, part: Part) -> bool:
         """True: rows behind a failed one may not be given out before its fate is known."""
@@ -107,7 +112,7 @@ class RowFates:
 
     def retried(self, part: Part, waiting: WaitingRow, failure: Failure | None, turn: Turn) -> None:
         """A waiting row had its next attempt."""
-        part.counts.retries += 1
+        part.counts.retries += int(waiting.attempts > 0)
         if failure is None:
             self._retries.through(waiting.number)
             return
@@ -160,7 +165,7 @@ class RowFates:
         limit = edge.on_error.give_up_after
         sent = any(out.sent_anything for out in part.edges if out.edge is edge)
         if limit is not None and not sent and self._never_sent >= limit / part.plan.settings.workers:
-            raise StageFailed(edge.receiver, _hopeless(self._never_sent, lost.error), lost.traceback)
+            raise StageFailed(edge.receiver, trial.hopeless(self._never_sent, lost.error), lost.traceback)
 
     def rejected(self, part: Part, row: Any, reason: str) -> None:
         """A sink refused a row."""
@@ -185,11 +190,16 @@ class RowFates:
                     ingest_ns=ingest_ns,
                 )
                 return decision
-        self._end(part, decision, lost, turn)
+        self._end(part, decision, lost, turn, (key, ingest_ns))
         return decision
 
-    def _end(self, part: Part, decision: Decision, lost: Lost, turn: Turn | None) -> None:
-        """Carry the decision out. `turn`: what may be committed before a failing row; None: nothing, all is undone."""
+    def _end(
+        self, part: Part, decision: Decision, lost: Lost, turn: Turn | None, held: tuple[str, int] | None = None
+    ) -> None:
+        """Carry the decision out. `turn`: what may be committed before a failing row; None: nothing, all is undone.
+
+        `held`: the row's key and time, where it may be tried again by another run.
+        """
         stage = lost.stage or part.plan.name
         told = f"{lost.operator}: {lost.error}" if lost.operator else lost.error
         match decision:
@@ -201,36 +211,51 @@ class RowFates:
             case SkipRow():
                 part.counts.skipped += 1
             case SetAside():
-                self._dead_letters.append(
-                    new_record(
-                        pipeline=self._pipeline, stage=stage, slot=part.context.slot, operator=lost.operator,
-                        time_s=time.time(), attempts=lost.attempts, error=lost.error, traceback=lost.traceback,
-                        row=lost.row,
-                    )
+                letter = new_record(
+                    pipeline=self._pipeline, stage=stage, slot=part.context.slot, operator=lost.operator,
+                    time_s=time.time(), attempts=lost.attempts, error=lost.error, traceback=lost.traceback,
+                    row=lost.row,
                 )
-                part.counts.dead_letters += 1
+                if held is None or not self._hold(part, lost, letter, held):
+                    self.settle(part)  # older letters first
+                    self._dead_letters.append(letter)
+                    part.counts.dead_letters += 1
         if not isinstance(decision, SkipRow) and part.counts.succeeded == 0:
             part.counts.failed_before_success += 1
-            _give_up_on_hopeless_code(part, told)
+            self._last[part.number] = told, lost.traceback
+            trial.give_up_if_hopeless(part, told, lost.traceback)
         part.last_error = told
 
+    def _hold(self, part: Part, lost: Lost, letter: DeadLetterRecord, held: tuple[str, int]) -> bool:
+        """Let a row wait for the verdict about its stage. False: there is no room, or it cannot wait."""
+        if part.in_place_retries or not letter.row or not self._retries.may_hold(letter.row) or not trial.is_on(part):
+            return False
+        key, ingest_ns = held
+        self._retries.add(
+            part=part.number, due_s=math.inf, attempts=lost.attempts, row=letter.row, key=key, ingest_ns=ingest_ns,
+            letter=encode_record(structs.replace(letter, row=b"")),
+        )
+        return True
 
-def _give_up_on_hopeless_code(part: Part, told: str) -> None:
-    """A stage in which no row ever succeeded: the code is wrong, not the data. What this turn took stays queued."""
-    limit = part.plan.settings.on_error.give_up_after
-    if limit is None or part.counts.failed_before_success < limit / part.plan.settings.workers:
-        return
-    others = [page.words for page in part.sibling_pages if page is not part.page]
-    failed = part.counts.failed_before_success + sum(words[Word.ROWS_FAILED_BEFORE_SUCCESS] for words in others)
-    if failed >= limit and not any(words[Word.ROWS_SUCCEEDED] for words in others):
-        raise StageFailed(part.plan.name, _hopeless(failed, told))
+    def settle(self, part: Part, *, anyhow: bool = False) -> None:
+        """Make letters of what waited for a verdict, if the code is good. `anyhow`: there will be no verdict."""
+        if not self._retries.holds or (not anyhow and trial.is_on(part)):
+            return
+        for waiting in self._retries.held(part.number):
+            letter = decode_record(waiting.letter)
+            self._dead_letters.append(structs.replace(letter, row=waiting.row, time_s=time.time()))
+            self._retries.through(waiting.number)
+            part.counts.dead_letters += 1
 
-
-def _hopeless(failed: int, told: str) -> str:
-    return (
-        f"no row has ever succeeded and {failed} have failed, so the code is wrong rather than the data "
-        f"(dead_letter(give_up_after=None) goes on all the same); the last error: {told}"
-    )
+    def may_finish(self, part: Part, *, draining: bool) -> bool:
+        """At the end of its input. Raises `StageFailed` where no row of the stage has ever succeeded."""
+        told, traceback = self._last.get(part.number, ("", ""))
+        for waiting in self._retries.held(part.number) if not told else ():
+            letter = decode_record(waiting.letter)  # of an earlier life
+            told, traceback = f"{letter.operator}: {letter.error}", letter.traceback
+        decided = draining or trial.is_decided_at_the_end(part, told, traceback)
+        self.settle(part, anyhow=decided)
+        return decided
 
 
 def _lost(row: Any, failure: Failure, attempts: int) -> Lost:

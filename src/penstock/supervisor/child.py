@@ -63,6 +63,8 @@ class Child:
             Page(self.paths.folder / f"{stage}.page", writable=True, mapped=False) for stage in spec.stages
         ]
         self.commits_at_start = self.commits()
+        for page in self.pages:  # a new run judges the code anew, and slots ask each other before all are born
+            page.words[Word.ROWS_FAILED_BEFORE_SUCCESS] = page.words[Word.ENDED_WITHOUT_SUCCESS] = 0
         self.neighbours = [Bell(root / bell, mapped=False) for bell in (*spec.senders, *spec.receivers)]
         self.log_fd = open_fifo(self.paths.log, "the way of what is printed")
         self.stdout_fd = open_fifo(self.paths.stdout, "the way to standard output")
@@ -76,7 +78,7 @@ class Child:
         crashes = self.spec.crashes if self.attempt == 1 else ()
         life = Life(
             self.spec.seat, self.spec.slot, self.attempt, run_id, dead_letters, self.suspect, self.careful,
-            self.blamed, crashes,
+            self.blamed, crashes, anew=self.commits() == self.commits_at_start,
         )
         self.careful = 0
         self.timed_out = False

@@ -52,7 +52,7 @@ def final_totals(root: Path, spec: RunSpec) -> FinalTotals:
     taken = {name: _whole(rows_taken, root / name, damages) or 0 for name in spec.queues}
     counts = {stage.name: _counts(_parts_of(stage.name, seats)) for stage in spec.stages}
     ends = [_stage_end(stage, counts[stage.name], _kept_by_pages(root, stage, damages)) for stage in spec.stages]
-    notes = (_hopeless(stage, counts[stage.name]) for stage in spec.stages)
+    notes = (_hopeless(root, stage, counts[stage.name]) for stage in spec.stages)
     return FinalTotals(
         stages=ends,
         undelivered_rows=max(_rows_under_way(records) - sum(taken[name] for name in spec.caller_queues), 0),
@@ -105,15 +105,23 @@ def _stage_end(stage: StageSpec, counts: Counts, kept: tuple[int, int]) -> Stage
     )
 
 
-def _hopeless(stage: StageSpec, counts: Counts) -> FailureNote | None:
+def _hopeless(root: Path, stage: StageSpec, counts: Counts) -> FailureNote | None:
+    """For what no worker could see: an ordered stage whose last worker was another one than the first, say."""
     failed = counts.failed_before_success
     if not stage.gives_up or not failed or counts.succeeded:
         return None
     return FailureNote(
         stage.name,
         f"no row ever succeeded and {failed} failed, so the code is wrong rather than the data "
-        "(dead_letter(give_up_after=None) accepts that)",
+        f"(dead_letter(give_up_after=None) accepts that){_last_error(root, stage.name)}",
     )
+
+
+def _last_error(root: Path, stage: str) -> str:
+    try:
+        return f"; the last error: {(RunPaths(root).last_errors / stage).read_text()}"
+    except (OSError, UnicodeDecodeError):
+        return ""  # it is written for those who look, and was not
 
 
 def _rows_under_way(records: Sequence[Record]) -> int:
