@@ -211,13 +211,13 @@ class RowFates:
             case SkipRow():
                 part.counts.skipped += 1
             case SetAside():
+                self.settle(part)  # older letters first
                 letter = new_record(
                     pipeline=self._pipeline, stage=stage, slot=part.context.slot, operator=lost.operator,
                     time_s=time.time(), attempts=lost.attempts, error=lost.error, traceback=lost.traceback,
                     row=lost.row,
                 )
                 if held is None or not self._hold(part, lost, letter, held):
-                    self.settle(part)  # older letters first
                     self._dead_letters.append(letter)
                     part.counts.dead_letters += 1
         if not isinstance(decision, SkipRow) and part.counts.succeeded == 0:
