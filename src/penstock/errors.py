@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from penstock.terminal_text import visible_lines
+
 if TYPE_CHECKING:
     from penstock.report import Report
 
@@ -25,11 +27,14 @@ class Mistake:
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.what}; {self.remedy}"
+        return visible_lines(f"{self.file}:{self.line}: {self.what}; {self.remedy}")
 
 
 class PenstockError(Exception):
-    """Base of every error that penstock raises to its caller."""
+    """Base of every error that penstock raises to its caller. Its text is fit for a terminal, whatever it quotes."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(visible_lines(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class PipelineInvalid(PenstockError):

@@ -45,6 +45,7 @@ from penstock.program import being_imported
 from penstock.report import Report
 from penstock.sink import Sink
 from penstock.source import Source
+from penstock.terminal_text import visible_lines
 
 if TYPE_CHECKING:
     from penstock.engine.handle import Handle
@@ -311,7 +312,7 @@ def _examined(graph: Graph, settings: Mapping[str, object]) -> Examined:
 
     examined = examine(graph, settings)
     for caution in examined.findings.cautions:
-        warnings.warn_explicit(caution.what, UserWarning, caution.file, caution.line)
+        warnings.warn_explicit(visible_lines(caution.what), UserWarning, caution.file, caution.line)
     return examined
 
 

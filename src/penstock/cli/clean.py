@@ -13,6 +13,7 @@ from penstock.cli.found import one_left, runs_named
 from penstock.cli.main import show_error
 from penstock.engine.rundir import FoundRun, find_runs, remove
 from penstock.metrics import text
+from penstock.terminal_text import visible
 
 
 @click.command(short_help="Remove what a killed or failed run left.")
@@ -35,7 +36,7 @@ def clean(ctx: click.Context, name: str | None, everything: bool, dry_run: bool,
         if not dry_run:
             remove(run)
         verb = "would remove" if dry_run else "removed"
-        click.echo(f"{verb} {run.name}: {text.size(run.size_bytes)} in {run.path}")
+        click.echo(visible(f"{verb} {run.name}: {text.size(run.size_bytes)} in {run.path}"))
 
 
 def _nothing_left(ctx: click.Context, running: Sequence[FoundRun]) -> None:

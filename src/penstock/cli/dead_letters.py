@@ -17,6 +17,8 @@ import msgspec
 
 from penstock.cli.directories import state_dir_option
 from penstock.dead_letters import DeadLetterRecord, folders_in, read_records, store_dir
+from penstock.names import is_name
+from penstock.terminal_text import visible, visible_json, visible_lines
 
 _WIDTH = 80
 
@@ -81,7 +83,7 @@ def export_letters(name: str | None, stage: str | None, state_dir: Path | None, 
         _print_array(records)
         return
     for record in records:
-        click.echo(record.row_json if form == "rows" else _json_line(record))
+        click.echo(visible_json(record.row_json) if form == "rows" else _json_line(record))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def _selected(name: str, stage: str | None, state_dir: Path | None) -> Iterator[
 
 
 def _pipelines(state_dir: Path | None) -> list[str]:
-    return [path.name for path in folders_in(store_dir(state_dir))]
+    return [path.name for path in folders_in(store_dir(state_dir)) if is_name(path.name)]
 
 
 def _pipeline(name: str | None, state_dir: Path | None) -> str:
@@ -125,15 +127,15 @@ def _pipeline(name: str | None, state_dir: Path | None) -> str:
 
 def _print_text(found: _Found, name: str) -> None:
     if not found.total:
-        click.echo(f"no dead letters{f' of {name}' if name else ''}")
+        click.echo(f"no dead letters{f' of {visible(name)}' if name else ''}")
         return
-    stages = ", ".join(f"{stage} {count:,}" for stage, count in found.by_stage.most_common())
-    click.echo(f"{_count(found.total)} of {name}: {stages}")
+    stages = ", ".join(f"{visible(stage)} {count:,}" for stage, count in found.by_stage.most_common())
+    click.echo(f"{_count(found.total)} of {visible(name)}: {stages}")
     if len(found.letters) < found.total:
         click.echo(f"the newest {len(found.letters):,}; --limit 0 shows all")
     for record in found.letters:
         click.echo()
-        click.echo(record.id)
+        click.echo(visible(record.id))
         where = f"{record.stage}/{record.slot}  {record.operator}{_attempts(record)}".rstrip()
         click.echo(_cut(f"  {_time(record)}  {where}"))
         click.echo(_cut(f"  {_first_line(record.error)}"))
@@ -141,7 +143,8 @@ def _print_text(found: _Found, name: str) -> None:
 
 
 def _print_json(found: _Found, name: str) -> None:
-    head = msgspec.json.encode({"pipeline": name, "total": found.total, "by_stage": dict(found.by_stage)}).decode()
+    summary = {"pipeline": name, "total": found.total, "by_stage": dict(found.by_stage)}
+    head = visible_json(msgspec.json.encode(summary).decode())
     letters = ",".join(_json_line(record) for record in found.letters)
     click.echo(f'{head[:-1]},"dead_letters":[{letters}]}}')
 
@@ -167,7 +170,7 @@ def _whole(record: DeadLetterRecord) -> str:
     ]
     if record.traceback:
         lines += ["", record.traceback.rstrip()]
-    return "\n".join(lines)
+    return visible_lines("\n".join(lines))
 
 
 def _json_line(record: DeadLetterRecord) -> str:
@@ -175,7 +178,8 @@ def _json_line(record: DeadLetterRecord) -> str:
         name: getattr(record, name)
         for name in ("id", "pipeline", "stage", "slot", "operator", "time_s", "attempts", "error", "traceback")
     }
-    return msgspec.json.encode({**fields, "row": msgspec.Raw(record.row_json.encode())}).decode()
+    told = msgspec.json.encode({**fields, "row": msgspec.Raw(record.row_json.encode())}).decode()
+    return visible_json(told)
 
 
 def _time(record: DeadLetterRecord) -> str:
@@ -195,4 +199,5 @@ def _first_line(text: str) -> str:
 
 
 def _cut(line: str) -> str:
+    line = visible(line)
     return line if len(line) <= _WIDTH else line[: _WIDTH - 1] + "…"

@@ -8,6 +8,8 @@ from typing import TextIO
 
 import msgspec
 
+from penstock.terminal_text import visible_json, visible_lines
+
 LEVELS = ("debug", "info", "warning", "error")
 
 _CLEAR_LINE = "\r\x1b[K"
@@ -24,7 +26,10 @@ class LineFormatter(logging.Formatter):
         slot = getattr(record, "slot", None)
         label = f"{slot} | " if slot else "penstock: "
         level = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        lines = [*record.getMessage().splitlines(), *_error(self, record).splitlines()]
+        said = record.getMessage()
+        if not slot:  # what a worker prints is its own: colours, say
+            said = visible_lines(said)
+        lines = [*said.splitlines(), *visible_lines(_error(self, record)).splitlines()]
         return self._start + "\n".join(f"{label}{level}{line}" for line in lines or [""])
 
 
@@ -41,7 +46,7 @@ class JsonFormatter(logging.Formatter):
             "error": _error(self, record) or None,
         }
         present = {name: value for name, value in fields.items() if value is not None}
-        return msgspec.json.encode(present).decode()
+        return visible_json(msgspec.json.encode(present).decode())
 
 
 def _error(formatter: logging.Formatter, record: logging.LogRecord) -> str:

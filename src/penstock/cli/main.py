@@ -17,6 +17,7 @@ from penstock.build import is_compiled
 from penstock.cli.exit_codes import ExitCode, of_error
 from penstock.errors import PenstockError
 from penstock.names import meant
+from penstock.terminal_text import visible_lines
 
 COMMANDS = {
     "run": ("penstock.cli.run", "run"),
@@ -68,14 +69,14 @@ class LazyGroup(click.Group):
             _discard_stdout()
             ctx.exit(_SIGPIPE_CODE)
         except Exception:
-            click.echo(traceback.format_exc(), err=True, nl=False)
+            click.echo(visible_lines(traceback.format_exc()), err=True, nl=False)
             show_error("this is a bug of penstock; please report it with the lines above")
             ctx.exit(ExitCode.BUG)
 
 
 def show_error(message: str) -> None:
     """Say on stderr why a command could not do its work."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True)
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {visible_lines(message)}", err=True)
 
 
 def _discard_stdout() -> None:

@@ -8,6 +8,7 @@ import click
 
 from penstock.cli.settings import gather, set_option, takes_arguments
 from penstock.cli.target import load_pipeline
+from penstock.terminal_text import visible_json, visible_lines
 
 
 @click.command(short_help="Show what would run, and what it promises.")
@@ -20,8 +21,8 @@ def plan(target: str, arguments: tuple[str, ...], given: tuple[str, ...], form: 
     made = load_pipeline(target, arguments).plan(settings=gather(os.environ, given))
     match form:
         case "json":
-            click.echo(made.to_json())
+            click.echo(visible_json(made.to_json()))
         case "mermaid":
-            click.echo(made.to_mermaid())
+            click.echo(visible_lines(made.to_mermaid()))
         case _:
-            click.echo(made.to_text())
+            click.echo(visible_lines(made.to_text()))

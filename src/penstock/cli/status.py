@@ -26,6 +26,7 @@ from penstock.metrics.diagnosis import explain
 from penstock.metrics.snapshot import RunGone, Snapshot, take_snapshot
 from penstock.metrics.status import compute
 from penstock.status import Status
+from penstock.terminal_text import visible_json
 
 INTERVAL_S = 0.5
 """Between the two snapshots of a single answer."""
@@ -154,7 +155,7 @@ def to_json(overview: Overview) -> str:
         }
         for run in overview.left
     ]  # fmt: skip
-    return msgspec.json.encode({"running": running, "left": left}).decode()
+    return visible_json(msgspec.json.encode({"running": running, "left": left}).decode())
 
 
 def _running_json(view: RunView) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from penstock.engine.rundir import DAMAGED, FoundRun
 from penstock.metrics import text
 from penstock.metrics.diagnosis import explain, fill
 from penstock.status import EdgeStatus, StageStatus, Status
+from penstock.terminal_text import visible
 
 WIDTH = 80
 _GAP = 2
@@ -49,21 +50,21 @@ def brief_lines(status: Status, run: FoundRun, cores: int | None) -> Iterator[st
 
 def starting_lines(run: FoundRun) -> Iterator[str]:
     """A run that has nothing to show yet."""
-    yield click.style(text.shorten(f"{run.name}: starting, process {run.pid}", WIDTH), bold=True)
+    yield click.style(text.shorten(f"{visible(run.name)}: starting, process {run.pid}", WIDTH), bold=True)
 
 
 def left_lines(run: FoundRun) -> Iterator[str]:
     """What a run left that did not end by itself, and what to do about it."""
     kind = "failed" if run.phase == "failed" else "killed"
     started = datetime.fromtimestamp(run.started_s).strftime("%Y-%m-%d %H:%M")
-    head = f"{run.name}: left by a {kind} run of {started}, {text.size(run.size_bytes)}"
+    head = f"{visible(run.name)}: left by a {kind} run of {started}, {text.size(run.size_bytes)}"
     if run.phase == DAMAGED:
-        head = f"{run.name}: left by a run whose manifest is damaged, {text.size(run.size_bytes)}"
+        head = f"{visible(run.name)}: left by a run whose manifest is damaged, {text.size(run.size_bytes)}"
     yield click.style(text.shorten(head, WIDTH), bold=True)
-    yield f"  in {run.path}"
+    yield f"  in {visible(str(run.path))}"
     if run.phase != DAMAGED:
-        yield f"  goes on when run again in {run.cwd}"
-    yield f"  is discarded by: penstock clean {run.name}"
+        yield f"  goes on when run again in {visible(run.cwd)}"
+    yield f"  is discarded by: penstock clean {visible(run.name)}"
 
 
 def cut(lines: list[str], height: int) -> list[str]:
@@ -135,7 +136,7 @@ def _troubles(stage: StageStatus) -> Iterator[str]:
         yield from wrap(f"{stage.name}: {', '.join(parts)}")
     if stage.last_error:
         # The last line of a traceback is the error itself.
-        error = stage.last_error.splitlines()[-1].strip()
+        error = visible(stage.last_error.splitlines()[-1].strip())
         yield text.shorten(f"{stage.name}: last error: {error}", WIDTH)
 
 

@@ -31,6 +31,7 @@ from penstock.status import StageStatus, Status
 from penstock.supervisor.cleanup import remove_run_dir
 from penstock.supervisor.protocol import Drain, Ended, FromSupervisor, Inbox, Notice, Output, Running, Stop, send
 from penstock.supervisor.stragglers import kill_stragglers
+from penstock.terminal_text import visible_lines
 
 _worker_log = logging.getLogger("penstock.worker")
 _engine_log = logging.getLogger("penstock.engine")
@@ -247,7 +248,8 @@ class Handle:
                     case Output():
                         self._show(message)
                     case Notice():
-                        _engine_log.log(logging.getLevelNamesMapping()[message.level], "%s", message.text)
+                        level = logging.getLevelNamesMapping()[message.level]
+                        _engine_log.log(level, "%s", visible_lines(message.text))
                     case Running():
                         with self._news:
                             self._running = True

@@ -43,6 +43,7 @@ from penstock.slot.stops import CarefulRestart, StageFailed, Stopped, Trouble
 from penstock.slot.suspicion import Suspicion
 from penstock.slot.user_errors import one_line, same_error, user_traceback
 from penstock.slot.work import Mark, WorkPage
+from penstock.terminal_text import visible_lines
 
 
 def live(run_dir: Path, life: Life) -> int:
@@ -266,7 +267,16 @@ def _connect_streams(seat: SeatPaths) -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     if not logging.getLogger().handlers:
-        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", stream=sys.stderr)
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(_VisibleFormatter("%(levelname)s %(message)s"))
+        logging.basicConfig(level=logging.INFO, handlers=[handler])
+
+
+class _VisibleFormatter(logging.Formatter):
+    """Records quote rows and errors, which a terminal must not obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible_lines(super().format(record))
 
 
 def _keep_stdin_only_for_sources(plan: Plan, seat: str) -> None:
@@ -286,6 +296,7 @@ def _note(seat: SeatPaths, life: Life, code: Exit, note: FailureNote) -> int:
     try:
         write_failure(seat.failure, replace(note, attempt=life.attempt))
     except OSError as exc:  # the code alone says that no row did this; the reason goes where people look
-        print(f"penstock: {note.reason} (the note of it cannot be written: {exc})", file=sys.stderr, flush=True)
+        told = visible_lines(f"penstock: {note.reason} (the note of it cannot be written: {exc})")
+        print(told, file=sys.stderr, flush=True)
     return code
 

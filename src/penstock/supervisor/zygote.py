@@ -25,6 +25,7 @@ from penstock.slot import lifeline, signals
 from penstock.slot.main import live
 from penstock.slot.user_errors import one_line, user_traceback
 from penstock.supervisor.protocol import Born, Died, ImportFailed, Inbox, Ready, Spawn, packets, send
+from penstock.terminal_text import visible_lines
 
 
 def main(socket_fd: int, run_dir: str, program: bytes, preload: list[str]) -> None:
@@ -80,7 +81,7 @@ def _import_if_there(name: str) -> None:
     try:
         importlib.import_module(name)
     except ImportError as exc:
-        print(f"penstock: {name} cannot be imported ahead: {exc}", file=sys.stderr)
+        print(visible_lines(f"penstock: {name} cannot be imported ahead: {exc}"), file=sys.stderr)
 
 
 class _Zygote:
