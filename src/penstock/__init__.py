@@ -21,6 +21,8 @@ from penstock.errors import (
     PipelineInvalid,
     QueueDamaged,
     RowTimeout,
+    SourceDamaged,
+    TargetDamaged,
 )
 from penstock.linux import require_linux, require_ordered_stores
 from penstock.operator import Context, Drop, Reject, Retry
@@ -41,8 +43,8 @@ __all__ = [
     "ExtraMissing", "FileUnusable", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged", "Mistake",
     "NoRunDirectory", "NotPrivate", "OutputExists", "PenstockError", "Pipeline", "PipelineFailed", "PipelineInvalid",
     "Plan", "QueueDamaged", "Reject", "Report", "Results", "Retry", "Row", "RowTimeout", "Sink", "Source",
-    "StageOptions", "StageReport", "StageStatus", "Status", "Stream", "block", "dead_letter", "discard", "fail",
-    "read_dead_letters", "skip",
+    "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status", "Stream", "TargetDamaged", "block",
+    "dead_letter", "discard", "fail", "read_dead_letters", "skip",
 ]  # fmt: skip
 
 _OF_THE_ENGINE = {"Handle": "penstock.engine.handle", "Results": "penstock.engine.results"}

@@ -9,6 +9,7 @@ from io import BytesIO
 from itertools import islice
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
+from penstock.column_rows import convertible
 from penstock.errors import ExtraMissing
 
 T = TypeVar("T")
@@ -44,6 +45,8 @@ class Lines:
     first: int
     _count: int = field(default=-1, repr=False, compare=False)
     """How many lines there are, where that is known already."""
+    is_text: bool = field(default=False, repr=False, compare=False)
+    """True: `data` is known to be UTF-8. Where a reader does not say so, the engine looks, and rejects single lines."""
 
     @property
     def count(self) -> int:
@@ -53,7 +56,7 @@ class Lines:
         return self._count
 
     def split(self) -> list[str]:
-        """The lines as text, without their ends. Bytes that are no UTF-8 become U+FFFD."""
+        """The lines as text, without their ends. Sources hand on nothing but UTF-8; else it becomes U+FFFD."""
         text = self.data.decode("utf-8", "replace")
         rows = text.split("\n")
         if rows and rows[-1] == "":
@@ -107,14 +110,29 @@ Batch: TypeAlias = Sequence[T] | Lines | Columns
 
 
 def rows_of(batch: Batch[Any]) -> Sequence[Any]:
-    """The rows of a batch of any shape, as objects: for sinks that look at one after the other."""
+    """The rows of a batch of any shape, as objects: for sinks that look at one after the other.
+
+    Raises what Arrow raises for columns with a value that Python has no type for; see `rows_and_rejected`.
+    """
     if isinstance(batch, Lines):
         return batch.split()
     if isinstance(batch, Sequence):
         return batch
+    rows: list[Any] = _table(batch).to_pylist()
+    return rows
+
+
+def rows_and_rejected(batch: Batch[Any]) -> tuple[Sequence[Any], dict[int, str]]:
+    """As `rows_of`, with None for each row that has a value without a Python type, and why, by their index."""
+    if isinstance(batch, Lines | Sequence):
+        return rows_of(batch), {}
+    rows, failures = convertible(_table(batch), lambda piece: list(piece.to_pylist()))
+    return rows, {index: reason for index, (_, reason) in failures.items()}
+
+
+def _table(batch: Columns) -> Any:
     try:
         import pyarrow
     except ImportError as exc:
         raise ExtraMissing("pyarrow", "arrow") from exc
-    rows: list[Any] = pyarrow.table(batch).to_pylist()
-    return rows
+    return pyarrow.table(batch)

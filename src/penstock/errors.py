@@ -166,6 +166,39 @@ def _remedy(number: int | None) -> str:
     return "mend that"
 
 
+class SourceDamaged(PenstockError):
+    """What a source reads is not what it claims to be, and reading it again would find the same.
+
+    Raised by readers. The run ends at once, or goes on without that split where the source skips what is damaged.
+    """
+
+    def __init__(self, path: str, what: str, remedy: str = "repair or replace it, then run again") -> None:
+        self.path = path
+        self.what = what
+        self.remedy = remedy
+        super().__init__(f"{self.told}; {remedy}")
+
+    @property
+    def told(self) -> str:
+        """What is damaged and how, without what to do."""
+        return f"{self.path}: {self.what}"
+
+    def __reduce__(self) -> tuple[type[SourceDamaged], tuple[str, str, str]]:
+        return type(self), (self.path, self.what, self.remedy)
+
+
+class TargetDamaged(PenstockError):
+    """A sink's target does not hold what was written to it. Raised by writers; the run ends at once."""
+
+    def __init__(self, path: str, what: str) -> None:
+        self.path = path
+        self.what = what
+        super().__init__(f"{path}: {what}; bring back what was written and run again, or {STARTS_OVER}")
+
+    def __reduce__(self) -> tuple[type[TargetDamaged], tuple[str, str]]:
+        return TargetDamaged, (self.path, self.what)
+
+
 class CommandRefused(PenstockError):
     """A command to a running pipeline was not carried out."""
 

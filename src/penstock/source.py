@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from penstock.batch import Batch
@@ -21,6 +22,27 @@ class EndOfSplit(Exception):
     """Raised by `Reader.read` when its split is exhausted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Something a reader came across that is no row."""
+
+    row: Any
+    """What the dead letter keeps: the bytes or the text as they were read."""
+    reason: str
+    """Why it is no row, and where it stands: `/data/a.csv, line 7: it has 2 fields, expected 3`."""
+
+
+@dataclass(frozen=True, slots=True)
+class WithRejected(Generic[T_co]):
+    """Rows, some of which are none: `rejected` says which by their index, whatever stands there in `batch`.
+
+    Each meets the policy of the source's stage as a row that failed does, in the same commit as its neighbours.
+    """
+
+    batch: Batch[T_co]
+    rejected: Mapping[int, Rejected]
+
+
 class Reader(ABC, Generic[T_co]):
     """Reads one split, in one worker, in one thread."""
 
@@ -28,11 +50,13 @@ class Reader(ABC, Generic[T_co]):
     """How long to wait after a `read` that gave None, for readers without a file descriptor."""
 
     @abstractmethod
-    def read(self) -> Batch[T_co] | None:
+    def read(self) -> Batch[T_co] | WithRejected[T_co] | None:
         """The next rows: about 256 KiB, within about 50 ms; None: nothing now. Raises `EndOfSplit` at the end.
 
-        Called over and over while there is room downstream; never after it raised, nor after `close`. Any other
-        exception fails the stage. One that is seen to wait for rows gets those it gave before committed first.
+        Called over and over while there is room downstream; never after it raised, nor after `close`. `SourceDamaged`
+        ends the run at once, or skips the rest of the split where `Source.skips_damaged`; any other exception restarts
+        the worker. What is no row goes into `WithRejected`. A reader that is seen to wait for rows gets those it gave
+        before committed first.
         """
 
     @abstractmethod
@@ -93,6 +117,11 @@ class Source(ABC, Generic[T_co]):
         return None
 
     @property
+    def skips_damaged(self) -> bool:
+        """True: a split that raises `SourceDamaged` becomes one dead letter, and the others are read on."""
+        return False
+
+    @property
     def modules(self) -> Sequence[str]:
         """Modules that opening imports: brought into memory once, before workers are forked."""
         return ()
@@ -119,4 +148,7 @@ class Source(ABC, Generic[T_co]):
 
     @abstractmethod
     def open(self, split: Any, position: Position | None, context: Context) -> Reader[T_co]:
-        """Open a split at `position` (None: at its beginning), in the worker. Called again after a restart."""
+        """Open a split at `position` (None: at its beginning), in the worker. Called again after a restart.
+
+        Raises `SourceDamaged` as `Reader.read` does.
+        """

@@ -9,7 +9,7 @@ import msgspec
 from penstock.batch import Lines, rows_of
 from penstock.operator import Context
 from penstock.sink import Sink, Writer
-from penstock.source import EndOfSplit, Reader, Source
+from penstock.source import EndOfSplit, Reader, Source, WithRejected
 
 
 def context(slot: int = 0, workers: int = 1) -> Context:
@@ -31,11 +31,18 @@ def steps(reader: Reader[Any]) -> list[tuple[list[Any], Any]]:
     found = []
     try:
         while (batch := reader.read()) is not None:
-            found.append((list(rows_of(batch)), journaled(reader.position())))
+            found.append((rows_in(batch), journaled(reader.position())))
     except EndOfSplit:
         pass
     reader.close()
     return found
+
+
+def rows_in(given: Any) -> list[Any]:
+    """The rows of what a reader gave, `Rejected` among them."""
+    if not isinstance(given, WithRejected):
+        return list(rows_of(given))
+    return [given.rejected.get(index, row) for index, row in enumerate(rows_of(given.batch))]
 
 
 def read_all(source: Source[Any]) -> list[Any]:

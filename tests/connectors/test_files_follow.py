@@ -24,8 +24,8 @@ from penstock.connectors.files.line_reader import LineForm
 class Tail:
     """A follower with a clock of its own; every look finds new files at once."""
 
-    def __init__(self, pattern: Path, *, at_end: bool = False) -> None:
-        (self._split,) = follow_splits([str(pattern)], at_end).values()
+    def __init__(self, *patterns: Path, at_end: bool = False) -> None:
+        (self._split,) = follow_splits([str(pattern) for pattern in patterns], at_end).values()
         self._position: Any = None
         self._open()
 
@@ -324,7 +324,14 @@ def test_names_of_rotation_are_known():
     assert not is_rotation("/y/app.log.1", home)
 
 
-def test_a_followed_source_is_unbounded_and_has_a_split_per_pattern(tmp_path: Path):
-    source = lines([tmp_path / "*.log", tmp_path / "*.txt"], follow=True)
+def test_a_followed_source_is_unbounded_and_reads_a_file_once_though_several_patterns_match_it(tmp_path: Path):
+    append(tmp_path / "a.log", "a\n")
+    (tmp_path / "link.txt").symlink_to("a.log")
+    patterns = [tmp_path / "*.log", tmp_path / "*", tmp_path / "a.log", tmp_path / "*.txt"]
+    source = lines(patterns, follow=True)
     assert not source.bounded
-    assert list(source.splits()) == [str(tmp_path / "*.log"), str(tmp_path / "*.txt")]
+    assert len(source.splits()) == 1
+    tail = Tail(*patterns)
+    assert tail.look() == ["a"]
+    append(tmp_path / "b.log", "b\n")
+    assert tail.look() == ["b"]

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from penstock.batch import Lines
 from penstock.connectors import files
 from penstock.connectors.files import content, line_reader, packed
-from penstock.connectors.files.content import DamagedFile
 from penstock.connectors.files.line_reader import LineForm, LineReader, cut_lines
+from penstock.errors import SourceDamaged
 from penstock.operators.parse_json import ParseJson
 
 in_tmp = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -99,7 +99,7 @@ def test_a_packed_file_that_breaks_off_is_an_error_that_names_it(tmp_path: Path,
     whole = packed.pack(kind, b"".join(b"line %d\n" % number for number in range(5000)))
     path = tmp_path / f"x.{kind}"
     path.write_bytes(whole[:-20])
-    with pytest.raises(DamagedFile, match="breaks off"):
+    with pytest.raises(SourceDamaged, match="breaks off"):
         read_all(files.lines(path))
 
 
@@ -107,7 +107,7 @@ def test_a_packed_file_that_breaks_off_is_an_error_that_names_it(tmp_path: Path,
 def test_a_packed_file_with_rubbish_in_it_is_an_error_that_names_it(tmp_path: Path, kind: str):
     path = tmp_path / f"x.{kind}"
     path.write_bytes(packed.pack(kind, b"good\n") + b"rubbish that is no member")
-    with pytest.raises(DamagedFile, match=str(path)):
+    with pytest.raises(SourceDamaged, match=str(path)):
         read_all(files.lines(path))
 
 
@@ -121,7 +121,7 @@ def test_a_line_without_end_in_sight_is_an_error(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(line_reader, "MAX_RECORD_BYTES", 64)
     path = tmp_path / "x.log"
     path.write_bytes(b"short\n" + b"x" * 1000)
-    with pytest.raises(DamagedFile, match="does not end within"):
+    with pytest.raises(SourceDamaged, match="does not end within"):
         read_all(files.lines(path))
 
 
@@ -183,7 +183,8 @@ def test_what_cannot_be_read_is_found_before_the_run(tmp_path: Path):
     assert "matches no file" in files.lines(tmp_path / "*.log").check()[0]
     assert "holds no file" in files.lines(f"{tmp_path}/").check()[0]
     assert files.lines(tmp_path / "*.log", follow=True).check() == []
-    assert "several bytes" in files.lines(tmp_path, encoding="utf-16").check()[-1]
+    assert "cannot be followed" in files.lines(tmp_path, encoding="utf-16", follow=True).check()[-1]
+    assert "not one byte" in files.lines(tmp_path, encoding="cp037").check()[-1]
     assert "unknown to Python" in files.lines(tmp_path, encoding="klingon").check()[-1]
     (tmp_path / "x.log").write_text("a\n")
     assert 'start="end"' in files.lines(tmp_path / "x.log", start="end").check()[0]
@@ -196,5 +197,5 @@ def test_a_file_that_became_shorter_than_its_position_is_an_error(tmp_path: Path
     path.write_bytes(pack(b"a\nb\n"))
     position = steps(files.lines(path).open(next(iter(files.lines(path).splits().values())), None, context()))[-1][1]
     path.write_bytes(pack(b"a\n"))
-    with pytest.raises(DamagedFile, match="are gone"):
+    with pytest.raises(SourceDamaged, match="are gone"):
         LineReader(str(path), position, LineForm())

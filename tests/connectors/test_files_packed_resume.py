@@ -11,6 +11,7 @@ from file_roles import rest, steps, write_all
 from penstock.connectors import files
 from penstock.connectors.files import content, line_reader, packed
 from penstock.connectors.files.line_reader import LineForm, LineReader
+from penstock.connectors.files.unchanged import MARK_BYTES
 
 BATCHES, ROWS = 12, 50
 
@@ -34,7 +35,8 @@ def test_a_file_that_a_sink_packed_is_gone_on_with_at_the_member_that_was_reache
     real = os.pread
 
     def pread(fd: int, size: int, offset: int) -> bytes:
-        offsets.append(offset)
+        if size > MARK_BYTES:  # by the others the file is known again
+            offsets.append(offset)
         return real(fd, size, offset)
 
     monkeypatch.setattr(packed.os, "pread", pread)

@@ -20,10 +20,9 @@ from hypothesis import strategies as st
 from penstock.connectors import files
 from penstock.connectors.files import parquet_reader
 from penstock.connectors.files.arrow_schema import schema_of
-from penstock.connectors.files.content import DamagedFile
 from penstock.connectors.files.parquet_files import group_ranges
 from penstock.connectors.files.spool import Spool
-from penstock.errors import OutputExists
+from penstock.errors import OutputExists, SourceDamaged, TargetDamaged
 from penstock.sink import RowsRejected
 
 in_tmp = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -150,7 +149,7 @@ def test_a_torn_spool_is_cut_and_a_damaged_one_is_an_error(tmp_path: Path):
     os.truncate(path, spool.length - 10)
     assert Spool(path, 2).length == whole == os.path.getsize(path)
     os.truncate(path, whole - 10)
-    with pytest.raises(DamagedFile, match="2 rows"):
+    with pytest.raises(TargetDamaged, match="2 rows"):
         Spool(path, 2)
 
 
@@ -314,7 +313,7 @@ def test_a_file_that_is_no_parquet_is_an_error_that_names_it(tmp_path: Path):
     (tmp_path / "x.parquet").write_text("nonsense")
     source = files.parquet(tmp_path / "x.parquet")
     (split,) = source.splits().values()
-    with pytest.raises(DamagedFile, match=r"x\.parquet"):
+    with pytest.raises(SourceDamaged, match=r"x\.parquet"):
         source.open(split, None, context())
 
 
@@ -334,3 +333,49 @@ def test_a_missing_package_is_told_before_the_run(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "zstandard", None)
     assert "penstock[arrow]" in files.parquet("x/").check_as_sink()[0]
     assert "penstock[zstd]" in files.json_lines("x.jsonl.zst").check_as_sink()[0]
+
+
+def test_columns_of_nothing_but_empty_objects_are_written_as_nulls_until_a_field_is_seen(tmp_path: Path):
+    sink = files.parquet(f"{tmp_path}/")
+    writer = open_writer(sink)
+    writer.write([{"id": 1, "meta": {}, "deep": {"a": {}, "b": [{}], "c": 1}}])
+    writer.write([{"id": 2, "meta": {"k": 1}, "deep": None}])
+    writer.write([{"id": 3, "meta": {}, "deep": {"a": {}, "b": [{}], "c": 3}}])
+    writer.finish()
+    rows = pyarrow.parquet.read_table(tmp_path).to_pylist()
+    assert [row["id"] for row in rows] == [1, 2, 3]
+    assert [row["meta"] for row in rows] == [None, {"k": 1}, {"k": None}]
+    assert [row["deep"] and row["deep"]["c"] for row in rows] == [1, None, 3]
+
+
+def test_a_column_of_empty_objects_alone_is_written(tmp_path: Path):
+    sink = files.parquet(tmp_path / "x.parquet")
+    write_all(sink, [{"id": n, "meta": {}} for n in range(5)])
+    assert pyarrow.parquet.read_table(tmp_path / "x.parquet").num_rows == 5
+    table = pyarrow.table({"id": [1], "meta": pyarrow.array([{}], pyarrow.struct([]))})
+    write_all(files.parquet(tmp_path / "y.parquet"), table)
+    assert pyarrow.parquet.read_table(tmp_path / "y.parquet").num_rows == 1
+
+
+def test_a_type_that_parquet_lacks_is_rejected_by_row_and_the_file_finishes(tmp_path: Path):
+    writer = open_writer(files.parquet(tmp_path / "x.parquet"))
+    interval = pyarrow.array([(1, 2, 3)], pyarrow.month_day_nano_interval())
+    with pytest.raises(RowsRejected) as caught:
+        writer.write(pyarrow.table({"n": [1], "i": interval}))
+    assert list(caught.value.reasons) == [0]
+    writer.write([{"n": 2}])
+    writer.finish()
+    assert pyarrow.parquet.read_table(tmp_path / "x.parquet").to_pylist() == [{"n": 2}]
+
+
+def test_no_rows_give_a_file_with_the_columns_of_the_type(tmp_path: Path):
+    class Reading(msgspec.Struct):
+        sensor: str
+        value: float
+
+    for target in (tmp_path / "x.parquet", f"{tmp_path}/d/"):
+        write_all(files.parquet(target, Reading))
+        found = pyarrow.parquet.read_table(target)
+        assert (found.num_rows, found.column_names) == (0, ["sensor", "value"])
+    write_all(files.parquet(tmp_path / "untyped.parquet"))
+    assert not (tmp_path / "untyped.parquet").exists()

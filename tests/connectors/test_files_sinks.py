@@ -18,9 +18,8 @@ from hypothesis import strategies as st
 from penstock.batch import WrittenLines
 from penstock.connectors import files
 from penstock.connectors.files import FileSourceOrSink
-from penstock.connectors.files.content import DamagedFile
 from penstock.connectors.files.json_encoder import JsonEncoder
-from penstock.errors import OutputExists
+from penstock.errors import OutputExists, TargetDamaged
 from penstock.sink import Delivery, RowsRejected
 
 in_tmp = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -221,7 +220,7 @@ def test_output_that_somebody_shortened_is_not_continued(tmp_path: Path):
     writer = open_writer(sink)
     writer.write(["abc"])
     os.truncate(tmp_path / "x.jsonl", 2)
-    with pytest.raises(DamagedFile, match="6 bytes were written to it, 2 are there"):
+    with pytest.raises(TargetDamaged, match="6 bytes were written to it, 2 are there"):
         open_writer(sink, writer.position())
 
 

@@ -19,7 +19,7 @@ from penstock.connectors import stdio
 from penstock.errors import PenstockError
 from penstock.operator import Context
 from penstock.sink import Delivery, RowsRejected
-from penstock.source import EndOfSplit, Position, Reader
+from penstock.source import EndOfSplit, Position, Reader, WithRejected
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +51,14 @@ def rest_of(reader: Reader[str]) -> list[str]:
             block = reader.read()
         except EndOfSplit:
             return rows
-        assert isinstance(block, Lines)
-        rows += block.split()
+        if isinstance(block, WithRejected):
+            rows += [
+                block.rejected[index].row.decode("utf-8", "replace") if index in block.rejected else row
+                for index, row in enumerate(block.batch)
+            ]
+        else:
+            assert isinstance(block, Lines)
+            rows += block.split()
 
 
 def test_stdin_is_one_split_that_cannot_be_read_again() -> None:
@@ -236,3 +242,23 @@ def test_a_reader_that_went_is_told(pipe: tuple[int, int]) -> None:
     os.close(pipe[0])
     with pytest.raises(PenstockError, match="closed by its reader"):
         stdio.StdoutWriter(pipe[1]).write(["x"])
+
+
+def test_a_line_of_stdin_that_is_not_utf8_is_rejected_by_itself(pipe: tuple[int, int]) -> None:
+    reader = open_stdin(pipe[0])
+    os.write(pipe[1], b"one\nM\xfcller\nthree\n")
+    given = reader.read()
+    assert isinstance(given, WithRejected)
+    assert list(given.batch)[::2] == ["one", "three"]
+    assert given.rejected[1].row == b"M\xfcller"
+    assert given.rejected[1].reason.startswith("standard input, line 2: it is not utf-8")
+
+
+def test_stdin_is_read_in_the_encoding_that_is_told(pipe: tuple[int, int]) -> None:
+    standard_streams.set_stdin_fd(pipe[0])
+    source = stdio.stdin(encoding="latin-1")
+    reader = source.open(None, None, Context(pipeline="p", stage="stdin", slot=0, workers=1, attempt=1))
+    os.write(pipe[1], "Müller\n".encode("latin-1"))
+    block = reader.read()
+    assert isinstance(block, Lines) and block.split() == ["Müller"]
+    assert "iconv" in stdio.stdin(encoding="utf-16").check()[0]

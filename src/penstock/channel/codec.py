@@ -152,14 +152,16 @@ class RowCodec:
         rows: list[Any] = []
         failures: dict[int, tuple[Any, BaseException | str]] = {}
         for part in parts:
+            made, unmade = self._rows(part.batch)
+            failures.update({len(rows) + index: failure for index, failure in unmade.items()})
             failures.update({len(rows) + index: failure for index, failure in part.failures.items()})
-            rows.extend(self._rows(part.batch))
+            rows.extend(made)
         return Decoded(rows, failures)
 
-    def _rows(self, batch: Any) -> list[Any]:
+    def _rows(self, batch: Any) -> tuple[list[Any], dict[int, tuple[Any, str]]]:
         if isinstance(batch, Lines):
-            return batch.split()
-        return batch if isinstance(batch, list) else columns.table_to_rows(batch, self._row_type)
+            return batch.split(), {}
+        return (batch, {}) if isinstance(batch, list) else columns.rows_or_failures(batch, self._row_type)
 
     def _decode_one_by_one(self, payload: bytes) -> Decoded:
         one = msgspec.msgpack.Decoder(self._row_type)

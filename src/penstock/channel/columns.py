@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from penstock.batch import Lines
+from penstock.column_rows import convertible
 from penstock.errors import ExtraMissing
 
 
@@ -127,6 +128,11 @@ def table_to_rows(table: Any, row_type: Any) -> list[Any]:
         if table.column_names == ["value"] and issubclass(row_type, (int, float, str, bytes, bool)):
             return [row["value"] for row in rows]
     return rows
+
+
+def rows_or_failures(table: Any, row_type: Any) -> tuple[list[Any], dict[int, tuple[Any, str]]]:
+    """As `table_to_rows`, with None for rows that cannot be made: what to show of them, and why, by their index."""
+    return convertible(table, lambda piece: table_to_rows(piece, row_type))
 
 
 def _as_dict(row: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import msgspec
 
 from penstock.batch import Lines
 from penstock.channel import columns
+from penstock.column_rows import shown_row
 from penstock.plan.plan import Route
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
@@ -72,12 +73,13 @@ class Router:
             parts, failures = self._group(batch, batch)
             return list(parts.items()), [KeyFailure(batch[index], error) for index, error in failures]
         table = columns.as_table(batch)
-        if self._field is not None:
-            keys = [{self._field: key} for key in table.column(self._field).to_pylist()]
-        else:
-            keys = table.to_pylist()
-        parts, failures = self._group(keys, list(range(len(keys))))
-        keyless = [KeyFailure(table.slice(index, 1).to_pylist()[0], error) for index, error in failures]
+        wanted = table if self._field is None else table.select([self._field])
+        keys, unmade = columns.rows_or_failures(wanted, Any)
+        at = [index for index in range(len(keys)) if index not in unmade]
+        parts, failures = self._group([keys[index] for index in at] if unmade else keys, at)
+        keyless = [KeyFailure(shown_row(table.slice(at[index], 1))[0], error) for index, error in failures]
+        for index, (_, reason) in unmade.items():
+            keyless.append(KeyFailure(shown_row(table.slice(index, 1))[0], ValueError(reason)))
         return [(slot, table.take(indices)) for slot, indices in parts.items()], keyless
 
     def _group(self, rows: list[Any], what: list[Any]) -> tuple[dict[int, list[Any]], list[tuple[int, BaseException]]]:

@@ -5,22 +5,31 @@ from __future__ import annotations
 import os
 import select
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from penstock.batch import Batch, Lines, rows_of
-from penstock.errors import PenstockError
+from penstock.batch import Batch, Lines, rows_and_rejected
+from penstock.errors import PenstockError, SourceDamaged
 from penstock.operator import Context
 from penstock.sink import RowsRejected, Sink, Writer
-from penstock.source import EndOfSplit, Position, Reader, Source
+from penstock.source import EndOfSplit, Position, Reader, Source, WithRejected
 from penstock.standard_streams import stdin_fd, stdout_fd
+from penstock.text_form import WIDE, Errors, TextForm, codec_name, encoding_problems
 
 _BLOCK_BYTES = 256 * 1024
+_MAX_LINE_BYTES = 64 * 1024 * 1024
+"""A line without end must not fill the memory."""
+_WHERE = "standard input"
+_UTF8 = TextForm()
 
 
-def stdin() -> Source[str]:
-    """The lines of standard input, until its end. Lines read but not committed die with the worker."""
-    return StdinSource()
+def stdin(*, encoding: str = "utf-8", errors: Errors = "dead_letter") -> Source[str]:
+    """The lines of standard input, until its end. Lines read but not committed die with the worker.
+
+    A line whose bytes are not `encoding` is an error of that row; `errors="replace"` puts U+FFFD for what cannot be
+    read, `errors="fail"` ends the run.
+    """
+    return StdinSource(TextForm(encoding, errors))
 
 
 def stdout() -> Sink[object]:
@@ -30,6 +39,15 @@ def stdout() -> Sink[object]:
 
 class StdinSource(Source[str]):
     """What `stdin()` gives: one split, whoever reads it."""
+
+    def __init__(self, form: TextForm = _UTF8) -> None:
+        self._form = form
+
+    def check(self) -> Sequence[str]:
+        found = encoding_problems(self._form.encoding, self._form.errors)
+        if not found and codec_name(self._form.encoding) in WIDE:
+            found.append(f"encoding {self._form.encoding!r} cannot be read from a stream; convert it with `iconv`")
+        return found
 
     @property
     def label(self) -> str:
@@ -52,8 +70,8 @@ class StdinSource(Source[str]):
                 f"standard input (descriptor {fd}) is closed; start with one, `< /dev/null` has no lines"
             ) from exc
         if stat.S_ISREG(mode):
-            return FileReader(fd, position)
-        return StreamReader(fd, first=1 if context.attempt == 1 else 0)
+            return FileReader(fd, position, self._form)
+        return StreamReader(fd, self._form, first=1 if context.attempt == 1 else 0)
 
 
 class StreamReader(Reader[str]):
@@ -62,9 +80,10 @@ class StreamReader(Reader[str]):
     The descriptor stays in blocking mode: it is shared with the caller and with the shell behind it.
     """
 
-    def __init__(self, fd: int, *, first: int) -> None:
+    def __init__(self, fd: int, form: TextForm = _UTF8, *, first: int) -> None:
         """`first`: number of the first line; 0: a successor, whose predecessor took an unknown number of lines."""
         self._fd = fd
+        self._form = form
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
         self._fileno = fd if _can_be_waited_for(fd) else None
@@ -75,7 +94,7 @@ class StreamReader(Reader[str]):
         # better no row than half a row. Where nothing is waiting it died idle, behind a whole line.
         self._cut = first == 0 and bool(self._poll.poll(0))
 
-    def read(self) -> Lines | None:
+    def read(self) -> Lines | WithRejected[str] | None:
         if self._ended:
             raise EndOfSplit
         lines = b"".join(self._whole_lines())
@@ -85,7 +104,7 @@ class StreamReader(Reader[str]):
             raise EndOfSplit
         if not lines:
             return None
-        block = Lines(lines, self._first)
+        block = self._form.block(lines, self._first, _WHERE)
         if self._first:
             self._first += lines.count(b"\n")
         return block
@@ -107,6 +126,11 @@ class StreamReader(Reader[str]):
                 self._started = []
             if end < len(data):
                 self._started.append(data[end:])
+                self._refuse_endless_line()
+
+    def _refuse_endless_line(self) -> None:
+        if sum(map(len, self._started)) > _MAX_LINE_BYTES:
+            raise SourceDamaged(_WHERE, f"a line does not end within {_MAX_LINE_BYTES} bytes")
 
     def _without_cut_line(self, lines: bytes) -> bytes:
         if lines:
@@ -123,9 +147,10 @@ class StreamReader(Reader[str]):
 class FileReader(Reader[str]):
     """Reads a regular file that stands as standard input; goes on behind the last whole line, so nothing dies."""
 
-    def __init__(self, fd: int, position: Position | None) -> None:
+    def __init__(self, fd: int, position: Position | None, form: TextForm = _UTF8) -> None:
         """`position`: device, inode, offset, line; that of another file is not this one's."""
         self._fd = fd
+        self._form = form
         status = os.fstat(fd)
         self._identity = [status.st_dev, status.st_ino]
         if position is not None and list(position[:2]) == self._identity:
@@ -133,17 +158,19 @@ class FileReader(Reader[str]):
         else:
             self._offset, self._line = os.lseek(fd, 0, os.SEEK_CUR), 1
 
-    def read(self) -> Lines:
+    def read(self) -> Lines | WithRejected[str]:
         size = _BLOCK_BYTES
         # The offset of the descriptor is the caller's, too: it stays where it is.
         data = os.pread(self._fd, size, self._offset)
         while b"\n" not in data and len(data) == size:
+            if size >= _MAX_LINE_BYTES:
+                raise SourceDamaged(_WHERE, f"the line at byte {self._offset} does not end within {size} bytes")
             size *= 2
             data = os.pread(self._fd, size, self._offset)
         if not data:
             raise EndOfSplit
         lines = data[: data.rfind(b"\n") + 1] or data
-        block = Lines(lines, self._line)
+        block = self._form.block(lines, self._line, _WHERE)
         self._offset += len(lines)
         self._line += lines.count(b"\n")
         return block
@@ -181,8 +208,10 @@ class StdoutWriter(Writer[object]):
 
     def write(self, batch: Batch[Any]) -> None:
         texts: list[str] = []
-        reasons: dict[int, str] = {}
-        for index, row in enumerate(rows_of(batch)):
+        rows, reasons = rows_and_rejected(batch)
+        for index, row in enumerate(rows):
+            if index in reasons:
+                continue
             try:
                 texts.append(f"{row!s}\n")
             except Exception as exc:  # the row's own __str__

@@ -12,7 +12,7 @@ from penstock.graph.findings import mistake
 from penstock.graph.graph import BroadcastCall, ResultsCall, SinkCall, SourceCall
 from penstock.graph.stages import Stage, Stages
 from penstock.plan.settings import Resolved
-from penstock.sequences import SequenceSource
+from penstock.sequences import CallableSource, SequenceSource
 from penstock.sink import Sink
 from penstock.source import Source
 
@@ -60,6 +60,8 @@ def _source(stages: Stages, stage: Stage, options: Resolved, source: Source[obje
         yield _no_effect(stage, "ordered", "a source has no input whose order it could keep")
     if not stages.operators_in(stage) and source.parse is None and not stage.fused_sinks:
         for name in _OF_ROWS:
+            if name == "on_error" and not isinstance(source, SequenceSource | CallableSource):
+                continue  # its reader may come across what is no row
             if name in options.in_code:
                 remedy = "give it to the stage that has the operators"
                 yield _no_effect(stage, name, "no operator in it can fail", remedy)

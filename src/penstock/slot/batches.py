@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +57,15 @@ def batch_slice(batch: Any, start: int, stop: int) -> Any:
     return columns.as_table(batch).slice(start, stop - start)
 
 
+def batch_without(batch: Any, left_out: Collection[int]) -> Any:
+    """The rows of a batch of any shape but for some, by their index."""
+    kept = [index for index in range(batch_length(batch)) if index not in left_out]
+    if isinstance(batch, (list, Lines)):
+        rows = as_row_list(batch)
+        return [rows[index] for index in kept]
+    return columns.as_table(batch).take(kept)
+
+
 def batch_cut(batch: Any, rows: int) -> list[Any]:
     """A batch of any shape in parts of `rows` rows (of `Lines`: about so many)."""
     if isinstance(batch, Lines):
@@ -72,6 +82,17 @@ def as_row_list(batch: Any, row_type: Any = Any) -> list[Any]:
     if hasattr(batch, "__arrow_c_stream__"):
         return columns.table_to_rows(columns.as_table(batch), row_type)
     return list(batch)
+
+
+def row_at(batch: Any, index: int, row_type: Any = Any) -> Any:
+    """One row of a batch of any shape; where it cannot be made, its values as they can be shown."""
+    if isinstance(batch, list):
+        return batch[index]
+    piece = batch_slice(batch, index, index + 1)
+    if isinstance(piece, Lines) or not hasattr(piece, "__arrow_c_stream__"):
+        return as_row_list(piece)[0]
+    rows, failures = columns.rows_or_failures(columns.as_table(piece), row_type)
+    return failures[0][0] if failures else rows[0]
 
 
 def normalized(batch: Any) -> Any:

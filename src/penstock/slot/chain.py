@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from penstock.batch import Lines
+from penstock.channel.columns import as_table, rows_or_failures
 from penstock.operator import Context
 from penstock.operators.operator import Operator
 from penstock.operators.parse_json import ParseJson
@@ -23,7 +25,7 @@ from penstock.slot import async_rows, forks
 from penstock.slot.async_rows import AsyncRows
 from penstock.slot.batch_tree import BatchTree
 from penstock.slot.batches import Out, as_row_list
-from penstock.slot.failure import Failure
+from penstock.slot.failure import Failure, Unmade
 from penstock.slot.json_block import decode_block, decodes_without_user_code
 from penstock.slot.row_program import ProgramNode, RowProgram, compile_async_program, compile_program
 from penstock.slot.timers import RowTimer
@@ -52,6 +54,8 @@ class Chain:
         self._async: AsyncRows | None = None
         self._tree: BatchTree | None = None
         self._left: Callable[[], int] | None = None
+        self._at: list[int] | None = None
+        """Where rows in work stand in their batch, if not all of it is run."""
         self._count = 0
 
     @property
@@ -66,8 +70,10 @@ class Chain:
     def row_in_work(self) -> int | None:
         """Index, in the batch given to `run`, of the row whose function is running; None: none is."""
         if self._async is not None:
-            return async_rows.row_in_work.get(None)
-        return None if self._left is None else self._count - self._left() - 1
+            index = async_rows.row_in_work.get(None)
+        else:
+            index = None if self._left is None else self._count - self._left() - 1
+        return index if index is None or self._at is None else self._at[index]
 
     def open(self, context: Context) -> None:
         """Make instances, call their `open`, compile. Whatever user code raises here comes out."""
@@ -103,7 +109,9 @@ class Chain:
         if self._tree is not None:
             return self._tree.run(batch, outs, stop_at_failure=stop_at_failure)
         if self._async is not None:
-            rows = as_row_list(batch, self._input_type)
+            rows = self._rows_of(batch)
+            if rows is None:
+                return self._run_those_made(batch, outs, stop_at_failure)
             return self._async.run(rows, outs, stop_at_failure=stop_at_failure)
         if self._after_parsing is not None and isinstance(batch, Lines):
             decode, program = self._after_parsing
@@ -111,7 +119,10 @@ class Chain:
             if parsed is not None:
                 return self._run_rows(program, parsed, outs, stop_at_failure)
         assert self._program is not None
-        return self._run_rows(self._program, as_row_list(batch, self._input_type), outs, stop_at_failure)
+        rows = self._rows_of(batch)
+        if rows is None:
+            return self._run_those_made(batch, outs, stop_at_failure)
+        return self._run_rows(self._program, rows, outs, stop_at_failure)
 
     def close(self) -> None:
         """Call the instances' `close`, in reverse order."""
@@ -120,6 +131,32 @@ class Chain:
                 self._finish(instance.close())
         if self._runner is not None:
             self._runner.close()
+
+    def _rows_of(self, batch: Any) -> list[Any] | None:
+        """The rows of a batch; None: there are columns of which some row cannot be made."""
+        if isinstance(batch, (list, Lines)):
+            return as_row_list(batch)
+        try:
+            return as_row_list(batch, self._input_type)
+        except Exception:  # Arrow's, or of the row's class: looked at row by row
+            return None
+
+    def _run_those_made(self, columns: Any, outs: Sequence[Out], stop_at_failure: bool) -> list[Failure]:
+        """As `run`, where some rows cannot be made: these failed, and the others are run."""
+        rows, unmade = rows_or_failures(as_table(columns), self._input_type)
+        if stop_at_failure and unmade:
+            rows, first = rows[: min(unmade)], min(unmade)
+            unmade = {first: unmade[first]}
+        self._at = [index for index in range(len(rows)) if index not in unmade]
+        failures = [
+            Failure(self._at[failure.index], failure.error, failure.operator)
+            for failure in self.run([rows[index] for index in self._at], outs, stop_at_failure=stop_at_failure)
+        ]
+        self._at = None
+        if stop_at_failure and failures:
+            return failures
+        failures += [Failure(index, Unmade(reason), None) for index, (_, reason) in unmade.items()]
+        return sorted(failures, key=attrgetter("index"))
 
     def _run_rows(
         self, program: RowProgram, rows: list[Any], outs: Sequence[Out], stop_at_failure: bool

@@ -8,7 +8,7 @@ the journal's flip: nothing happened. After: all.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -18,7 +18,7 @@ from penstock.channel.router import KeyFailure
 from penstock.metrics.catalogue import Activity
 from penstock.plan.plan import EdgePlan
 from penstock.sink import RowsRejected, TransactionalWriter
-from penstock.slot.batches import as_row_list, batch_length
+from penstock.slot.batches import batch_length, batch_without, row_at
 from penstock.slot.control import Control
 from penstock.slot.crash_points import CrashPoints
 from penstock.slot.dead_letter_file import DeadLetterFile
@@ -145,11 +145,10 @@ class Turn:
         try:
             part.writer.write(batch)
         except RowsRejected as rejected:
-            listed = as_row_list(batch)
             for index, reason in sorted(rejected.reasons.items()):
-                self._fates.rejected(part, listed[index], reason)
+                self._fates.rejected(part, row_at(batch, index), reason)
+            batch = batch_without(batch, rejected.reasons)
             rows -= len(rejected.reasons)
-            batch = [row for index, row in enumerate(listed) if index not in rejected.reasons]
         except Exception as exc:
             raise Trouble(part.plan.name, f"{part.sink_name}: write", exc) from exc
         part.counts.rows_out += rows
@@ -364,18 +363,26 @@ class Turn:
             try:
                 writer.commit(encode_record(record))
             except RowsRejected as rejected:
-                rows = [row for batch in self._written for row in as_row_list(batch)]
-                self._written = []
-                part.counts.rows_out -= len(rows)
-                for index, reason in sorted(rejected.reasons.items()):
-                    self._fates.rejected(part, rows[index], reason)
-                self._write(part, [row for index, row in enumerate(rows) if index not in rejected.reasons])
+                self._write_others(part, rejected.reasons)
                 record = self._record()
                 continue
             except Exception as exc:
                 raise Trouble(part.plan.name, f"{part.sink_name}: commit", exc) from exc
             self._crash.reached("after_sink_commit", part.counts.rows_in)
             return record
+
+    def _write_others(self, part: Part, refused: Mapping[int, str]) -> None:
+        """Set refused rows aside, by their index over all batches written, and write the others again."""
+        written, self._written, first = self._written, [], 0
+        for batch in written:
+            length = batch_length(batch)
+            mine = {index - first: reason for index, reason in refused.items() if first <= index < first + length}
+            for index, reason in sorted(mine.items()):
+                self._fates.rejected(part, row_at(batch, index), reason)
+            part.counts.rows_out -= length
+            if len(mine) < length:
+                self._write(part, batch_without(batch, mine) if mine else batch)
+            first += length
 
     def _ring(self, part: Part) -> None:
         self._bell.fence()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from penstock.errors import PenstockError
+from penstock.operator import Reject
 from penstock.operators.operator import Operator
 
 
@@ -14,3 +16,7 @@ class Failure:
     index: int
     error: BaseException
     operator: Operator | None
+
+
+class Unmade(Reject, PenstockError):
+    """Columns hold something that cannot be made a row of; another attempt would find the same."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.batch import Batch, Lines
-from penstock.source import EndOfSplit, Position, Reader
+from penstock.errors import SourceDamaged
+from penstock.source import EndOfSplit, Position, Reader, WithRejected
 
 MOST_ROWS = 32 * 1024
 MOST_BYTES = 2 * 1024 * 1024
@@ -23,7 +24,8 @@ class GatheringReader(Reader[Any]):
         self._reader = reader
         self._rows = rows
         self._ended = False
-        self._held: Batch[Any] | None = None
+        self._damage: SourceDamaged | None = None
+        self._held: Batch[Any] | WithRejected[Any] | None = None
         """A batch of another shape, read too early: it comes next, and `position` is still before it."""
         self._position: Position = None
 
@@ -31,12 +33,14 @@ class GatheringReader(Reader[Any]):
     def poll_after(self) -> str:  # type: ignore[override]
         return self._reader.poll_after
 
-    def read(self) -> Batch[Any] | None:
+    def read(self) -> Batch[Any] | WithRejected[Any] | None:
         if self._held is not None:
             held, self._held = self._held, None
             return held
         if self._ended:
             raise EndOfSplit
+        if self._damage is not None:
+            raise self._damage
         first = self._reader.read()
         return self._gathered(first) if isinstance(first, Lines) else first
 
@@ -52,7 +56,8 @@ class GatheringReader(Reader[Any]):
         if len(blocks) == 1:
             return first
         number = first.first if all(block.first for block in blocks) else 0
-        return Lines(b"".join(block.data for block in blocks), number, rows)
+        is_text = all(block.is_text for block in blocks)
+        return Lines(b"".join(block.data for block in blocks), number, rows, is_text)
 
     def _next_lines(self) -> Lines | None:
         """The next block, if there is one now."""
@@ -61,6 +66,9 @@ class GatheringReader(Reader[Any]):
             more = self._reader.read()
         except EndOfSplit:  # what was read before comes first
             self._ended = True
+            return None
+        except SourceDamaged as damage:
+            self._damage = damage
             return None
         if more is None or isinstance(more, Lines):
             return more

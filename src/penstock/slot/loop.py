@@ -24,7 +24,7 @@ from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.retries import RetryFile, WaitingRow, now_s
 from penstock.slot.rows import RowFates
-from penstock.slot.stops import Stopped
+from penstock.slot.stops import StageFailed, Stopped
 from penstock.slot.suspicion import Suspicion
 from penstock.slot.unit import Unit
 from penstock.slot.work import RETRY_INPUT, Doing, Mark, WorkPage
@@ -97,7 +97,7 @@ class SlotLoop:
             return True
         for part in self._at_work():
             if not part.finished:
-                unit = None if self._retries.full else part.inputs.take()
+                unit = None if self._retries.full else self._take(part)
                 if unit is not None:
                     self._run_unit(part, unit)
                     if not self._turn.pending:
@@ -109,6 +109,14 @@ class SlotLoop:
                         return True
                     self._undecided = True
         return False
+
+    def _take(self, part: Part) -> Unit | None:
+        try:
+            return part.inputs.take()
+        except StageFailed:  # what is read is damaged: the rows before it are given out
+            if self._turn.pending:
+                self._turn.flush()
+            raise
 
     def _at_work(self) -> Iterator[Part]:
         """Stages that share a slot take turns; one goes on until its turn is through, for a switch ends it."""

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from penstock import standard_streams
 from penstock.channel.bell import Bell, open_fifo
-from penstock.errors import FileUnusable, QueueDamaged
+from penstock.errors import FileUnusable, QueueDamaged, TargetDamaged
 from penstock.metrics.catalogue import Activity
 from penstock.plan.paths import RunPaths, SeatPaths
 from penstock.plan.plan import Plan
@@ -177,6 +177,8 @@ class Worker:
                     stored = decode_record(data) if data else newest
                     if stored.run_id == self._life.run_id:
                         newest = max(newest, stored, key=lambda found: found.number)
+            except TargetDamaged as damage:
+                raise StageFailed(part.plan.name, str(damage)) from damage
             except Exception as exc:
                 raise Trouble(part.plan.name, f"opening {part.sink.target}", exc) from exc
         if newest.number > record.number:

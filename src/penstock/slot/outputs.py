@@ -17,7 +17,7 @@ from penstock.channel.router import KeyFailure, Router
 from penstock.channel.side_file import SideFiles
 from penstock.plan.plan import EdgePlan, Route
 from penstock.sink import WrittenText
-from penstock.slot.batches import Out, as_row_list, batch_cut, batch_length
+from penstock.slot.batches import Out, batch_cut, batch_length, row_at
 from penstock.slot.record import OutputRecord
 from penstock.slot.shares import Shares
 from penstock.slot.timers import RowTimer
@@ -96,8 +96,7 @@ class QueueOutput:
         assert self._text is not None
         written = self._text(batch)
         if written.rejected:
-            listed = as_row_list(batch)
-            self.unsendable += [Unsendable(listed[index], reason) for index, reason in written.rejected.items()]
+            self.unsendable += [Unsendable(row_at(batch, index), reason) for index, reason in written.rejected.items()]
         return WrittenLines(written.data, 0, batch_length(batch) - len(written.rejected))
 
     def _encode(self, batch: Any, rows: int) -> None:

@@ -18,7 +18,7 @@ from penstock.dead_letters import DeadLetterRecord, decode_record, encode_record
 from penstock.operator import Drop
 from penstock.plan.plan import EdgePlan, StageSettings
 from penstock.slot import trial
-from penstock.slot.batches import as_row_list
+from penstock.slot.batches import row_at
 from penstock.slot.commit import Turn
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.error_policy import Decision, FailStage, RetryRow, SetAside, SkipRow, decide, last_resort
@@ -272,7 +272,7 @@ def _undecoded(row: Any, why: BaseException | str, attempts: int) -> Lost:
 
 
 def _row(part: Part, batch: Any, index: int) -> Any:
-    return as_row_list(batch, part.plan.source_type)[index]
+    return row_at(batch, index, part.plan.source_type)
 
 
 def _shown(row: Any) -> str:

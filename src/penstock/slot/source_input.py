@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 from zlib import crc32
 
+from penstock.batch import Lines
 from penstock.channel.bell import Bell
+from penstock.errors import SourceDamaged
 from penstock.operator import Context
 from penstock.options import parse_duration
-from penstock.slot.batches import batch_length, normalized
+from penstock.slot.batches import as_row_list, batch_length, normalized
 from penstock.slot.forks import leave_if_child
 from penstock.slot.gathered import GatheringReader
 from penstock.slot.record import PartRecord, SplitRecord
+from penstock.slot.stops import StageFailed
 from penstock.slot.unit import Unit
-from penstock.source import EndOfSplit, Reader, Source
+from penstock.source import EndOfSplit, Reader, Rejected, Source, WithRejected
+from penstock.text_form import TextForm
+
+_NONE: Final[dict[int, Rejected]] = {}
 
 
 class SourceInput:
@@ -40,6 +46,8 @@ class SourceInput:
         self._rotation: Iterator[str] = iter(())
         self._unit_split = ""
         self._next_position: Any = None
+        self._unit_is_last = False
+        """The unit in work is the last of its split."""
         self._idle_until = 0.0
         self._stopped = False
         self._discover_s = parse_duration(source.discover_every) if source.discover_every else None
@@ -93,7 +101,7 @@ class SourceInput:
         return []
 
     def take(self) -> Unit | None:
-        """The next batch. Exceptions of readers come out: they fail the stage."""
+        """The next batch. `StageFailed` where what is read is damaged; other exceptions of readers come out."""
         if self._stopped:
             return None
         self._discover()
@@ -116,6 +124,30 @@ class SourceInput:
 
     def _read(self, name: str) -> Unit | None:
         record = self._record(name)
+        self._unit_is_last = False
+        try:
+            given = self._given(name, record)
+        except SourceDamaged as damage:
+            return self._damaged(name, record, damage)
+        if given is None:
+            return None
+        batch, rejected = checked(given, name)
+        length = batch_length(batch)
+        self._unit_split = name
+        if length == 0:
+            record.position = self._next_position
+            return None
+        if length <= record.rows_done:  # rows behind the position that an earlier life is through with
+            record.rows_done -= length
+            record.position = self._next_position
+            return self._read(name)
+        failures: dict[int, tuple[Any, BaseException | str]] = {
+            index: (found.row, found.reason) for index, found in rejected.items()
+        }
+        return self._unit(name, record, batch, length, failures)
+
+    def _given(self, name: str, record: SplitRecord) -> Any:
+        """What the split's reader gives next; None: nothing now, or its end."""
         reader = self._readers.get(name)
         if reader is None:
             reader = self._source.open(self._splits[name], record.position, self._context)
@@ -128,36 +160,47 @@ class SourceInput:
             leave_if_child()
         except EndOfSplit:
             record.done, record.rows_done = True, 0
-            reader.close()
-            del self._readers[name]
+            self._close(name)
             return None
         waited = time.monotonic() - began - (time.thread_time() - computed)
         self.read_waits_s = max(waited, self.read_waits_s / 2)
-        if given is None:
-            return None
-        batch = normalized(given)
-        length = batch_length(batch)
-        self._unit_split, self._next_position = name, reader.position()
-        if length == 0:
-            record.position = self._next_position
-            return None
-        if length <= record.rows_done:  # rows behind the position that an earlier life is through with
-            record.rows_done -= length
-            record.position = self._next_position
-            return self._read(name)
+        if given is not None:
+            self._next_position = reader.position()
+        return given
+
+    def _damaged(self, name: str, record: SplitRecord, damage: SourceDamaged) -> Unit:
+        """The rest of a damaged split as one row that failed; the end of the stage where nothing may be skipped."""
+        if name in self._readers:
+            self._close(name)
+        if not self._source.skips_damaged:
+            raise StageFailed(self._context.stage, str(damage)) from damage
+        reason = f"{damage.told}; the rest of it is skipped, {record.rows} rows of it were read"
+        self._context.log.warning("%s", reason)
+        self._unit_split, self._unit_is_last, record.rows_done = name, True, 0
+        return self._unit(name, record, [name], 1, {0: (name, reason)})
+
+    def _unit(
+        self, name: str, record: SplitRecord, batch: Any, length: int,
+        failures: dict[int, tuple[Any, BaseException | str]],
+    ) -> Unit:
         return Unit(
             batch, length, record.rows_done, time.time_ns(), time.monotonic_ns(), crc32(name.encode()), 0,
-            record.rows - record.rows_done, f"{self._run_id}/{self._context.stage}/{name}", {},
+            record.rows - record.rows_done, f"{self._run_id}/{self._context.stage}/{name}", failures,
         )
+
+    def _close(self, name: str) -> None:
+        self._readers.pop(name).close()
 
     def progress(self, unit: Unit) -> None:
         """Rows of the unit are through up to `unit.done`."""
         record = self._record(self._unit_split)
         record.rows = unit.first_row + unit.done
-        if unit.done >= unit.length:
-            record.position, record.rows_done = self._next_position, 0
-        else:
+        if unit.done < unit.length:
             record.rows_done = unit.done
+        elif self._unit_is_last:
+            record.done, record.rows_done = True, 0
+        else:
+            record.position, record.rows_done = self._next_position, 0
 
     def publish(self) -> None:
         """A source has nobody to tell."""
@@ -188,3 +231,16 @@ class SourceInput:
             if mine and name not in self._splits and name not in self._frozen:
                 self._splits[name] = split
                 self._record(name).discovered = split
+
+
+def checked(given: Any, where: str) -> tuple[Any, Mapping[int, Rejected]]:
+    """A reader's batch as the engine carries it, and the rows in it that are none.
+
+    Lines must be UTF-8 from here on: those of a reader that did not look are looked at.
+    """
+    if isinstance(given, Lines) and not given.is_text:
+        given = TextForm().block(given.data, given.first, where)
+    if isinstance(given, WithRejected):
+        rows: list[Any] = as_row_list(given.batch)
+        return rows, given.rejected
+    return normalized(given), _NONE

@@ -7,20 +7,20 @@ Sources are read until they give nothing; then the clock is moved on to what is 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from penstock.dead_letters import DeadLetter
-from penstock.errors import PipelineFailed
+from penstock.errors import PipelineFailed, SourceDamaged
 from penstock.operator import Context
 from penstock.plan.plan import Plan, StagePlan
 from penstock.report import Outcome as End
 from penstock.report import Report, StageReport
 from penstock.slot.assembly import splits_of
-from penstock.slot.batches import normalized
+from penstock.slot.source_input import checked
 from penstock.slot.stops import StageFailed
 from penstock.slot.user_errors import one_line, user_traceback
-from penstock.source import EndOfSplit, Reader
+from penstock.source import EndOfSplit, Reader, Rejected
 from penstock.testing.clock import ManualClock
 from penstock.testing.outcome import Outcome
 from penstock.testing.rehearsed_edge import Delivery
@@ -88,11 +88,18 @@ class Rehearsal:
                 worked = True
                 self._pass_on(sent)
         for reading in self._readings:
-            batch = reading.next_batch(self._counts[reading.stage])
-            if batch is not None:
+            given = reading.next_batch(self._counts[reading.stage])
+            if given is not None:
                 worked = True
-                self._pass_on([Delivery(reading.stage, reading.slot, batch)])
+                self._pass_on([Delivery(reading.stage, reading.slot, given[0])])
+                self._reject(reading, given[1])
         return worked
+
+    def _reject(self, reading: _Reading, rejected: Sequence[Rejected]) -> None:
+        """What a reader found that is no row."""
+        for found in rejected:
+            self._counts[reading.stage].rows_in += 1
+            self._slots[reading.stage, reading.slot].fates.rejected_by_reader(found)
 
     def _pass_on(self, deliveries: list[Delivery]) -> None:
         """Let every batch run down to the sinks before the next one."""
@@ -135,34 +142,57 @@ class _Reading:
         self.stage = stage.name
         self.slot = slot
         self._source = stage.source
+        self._name = name
         self._split = split
         self._clock = clock
         self._context = context
         self._aborts = 0
-        self._reader: Reader[Any] | None = self._open(None)
+        self._reader: Reader[Any] | None = None
+        self._is_open = False
 
     @property
     def resumes_s(self) -> float | None:
         """When its pause is over."""
         return self._reader.resumes_s if isinstance(self._reader, ScriptedReader) else None
 
-    def next_batch(self, counts: Counts) -> Any | None:
-        """None: nothing now, or nothing more."""
-        if self._reader is None:
-            return None
-        before = self._reader.position()
+    def next_batch(self, counts: Counts) -> tuple[Any, Sequence[Rejected]] | None:
+        """Rows, and what is none. None: nothing now, or nothing more."""
+        before = None
         try:
-            batch = self._reader.read()
+            if not self._is_open:
+                self._is_open, self._reader = True, self._open(None)
+            if self._reader is None:
+                return None
+            before = self._reader.position()
+            given = self._reader.read()
         except EndOfSplit:
-            self._reader.close()
-            self._reader = None
+            self._close()
             return None
         except _Aborted:
             counts.restarts += 1
             self._aborts += 1
             self._reader = self._open(before)
             return self.next_batch(counts)
-        return None if batch is None else normalized(batch)
+        except SourceDamaged as damage:
+            return self._damaged(damage)
+        if given is None:
+            return None
+        batch, rejected = checked(given, self._name)
+        if not rejected:
+            return batch, ()
+        good = [row for index, row in enumerate(batch) if index not in rejected]
+        return good, list(rejected.values())
+
+    def _damaged(self, damage: SourceDamaged) -> tuple[Any, Sequence[Rejected]]:
+        self._close()
+        if not self._source.skips_damaged:
+            raise StageFailed(self.stage, str(damage)) from damage
+        return [], [Rejected(self._name, f"{damage.told}; the rest of it is skipped")]
+
+    def _close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def _open(self, position: Any) -> Reader[Any]:
         if isinstance(self._source, ScriptedSource):

@@ -9,11 +9,13 @@ from typing import Any
 
 from penstock.channel.router import KeyFailure
 from penstock.dead_letters import DeadLetter
+from penstock.errors import PenstockError
 from penstock.plan.plan import EdgePlan, StagePlan, StageSettings
 from penstock.slot.error_policy import Decision, FailStage, RetryRow, SkipRow, decide, last_resort
 from penstock.slot.failure import Failure
 from penstock.slot.stops import StageFailed
 from penstock.slot.user_errors import one_line, user_traceback
+from penstock.source import Rejected
 from penstock.testing.clock import ManualClock
 
 _SHOWN_CHARACTERS = 300
@@ -89,6 +91,10 @@ class RehearsedFates:
     def not_encoded(self, row: Any, error: Exception, attempts: int) -> None:
         """What a row gave cannot travel."""
         self.end(last_resort(self._stage.settings), row, Failure(0, error, None), attempts)
+
+    def rejected_by_reader(self, found: Rejected) -> None:
+        """What the source's reader came across is no row."""
+        self.end(last_resort(self._stage.settings), found.row, Failure(0, PenstockError(found.reason), None), 1)
 
     def without_key(self, edge: EdgePlan, failure: KeyFailure) -> None:
         """The receiving stage's key function raised; that stage's policy counts."""

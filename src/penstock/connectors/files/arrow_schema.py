@@ -64,6 +64,8 @@ def record_batch(rows: Sequence[Mapping[str, Any]], schema: Any | None) -> Any:
         values = [row.get(name) for row in rows]
         kind = known.get(name)
         told = kind is not None and not pyarrow.types.is_null(kind)
+        if told and _has_null(kind):
+            values = [_without_empty(value, kind) for value in values]
         if told:
             refuse_loss(kind, values)
         arrays.append(pyarrow.array(values, type=kind) if told else _inferred(pyarrow, values))
@@ -95,11 +97,41 @@ def _refuse(kind: Any, lossy: list[Any]) -> None:
 def _inferred(pyarrow: Any, values: list[Any]) -> Any:
     """An array of the type that the values tell, chosen so that later values fit it too."""
     array = pyarrow.array(values)
+    if has_empty_struct(array.type):
+        array = pyarrow.array([_without_empty(value, array.type) for value in values])
     if pyarrow.types.is_decimal(array.type):
         return array.cast(_decimal(pyarrow))
     if pyarrow.types.is_timestamp(array.type) and array.type.tz is not None:
         return array.cast(pyarrow.timestamp("us", "UTC"))
     return array
+
+
+def has_empty_struct(kind: Any) -> bool:
+    """True: it is, or holds, what only `{}` was seen of. Parquet has no such type."""
+    types = require_pyarrow().types
+    if types.is_struct(kind) and not kind.num_fields:
+        return True
+    return any(has_empty_struct(kind.field(index).type) for index in range(kind.num_fields))
+
+
+def _without_empty(value: Any, kind: Any) -> Any:
+    """The value with None for each `{}` that no field is known of: a column of the type null, until one is seen."""
+    types = require_pyarrow().types
+    if value == {} and (types.is_null(kind) or not kind.num_fields):
+        return None
+    if isinstance(value, dict) and types.is_struct(kind):
+        inner = {field.name: field.type for field in kind}
+        return {name: _without_empty(item, inner[name]) if name in inner else item for name, item in value.items()}
+    if isinstance(value, list | tuple) and types.is_list(kind):
+        return [_without_empty(item, kind.value_type) for item in value]
+    return value
+
+
+def _has_null(kind: Any) -> bool:
+    """True: it holds a field that only nulls, or `{}`, were seen of."""
+    if require_pyarrow().types.is_null(kind):
+        return True
+    return any(_has_null(kind.field(index).type) for index in range(kind.num_fields))
 
 
 def _decimal(pyarrow: Any) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from abc import ABC, abstractmethod
 from typing import Any
+
+from penstock.errors import SourceDamaged
 
 BLOCK_BYTES = 256 * 1024
 """What a reader looks at in one turn."""
@@ -17,22 +18,28 @@ MAX_RECORD_BYTES = 64 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 
-class DamagedFile(OSError):
-    """A file cannot be read to its end as what it claims to be."""
-
-    def __init__(self, path: str, what: str) -> None:
-        super().__init__(errno.EIO, f"{what}; mend or replace the file, then run again", path)
-
-
 class Content(ABC):
     """A window on a file's content that moves forward only."""
+
+    reached: int
+    """The offset in the file itself up to which it was looked at."""
 
     def __init__(self, path: str) -> None:
         self.path = path
 
     @abstractmethod
     def peek(self, size: int) -> bytes:
-        """The next `size` bytes, fewer only where the file ends. Does not move."""
+        """The next `size` bytes, fewer only where the file ends. Does not move. Raises `SourceDamaged`."""
+
+    def intact(self, size: int) -> bytes:
+        """What `peek` can give of `size` bytes before it comes to the damage that it raised for."""
+        return b""
+
+    @property
+    @abstractmethod
+    def consumed(self) -> int:
+        """The offset in the file itself up to which it was needed for what was left behind."""
+
 
     @abstractmethod
     def advance(self, size: int) -> None:
@@ -56,9 +63,23 @@ class Content(ABC):
     def close(self) -> None:
         """Give the descriptor back."""
 
-    def too_long(self, size: int, kind: str) -> DamagedFile:
+    def too_long(self, size: int, kind: str) -> SourceDamaged:
         """The error for a line or record that does not end within `size` bytes."""
-        return DamagedFile(self.path, f"the {kind} at {self.position()} does not end within {size} bytes")
+        return SourceDamaged(self.path, f"the {kind} at byte {self.consumed} does not end within {size} bytes")
+
+
+class FileGone(SourceDamaged):
+    """There is no file under that name any more."""
+
+
+def open_file(path: str) -> int:
+    """A descriptor of a file that a source reads. Raises `FileGone`, or `SourceDamaged` where it is closed to us."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        raise FileGone(path, "it is gone") from exc
+    except PermissionError as exc:
+        raise SourceDamaged(path, f"it cannot be opened ({exc.strerror})") from exc
 
 
 class PlainContent(Content):
@@ -66,23 +87,29 @@ class PlainContent(Content):
 
     def __init__(self, path: str, offset: int = 0) -> None:
         super().__init__(path)
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._fd = open_file(path)
         self.offset = offset
+        self.reached = offset
         size = os.fstat(self._fd).st_size
         if size < offset:
             os.close(self._fd)
-            raise DamagedFile(path, f"{offset - size} bytes that were read before are gone")
+            raise SourceDamaged(path, f"{offset - size} bytes that were read before are gone")
 
     def peek(self, size: int) -> bytes:
         data = os.pread(self._fd, size, self.offset)
         while len(data) < size and (more := os.pread(self._fd, size - len(data), self.offset + len(data))):
             data += more
+        self.reached = self.offset + len(data)
         return data
 
     def advance(self, size: int) -> None:
         self.offset += size
 
     def position(self) -> int:
+        return self.offset
+
+    @property
+    def consumed(self) -> int:
         return self.offset
 
     def head(self, size: int) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from penstock.batch import Batch, rows_of
+from penstock.batch import Batch, rows_and_rejected
 from penstock.connectors.files.csv_reader import header_of
 from penstock.connectors.files.part_writer import RowEncoder
 from penstock.connectors.files.rows import field_names, fields_of
@@ -22,6 +22,7 @@ class CsvEncoder(RowEncoder):
 
     def __init__(self, kind: Any, *, header: bool, delimiter: str) -> None:
         self._fields = field_names(kind)
+        self._told_by = "has the fields of the type" if self._fields else "has the fields of the first row"
         self._header = header
         self._delimiter = delimiter
 
@@ -34,20 +35,24 @@ class CsvEncoder(RowEncoder):
     def continue_file(self, path: str) -> None:
         if self._header:
             self._fields = tuple(header_of(path, self._delimiter)) or self._fields
+            self._told_by = "the file that is appended to has"
 
     def encode(self, batch: Batch[Any], *, at_start: bool) -> WrittenText:
-        rows = rows_of(batch)
+        rows, unmade = rows_and_rejected(batch)
         try:
-            records, rejected = self._records(rows, check_text=False)
+            records, rejected = self._records(rows, dict(unmade), check_text=False)
             return WrittenText(self._text(records, at_start), rejected)
         except UnicodeEncodeError:  # half a character in some text: found one by one
-            records, rejected = self._records(rows, check_text=True)
+            records, rejected = self._records(rows, dict(unmade), check_text=True)
             return WrittenText(self._text(records, at_start), rejected)
 
-    def _records(self, rows: Sequence[Any], *, check_text: bool) -> tuple[list[list[Any]], dict[int, str]]:
+    def _records(
+        self, rows: Sequence[Any], rejected: dict[int, str], *, check_text: bool
+    ) -> tuple[list[list[Any]], dict[int, str]]:
         records: list[list[Any]] = []
-        rejected: dict[int, str] = {}
         for index, row in enumerate(rows):
+            if index in rejected:
+                continue
             try:
                 record = self._record(row)
                 if check_text:
@@ -77,7 +82,10 @@ class CsvEncoder(RowEncoder):
         if isinstance(row, Mapping):
             unknown = [str(name) for name in row if name not in self._fields]
             if unknown:
-                raise ValueError(f"field {unknown[0]!r} is not in the header ({', '.join(self._fields)})")
+                raise ValueError(
+                    f"field {unknown[0]!r} is not in the header ({', '.join(self._fields)}), which {self._told_by}; "
+                    "files.csv(path, Type) names all columns"
+                )
             return [cell(row.get(name)) for name in self._fields]
         return [cell(getattr(row, name)) for name in self._fields]
 

@@ -7,19 +7,26 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, overload
 
 from penstock.connectors.files import paths, target
+from penstock.connectors.files.content import MAX_RECORD_BYTES
 from penstock.connectors.files.csv_encoder import CsvEncoder
 from penstock.connectors.files.csv_reader import CsvReader
+from penstock.connectors.files.csv_records import CsvForm
 from penstock.connectors.files.csv_rows import FromCsv
+from penstock.connectors.files.json_files import text_options
+from penstock.connectors.files.line_files import text_problems
 from penstock.connectors.files.part_writer import PartWriter
 from penstock.connectors.files.rows import field_names
-from penstock.connectors.files.spec import FileSourceOrSink
+from penstock.connectors.files.spec import FileSourceOrSink, OnDamaged
 from penstock.operator import Context
 from penstock.operators.map import Map
 from penstock.operators.operator import Operator
+from penstock.options import Size, parse_size
 from penstock.sink import Writer
 from penstock.source import Position, Reader
+from penstock.text_form import Errors, TextForm
 
 T = TypeVar("T")
+_MAX_RECORD = "1 MiB"
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,9 @@ class CsvFiles(FileSourceOrSink[T]):
     type: Any
     header: bool
     delimiter: str
+    encoding: str
+    errors: Errors
+    max_record: Size
 
     kind: ClassVar[str] = "csv"
     suffix: ClassVar[str] = ".csv"
@@ -42,16 +52,24 @@ class CsvFiles(FileSourceOrSink[T]):
         return Map(FromCsv(self.type), "files.csv")
 
     def check_as_source(self) -> Sequence[str]:
-        return [*super().check_as_source(), *delimiter_problems(self.delimiter)]
+        found = [*super().check_as_source(), *delimiter_problems(self.delimiter)]
+        found += text_problems(self.encoding, self.errors, follow=False)
+        return found + record_problems(self.max_record)
 
     def check_as_sink(self) -> Sequence[str]:
         return [*super().check_as_sink(), *delimiter_problems(self.delimiter)]
 
+    def reading_options(self) -> Sequence[str]:
+        bound = ["max_record"] if self.max_record != _MAX_RECORD else []
+        return [*super().reading_options(), *text_options(self.encoding, self.errors), *bound]
+
     def open(self, split: Any, position: Position | None, context: Context) -> Reader[T]:
         names = field_names(self.type)
         encoded = getattr(self.type, "__struct_encode_fields__", names)
+        form = CsvForm(self.delimiter, TextForm(self.encoding, self.errors), parse_size(self.max_record))
         reader: Reader[Any] = CsvReader(
-            split["path"], position, header=self.header, delimiter=self.delimiter, names=encoded
+            split["path"], position, header=self.header, names=encoded, form=form, planned=split["file"],
+            log=context.log,
         )
         return reader
 
@@ -63,7 +81,15 @@ class CsvFiles(FileSourceOrSink[T]):
 
 @overload
 def csv(
-    path: paths.Paths, *, header: bool = True, delimiter: str = ",", if_exists: target.IfExists = "error"
+    path: paths.Paths,
+    *,
+    header: bool = True,
+    delimiter: str = ",",
+    if_exists: target.IfExists = "error",
+    encoding: str = "utf-8",
+    errors: Errors = "dead_letter",
+    on_damaged: OnDamaged = "fail",
+    max_record: Size = _MAX_RECORD,
 ) -> FileSourceOrSink[dict[str, str]]: ...
 
 
@@ -75,6 +101,10 @@ def csv(
     header: bool = True,
     delimiter: str = ",",
     if_exists: target.IfExists = "error",
+    encoding: str = "utf-8",
+    errors: Errors = "dead_letter",
+    on_damaged: OnDamaged = "fail",
+    max_record: Size = _MAX_RECORD,
 ) -> FileSourceOrSink[T]: ...
 
 
@@ -85,15 +115,32 @@ def csv(
     header: bool = True,
     delimiter: str = ",",
     if_exists: target.IfExists = "error",
+    encoding: str = "utf-8",
+    errors: Errors = "dead_letter",
+    on_damaged: OnDamaged = "fail",
+    max_record: Size = _MAX_RECORD,
 ) -> FileSourceOrSink[Any]:
-    """CSV files in UTF-8; plain, or packed where the name ends in `.gz` or `.zst`.
+    """CSV files; plain, or packed where the name ends in `.gz`, `.bz2`, `.xz` or `.zst`.
 
     As a source: each record a `type`, by the names of the header; an empty text is None where only None and no text is
     allowed; a record that does not fit is an error of that row. Without `header` the columns are the fields of `type`
-    in order, or `column_1`, `column_2`. As a sink: as `json_lines`, with a header at the beginning of every file;
-    the fields are those of `type` or of the first row, and a row with others is rejected. Exactly once.
+    in order, or `column_1`, `column_2`. A quote that is not closed within `max_record` is an error of the line that it
+    stands in, and the lines behind it are read. `encoding`, `errors` and `on_damaged` are as for `lines`. As a sink: as
+    `json_lines`, in UTF-8, with a header at the beginning of every file; the fields are those of `type` or of the
+    first row, and a row with others is rejected. Exactly once.
     """
-    return CsvFiles(paths.as_patterns(path), if_exists, type, header, delimiter)
+    return CsvFiles(
+        paths.as_patterns(path), on_damaged, if_exists, type, header, delimiter, encoding, errors, max_record
+    )
+
+
+def record_problems(max_record: Size) -> list[str]:
+    """What is wrong with `max_record`."""
+    try:
+        size = parse_size(max_record)
+    except ValueError as exc:
+        return [f"max_record: {exc}"]
+    return [] if 0 < size <= MAX_RECORD_BYTES else [f"max_record={max_record!r} is not between 1 byte and 64 MiB"]
 
 
 def delimiter_problems(delimiter: str) -> list[str]:

@@ -1,41 +1,68 @@
 """Cuts text into CSV records: pure. A record with line ends inside its quotes is never cut in two.
 
-The `csv` module itself says where a record ends, so quotes in odd places mean here what they mean to it.
+The `csv` module itself says where a record ends, so quotes in odd places mean here what they mean to it; but where a
+quote that is not closed swallows lines that are records of their own, only the line with that quote is set aside.
 """
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from penstock.connectors.files.content import MAX_RECORD_BYTES
+from penstock.text_form import TextForm
+
+_UTF8 = TextForm()
+_LINES_TRIED = 20
+"""So many of the lines that a record takes are tried as records of their own."""
 
 
-class BrokenRow(msgspec.Struct, frozen=True):
-    """A record that is no row: what it held, and what is wrong with it. Becomes an error of that row."""
+class BrokenRecord(msgspec.Struct, frozen=True):
+    """Lines that are no record: what they hold, and what is wrong with them."""
 
-    fields: list[str]
+    raw: bytes
     reason: str
+    undecoded: bool = False
+    """True: its bytes are not the encoding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
     """The whole records at the beginning of some text."""
 
-    records: list[list[str] | BrokenRow]
+    records: list[list[str] | BrokenRecord]
     """Blank lines are left out."""
     used: int
     """How many bytes they take; 0: not one record ends here, look at more."""
+    spans: list[tuple[int, int]]
+    """The first line of each record, from 0, and the first line behind it."""
+    lines: int
+    """How many lines they take, blank ones included."""
+    is_broken: bool
+    """True: some of them are `BrokenRecord`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CsvForm:
+    """How records stand in text."""
+
+    delimiter: str = ","
+    text: TextForm = _UTF8
+    max_bytes: int = MAX_RECORD_BYTES
+    """A record that does not end within so many bytes has a quote that is not closed."""
+    fields: int = 0
+    """How many fields a record has; 0: not known."""
 
 
 class _Tape:
     """Gives lines to the `csv` module and knows how many it took."""
 
-    def __init__(self, lines: list[str]) -> None:
+    def __init__(self, lines: Sequence[str], start: int) -> None:
         self._lines = lines
-        self.taken = 0
+        self.taken = start
         self.dry = False
         """True once more lines were asked for than there are: inside a record, its end is missing."""
 
@@ -50,44 +77,126 @@ class _Tape:
         return self._lines[self.taken - 1]
 
 
-def cut_records(data: bytes, *, at_end: bool, delimiter: str = ",") -> Cut:
+def cut_records(data: bytes, *, at_end: bool, form: CsvForm | None = None) -> Cut:
     """The whole records of `data`, which begins where a record begins; `at_end`: nothing follows it."""
     whole = data if at_end else data[: data.rfind(b"\n") + 1]
     if not whole:
-        return Cut([], 0)
-    csv.field_size_limit(MAX_RECORD_BYTES)
-    lines = _lines(whole)
-    records: list[list[str] | BrokenRow] = []
-    tape = _Tape(lines)
-    reader = csv.reader(tape, delimiter=delimiter)
-    taken = 0
-    while True:
-        try:
-            record: list[str] | BrokenRow = next(reader)
-        except StopIteration:
-            taken = tape.taken
-            break
-        except csv.Error as exc:
-            record = BrokenRow(["".join(lines[taken : tape.taken])], f"it is no CSV: {exc}")
-        if tape.dry:
-            if not at_end:
+        return Cut([], 0, [], 0, False)
+    return _Cutter(whole, at_end, form or CsvForm()).cut()
+
+
+class _Cutter:
+    def __init__(self, whole: bytes, at_end: bool, form: CsvForm) -> None:
+        csv.field_size_limit(MAX_RECORD_BYTES)
+        self._whole = whole
+        self._at_end = at_end
+        self._form = form
+        self._lines, self._undecoded = _decoded(whole, form.text)
+        self._raw: list[bytes] = []
+        self._records: list[list[str] | BrokenRecord] = []
+        self._spans: list[tuple[int, int]] = []
+        self._broken = bool(self._undecoded)
+
+    def cut(self) -> Cut:
+        taken = 0
+        while True:
+            tape = _Tape(self._lines, taken)
+            taken, wants_more = self._cut_on(tape, taken)
+            if wants_more or taken == len(self._lines):
                 break
-            record = BrokenRow(["".join(lines[taken:])], "a quote in it is never closed")
-        taken = tape.taken
-        if record:
-            records.append(record)
-    return Cut(records, _length(whole, taken, len(lines)))
+        used = self._length(taken)
+        return Cut(self._records, used, self._spans, taken, self._broken)
+
+    def _cut_on(self, tape: _Tape, taken: int) -> tuple[int, bool]:
+        """Records up to one whose quote is not closed: (lines taken, whether to look at more text before going on)."""
+        reader = csv.reader(tape, delimiter=self._form.delimiter)
+        while True:
+            try:
+                record: list[str] | BrokenRecord = next(reader)
+            except StopIteration:
+                return tape.taken, False
+            except csv.Error as exc:
+                record = self._break(taken, tape.taken, f"it is no CSV: {exc}")
+            if tape.dry:
+                if not self._at_end and len(self._whole) - self._length(taken) < self._form.max_bytes:
+                    return taken, True
+                within = "" if self._at_end else f" within {self._form.max_bytes} bytes"
+                self._add(self._break(taken, taken + 1, f"a quote in it is never closed{within}"), taken, taken + 1)
+                return taken + 1, False
+            if tape.taken > taken + 1 and self._swallows(record, taken, tape.taken):
+                reason = f"a quote in it is closed {tape.taken - taken - 1} lines later only, and those are records"
+                self._add(self._break(taken, taken + 1, reason), taken, taken + 1)
+                return taken + 1, False
+            if record:
+                self._add(record, taken, tape.taken)
+            taken = tape.taken
+
+    def _add(self, record: list[str] | BrokenRecord, first: int, end: int) -> None:
+        if self._undecoded and not isinstance(record, BrokenRecord):
+            reasons = [self._undecoded[line] for line in range(first, end) if line in self._undecoded]
+            if reasons:
+                record = msgspec.structs.replace(self._break(first, end, reasons[0]), undecoded=True)
+        self._records.append(record)
+        self._spans.append((first, end))
+
+    def _break(self, first: int, end: int, reason: str) -> BrokenRecord:
+        self._broken = True
+        if not self._raw:
+            self._raw = self._whole.split(b"\n")
+        return BrokenRecord(b"\n".join(self._raw[first:end]), reason)
+
+    def _swallows(self, record: list[str] | BrokenRecord, first: int, end: int) -> bool:
+        """True: what takes several lines is a mistake, since most of them behind the first are records."""
+        fields = self._form.fields
+        if not fields:
+            return False
+        lines = self._lines[first:end]
+        if isinstance(record, list) and len(record) == fields and _fields_of(lines, self._form.delimiter) == [fields]:
+            return False
+        tried = lines[1 : 1 + _LINES_TRIED]
+        # A line with an odd number of quotes begins or ends a field of several lines: no record of its own.
+        whole = [line for line in tried if line.count('"') % 2 == 0]
+        alone = sum(_fields_of([line], self._form.delimiter) == [fields] for line in whole)
+        return 2 * alone > len(tried)
+
+    def _length(self, taken: int) -> int:
+        """Bytes of the first `taken` lines."""
+        if taken == len(self._lines):
+            return len(self._whole)
+        if not self._raw:
+            self._raw = self._whole.split(b"\n")
+        return sum(map(len, self._raw[:taken])) + taken
 
 
-def _lines(whole: bytes) -> list[str]:
-    """Lines with their ends; split at `\\n` only, as positions are."""
-    lines = whole.decode("utf-8", "replace").split("\n")
-    last = lines.pop()
-    return [line + "\n" for line in lines] + ([last] if last else [])
+def _fields_of(lines: list[str], delimiter: str) -> list[int]:
+    """The number of fields of each record in well-formed text; none where it is not well-formed."""
+    try:
+        return [len(record) for record in csv.reader(lines, delimiter=delimiter, strict=True)]
+    except csv.Error:
+        return []
 
 
-def _length(whole: bytes, taken: int, count: int) -> int:
-    """Bytes of the first `taken` of `count` lines."""
-    if taken == count:
-        return len(whole)
-    return sum(map(len, whole.split(b"\n")[:taken])) + taken
+def _decoded(whole: bytes, form: TextForm) -> tuple[list[str], dict[int, str]]:
+    """Lines with their ends, split at `\\n` only, as positions are; why some cannot be decoded, by their index."""
+    try:
+        text = whole.decode(form.codec)
+        lines = text.split("\n")
+        if len(lines) == whole.count(b"\n") + 1:
+            last = lines.pop()
+            return [line + "\n" for line in lines] + ([last] if last else []), {}
+    except UnicodeError:
+        pass  # looked at line by line
+    return _decoded_one_by_one(whole, form)
+
+
+def _decoded_one_by_one(whole: bytes, form: TextForm) -> tuple[list[str], dict[int, str]]:
+    lines: list[str] = []
+    undecoded: dict[int, str] = {}
+    for index, raw in enumerate(whole.split(b"\n")):
+        text, reason = form.line_text(raw)
+        if reason:
+            undecoded[index] = reason
+            text = raw.decode("latin-1")  # quotes and delimiters count all the same
+        lines.append(text.replace("\n", " ") + "\n")
+    last = lines.pop().removesuffix("\n")
+    return lines + ([last] if last else []), undecoded

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from penstock.connectors.files.csv_reader import CsvInput
-from penstock.connectors.files.csv_records import BrokenRow
 from penstock.connectors.files.rows import field_names
 
 
@@ -22,8 +21,6 @@ class FromCsv:
         self._nullable = nullable_fields(kind)
 
     def __call__(self, row: CsvInput) -> Any:
-        if isinstance(row, BrokenRow):
-            raise ValueError(f"{row.reason}: {row.fields!r}")
         if self._plain:
             return row
         given: dict[str, str | None] = dict(row)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from penstock.connectors.files.content import BLOCK_BYTES, MAX_RECORD_BYTES, Content, DamagedFile, PlainContent
-from penstock.connectors.files.identity import MARK_BYTES, NO_MARK, Inode, Mark, head_of, rotations, stat_of
+from penstock.connectors.files.content import BLOCK_BYTES, MAX_RECORD_BYTES, Content, FileGone, PlainContent
+from penstock.connectors.files.identity import MARK_BYTES, NO_MARK, Inode, Mark, Sighting, head_of, rotations, sighting
 from penstock.connectors.files.line_reader import cut_lines
 from penstock.connectors.files.packed import open_content, packing
+from penstock.connectors.files.read_file import require_text
+from penstock.errors import SourceDamaged
 
 READ_WHOLE = -1
 """`Place.offset` of a packed file that counts as read, whatever it holds."""
+_COMPARED = 16
+"""So many places of two files are compared, besides their ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +37,24 @@ class Place:
     """The same as the position of its `Content`."""
     line: int = 1
     """Number of the next line; 0: not known."""
+    size: int = -1
+    """The file's size when it was left, read to its end; -1: it was not."""
+    mtime_ns: int = 0
+    """When it was written to last, then."""
 
     def dump(self) -> list[Any]:
+        inode = [self.inode.device, self.inode.number, self.inode.born_ns]
         marks = [self.mark.length, self.mark.digest, self.tail.length, self.tail.digest]
-        return [self.home, self.inode.device, self.inode.number, *marks, self.offset, self.at, self.line]
+        return [self.home, *inode, *marks, self.offset, self.at, self.line, self.size, self.mtime_ns]
 
     @staticmethod
     def load(dumped: Sequence[Any]) -> Place:
-        home, device, number, length, digest, tail_length, tail_digest, offset, at, line = dumped
-        marks = Mark(length, digest), Mark(tail_length, tail_digest)
-        return Place(home, Inode(device, number), *marks, offset, at, line)
+        home, device, number, born, length, digest, tail_length, tail_digest, *rest = dumped
+        return Place(home, Inode(device, number, born), Mark(length, digest), Mark(tail_length, tail_digest), *rest)
+
+    def is_as_left(self, seen: Sighting) -> bool:
+        """True: the file is the one that was read to its end, and nothing was written to it since."""
+        return (seen.inode, seen.size, seen.mtime_ns) == (self.inode, self.size, self.mtime_ns)
 
 
 class Replaced(Exception):
@@ -52,10 +64,12 @@ class Replaced(Exception):
 class FollowedFile:
     """Gives whole lines as they come. Holds its descriptor, so that renaming and deleting do not matter."""
 
-    def __init__(self, content: Content, place: Place) -> None:
+    def __init__(self, content: Content, place: Place, path: str) -> None:
+        """`path`: where it stands now."""
         self._content = content
+        self.path = path
         self._plain = content if isinstance(content, PlainContent) else None
-        found = Inode.of(self.stat())
+        found = Inode.of(content.fileno(), self.stat())
         self.complete = self._plain is None or (place.mark.length > 0 and place.inode != found)
         """True: nobody writes to it any more, since it is packed, or a copy of what was read before."""
         self._place = replace(place, inode=found)
@@ -69,6 +83,10 @@ class FollowedFile:
     def inode(self) -> Inode:
         return self._place.inode
 
+    @property
+    def is_packed(self) -> bool:
+        return self._plain is None
+
     def stat(self) -> os.stat_result:
         return os.fstat(self._content.fileno())
 
@@ -80,12 +98,12 @@ class FollowedFile:
     def next_lines(self, *, final: bool) -> tuple[bytes, int] | None:
         """Whole lines and the first one's number; None: nothing new. `final`: its last line is given without an end.
 
-        Raises `Replaced` before a byte of the new content is read.
+        Raises `Replaced` before a byte of the new content is read, and `SourceDamaged`.
         """
         if self._plain:
             self._verify(self._plain)
         if self._place.offset == 0:
-            self._place = replace(self._place, offset=self._content.skip_bom())
+            self._begin_text()
         size = BLOCK_BYTES
         while size <= MAX_RECORD_BYTES:
             data = self._content.peek(size)
@@ -97,8 +115,46 @@ class FollowedFile:
             size *= 2
         raise self._content.too_long(MAX_RECORD_BYTES, "line")
 
+    def is_replaced(self) -> bool:
+        """True: it was truncated, or written anew."""
+        try:
+            if self._plain:
+                self._verify(self._plain)
+        except Replaced:
+            return True
+        return False
+
+    def begins_with(self, path: str) -> bool:
+        """True: what stands at `path` may be a copy of this file, whole or in the making."""
+        if self._plain is None:
+            return False
+        if self.is_replaced():
+            return True  # right now: which copy is its own is seen next time
+        try:
+            other = open_content(path)
+        except FileGone:
+            return True  # looked at again, if it comes back
+        try:
+            if not isinstance(other, PlainContent):
+                data = other.peek(BLOCK_BYTES)
+                return data == self._plain.head(len(data))
+            size = os.fstat(other.fileno()).st_size
+            return size <= self.stat().st_size and all(
+                os.pread(other.fileno(), length, offset) == os.pread(self._plain.fileno(), length, offset)
+                for offset, length in _samples(size)
+            )
+        except SourceDamaged:  # packed, and in the making
+            return True
+        finally:
+            other.close()
+
     def close(self) -> None:
         self._content.close()
+
+    def _begin_text(self) -> None:
+        head = self._content.peek(MARK_BYTES)
+        require_text(self.path, head)
+        self._place = replace(self._place, offset=self._content.skip_bom())
 
     def _take(self, data: bytes) -> tuple[bytes, int]:
         place = self._place
@@ -113,15 +169,28 @@ class FollowedFile:
         return data, place.line
 
     def _verify(self, plain: PlainContent) -> None:
-        if self.stat().st_size < self._place.offset or not self._place.mark.fits(plain.head(self._place.mark.length)):
+        place = self._place
+        if self.stat().st_size < place.offset or not place.mark.fits(plain.head(place.mark.length)):
             raise Replaced
+        before = os.pread(plain.fileno(), place.tail.length, place.offset - place.tail.length)
+        if Mark.of(before) != place.tail:  # many files of one program begin alike
+            raise Replaced
+
+
+def _samples(size: int) -> Iterator[tuple[int, int]]:
+    """(offset, length) of what is compared of a file: all of a small one, parts of a large one, always its ends."""
+    if size <= _COMPARED * MARK_BYTES:
+        yield 0, size
+        return
+    for number in range(_COMPARED):
+        yield (size - MARK_BYTES) * number // (_COMPARED - 1), MARK_BYTES
 
 
 def begin(path: str, home: str) -> FollowedFile | None:
     """A file that nothing was read of; None: it is gone, or packed and not whole yet."""
     try:
         content = open_content(path)
-    except FileNotFoundError:
+    except FileGone:
         return None
     place = Place(home, Inode(0, 0))
     if packing(path):
@@ -130,42 +199,60 @@ def begin(path: str, home: str) -> FollowedFile | None:
             content.close()
             return None
         place = replace(place, mark=Mark.of(head))
-    return FollowedFile(content, place)
+    return FollowedFile(content, place, path)
 
 
-def reopen(place: Place, also: Sequence[str]) -> FollowedFile | None:
-    """Go on after a restart, wherever the file is now: at home, rotated, packed, or one of `also`. None: gone."""
-    for path in (place.home, *(path for path, _ in rotations(place.home)), *also):
-        found = stat_of(path)
-        if found and Inode.of(found) == place.inode and (file := continue_in(path, place)):
+def reopen(place: Place, also: Sequence[str], others: Collection[Inode]) -> FollowedFile | None:
+    """Go on after a restart, wherever the file is now: at home, rotated, packed, or one of `also`. None: gone.
+
+    `others`: files that are known to be other ones.
+    """
+    for seen in _where_it_may_be(place, also):
+        if seen.inode == place.inode and (file := continue_in(seen.path, place)):
             return file
-    return reopen_copy(place)
+    return reopen_copy(place, others)
 
 
-def reopen_copy(place: Place) -> FollowedFile | None:
-    """Go on in a rotated file with the same content: a copy made before truncation, or packed. None: there is none."""
+def _where_it_may_be(place: Place, also: Sequence[str]) -> Iterator[Sighting]:
+    if at_home := sighting(place.home):
+        yield at_home
+    yield from rotations(place.home)
+    yield from (seen for path in also if path != place.home and (seen := sighting(path)))
+
+
+def reopen_copy(place: Place, others: Collection[Inode]) -> FollowedFile | None:
+    """Go on in a rotated file with the same content: a copy made before truncation, or packed. None: there is none.
+
+    The newest of several: many files of one program begin alike.
+    """
     if not place.mark.length:
         return None
-    opened = (continue_in(path, place) for path, _ in rotations(place.home))
+    copies = [seen for seen in rotations(place.home) if seen.inode != place.inode and seen.inode not in others]
+    opened = (continue_in(seen.path, place) for seen in reversed(copies))
     return next((file for file in opened if file), None)
 
 
 def continue_in(path: str, place: Place) -> FollowedFile | None:
     """Go on in `path` where `place` left off; None: it does not hold what was read until there."""
+    if place.offset == READ_WHOLE:
+        return None
     head = head_of(path)
     if head is None or not place.mark.fits(head):
         return None
     try:
         content = open_content(path, _before_tail(path, place))
-    except (FileNotFoundError, DamagedFile):
+    except SourceDamaged:
         return None
-    if place.tail.length:
+    try:
         tail = content.peek(place.tail.length)
         if Mark.of(tail) != place.tail:
             content.close()
             return None
-        content.advance(place.tail.length)
-    return FollowedFile(content, place)
+    except SourceDamaged:
+        content.close()
+        return None
+    content.advance(place.tail.length)
+    return FollowedFile(content, place, path)
 
 
 def _before_tail(path: str, place: Place) -> Any:
@@ -174,17 +261,24 @@ def _before_tail(path: str, place: Place) -> Any:
     return [0, before] if packing(path) else before
 
 
-def end_of(path: str) -> Place | None:
-    """The place behind the last whole line of a file; a packed file counts as read. None: it is gone."""
-    head, found = head_of(path), stat_of(path)
-    if head is None or found is None:
+def place_of(path: str, home: str, *, at_end: bool) -> Place | None:
+    """The place at the beginning of a file, or behind its last whole line; None: it is gone, or packed and not whole.
+
+    At the end, a packed file counts as read.
+    """
+    head, seen = head_of(path), sighting(path)
+    if head is None or seen is None:
         return None
-    place = Place(path, Inode.of(found), Mark.of(head), line=0)
+    place = Place(home, seen.inode, Mark.of(head))
+    if not at_end:
+        return place
     if packing(path):
-        return replace(place, offset=READ_WHOLE)
+        return replace(place, offset=READ_WHOLE, size=seen.size, mtime_ns=seen.mtime_ns)
     content = PlainContent(path)
     try:
-        offset = content.last_line_end(found.st_size)
-        return replace(place, mark=Mark.of(head[:offset]), offset=offset, at=offset)
+        offset = content.last_line_end(seen.size)
+        length = min(offset, MARK_BYTES)
+        tail = Mark.of(os.pread(content.fileno(), length, offset - length))
+        return replace(place, mark=Mark.of(head[:offset]), tail=tail, offset=offset, at=offset, line=0)
     finally:
         content.close()

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from penstock.connectors.files.content import DamagedFile
+from penstock.connectors.files.born import born_ns
+from penstock.connectors.files.content import FileGone
 from penstock.connectors.files.packed import open_content, packing
+from penstock.errors import SourceDamaged
 
 MARK_BYTES = 1024
 """Fingerprints cover at most so much."""
@@ -38,39 +41,75 @@ NO_MARK = Mark()
 
 @dataclass(frozen=True, slots=True)
 class Inode:
-    """A file as the file system knows it, until it is deleted."""
+    """A file as the file system knows it. A number is given to another file at once; that one was born later."""
 
     device: int
     number: int
+    born_ns: int = 0
+    """0: the file system does not say."""
 
     @staticmethod
-    def of(found: os.stat_result) -> Inode:
-        return Inode(found.st_dev, found.st_ino)
+    def of(path_or_fd: str | int, found: os.stat_result) -> Inode:
+        return Inode(found.st_dev, found.st_ino, born_ns(path_or_fd))
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A file as it is now, under one of its names."""
+
+    path: str
+    inode: Inode
+    size: int
+    mtime_ns: int
+
+
+def sighting(path: str) -> Sighting | None:
+    """What stands at a path; None: nothing."""
+    found = stat_of(path)
+    return None if found is None else Sighting(path, Inode.of(path, found), found.st_size, found.st_mtime_ns)
 
 
 def head_of(path: str) -> bytes | None:
     """A file's first bytes, unpacked; None: it is gone, or a packed file that is still being written."""
     try:
         content = open_content(path)
-    except FileNotFoundError:
+    except FileGone:
         return None
     try:
         return content.peek(MARK_BYTES)
-    except DamagedFile:
+    except SourceDamaged:
         return None
     finally:
         content.close()
 
 
-def rotations(home: str) -> list[tuple[str, os.stat_result]]:
-    """The files beside `home` that log rotation may have made of it, oldest first."""
-    folder = os.path.dirname(home)
+def rotations(home: str) -> list[Sighting]:
+    """The files beside `home` that log rotation may have made of it, oldest first.
+
+    A file that was found under a rotated name has other such names later, those of its family.
+    """
+    return rotations_of({home, family(home)})
+
+
+def rotations_of(homes: Iterable[str]) -> list[Sighting]:
+    """The same for many, looking into each folder once."""
+    by_family: dict[str, list[str]] = {}
+    for home in homes:
+        by_family.setdefault(family(home), []).append(home)
     found = []
-    for entry in os.scandir(folder or "."):
-        path = os.path.join(folder, entry.name)
-        if is_rotation(path, home) and (seen := stat_of(path)):
-            found.append((path, seen))
-    return sorted(found, key=lambda pair: pair[1].st_mtime_ns)
+    for folder in sorted({os.path.dirname(home) for home in by_family}):
+        for name in _names_in(folder):
+            path = os.path.join(folder, name)
+            if any(is_rotation(path, home) for home in by_family.get(family(path), ())) and (seen := sighting(path)):
+                found.append(seen)
+    return sorted(found, key=lambda seen: seen.mtime_ns)
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return sorted(os.listdir(folder or "."))
+    except OSError:  # the folder is gone, and with it what was in it
+        return []
 
 
 def is_rotation(path: str, home: str) -> bool:

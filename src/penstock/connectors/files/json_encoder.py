@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.batch import Batch, rows_of
+from penstock.batch import Batch, rows_and_rejected, rows_of
 from penstock.connectors.files.part_writer import RowEncoder
 from penstock.sink import WrittenText
 
@@ -30,16 +30,16 @@ class JsonEncoder(RowEncoder):
         text = _text_of_columns(batch)
         if text is not None:
             return WrittenText(text)
-        rows = rows_of(batch)
         try:
-            return WrittenText(self._encoder.encode_lines(rows))
+            return WrittenText(self._encoder.encode_lines(rows_of(batch)))
         except Exception:  # of whichever row: found one by one
-            return self._one_by_one(rows)
+            return self._one_by_one(*rows_and_rejected(batch))
 
-    def _one_by_one(self, rows: Sequence[Any]) -> WrittenText:
+    def _one_by_one(self, rows: Sequence[Any], rejected: dict[int, str]) -> WrittenText:
         lines = []
-        rejected = {}
         for index, row in enumerate(rows):
+            if index in rejected:
+                continue
             try:
                 lines.append(self._encoder.encode(row) + b"\n")
             except Exception as exc:  # an enc_hook or a property of the user's class may raise anything

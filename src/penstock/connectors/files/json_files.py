@@ -10,15 +10,18 @@ from penstock.batch import Batch
 from penstock.connectors.files import paths, target
 from penstock.connectors.files.follow import FollowReader, follow_splits
 from penstock.connectors.files.json_encoder import JsonEncoder
+from penstock.connectors.files.line_files import text_problems
 from penstock.connectors.files.line_reader import LineForm, LineReader
 from penstock.connectors.files.part_writer import PartWriter
-from penstock.connectors.files.spec import FileSourceOrSink
+from penstock.connectors.files.spec import FileSourceOrSink, OnDamaged
+from penstock.connectors.files.wide import is_wide
 from penstock.operator import Context
 from penstock.operators.operator import Operator
 from penstock.operators.parse_json import ParseJson
 from penstock.options import Size, parse_size
 from penstock.sink import Writer, WrittenText
 from penstock.source import Position, Reader
+from penstock.text_form import Errors
 
 T = TypeVar("T")
 _DISCOVER_S = 1.0
@@ -31,10 +34,15 @@ class JsonLineFiles(FileSourceOrSink[T]):
     type: Any
     follow: bool
     roll: Size | None
+    encoding: str
+    errors: Errors
 
     kind: ClassVar[str] = "json_lines"
     suffix: ClassVar[str] = ".jsonl"
-    divisible: ClassVar[bool] = True
+
+    @property
+    def divisible(self) -> bool:
+        return not is_wide(self.encoding)
 
     @property
     def bounded(self) -> bool:
@@ -53,7 +61,7 @@ class JsonLineFiles(FileSourceOrSink[T]):
         return JsonEncoder().encode
 
     def check_as_source(self) -> Sequence[str]:
-        found = list(super().check_as_source())
+        found = [*super().check_as_source(), *text_problems(self.encoding, self.errors, follow=self.follow)]
         if self.roll is not None:
             found.append(f'roll="{self.roll}" has no effect on a source; leave it out')
         return found
@@ -68,14 +76,22 @@ class JsonLineFiles(FileSourceOrSink[T]):
                 found.append(f'roll makes several files; give a directory: "{self.path}/"')
         return found
 
+    def reading_options(self) -> Sequence[str]:
+        return [*super().reading_options(), *text_options(self.encoding, self.errors)]
+
     def splits(self) -> Mapping[str, Any]:
         return follow_splits(self.patterns, at_end=False) if self.follow else super().splits()
 
     def open(self, split: Any, position: Position | None, context: Context) -> Reader[Any]:
-        form = LineForm(blank_lines=False)
+        form = LineForm(self.encoding, blank_lines=False, errors=self.errors)
         if self.follow:
-            return FollowReader(split, position, form, discover_s=_DISCOVER_S, log=context.log)
-        return LineReader(split["path"], position, form, start=split["start"], end=split["end"])
+            return FollowReader(
+                split, position, form, discover_s=_DISCOVER_S, log=context.log, skips_damaged=self.skips_damaged
+            )
+        return LineReader(
+            split["path"], position, form, start=split["start"], end=split["end"], planned=split["file"],
+            log=context.log,
+        )
 
     def writer(self, position: Position | None, context: Context) -> Writer[Any]:
         return PartWriter(
@@ -89,7 +105,14 @@ class JsonLineFiles(FileSourceOrSink[T]):
 
 @overload
 def json_lines(
-    path: paths.Paths, *, follow: bool = False, if_exists: target.IfExists = "error", roll: Size | None = None
+    path: paths.Paths,
+    *,
+    follow: bool = False,
+    if_exists: target.IfExists = "error",
+    roll: Size | None = None,
+    encoding: str = "utf-8",
+    errors: Errors = "dead_letter",
+    on_damaged: OnDamaged = "fail",
 ) -> FileSourceOrSink[Any]: ...
 
 
@@ -101,6 +124,9 @@ def json_lines(
     follow: bool = False,
     if_exists: target.IfExists = "error",
     roll: Size | None = None,
+    encoding: str = "utf-8",
+    errors: Errors = "dead_letter",
+    on_damaged: OnDamaged = "fail",
 ) -> FileSourceOrSink[T]: ...
 
 
@@ -111,16 +137,24 @@ def json_lines(
     follow: bool = False,
     if_exists: target.IfExists = "error",
     roll: Size | None = None,
+    encoding: str = "utf-8",
+    errors: Errors = "dead_letter",
+    on_damaged: OnDamaged = "fail",
 ) -> FileSourceOrSink[Any]:
-    """Files with a JSON document on each line; plain, or packed where the name ends in `.gz` or `.zst`.
+    """Files with a JSON document on each line; plain, or packed where the name ends in `.gz`, `.bz2`, `.xz` or `.zst`.
 
     As a source: decoded and checked against `type`; a line that does not fit is an error of that row, blank lines are
-    left out; globs, directories and `follow` are as for `lines`. As a sink: one file, or, where the path ends in a
-    slash or several workers write, a directory with `part-<slot>.jsonl`; `roll`: `part-<slot>-<number>.jsonl`, a new
-    one beyond that size. Exactly once. `.gz` and `.zst` are written as a member per batch, which packs large batches
-    better than small ones.
+    left out; globs, directories, `follow`, `encoding`, `errors` and `on_damaged` are as for `lines`. As a sink: one
+    file, or, where the path ends in a slash or several workers write, a directory with `part-<slot>.jsonl`; `roll`:
+    `part-<slot>-<number>.jsonl`, a new one beyond that size. Exactly once. Packed files are written as
+    a member per batch, which packs large batches better than small ones.
     """
-    return JsonLineFiles(paths.as_patterns(path), if_exists, type, follow, roll)
+    return JsonLineFiles(paths.as_patterns(path), on_damaged, if_exists, type, follow, roll, encoding, errors)
+
+
+def text_options(encoding: str, errors: str) -> list[str]:
+    """Which of the options that say how text is read are given."""
+    return [*(["encoding"] if encoding != "utf-8" else []), *(["errors"] if errors != "dead_letter" else [])]
 
 
 def roll_problems(roll: Size) -> list[str]:

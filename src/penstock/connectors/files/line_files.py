@@ -8,11 +8,13 @@ from typing import Any, ClassVar, Literal
 
 from penstock.connectors.files import paths
 from penstock.connectors.files.follow import FollowReader, follow_splits
-from penstock.connectors.files.line_reader import LineForm, LineReader, is_utf8
-from penstock.connectors.files.spec import FileSource
+from penstock.connectors.files.line_reader import LineForm, LineReader
+from penstock.connectors.files.spec import FileSource, OnDamaged
+from penstock.connectors.files.wide import is_wide
 from penstock.operator import Context
 from penstock.options import parse_duration
 from penstock.source import Position, Reader
+from penstock.text_form import Errors, encoding_problems
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,15 @@ class LineFiles(FileSource[str]):
 
     follow: bool
     encoding: str
+    errors: Errors
     start: Literal["begin", "end"]
     discover: str
 
     kind: ClassVar[str] = "lines"
-    divisible: ClassVar[bool] = True
+
+    @property
+    def divisible(self) -> bool:
+        return not is_wide(self.encoding)
 
     @property
     def bounded(self) -> bool:
@@ -36,7 +42,8 @@ class LineFiles(FileSource[str]):
         return str
 
     def check(self) -> Sequence[str]:
-        found = [*super().check(), *encoding_problems(self.encoding), *duration_problems(self.discover)]
+        found = [*super().check(), *text_problems(self.encoding, self.errors, follow=self.follow)]
+        found += duration_problems(self.discover)
         if self.start not in ("begin", "end"):
             found.append(f'start={self.start!r} is unknown; it is "begin" or "end"')
         if self.start == "end" and not self.follow:
@@ -47,10 +54,16 @@ class LineFiles(FileSource[str]):
         return follow_splits(self.patterns, self.start == "end") if self.follow else super().splits()
 
     def open(self, split: Any, position: Position | None, context: Context) -> Reader[str]:
-        form = LineForm(self.encoding)
+        form = LineForm(self.encoding, errors=self.errors)
         if self.follow:
-            return FollowReader(split, position, form, discover_s=parse_duration(self.discover), log=context.log)
-        return LineReader(split["path"], position, form, start=split["start"], end=split["end"])
+            return FollowReader(
+                split, position, form, discover_s=parse_duration(self.discover), log=context.log,
+                skips_damaged=self.skips_damaged,
+            )
+        return LineReader(
+            split["path"], position, form, start=split["start"], end=split["end"], planned=split["file"],
+            log=context.log,
+        )
 
 
 def lines(
@@ -58,28 +71,30 @@ def lines(
     *,
     follow: bool = False,
     encoding: str = "utf-8",
+    errors: Errors = "dead_letter",
+    on_damaged: OnDamaged = "fail",
     start: Literal["begin", "end"] = "begin",
     discover_every: str = "1s",
 ) -> FileSource[str]:
-    """The lines of files, as text without their ends; `.gz`, `.zst` and `.zstd` are unpacked.
+    """The lines of files, as text without their ends; `.gz`, `.bz2`, `.xz`, `.zst` and `.zstd` are unpacked.
 
-    A path may be a glob or a directory, or there may be several. Plain files above 32 MiB are shared between workers.
+    A path may be a glob or a directory, or there may be several; a file is read once under however many names. A line
+    whose bytes are not `encoding` is an error of that row; `errors="replace"` puts U+FFFD for what cannot be read,
+    `errors="fail"` ends the run. `on_damaged="skip"`: a file that is damaged becomes one dead letter, and the others
+    are read on. Plain files above 32 MiB are shared between workers.
     A worker that dies in a compressed file unpacks its current member again from the beginning, about 3 s per GB of
     text. `follow=True`: never ends, reads what is appended, through rotation; `start="end"`: only what comes after
     the start; `discover_every`: how often new files are looked for.
     """
-    return LineFiles(paths.as_patterns(files), follow, encoding, start, discover_every)
+    return LineFiles(paths.as_patterns(files), on_damaged, follow, encoding, errors, start, discover_every)
 
 
-def encoding_problems(encoding: str) -> list[str]:
-    """Why lines cannot be cut in that encoding, if they cannot."""
-    try:
-        plain = "\n".encode(encoding) == b"\n" or is_utf8(encoding)
-    except LookupError:
-        return [f"encoding {encoding!r} is unknown to Python"]
-    if plain:
-        return []
-    return [f"encoding {encoding!r} is not supported, since a line end takes several bytes there; convert to UTF-8"]
+def text_problems(encoding: str, errors: str, *, follow: bool) -> list[str]:
+    """Why text cannot be read that way, if it cannot."""
+    found = encoding_problems(encoding, errors)
+    if not found and follow and is_wide(encoding):
+        found.append(f"encoding {encoding!r} cannot be followed; let it be written as UTF-8")
+    return found
 
 
 def duration_problems(discover: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Compressed files, gzip and zstd: members one behind the other, each a point to resume from. Beside `content`.
+"""Compressed files, gzip, bzip2, xz, zstd: members one behind the other, each a point to resume from.
 
 A position is `[offset of a member's first byte, bytes unpacked since]`: resuming unpacks that member again, which costs
 about 3 s per GB of text for a file of one member. The sinks here write a member per batch: such files resume at once.
@@ -6,22 +6,27 @@ about 3 s per GB of text for a file of one member. The sinks here write a member
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import os
 import zlib
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from penstock.connectors.files.content import Content, DamagedFile, PlainContent
-from penstock.errors import ExtraMissing
+from penstock.connectors.files.content import Content, PlainContent, open_file
+from penstock.errors import ExtraMissing, SourceDamaged
 
 _READ_BYTES = 64 * 1024
 _ZSTD_READ_BYTES = 8 * 1024
 """zstd unpacks all it is given at once; a small bite bounds what that can be."""
+_MOST_UNPACKED_BYTES = 1024 * 1024
+"""What bzip2 and xz, which pack a million times where they can, give at once."""
+_ENDINGS = {".gz": "gz", ".gzip": "gz", ".bz2": "bz2", ".xz": "xz", ".zst": "zst", ".zstd": "zst"}
 
 
 class Member(Protocol):
-    """One member (gzip) or frame (zstd) being unpacked, as `zlib` and `zstandard` offer it."""
+    """One member (gzip), stream (bzip2, xz) or frame (zstd) being unpacked, as `zlib` and `zstandard` offer it."""
 
     @property
     def eof(self) -> bool: ...
@@ -30,11 +35,32 @@ class Member(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
+class BoundedMember:
+    """A stream of bzip2 or xz: what it gives at once is bounded, so it may have more before it needs input."""
+
+    def __init__(self, unpacker: bz2.BZ2Decompressor | lzma.LZMADecompressor) -> None:
+        self._unpacker = unpacker
+
+    @property
+    def eof(self) -> bool:
+        return self._unpacker.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        return self._unpacker.unused_data
+
+    @property
+    def has_more(self) -> bool:
+        """True: `decompress(b"")` gives more."""
+        return not self._unpacker.eof and not self._unpacker.needs_input
+
+    def decompress(self, data: bytes, /) -> bytes:
+        return self._unpacker.decompress(data, _MOST_UNPACKED_BYTES)
+
+
 def packing(path: str) -> str:
-    """`"gz"`, `"zst"` or `""`, by the file's name."""
-    if path.endswith(".gz"):
-        return "gz"
-    return "zst" if path.endswith((".zst", ".zstd")) else ""
+    """`"gz"`, `"bz2"`, `"xz"`, `"zst"` or `""`, by the file's name, whatever its case."""
+    return _ENDINGS.get(os.path.splitext(path)[1].lower(), "")
 
 
 def require_zstd() -> Any:
@@ -59,19 +85,23 @@ def pack(kind: str, data: bytes) -> bytes:
     if kind == "gz":
         packer = zlib.compressobj(6, zlib.DEFLATED, 31)
         return packer.compress(data) + packer.flush()
+    if kind == "bz2":
+        return bz2.compress(data)
+    if kind == "xz":
+        return lzma.compress(data)
     if kind == "zst":
         return bytes(require_zstd().ZstdCompressor(level=3).compress(data))
     return data
 
 
 class PackedContent(Content):
-    """The unpacked bytes of a gzip or zstd file."""
+    """The unpacked bytes of a compressed file."""
 
     def __init__(self, path: str, member: int = 0, skip: int = 0) -> None:
         super().__init__(path)
         self._new_member, self._bite = _unpacker(packing(path))
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._read_at = member
+        self._fd = open_file(path)
+        self.reached = member
         """Where the next packed bytes are read."""
         self._input = b""
         self._member: Member | None = None
@@ -87,6 +117,13 @@ class PackedContent(Content):
         while len(self._buffer) < size and not self._ended:
             self._unpack()
         return bytes(self._buffer[:size])
+
+    def intact(self, size: int) -> bytes:
+        return bytes(self._buffer[:size])
+
+    @property
+    def consumed(self) -> int:
+        return self.reached
 
     def advance(self, size: int) -> None:
         del self._buffer[:size]
@@ -108,34 +145,35 @@ class PackedContent(Content):
         while size:
             step = len(self.peek(min(size, 1 << 20)))
             if not step:
-                raise DamagedFile(self.path, f"{size} bytes that were read before are gone")
+                raise SourceDamaged(self.path, f"{size} bytes that were read before are gone")
             self.advance(step)
             size -= step
 
     def _unpack(self) -> None:
         """Unpack one bite of the file into the buffer, or find its end."""
-        if not self._input:
-            self._input = os.pread(self._fd, self._bite, self._read_at)
-            self._read_at += len(self._input)
-        if not self._input:
-            if self._member is not None:
-                raise DamagedFile(self.path, "the compressed data breaks off in the middle")
-            self._ended = True
-            return
+        more_inside = isinstance(self._member, BoundedMember) and self._member.has_more
+        if not self._input and not more_inside:
+            self._input = os.pread(self._fd, self._bite, self.reached)
+            self.reached += len(self._input)
+            if not self._input:
+                if self._member is not None:
+                    raise SourceDamaged(self.path, "the compressed data breaks off in the middle")
+                self._ended = True
+                return
         if self._member is None and not self._begin_member():
             return
         assert self._member is not None
         try:
             self._buffer += self._member.decompress(self._input)
         except Exception as exc:  # zlib.error, zstandard.ZstdError: the latter cannot be named without the package
-            raise DamagedFile(self.path, f"the compressed data is damaged near byte {self._read_at} ({exc})") from exc
+            raise SourceDamaged(self.path, f"the compressed data is damaged near byte {self.reached} ({exc})") from exc
         self._input = self._member.unused_data
         if self._member.eof:
             self._member = None
 
     def _begin_member(self) -> bool:
         """Note where a member begins. False: only padding was there (zeros behind the last member are allowed)."""
-        offset = self._read_at - len(self._input)
+        offset = self.reached - len(self._input)
         if offset and self._input[0] == 0:
             self._input = self._input.lstrip(b"\0")
             return False
@@ -149,5 +187,9 @@ class PackedContent(Content):
 def _unpacker(kind: str) -> tuple[Callable[[], Member], int]:
     if kind == "gz":
         return lambda: zlib.decompressobj(31), _READ_BYTES
+    if kind == "bz2":
+        return lambda: BoundedMember(bz2.BZ2Decompressor()), _READ_BYTES
+    if kind == "xz":
+        return lambda: BoundedMember(lzma.LZMADecompressor(lzma.FORMAT_XZ)), _READ_BYTES
     zstandard = require_zstd()
     return lambda: zstandard.ZstdDecompressor().decompressobj(), _ZSTD_READ_BYTES

@@ -12,10 +12,11 @@ from penstock.connectors.files import target as targets
 from penstock.connectors.files.arrow_schema import require_pyarrow
 from penstock.connectors.files.json_files import roll_problems
 from penstock.connectors.files.line_reader import RANGE_BYTES
-from penstock.connectors.files.parquet_reader import ParquetReader, open_parquet
+from penstock.connectors.files.parquet_reader import ParquetReader, group_sizes
 from penstock.connectors.files.parquet_writer import ParquetWriter
-from penstock.connectors.files.spec import FileSourceOrSink
-from penstock.errors import ExtraMissing
+from penstock.connectors.files.spec import FileSourceOrSink, OnDamaged
+from penstock.connectors.files.unchanged import Glance
+from penstock.errors import ExtraMissing, SourceDamaged
 from penstock.operator import Context
 from penstock.options import Size, parse_size
 from penstock.sink import Writer
@@ -56,7 +57,9 @@ class ParquetFiles(FileSourceOrSink[T]):
         return found
 
     def open(self, split: Any, position: Position | None, context: Context) -> Reader[Any]:
-        return ParquetReader(split["path"], position, start=split["start"], end=split["end"])
+        return ParquetReader(
+            split["path"], position, start=split["start"], end=split["end"], planned=split["file"], log=context.log
+        )
 
     def writer(self, position: Position | None, context: Context) -> Writer[Any]:
         files = self.files(context, numbered=True)
@@ -64,14 +67,15 @@ class ParquetFiles(FileSourceOrSink[T]):
         return ParquetWriter(files, self.type, position, roll_bytes=roll_bytes, append=self.if_exists == "append")
 
     def _parts(self, path: str) -> dict[str, Any]:
-        whole = os.path.abspath(path)
-        if os.path.getsize(path) <= RANGE_BYTES:
-            return {path: {"path": whole, "start": 0, "end": None}}
-        with open_parquet(path) as file:
-            groups = [file.metadata.row_group(number).total_byte_size for number in range(file.num_row_groups)]
-        return {
-            f"{path}@{start:06d}": {"path": whole, "start": start, "end": end} for start, end in group_ranges(groups)
-        }
+        glance = Glance.of(path)
+        about = {"path": os.path.abspath(path), "file": glance.dump}
+        if glance.size <= RANGE_BYTES:
+            return {path: {**about, "start": 0, "end": None}}
+        try:
+            groups = group_sizes(path)
+        except SourceDamaged:  # said by the worker that reads it, which may skip it
+            return {path: {**about, "start": 0, "end": None}}
+        return {f"{path}@{start:06d}": {**about, "start": start, "end": end} for start, end in group_ranges(groups)}
 
 
 def group_ranges(sizes: Sequence[int]) -> list[tuple[int, int]]:
@@ -90,13 +94,22 @@ def group_ranges(sizes: Sequence[int]) -> list[tuple[int, int]]:
 
 @overload
 def parquet(
-    path: paths.Paths, *, if_exists: targets.IfExists = "error", roll: Size = _ROLL
+    path: paths.Paths,
+    *,
+    if_exists: targets.IfExists = "error",
+    roll: Size = _ROLL,
+    on_damaged: OnDamaged = "fail",
 ) -> FileSourceOrSink[dict[str, Any]]: ...
 
 
 @overload
 def parquet(
-    path: paths.Paths, type: type[T], *, if_exists: targets.IfExists = "error", roll: Size = _ROLL
+    path: paths.Paths,
+    type: type[T],
+    *,
+    if_exists: targets.IfExists = "error",
+    roll: Size = _ROLL,
+    on_damaged: OnDamaged = "fail",
 ) -> FileSourceOrSink[T]: ...
 
 
@@ -106,6 +119,7 @@ def parquet(
     *,
     if_exists: targets.IfExists = "error",
     roll: Size = _ROLL,
+    on_damaged: OnDamaged = "fail",
 ) -> FileSourceOrSink[Any]:
     """Parquet files; needs pyarrow (`pip install 'penstock[arrow]'`).
 
@@ -115,7 +129,7 @@ def parquet(
     of `type` or of the first rows; a row that does not fit them is rejected. A file appears once it is complete; until
     then its rows wait in a hidden file beside it. Exactly once.
     """
-    return ParquetFiles(paths.as_patterns(path), if_exists, type, roll)
+    return ParquetFiles(paths.as_patterns(path), on_damaged, if_exists, type, roll)
 
 
 def _missing_package() -> list[str]:

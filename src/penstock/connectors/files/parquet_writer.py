@@ -13,8 +13,14 @@ from typing import Any
 
 from penstock.batch import Batch, Lines, rows_of
 from penstock.connectors.files import base
-from penstock.connectors.files.arrow_schema import plain_rows, record_batch, require_pyarrow, schema_of
-from penstock.connectors.files.spool import Spool, common_schema, convert
+from penstock.connectors.files.arrow_schema import (
+    has_empty_struct,
+    plain_rows,
+    record_batch,
+    require_pyarrow,
+    schema_of,
+)
+from penstock.connectors.files.spool import Spool, common_schema, convert, write_empty
 from penstock.connectors.files.target import PartFiles
 from penstock.sink import RowsRejected, Writer
 
@@ -38,6 +44,8 @@ class ParquetWriter(Writer[Any]):
         for number in files.numbers():
             if number > self._number:
                 files.remove(number)
+        # One file with columns and no rows, where nothing is to be written: who reads the directory finds its columns.
+        self._is_first = self._number == 0 and files.slot == 0 and not append
         self._spool = self._open(rows)
         self._schema = self._known_schema()
 
@@ -46,7 +54,9 @@ class ParquetWriter(Writer[Any]):
             self._roll()
         rejected: dict[int, str] = {}
         table = self._whole(batch)
-        if table is None:
+        if table is None and hasattr(batch, "__arrow_c_stream__"):
+            table, rejected = self._columns_by_row(self._pyarrow.table(batch))
+        elif table is None:
             table, rejected = self._by_row(rows_of(batch))
         if table is not None and table.num_rows:
             self._spool.append(table)
@@ -59,6 +69,8 @@ class ParquetWriter(Writer[Any]):
     def finish(self) -> None:
         if self._spool.rows and os.path.exists(self._spool.path):
             self._complete()
+        elif self._is_first and not self._spool.rows and self._declared is not None:
+            write_empty(self._files.name(self._number), self._files.hidden(self._number, "new"), self._declared)
         Path(self._spool.path).unlink(missing_ok=True)
         base.forget(self._files)
 
@@ -95,6 +107,7 @@ class ParquetWriter(Writer[Any]):
         self._spool.close()
         os.unlink(self._spool.path)
         self._number += 1
+        self._is_first = False
         self._spool = self._open(0)
 
     def _known_schema(self) -> Any | None:
@@ -105,8 +118,17 @@ class ParquetWriter(Writer[Any]):
     def _learned(self, table: Any) -> Any:
         """The table; its columns, where they were not known, are known from here on."""
         known = self._schema
-        self._schema = table.schema if known is None else self._pyarrow.unify_schemas([known, table.schema])
+        learned = table.schema if known is None else self._pyarrow.unify_schemas([known, table.schema])
+        if known is None or learned != known:
+            self._require_writable(learned)
+        self._schema = learned
         return table
+
+    def _require_writable(self, schema: Any) -> None:
+        """Raise Arrow's error for a type that Parquet does not have: rows are rejected by it, not the whole file."""
+        import pyarrow.parquet as parquet
+
+        parquet.write_table(schema.empty_table(), self._pyarrow.BufferOutputStream())
 
     def _whole(self, batch: Batch[Any]) -> Any | None:
         """All rows at once; None: some do not fit."""
@@ -120,6 +142,8 @@ class ParquetWriter(Writer[Any]):
             return None
 
     def _cast(self, table: Any) -> Any:
+        if any(has_empty_struct(field.type) for field in table.schema):
+            return self._table(table.to_pylist())
         if self._schema is None or table.schema == self._schema:
             return table
         if set(table.column_names) != set(self._schema.names):
@@ -137,6 +161,18 @@ class ParquetWriter(Writer[Any]):
         """Take the columns from the class of the first row, where nothing told of them before."""
         if self._schema is None and rows and not isinstance(rows[0], dict):
             self._schema = schema_of(type(rows[0]))
+
+    def _columns_by_row(self, table: Any) -> tuple[Any | None, dict[int, str]]:
+        """The same of columns, whose values stay Arrow's."""
+        good: list[int] = []
+        rejected: dict[int, str] = {}
+        for index in range(table.num_rows):
+            try:
+                self._learned(self._cast(table.slice(index, 1)))
+                good.append(index)
+            except Exception as exc:  # Arrow errors
+                rejected[index] = f"{type(exc).__name__}: {exc}"
+        return (self._cast(table.take(good)) if good else None), rejected
 
     def _by_row(self, rows: Sequence[Any]) -> tuple[Any | None, dict[int, str]]:
         """The rows that fit, and why the others do not, by index."""

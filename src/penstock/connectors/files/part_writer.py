@@ -12,10 +12,10 @@ from typing import Any
 
 from penstock.batch import Batch, WrittenLines
 from penstock.connectors.files import base
-from penstock.connectors.files.content import DamagedFile
 from penstock.connectors.files.packed import pack, packing
 from penstock.connectors.files.target import PartFiles
 from penstock.connectors.files.write_behind import WriteBehind
+from penstock.errors import TargetDamaged
 from penstock.sink import RowsRejected, Writer, WrittenText
 
 
@@ -101,7 +101,7 @@ class PartWriter(Writer[Any]):
         size = os.fstat(fd).st_size
         if size < self._length:
             os.close(fd)
-            raise DamagedFile(self._path, f"{self._length} bytes were written to it, {size} are there")
+            raise TargetDamaged(self._path, f"{self._length} bytes were written to it, {size} are there")
         os.ftruncate(fd, self._length)
         self._behind = WriteBehind(self._length)
         return fd

@@ -34,8 +34,22 @@ def matching(pattern: str) -> list[str]:
 
 
 def expand(patterns: Sequence[str]) -> list[str]:
-    """All files that the patterns stand for, sorted, each once."""
-    return sorted({path for pattern in patterns for path in matching(pattern)})
+    """All files that the patterns stand for, sorted, each once: under the first of its names, if it has several.
+
+    `x`, `./x`, links to it and other names of the same inode are one file.
+    """
+    found: dict[tuple[int, int] | str, str] = {}
+    for path in sorted({path for pattern in patterns for path in matching(pattern)}):
+        found.setdefault(_identity(path), path)
+    return list(found.values())
+
+
+def _identity(path: str) -> tuple[int, int] | str:
+    try:
+        seen = os.stat(path)
+    except OSError:  # gone since it was listed: said by whoever opens it
+        return path
+    return seen.st_dev, seen.st_ino
 
 
 def problems(patterns: Sequence[str], *, may_be_empty: bool) -> list[str]:

@@ -6,18 +6,21 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from penstock.connectors.files import paths
 from penstock.connectors.files import target as targets
 from penstock.connectors.files.line_reader import RANGE_BYTES
 from penstock.connectors.files.packed import packing, require_zstd
+from penstock.connectors.files.unchanged import Glance
 from penstock.errors import ExtraMissing
 from penstock.operator import Context
 from penstock.sink import Delivery, Sink
 from penstock.source import Source
 
 T = TypeVar("T")
+OnDamaged: TypeAlias = Literal["fail", "skip"]
+"""What a source of files does about one that is damaged."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,15 @@ class FileSource(Source[T]):
     """Files to read, as a path, a glob, a directory or several of them."""
 
     patterns: tuple[str, ...]
+    on_damaged: OnDamaged
 
     kind: ClassVar[str] = "files"
     """The name of the function that makes it."""
-    divisible: ClassVar[bool] = False
-    """True: a reader can begin in the middle of a plain file."""
+
+    @property
+    def divisible(self) -> bool:
+        """True: a reader can begin in the middle of a plain file."""
+        return False
 
     @property
     def label(self) -> str:
@@ -40,11 +47,17 @@ class FileSource(Source[T]):
         return ", ".join(os.path.abspath(path) + ("/" if path.endswith("/") else "") for path in self.patterns)
 
     @property
+    def skips_damaged(self) -> bool:
+        return self.on_damaged == "skip"
+
+    @property
     def modules(self) -> Sequence[str]:
         return ("zstandard",) if any(packing(path) == "zst" for path in self.patterns) else ()
 
     def check(self) -> Sequence[str]:
         found = paths.problems(self.patterns, may_be_empty=not self.bounded)
+        if self.on_damaged not in ("fail", "skip"):
+            found.append(f'on_damaged={self.on_damaged!r} is unknown; it is "fail" or "skip"')
         return found or zstd_problems(paths.expand(self.patterns))
 
     def splits(self) -> Mapping[str, Any]:
@@ -55,14 +68,15 @@ class FileSource(Source[T]):
         return found
 
     def _parts(self, path: str) -> dict[str, Any]:
-        whole = os.path.abspath(path)
-        size = os.path.getsize(path)
+        glance = Glance.of(path)
+        about = {"path": os.path.abspath(path), "file": glance.dump}
+        size = glance.size
         if not self.divisible or packing(path) or size <= RANGE_BYTES:
-            return {path: {"path": whole, "start": 0, "end": None}}
+            return {path: {**about, "start": 0, "end": None}}
         count = -(-size // RANGE_BYTES)
         cuts = [size * number // count for number in range(count)]  # of one size: workers get them in turn
         return {
-            f"{path}@{start:015d}": {"path": whole, "start": start, "end": end}
+            f"{path}@{start:015d}": {**about, "start": start, "end": end}
             for start, end in zip(cuts, [*cuts[1:], None], strict=True)
         }
 
@@ -101,12 +115,17 @@ class FileSourceOrSink(FileSource[T], Sink[Any]):
             found.append(f'if_exists="{self.if_exists}" has no effect on a source; leave it out')
         return found
 
+    def reading_options(self) -> Sequence[str]:
+        """Options that are given and mean something to a source only."""
+        return ["on_damaged"] if self.on_damaged != "fail" else []
+
     def check_as_sink(self) -> Sequence[str]:
         if len(self.patterns) != 1:
             return [f"a sink writes to one path; {len(self.patterns)} are given"]
         if paths.is_glob(self.path):
             return [f"{self.path} is a pattern; a sink writes to one file, or to a directory (a path that ends in /)"]
-        return [*targets.problems(self.path, self.if_exists), *zstd_problems([self.path])]
+        useless = [f"{option} has no effect on a sink; leave it out" for option in self.reading_options()]
+        return [*useless, *targets.problems(self.path, self.if_exists), *zstd_problems([self.path])]
 
     def refuse(self) -> None:
         targets.refuse(self.path, self.suffix, self.if_exists)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from penstock.connectors.files.arrow_schema import require_pyarrow
-from penstock.connectors.files.content import DamagedFile
+from penstock.errors import TargetDamaged
 
 _GROUP_BYTES = 16 * 1024 * 1024
 """Arrow bytes of one row group, about."""
@@ -60,10 +60,10 @@ def _length_of(path: str, rows: int) -> int:
                 while found < rows and source.tell() < size:
                     found += pyarrow.ipc.open_stream(source).read_all().num_rows
             except (pyarrow.ArrowInvalid, OSError) as exc:
-                raise DamagedFile(path, f"it breaks off after {found} of {rows} rows") from exc
+                raise TargetDamaged(path, f"it breaks off after {found} of {rows} rows") from exc
             if found == rows:
                 return int(source.tell())
-    raise DamagedFile(path, f"{rows} rows were written to it, {found} are there")
+    raise TargetDamaged(path, f"{rows} rows were written to it, {found} are there")
 
 
 def tables(path: str) -> Iterator[Any]:
@@ -101,6 +101,16 @@ def convert(path: str, target: str, new: str) -> int:
         os.fsync(written.fileno())
     os.rename(new, target)
     return rows
+
+
+def write_empty(target: str, new: str, schema: Any) -> None:
+    """Make the Parquet file `target` with these columns and no rows, by way of `new`."""
+    import pyarrow.parquet as parquet
+
+    parquet.write_table(schema.empty_table(), new)
+    with open(new, "rb") as written:
+        os.fsync(written.fileno())
+    os.rename(new, target)
 
 
 def _groups(path: str, schema: Any) -> Iterator[Any]:
