@@ -141,7 +141,9 @@ def test_no_file_is_repeated_however_many_are_kept(tmp_path: Path):
     assert follower.drain() == []
 
 
-@pytest.mark.parametrize("names", [("app.log", "app-2.log"), ("app.log", "app.log.1"), ("worker-1.log", "worker-2.log")])
+@pytest.mark.parametrize(
+    "names", [("app.log", "app-2.log"), ("app.log", "app.log.1"), ("worker-1.log", "worker-2.log")]
+)
 @pytest.mark.parametrize("killed", [False, True])
 def test_live_files_that_begin_alike_are_all_read(tmp_path: Path, names: tuple[str, str], killed: bool):
     follower = Follower(tmp_path / "*")
