@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import array
+import collections
 import dataclasses
+import enum
+import functools
 import math
-from datetime import UTC, date, datetime, timedelta, timezone
+import pathlib
+import pickle
+import types
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
+from uuid import UUID, SafeUUID, uuid1
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -87,47 +94,212 @@ class Slotted:
     __hash__ = None  # type: ignore[assignment]
 
 
+class Color(enum.StrEnum):
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Kind(enum.Enum):
+    A = "red"
+
+
+class Access(enum.IntFlag):
+    READ = 1
+    WRITE = 2
+
+
+class Number(int):
+    pass
+
+
+class Words(str):
+    pass
+
+
+class Items(list):  # type: ignore[type-arg]
+    pass
+
+
+class Day(date):
+    pass
+
+
+class Instant(datetime):
+    pass
+
+
+class Money(Decimal):
+    pass
+
+
+Pair = collections.namedtuple("Pair", "left right")
+
+
+class Noting(msgspec.Struct):
+    """Its `__post_init__` changes it each time."""
+
+    x: Any
+
+    def __post_init__(self) -> None:
+        self.x = (self.x,)
+
+
+class Frozen(msgspec.Struct, frozen=True, kw_only=True):
+    x: int = 0
+    made: list[int] = []
+
+    def __post_init__(self) -> None:
+        self.made.append(self.x)
+
+
+class Annotated(msgspec.Struct, dict=True):
+    x: int
+
+    @functools.cached_property
+    def double(self) -> int:
+        return self.x * 2
+
+
+class Registered(msgspec.Struct):
+    """It wants to know of its subclasses."""
+
+    x: int
+    seen = 0
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        Registered.seen += 1
+        super().__init_subclass__(**options)
+
+
+class Spare(msgspec.Struct, omit_defaults=True, array_like=True):
+    x: float = 0.0
+    tags: list[int] = []
+    on: bool = True
+
+
+class Everything(msgspec.Struct):
+    """A field of each kind that msgpack is trusted with, whatever is put into it."""
+
+    whole: int
+    part: float
+    yes: bool
+    text: str
+    raw: bytes
+    day: date
+    at: datetime
+    took: timedelta
+    spent: Decimal
+    uid: UUID
+    maybe: int | None
+    number: int | float
+    names: list[str]
+    marks: set[int]
+    fixed: tuple[int, str]
+    many: tuple[float, ...]
+    by_name: dict[str, float]
+    by_number: dict[int, Plain]
+    inner: Plain
+    other: A | B | None
+
+
+class Chain(msgspec.Struct):
+    next: Chain | None = None
+
+
 int64 = st.integers(-(2**63), 2**64 - 1)
 texts = st.text(max_size=8)
 inners = st.builds(Inner, texts, st.lists(texts, max_size=3))
-moments = st.one_of(st.none(), st.datetimes(), st.datetimes(timezones=st.sampled_from([UTC, ZoneInfo("Asia/Tokyo")])))
+zones = st.sampled_from(
+    [UTC, ZoneInfo("UTC"), ZoneInfo("Asia/Tokyo"), ZoneInfo("America/New_York"), timezone(timedelta(0), "Z")]
+)
+moments = st.one_of(st.none(), st.datetimes(), st.datetimes(timezones=zones))
 clicks = st.builds(
     Click, int64, st.none() | texts, inners, st.dictionaries(texts, st.floats(allow_nan=False), max_size=3),
-    st.decimals(allow_nan=False), st.dates(), st.timedeltas(), st.uuids(), moments,
+    st.decimals(), st.dates(), st.timedeltas(), st.uuids(), moments,
     st.tuples(int64, texts), st.sets(int64, max_size=3),
 )
 tagged = st.one_of(st.builds(A, int64), st.builds(B, texts, st.none() | st.builds(A, int64)))
 scalars = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**80), 2**80), st.floats(allow_nan=False), texts, st.binary(max_size=5)
+    st.none(), st.booleans(), st.integers(-(2**80), 2**80), st.floats(), texts, st.binary(max_size=5)
 )
+odd = st.sampled_from([
+    Color.RED, Level.LOW, Kind.A, Access.READ | Access.WRITE, Number(1), Words("red"), Items([1]), Day(2024, 1, 1),
+    Instant(2024, 1, 1), Money("1.0"), Pair(1, "x"), collections.Counter("aab"), collections.defaultdict(int, a=1),
+    collections.OrderedDict(a=1), collections.deque([1]), bytearray(b"raw"), array.array("b", [1]), range(3), 1 + 2j,
+    time(1, 2), datetime(2024, 11, 3, 1, 30, fold=1), datetime(2024, 1, 1, tzinfo=ZoneInfo("Asia/Tokyo")),
+    uuid1(), UUID(int=1, is_safe=SafeUUID.safe), Decimal("sNaN12"), Decimal("-0E+5"), -0.0, math.nan, 2**53 + 1, 1e300,
+    "\ud800", frozenset({1}), (1, "x"), (1.0,), [Level.LOW], {"a": Color.RED}, {Color.RED: 1.0}, {1: Plain(1)},
+    {True: 1}, {"a": 1}, {1: 2, 1.5: 3}, types.SimpleNamespace(x=1), pathlib.PurePath("a"), Plain(1), Plain(True),
+    Sub(1), A(1), [], (), {}, set(), NotImplemented, int, math.sin,
+])
+fields = odd | scalars | clicks | moments
 plain = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=8
 )
+everything = st.builds(Everything, **dict.fromkeys(Everything.__struct_fields__, fields))
+
+
+def an_everything() -> Everything:
+    return Everything(
+        1, 1.5, True, "text", b"raw", date(2024, 1, 1), datetime(2024, 1, 1, tzinfo=UTC), timedelta(1), Decimal(1),
+        UUID(int=1), None, 1, ["name"], {1}, (1, "x"), (1.5, 2.5), {"a": 1.0}, {1: Plain(1)}, Plain(1), None,
+    )
+
+
+def noting(x: Any) -> Noting:
+    row = Noting(x)
+    row.x = x
+    return row
+
+
+def annotated(x: int, note: Any) -> Annotated:
+    row = Annotated(x)
+    row.note = note  # type: ignore[attr-defined]
+    return row
+
+
+kept = st.one_of(
+    st.builds(noting, scalars), st.builds(Frozen, x=int64), st.builds(annotated, int64, odd), everything,
+    st.builds(Spare, st.sampled_from([0.0, -0.0, 0, 1.5]), st.lists(int64, max_size=2), st.sampled_from([True, 1])),
+)
 anything = st.one_of(
-    plain, clicks, tagged, st.builds(Sub, int64, texts), st.builds(Point, int64, st.floats(allow_nan=False)),
+    plain, clicks, tagged, odd, kept, st.builds(Sub, int64, texts), st.builds(Point, int64, st.floats()),
     st.builds(Slotted, int64), st.tuples(texts, int64), st.frozensets(texts, max_size=2),
-    st.complex_numbers(allow_nan=False), st.dictionaries(st.integers() | texts, texts, max_size=2),
+    st.complex_numbers(), st.dictionaries(st.integers() | texts, texts, max_size=2),
 )
 promises: st.SearchStrategy[Any] = st.sampled_from(
-    [Any, int, str, int | None, dict[str, int], dict[str, Any], list[int], list[dict[str, str]], Click, A | B, Plain,
-     Base, Sub, Holder, Point, Slotted, tuple[str, int], dict]
+    [Any, int, str, float, int | None, dict[str, int], dict[str, Any], list[int], list[dict[str, str]], Click, A | B,
+     Plain, Base, Sub, Holder, Point, Slotted, tuple[str, int], dict, Everything, Noting, Annotated, Frozen, Spare,
+     Noting | Annotated, Color, Pair, Decimal, datetime, list[datetime]]
 )
 
 
 def same(left: Any, right: Any) -> bool:
-    """Equal, and of the same types all through."""
+    """Of the same types and values all through, as far as anything tells them apart."""
     if type(left) is not type(right):
         return False
-    if isinstance(left, dict):
-        return list(map(type, left)) == list(map(type, right)) and left.keys() == right.keys() and all(
-            same(left[key], right[key]) for key in left
+    if isinstance(left, (dict, collections.abc.ItemsView)):
+        return list(map(type, left)) == list(map(type, right)) and len(left) == len(right) and all(
+            same(*pair) for both in zip(left.items(), right.items()) for pair in zip(*both)
         )
     if isinstance(left, (list, tuple)):
         return len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, (set, frozenset)):
+        return sorted(map(repr, left)) == sorted(map(repr, right))
     if isinstance(left, msgspec.Struct):
-        return all(same(getattr(left, f), getattr(right, f)) for f in left.__struct_fields__)
+        fields_are = all(same(getattr(left, f), getattr(right, f)) for f in left.__struct_fields__)
+        return fields_are and same(getattr(left, "__dict__", None), getattr(right, "__dict__", None))
     if isinstance(left, datetime):
-        return bool(left.isoformat() == right.isoformat())
+        return (left.isoformat(), repr(left.tzinfo), left.fold) == (right.isoformat(), repr(right.tzinfo), right.fold)
+    if isinstance(left, UUID):
+        return left == right and left.is_safe is right.is_safe
+    if isinstance(left, (float, complex, Decimal)):
+        return repr(left) == repr(right)
+    if dataclasses.is_dataclass(left):
+        return same(vars(left), vars(right))
     return bool(left == right)
 
 
@@ -140,8 +312,103 @@ def through(row_type: Any, batch: Any) -> tuple[Codec, Decoded]:
 def test_rows_of_the_promised_class_come_back(rows: list[Click]) -> None:
     codec, decoded = through(Click, rows)
     assert same(decoded.batch, rows)
-    elsewhere = any(row.at is not None and row.at.tzinfo not in (None, UTC) for row in rows)
+    times = [row.at for row in rows if row.at is not None]
+    elsewhere = any(at.fold or (at.tzinfo is not None and at.tzinfo is not UTC) for at in times)
     assert codec is (Codec.PICKLE if elsewhere else Codec.TYPED)
+
+
+def through_or_refused(row_type: Any, rows: list[Any]) -> None:
+    """Rows come back as they were, or what pickle itself raises says that they cannot travel."""
+    try:
+        _, decoded = through(row_type, rows)
+    except (pickle.PicklingError, TypeError, AttributeError, RecursionError):
+        with pytest.raises((pickle.PicklingError, TypeError, AttributeError, RecursionError)):
+            pickle.dumps(rows, 5)
+        return
+    assert not decoded.failures
+    assert same(decoded.batch, rows)
+
+
+@given(st.lists(everything, min_size=1, max_size=2))
+def test_a_row_comes_back_whatever_is_in_its_fields(rows: list[Everything]) -> None:
+    through_or_refused(Everything, rows)
+
+
+@given(st.sampled_from(Everything.__struct_fields__), fields)
+def test_one_value_that_is_not_what_its_field_says_comes_back_too(name: str, value: Any) -> None:
+    row = an_everything()
+    setattr(row, name, value)
+    through_or_refused(Everything, [an_everything(), row])
+
+
+def test_rows_that_are_what_their_fields_say_need_no_pickle() -> None:
+    codec, decoded = through(Everything, [an_everything()] * 3)
+    assert codec is Codec.TYPED
+    assert same(decoded.batch, [an_everything()] * 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("whole", True), ("whole", Level.LOW), ("part", 2**53 + 1), ("part", 1), ("part", True), ("text", Color.RED),
+     ("day", datetime(2024, 1, 1)), ("at", date(2024, 1, 1)), ("by_name", collections.Counter(a=1)),
+     ("by_name", collections.defaultdict(float, a=1.0)), ("by_name", {Color.RED: 1.0}), ("raw", bytearray(b"x")),
+     ("names", ("a",)), ("fixed", Pair(1, "x")), ("inner", Plain(True)), ("maybe", True), ("text", UUID(int=1)),
+     ("by_number", {1: Plain(Level.LOW)}), ("other", B("x", A(True)))],
+)
+def test_what_type_checkers_accept_and_msgpack_would_change_is_pickled(name: str, value: Any) -> None:
+    row = an_everything()
+    setattr(row, name, value)
+    codec, decoded = through(Everything, [row])
+    assert codec is Codec.PICKLE
+    assert same(decoded.batch, [row])
+
+
+@pytest.mark.parametrize(
+    "row", [["a", Color.RED], {"a": Level.LOW}, {"a": (1, 2)}, {Color.RED: 1}, {"a": date(2024, 1, 1)}]
+)
+def test_dicts_and_lists_keep_what_is_in_them_though_they_are_annotated_as_plain(row: Any) -> None:
+    codec, decoded = through(list[str] if isinstance(row, list) else dict[str, int], [row])
+    assert codec is Codec.PICKLE
+    assert same(decoded.batch, [row])
+
+
+@pytest.mark.parametrize(
+    "rows", [[noting(1)], [Frozen(x=1)], [annotated(1, "kept")], [[noting(1), annotated(2, Color.RED)]]]
+)
+def test_a_struct_is_not_made_anew_on_its_way(rows: list[Any]) -> None:
+    _, decoded = through(Any, rows)
+    assert same(decoded.batch, rows)
+
+
+def test_what_a_row_has_cached_comes_with_it() -> None:
+    row = Annotated(2)
+    assert row.double == 4
+    _, decoded = through(Annotated, [row])
+    assert vars(decoded.batch[0]) == {"double": 4}
+
+
+def test_a_class_is_not_told_of_subclasses_that_nobody_made() -> None:
+    before = Registered.seen
+    _, decoded = through(Registered, [Registered(1)])
+    assert same(decoded.batch, [Registered(1)])
+    assert Registered.seen == before
+
+
+def test_a_row_without_a_value_in_a_field_is_refused_and_not_filled() -> None:
+    row = Plain(1)
+    del row.x
+    with pytest.raises(AttributeError, match="unset"):
+        through(Plain, [row])
+
+
+@pytest.mark.parametrize(("depth", "codec"), [(50, Codec.TYPED), (220, Codec.PICKLE)])
+def test_nested_rows_come_back(depth: int, codec: Codec) -> None:
+    row = Chain()
+    for _ in range(depth):
+        row = Chain(row)
+    used, decoded = through(Chain, [row])
+    assert used is codec
+    assert decoded.batch == [row]
 
 
 @given(st.lists(tagged, max_size=4))
@@ -195,9 +462,9 @@ def test_text_that_is_no_unicode_comes_back() -> None:
     assert decoded.batch == ["a\ud800"]
 
 
-def test_a_row_whose_fields_break_their_promise_is_told_and_the_others_come_through() -> None:
-    rows = [Plain(1), Plain("two"), Plain(3)]  # type: ignore[arg-type]
-    _, decoded = through(Plain, rows)
+def test_rows_of_a_class_that_has_changed_since_are_told_and_the_others_come_through() -> None:
+    stored = msgspec.msgpack.encode([{"x": 1}, {"x": "two"}, {"x": 3}])
+    decoded = RowCodec(Plain).decode(int(Codec.TYPED), stored)
     assert [row for index, row in enumerate(decoded.batch) if index not in decoded.failures] == [Plain(1), Plain(3)]
     assert len(decoded.batch) == 3
     ((index, (came, why)),) = decoded.failures.items()
@@ -242,7 +509,8 @@ def test_joined_payloads_come_back_as_one(batches: list[list[Any]]) -> None:
 
 def test_rows_that_failed_are_named_by_their_place_in_what_was_joined() -> None:
     codec = RowCodec(Plain)
-    parts = [codec.encode([Plain(1), Plain(2)]), codec.encode([Plain("x"), Plain(4)])]  # type: ignore[arg-type]
+    changed = Codec.TYPED, msgspec.msgpack.encode([{"x": "x"}, {"x": 4}])
+    parts = [codec.encode([Plain(1), Plain(2)]), changed]
     kind, payload = join_payloads(parts)
     decoded = codec.decode(int(kind), payload)
     assert list(decoded.failures) == [2]

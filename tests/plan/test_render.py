@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from test_planner import Click, Table, Texts, double, to_click
@@ -148,6 +150,7 @@ def test_the_json_says_the_same() -> None:
     assert value["edges"]["items->x"] == {
         "from": "items", "to": "x", "route": "hash", "key": "double", "in_turn": False, "queues": 2,
         "queue_bytes": 4 << 20, "memory_bytes": 8 << 20, "shape": "rows", "row_type": "int",
+        "travels": "msgpack",
     }  # fmt: skip
 
 
@@ -166,3 +169,32 @@ def test_the_flowchart_has_a_box_for_each_stage_and_an_arrow_for_each_edge() -> 
         "  s0 -->|\"hash by 'a&lt;b'\"| s1\n"
         '  s1 -->|"balance"| s2\n'
     )
+
+
+class Shade(enum.Enum):
+    DARK = 1
+
+
+class Painted(msgspec.Struct):
+    shade: Shade
+
+
+def paint(number: int) -> Painted:
+    return Painted(Shade(number))
+
+
+def as_text(row: Painted) -> str:
+    return str(row)
+
+
+def test_rows_that_are_pickled_are_shown_and_what_makes_them_so() -> None:
+    app = ps.Pipeline("app")
+    app.source(range(10)).map(paint).stage("y").map(as_text).sink(print, name="out")
+    text = text_of(app)
+    assert "from items: balance, 1 queue of 8 MiB, rows of Painted, pickled" in text
+    assert "items->y are pickled, which takes several times as long as msgpack: Painted.shade is Shade" in " ".join(
+        text.split()
+    )
+    assert "rows of str, pickled" not in text
+    edges = json.loads(app.plan().to_json())["edges"]
+    assert [edge["travels"] for edge in edges.values()] == ["pickle", "msgpack"]

@@ -1,29 +1,24 @@
-"""Payloads: rows, columns and blocks of lines to bytes and back.
+"""Payloads: rows, columns and blocks of lines to bytes and back. What comes back is what was given, types and all.
 
-Rows whose type is known go as msgpack, checked against the type; scalars too; everything else as pickle 5. The type
-of a row is an annotation, so it is a promise only: a batch with a row of another type is pickled, and so is one whose
-rows would come back as less than they were (subclasses in fields, moments of a time zone).
+Rows whose type is known go as msgpack, and scalars do; everything else as pickle 5 (`plan/travel.py`). The type of a
+row is an annotation, so it is a promise only: a batch with a row or a value of another type is pickled (`exact`).
 """
 
 from __future__ import annotations
 
 import pickle
-import types
-import typing
-from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from collections.abc import Sequence
 from enum import IntEnum
-from itertools import chain
-from operator import attrgetter
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from penstock.batch import Lines, WrittenLines
 from penstock.channel import columns
+from penstock.channel.exact import ExactRows, all_plain
 from penstock.channel.pickled_rows import RowWatch, unpickled_apart
+from penstock.channel.pickled_structs import keep_as_it_is, keep_structs_as_they_are
+from penstock.plan.travel import SCALARS, Form, travel_of
 
 
 class Codec(IntEnum):
@@ -49,32 +44,19 @@ class Decoded(msgspec.Struct, frozen=True):
     failures: dict[int, tuple[Any, BaseException | str]] = {}
 
 
-_SCALARS = frozenset({int, float, str, bool, bytes, type(None)})
-_EXACT = frozenset({date, timedelta, Decimal, UUID})
-"""Types of the standard library that typed msgpack gives back as they were."""
-
-
 class RowCodec:
     """Encodes and decodes the batches of one edge."""
 
     def __init__(self, row_type: Any = Any) -> None:
         self._row_type = row_type
-        self._structs = _struct_types(row_type)
-        self._nested = frozenset(chain.from_iterable(map(_nested_structs, self._structs)))
-        self._moments: dict[type, Callable[[Any], Any]] = {
-            struct: attrgetter(*names) for struct in self._structs if (names := _moment_fields(struct))
-        }
-        self._plain = not self._structs and _is_plain(row_type)
+        travel = travel_of(row_type)
+        self._structs = travel.structs
+        self._exact = ExactRows(travel.structs)
+        self._plain = travel.form is Form.PLAIN
         self._encoder = msgspec.msgpack.Encoder()
         self._untyped = msgspec.msgpack.Decoder()
         self._typed = msgspec.msgpack.Decoder(list[row_type]) if self._structs else self._untyped
-
-    @property
-    def name(self) -> str:
-        """What a plan shows."""
-        if self._structs:
-            return "msgpack, typed"
-        return "msgpack" if self._plain else "msgpack for scalars, else pickle"
+        keep_structs_as_they_are()
 
     def encode(self, batch: Any) -> tuple[Codec, bytes]:
         """(codec, payload). Raises whatever pickle raises for a row that it cannot carry."""
@@ -86,12 +68,14 @@ class RowCodec:
             return Codec.ARROW, columns.encode_table(columns.as_table(batch))
         kinds = _kinds(batch)
         try:
-            if self._structs and kinds <= self._structs and self._comes_back(batch):
+            if self._structs and kinds <= self._structs and self._exact.all_fit(batch):
                 return Codec.TYPED, self._encoder.encode(batch)
-            if kinds <= _SCALARS or (self._plain and kinds <= {dict, list}):
+            if kinds <= SCALARS or (self._plain and kinds <= {dict, list} and all_plain(batch)):
                 return Codec.PLAIN, self._encoder.encode(batch)
-        except (OverflowError, TypeError, UnicodeEncodeError):  # beyond 64 bits, a lone surrogate, a broken promise
+        except (OverflowError, TypeError, UnicodeEncodeError):  # beyond 64 bits, a lone surrogate
             pass
+        for kind in kinds:
+            keep_as_it_is(kind)
         return Codec.PICKLE, pickle.dumps(batch, 5)
 
     def decode(self, codec: int, payload: bytes, rows: int = -1, watch: RowWatch | None = None) -> Decoded:
@@ -118,14 +102,6 @@ class RowCodec:
             case Codec.JOINED:
                 return self._decode_joined(payload, watch)
         raise ValueError(f"unknown codec {codec}")
-
-    def _comes_back(self, batch: Sequence[Any]) -> bool:
-        """False: rows of the promised types that msgpack would give back as less than they are."""
-        if any(struct.__subclasses__() for struct in self._nested):
-            return False  # a field may hold a subclass, of which only the promised fields would arrive
-        if not self._moments:
-            return True
-        return all(_are_utc(found(row)) for row in batch if (found := self._moments.get(row.__class__)))
 
     def _unpickled(self, payload: bytes, watch: RowWatch | None) -> Decoded:
         if watch is not None and watch.one_by_one:
@@ -202,99 +178,3 @@ def _have_one_schema(tables: Sequence[Any]) -> bool:
 
 def _shown(row_type: Any) -> str:
     return getattr(row_type, "__name__", str(row_type))
-
-
-def _struct_types(row_type: Any) -> frozenset[type]:
-    """The Struct classes that a row may be, when msgpack carries all of them faithfully; else none."""
-    members = typing.get_args(row_type) if _is_union(row_type) else (row_type,)
-    if not all(isinstance(m, type) and issubclass(m, msgspec.Struct) for m in members):
-        return frozenset()
-    if not all(_is_faithful_row(member) for member in members):
-        return frozenset()
-    try:
-        msgspec.msgpack.Decoder(list[row_type])  # a union without tags is refused here
-    except TypeError:
-        return frozenset()
-    return frozenset(members)
-
-
-def _is_union(annotation: Any) -> bool:
-    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
-
-
-def _is_plain(annotation: Any) -> bool:
-    """Dicts with text keys, lists and scalars: msgpack gives back what it was given."""
-    if annotation in _SCALARS or annotation is None:
-        return True
-    if _is_union(annotation):
-        return all(_is_plain(a) for a in typing.get_args(annotation))
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is list:
-        return _is_plain(args[0])
-    return origin is dict and args[0] is str and _is_plain(args[1])
-
-
-def _is_faithful_row(struct: Any) -> bool:
-    return _has_plain_fields(struct) and all(
-        _is_moment(f.type) or _is_faithful(f.type, {struct}) for f in msgspec.structs.fields(struct)
-    )
-
-
-def _is_faithful(annotation: Any, seen: set[Any]) -> bool:
-    """True when a value of this type comes back from typed msgpack as what it was."""
-    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
-        if annotation in seen:
-            return not any(_is_moment(f.type) for f in msgspec.structs.fields(annotation))
-        seen.add(annotation)
-        fields = msgspec.structs.fields(annotation) if _has_plain_fields(annotation) else None
-        return fields is not None and all(_is_faithful(f.type, seen) for f in fields)
-    if annotation in _SCALARS or annotation in _EXACT or annotation is None:
-        return True
-    if _is_union(annotation):
-        return all(_is_faithful(a, seen) for a in typing.get_args(annotation))
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (list, set, frozenset):
-        return _is_faithful(args[0], seen)
-    if origin is tuple:
-        return all(a is Ellipsis or _is_faithful(a, seen) for a in args)
-    return origin is dict and args[0] in (str, int) and _is_faithful(args[1], seen)
-
-
-def _has_plain_fields(struct: Any) -> bool:
-    """True when the fields are all there is to an instance, and their annotations can be resolved."""
-    try:
-        msgspec.structs.fields(struct)
-    except (NameError, TypeError):
-        return False
-    return not hasattr(struct, "__post_init__")
-
-
-def _is_moment(annotation: Any) -> bool:
-    members = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
-    return datetime in members and set(members) <= {datetime, type(None)}
-
-
-def _moment_fields(struct: Any) -> list[str]:
-    return [f.name for f in msgspec.structs.fields(struct) if _is_moment(f.type)]
-
-
-def _are_utc(found: Any) -> bool:
-    """False: msgpack would give a moment back in UTC that was in another time zone."""
-    return all(
-        value is None or (value.__class__ is datetime and (value.tzinfo is None or value.tzinfo is UTC))
-        for value in (found if found.__class__ is tuple else (found,))
-    )
-
-
-def _nested_structs(struct: Any) -> frozenset[type[msgspec.Struct]]:
-    """The Struct classes that fields may hold, however deep."""
-    found: set[Any] = set()
-    waiting: list[Any] = [f.type for f in msgspec.structs.fields(struct)]
-    while waiting:
-        annotation = waiting.pop()
-        waiting.extend(typing.get_args(annotation))
-        if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct) and annotation not in found:
-            found.add(annotation)
-            waiting.extend(f.type for f in msgspec.structs.fields(annotation))
-    return frozenset(found)
-

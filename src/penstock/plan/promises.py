@@ -11,6 +11,7 @@ from penstock.operators.each import Each
 from penstock.operators.operator import Shape
 from penstock.options import KIB, MIB
 from penstock.plan.plan import EdgePlan, Plan, StagePlan
+from penstock.plan.travel import travel_of
 from penstock.sink import Delivery
 
 _SENTENCES = {
@@ -39,6 +40,9 @@ def notes(plan: Plan) -> Iterator[str]:
                 f"{edge.name} takes {size_text(total)} and not {size_text(edge.memory_bytes)}: "
                 f"{queues(plan, edge)} queues, {size_text(edge.channel_bytes)} each at least"
             )
+        reason = travel_of(edge.row_type).reason
+        if reason and edge_shape(plan, edge) is Shape.ROWS:
+            yield f"rows of {edge.name} are pickled, which takes several times as long as msgpack: {reason}"
     for seat, stages in plan.seats().items():
         if len(stages) > 1:
             names = ", ".join(stage.name for stage in stages)

@@ -12,6 +12,7 @@ from penstock.graph.annotations import shown
 from penstock.operators.operator import Shape, fn_name
 from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
 from penstock.plan.promises import edge_shape, notes, promise, queues, shape_after, size_text, total_bytes
+from penstock.plan.travel import Form, travel_of
 
 WIDTH = 80
 
@@ -51,6 +52,8 @@ def _edge_words(plan: Plan, edge: EdgePlan) -> Iterator[str]:
     yield f"{_count(queues(plan, edge), 'queue')} of {size_text(edge.channel_bytes)}"
     shape = edge_shape(plan, edge)
     yield f"{shape.value} of {shown(edge.row_type)}" if edge.row_type is not Any else shape.value
+    if shape is Shape.ROWS and travel_of(edge.row_type).form is Form.PICKLED:
+        yield "pickled"
 
 
 def route_text(edge: EdgePlan) -> str:
@@ -153,6 +156,7 @@ def _edge_value(plan: Plan, edge: EdgePlan) -> dict[str, object]:
         "memory_bytes": total_bytes(plan, edge),
         "shape": edge_shape(plan, edge).value,
         "row_type": shown(edge.row_type),
+        "travels": "arrow" if edge_shape(plan, edge) is Shape.COLUMNS else travel_of(edge.row_type).form.value,
     }
 
 
