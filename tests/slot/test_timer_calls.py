@@ -36,6 +36,7 @@ def test_the_timer_is_set_per_batch_and_not_per_row(calls: list[str], rows: int)
     chain = Chain([Node(Map(lambda row: row, ""), -1)], [0], label="s", timer=RowTimer(60.0, lambda since_ns: None))
     chain.open(CONTEXT)
     out = Out()
+    calls.clear()
     assert chain.run(list(range(rows)), [out]) == []
     assert out.rows == list(range(rows))
     assert sorted(calls) == ["setitimer", "setitimer", "signal"]

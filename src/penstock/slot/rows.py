@@ -108,7 +108,7 @@ class RowFates:
 
     def not_encoded(self, part: Part, batch: Any, error: BaseException) -> None:
         """What a single row gave cannot travel. The row counts as taken, so its turn may not be committed as it is."""
-        self._end(part, last_resort(part.plan.settings), _lost(_row(part, batch, 0), Failure(0, error, None), 1), None)
+        self._end(part, last_resort(part.plan.settings), _not_sendable(_row(part, batch, 0), error, 1), None)
 
     def retried(self, part: Part, waiting: WaitingRow, failure: Failure | None, turn: Turn) -> None:
         """A waiting row had its next attempt."""
@@ -135,9 +135,9 @@ class RowFates:
         lost = _undecoded(UndecodedRow(waiting.row), error, waiting.attempts)
         self._end(part, last_resort(part.plan.settings), lost, None)
 
-    def retry_not_encoded(self, part: Part, waiting: WaitingRow, error: Exception) -> None:
+    def retry_not_encoded(self, part: Part, waiting: WaitingRow, error: BaseException) -> None:
         """What a waiting row gave in its last attempt cannot travel."""
-        lost = _lost(waiting.load(), Failure(0, error, None), waiting.attempts + 1)
+        lost = _not_sendable(waiting.load(), error, waiting.attempts + 1)
         self._end(part, last_resort(part.plan.settings), lost, None)
 
     def without_key(self, part: Part, edge: EdgePlan, failure: KeyFailure) -> None:
@@ -262,6 +262,11 @@ def _lost(row: Any, failure: Failure, attempts: int) -> Lost:
     operator = f"{failure.operator.name} {failure.operator.where}" if failure.operator else ""
     error = failure.error
     return Lost(row, one_line(error), attempts, user_traceback(error), operator, cause=error)
+
+
+def _not_sendable(row: Any, error: BaseException, attempts: int) -> Lost:
+    told = f"what the row gave cannot be sent on, for it cannot be pickled: {one_line(error)}"
+    return Lost(row, told, attempts, user_traceback(error), cause=error)
 
 
 def _undecoded(row: Any, why: BaseException | str, attempts: int) -> Lost:

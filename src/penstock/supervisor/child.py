@@ -14,9 +14,12 @@ from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
 from penstock.slot.life import Blamed, Exit, Life, Suspect
 from penstock.slot.work import WorkPage
+from penstock.standard_streams import is_full
 from penstock.supervisor.blame import Blame
+from penstock.supervisor.held_up import is_stopped
 from penstock.supervisor.protocol import SeatSpec
 from penstock.supervisor.restart import Progress
+from penstock.supervisor.watchdog import Watchdog
 
 
 class ChildState(Enum):
@@ -68,6 +71,7 @@ class Child:
         self.neighbours = [Bell(root / bell, mapped=False) for bell in (*spec.senders, *spec.receivers)]
         self.log_fd = open_fifo(self.paths.log, "the way of what is printed")
         self.stdout_fd = open_fifo(self.paths.stdout, "the way to standard output")
+        self._watchdog = Watchdog()
         self.rest = b""
         """The beginning of a line that is not whole yet."""
 
@@ -148,10 +152,12 @@ class Child:
         if self.state is not ChildState.ALIVE:
             return False
         seen = self.work.read()
-        if seen.life != self.attempt or not (seen.limit_ns or self.spec.timeout_s):
-            return False
         limit_ns = seen.limit_ns or (self.spec.timeout_s or 0.0) * 1e9
-        return seen.mark is not None and now_ns - seen.since_ns > limit_ns + grace_s * 1e9
+        watched = seen.life == self.attempt and seen.mark is not None and limit_ns > 0
+        return self._watchdog.overdue(
+            seen.since_ns if watched else None, limit_ns + grace_s * 1e9, now_ns,
+            held_up=watched and (is_stopped(self.pid) or is_full(self.log_fd) or is_full(self.stdout_fd)),
+        )
 
     def lines(self, data: bytes) -> bytes:
         """Whole lines of what was printed so far; the rest waits, but not for ever."""
