@@ -7,7 +7,7 @@ Rules
   Lines are shuffled within the hour; the scores put them in order of time first.
 - Snowplow: of equal `event_id`s the first one stays, the others are stated duplicates. `left_out` tells why an event
   takes no part in its session; such events are stored all the same. Time is `derived_tstamp`, which corrects the
-  visitor's clock; where it is empty, the collector's.
+  visitor's clock; where it is empty, the collector's. An event is late only where both of its device's stamps tell so.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from analytics.events import AnyEvent, Click
+from analytics.stamps import instant
 
 _ASSETS = (".gif", ".jpg", ".jpeg", ".png", ".ico", ".css", ".js", ".xbm", ".svg", ".woff", ".ttf", ".map")
 _MONTHS = {name: number for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
@@ -79,16 +80,20 @@ def is_page(path: str) -> bool:
 
 
 class _PageView(msgspec.Struct):
-    id: str
+    id: str | None = None
 
 
-_contexts = msgspec.json.Decoder(list[_PageView | list[_PageView]])
+_contexts = msgspec.json.Decoder(list[_PageView | list[_PageView] | None] | None)
 
 
 def _page_view(text: str) -> str:
-    """The page view's id; a context that is wrapped in one list more counts as none, as with the tracker's models."""
-    first = _contexts.decode(text)[:1] if text else []
-    return first[0].id if first and isinstance(first[0], _PageView) else ""
+    """The page view's id; empty where the context tells none.
+
+    A context that is wrapped in one list more counts as none, as with the tracker's models.
+    """
+    contexts = (_contexts.decode(text) if text else None) or [None]
+    first = contexts[0]
+    return (first.id or "") if isinstance(first, _PageView) else ""
 
 
 class Snowplow:
@@ -117,22 +122,19 @@ class Snowplow:
         parts = urlsplit(row["page_url"])
         click = Click(
             id=row["event_id"], file=file, line=line, key=row["domain_userid"],
-            ts=_instant(row["derived_tstamp"] or row["collector_tstamp"]), kind=row["event_name"],
+            ts=instant(row["derived_tstamp"] or row["collector_tstamp"]), kind=row["event_name"],
             site=parts.netloc, path=parts.path, referrer=row["page_referrer"], agent=row["useragent"],
             page_view=_page_view(row["contexts_com_snowplowanalytics_snowplow_web_page_1_0_0"]),
             session=row["domain_sessionid"],
         )
-        if _instant(row["dvce_sent_tstamp"]) - _instant(row["dvce_created_tstamp"]) > _THREE_DAYS_S:
+        sent, created = row["dvce_sent_tstamp"], row["dvce_created_tstamp"]
+        if sent and created and instant(sent) - instant(created) > _THREE_DAYS_S:
             click.left_out = "sent more than 3 days late"
         elif not click.session:
             click.left_out = "no session id"
         elif not click.page_view:
             click.left_out = "no page view id"
         return click
-
-
-def _instant(text: str) -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 
 class Session(msgspec.Struct):

@@ -23,6 +23,8 @@ from analytics.findings import findings
 from analytics.names import NAME
 from analytics.pipeline import SAMPLE, build
 from analytics.summary import Latency, shown, where
+from analytics.unread import told, unread
+from analytics.usage import WrongUsage, check_usage, make_folder
 
 _LOOK = "200ms"
 
@@ -39,10 +41,11 @@ def main(
 
     `data`: a folder with the feeds, else the sample. `rate`, `burst`: lines per second and feed; the feeds then run
     live, for `seconds` or until Ctrl-C. `chaos`: kill a worker every so many seconds. `keep`: where the database and
-    the dead letters stay; without it they are gone at the end.
+    the dead letters stay; without it they are gone at the end. Raises `WrongUsage` for what cannot be done.
     """
+    check_usage(rate, burst, chaos, seconds)
     if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
+        make_folder(keep)
         code = _run(data or SAMPLE, rate, burst, chaos, keep, seconds)
         print(f"\n{where(keep)}")
         return code
@@ -64,7 +67,7 @@ def _run(
         report, kills = _watch(handle, chaos, seconds, latency)
     units = None if rate is not None else [unit for feed in FEEDS for unit in units_of(data, feed)]
     books = check_books(database, ps.read_dead_letters(NAME, state_dir=folder / "state"), units)
-    print(f"{shown(report, books, latency, kills)}\n\n{findings(database)}")
+    print(f"{shown(report, books, latency, kills)}\n\n{told(unread(data))}\n\n{findings(database)}")
     return 0 if not books.errors and report.outcome in ("finished", "drained") else 1
 
 
@@ -98,4 +101,8 @@ def _arguments() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main(**vars(_arguments())))
+    try:
+        sys.exit(main(**vars(_arguments())))
+    except WrongUsage as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

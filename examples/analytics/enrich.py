@@ -8,6 +8,9 @@ import penstock as ps
 from analytics import reference
 from analytics.events import AnyEvent, Click, LogRecord, Normal, Rate, Reading, Tick
 
+_UNKNOWN = "", "", "0"
+"""A symbol that the table lacks: whether its sizes are coins or contracts, and of what worth, nobody can say."""
+
 
 class Enrich:
     """Made once in each worker; the tables are read when it opens."""
@@ -63,7 +66,7 @@ class Enrich:
         return max(severity, 4) if record.label else severity
 
     def _tick(self, tick: Tick) -> None:
-        tick.base, tick.quote, contract = self.symbols.get((tick.venue, tick.key), ("", "", ""))
+        tick.base, tick.quote, contract = self.symbols.get((tick.venue, tick.key), _UNKNOWN)
         if tick.kind == "trade" and tick.price is not None and tick.size is not None:
             tick.notional = notional(tick.price, tick.size, contract)
 

@@ -42,6 +42,8 @@ class Stretch(msgspec.Struct, tag=True):
     parts: list[Part]
     context: int = 0
     """So many lines at the start are there for their state only; an earlier stretch accounts for them."""
+    known: list[str] = []
+    """Ids of events in here that came before in the same file, in earlier stretches: these are their duplicates."""
 
 
 class Event(msgspec.Struct, tag=True, kw_only=True):
@@ -113,7 +115,7 @@ class Tick(Event, kw_only=True):
     last_id: int = 0
     base: str = ""  # enrich
     quote: str = ""  # enrich
-    notional: float | None = None  # enrich: in `quote`
+    notional: float | None = None  # enrich: in `quote`; None for a symbol that `tables/symbols.csv` does not tell
     spread_bps: float | None = None  # score
     imbalance: float | None = None  # score: of a quote, (bid size - ask size) / both
     flow: float | None = None  # score: signed notional of the last trades over all of it, -1 sold to 1 bought

@@ -1,7 +1,7 @@
 """Parses raw websocket captures of nine exchanges; one function per exchange, chosen by the file's name.
 
 A line is `<receive time, s>: <message>`. Control lines give no event: `wss://...` (connected, or sent by the client),
-acknowledgements, heartbeats, statuses, empty lines.
+acknowledgements, heartbeats, statuses, empty lines. A message that no rule names is malformed, never control.
 
 Rules
 - `kind`: `trade`, `quote` (an exchange's ticker), `book` (snapshot or change), `candle`. One message may hold many.
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from ast import literal_eval
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
@@ -25,10 +24,12 @@ from typing import Any, TypeAlias
 import msgspec
 
 from analytics.events import AnyEvent, Tick
+from analytics.stamps import instant
 from analytics.ticks import number
 
 Message: TypeAlias = Any  # JSON as the exchange sent it
 _decode = msgspec.json.decode
+_KRAKEN_CONTROL = frozenset({"heartbeat", "systemStatus", "subscriptionStatus", "pong"})
 
 
 class Capture:
@@ -79,19 +80,25 @@ def _tick(kind: str, key: str, ts: float, id: str = "", **fields: Any) -> Tick:
     return Tick(id=id, file="", line=0, ts=ts, key=key, kind=kind, venue="", **fields)
 
 
+def _control(said: object, known: frozenset[str]) -> list[Tick]:
+    if said not in known:
+        raise ValueError(f"no rule for the event {said!r}")
+    return []
+
+
 def _coinbase(m: Message, received: float) -> list[Tick]:
     match m["type"]:
         case "match" | "last_match":
             side = "buy" if m["side"] == "sell" else "sell"
-            return [_tick("trade", m["product_id"], iso(m["time"]), price=float(m["price"]), size=float(m["size"]),
+            return [_tick("trade", m["product_id"], instant(m["time"]), price=float(m["price"]), size=float(m["size"]),
                           side=side, first_id=m["trade_id"], last_id=m["trade_id"])]
         case "ticker":
-            return [_tick("quote", m["product_id"], iso(m["time"]), price=float(m["price"]),
+            return [_tick("quote", m["product_id"], instant(m["time"]), price=float(m["price"]),
                           bid=number(m["best_bid"]), ask=number(m["best_ask"]), last_id=m["sequence"])]
         case "snapshot":
             return [_tick("book", m["product_id"], received, levels=len(m["bids"]) + len(m["asks"]))]
         case "l2update":
-            return [_tick("book", m["product_id"], iso(m["time"]), levels=len(m["changes"]))]
+            return [_tick("book", m["product_id"], instant(m["time"]), levels=len(m["changes"]))]
         case "subscriptions":
             return []
         case other:
@@ -100,7 +107,7 @@ def _coinbase(m: Message, received: float) -> list[Tick]:
 
 def _kraken(m: Message, received: float) -> list[Tick]:
     if isinstance(m, Mapping):
-        return []
+        return _control(m["event"], _KRAKEN_CONTROL)
     body, channel, pair = m[1], m[-2], m[-1]
     if channel == "trade":
         return [_tick("trade", pair, float(ts), price=float(price), size=float(size),
@@ -108,6 +115,8 @@ def _kraken(m: Message, received: float) -> list[Tick]:
     if channel == "ticker":
         return [_tick("quote", pair, received, price=float(body["c"][0]), bid=float(body["b"][0]),
                       bid_size=float(body["b"][2]), ask=float(body["a"][0]), ask_size=float(body["a"][2]))]
+    if not channel.startswith("book-"):
+        raise ValueError(f"no rule for the channel {channel!r}")
     levels = [level for half in m[1:-2] for name, side in half.items() if name != "c" for level in side]
     return [_tick("book", pair, max((float(level[2]) for level in levels), default=received), levels=len(levels))]
 
@@ -115,17 +124,19 @@ def _kraken(m: Message, received: float) -> list[Tick]:
 def _bitmex(m: Message, received: float) -> list[Tick]:
     match m.get("table"):
         case "trade":
-            return [_tick("trade", r["symbol"], iso(r["timestamp"]), f"trade:{r['trdMatchID']}",
+            return [_tick("trade", r["symbol"], instant(r["timestamp"]), f"trade:{r['trdMatchID']}",
                           price=float(r["price"]), size=float(r["size"]), side=r["side"].lower()) for r in m["data"]]
         case "quote":
-            return [_tick("quote", r["symbol"], iso(r["timestamp"]), bid=number(r["bidPrice"]),
+            return [_tick("quote", r["symbol"], instant(r["timestamp"]), bid=number(r["bidPrice"]),
                           bid_size=number(r["bidSize"]), ask=number(r["askPrice"]), ask_size=number(r["askSize"]))
                     for r in m["data"]]
         case "orderBookL2":
             symbol = m["data"][0]["symbol"] if m["data"] else m.get("filter", {}).get("symbol", "")
             return [_tick("book", symbol, received, levels=len(m["data"]))]
-        case None:
+        case None if "info" in m or "success" in m:  # the welcome, the answer to a subscription
             return []
+        case None:
+            raise ValueError(f"no rule for messages with {', '.join(m)}")
         case other:
             raise ValueError(f"no rule for the table {other!r}")
 
@@ -181,24 +192,25 @@ def _gemini(m: Message, received: float) -> list[Tick]:
 
 
 def _hitbtc(m: Message, received: float) -> list[Tick]:
-    if "method" not in m:
+    if "method" not in m and m.get("result") is True:  # the answer to a subscription
         return []
     p = m["params"]
     symbol = p["symbol"]
     match m["method"]:
         case "snapshotTrades" | "updateTrades":
-            return [_tick("trade", symbol, iso(r["timestamp"]), f"{symbol}:trade:{r['id']}", price=float(r["price"]),
-                          size=float(r["quantity"]), side=r["side"], first_id=r["id"], last_id=r["id"])
+            return [_tick("trade", symbol, instant(r["timestamp"]), f"{symbol}:trade:{r['id']}",
+                          price=float(r["price"]), size=float(r["quantity"]), side=r["side"], first_id=r["id"],
+                          last_id=r["id"])
                     for r in p["data"]]
         case "ticker":
             told = ":".join(str(value) for value in p.values())
-            return [_tick("quote", symbol, iso(p["timestamp"]), f"quote:{told}", price=number(p["last"]),
+            return [_tick("quote", symbol, instant(p["timestamp"]), f"quote:{told}", price=number(p["last"]),
                           bid=number(p["bid"]), ask=number(p["ask"]))]
         case "snapshotOrderbook" | "updateOrderbook":
-            return [_tick("book", symbol, iso(p["timestamp"]), f"{symbol}:{m['method']}:{p['sequence']}",
+            return [_tick("book", symbol, instant(p["timestamp"]), f"{symbol}:{m['method']}:{p['sequence']}",
                           levels=len(p["bid"]) + len(p["ask"]), last_id=p["sequence"])]
         case "snapshotCandles" | "updateCandles":
-            return [_tick("candle", symbol, iso(r["timestamp"]), f"{symbol}:candle:{':'.join(r.values())}",
+            return [_tick("candle", symbol, instant(r["timestamp"]), f"{symbol}:candle:{':'.join(r.values())}",
                           price=float(r["close"]), size=float(r["volume"])) for r in p["data"]]
         case other:
             raise ValueError(f"no rule for the method {other!r}")
@@ -221,8 +233,3 @@ VENUES: Mapping[str, Callable[[Message, float], list[Tick]]] = {
     "coinbase": _coinbase, "kraken": _kraken, "bitmex": _bitmex, "binance_delivery": _binance, "binance_us": _binance,
     "bitstamp": _bitstamp, "gemini": _gemini, "hitbtc": _hitbtc, "upbit": _upbit,
 }
-
-
-def iso(text: str) -> float:
-    """Seconds of an ISO time that ends in Z."""
-    return datetime.fromisoformat(text).timestamp()

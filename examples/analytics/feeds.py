@@ -1,7 +1,7 @@
 """Knows the four feeds: which files belong to which format, which of them are read together, in what order.
 
 `units_of` looks through a data folder; `FORMATS` says how each format is understood. A folder that holds other files
-besides is fine: only what a pattern names is read.
+besides is fine: only what a pattern names is read, and `unread` tells what is left.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def _always(parser: Parser) -> Callable[[], Parser]:
 
 
 FORMATS: Mapping[str, Format] = {
-    "nasa": Format(_always(clicks.nasa), header=True),
-    "combined": Format(_always(clicks.combined)),
+    "nasa": Format(_always(clicks.nasa), header="host\t"),
+    "combined": Format(_always(clicks.combined), repeats=True),
     "snowplow": Format(clicks.Snowplow),
-    "nab": Format(sensors.nab, header=True),
-    "water-flow": Format(sensors.water_flow, header=True),
-    "binance": Format(_always(ticks.binance)),
-    "exchange": Format(exchanges.Capture),
+    "nab": Format(sensors.nab, header="timestamp,"),
+    "water-flow": Format(sensors.water_flow, header="Time,"),
+    "binance": Format(_always(ticks.binance), repeats=True),
+    "exchange": Format(exchanges.Capture, repeats=True),
     "kafka": Format(_always(logs.kafka), continues=logs.continues_kafka),
     "apache": Format(_always(logs.apache)),
     "bgl": Format(_always(logs.bgl)),
@@ -47,31 +47,33 @@ def _alone(file: str) -> str:
     return file
 
 
-def _first_word(file: str) -> str:
-    return file.rpartition("/")[2].partition(".")[0]
+def _log(file: str) -> str:
+    """Folder and first word: another broker's log of the same name is another log."""
+    folder, _, name = file.rpartition("/")
+    return f"{folder}/{name.partition('.')[0]}"
 
 
 @dataclass(frozen=True)
 class _Pattern:
     feed: str
     format: str
-    glob: str
+    globs: tuple[str, ...]
     together: Callable[[str], str] = _alone
     """Files with an equal result are one unit."""
 
 
 _PATTERNS = (
-    _Pattern("clicks", "nasa", "clickstream/nasa/*.tsv*"),
-    _Pattern("clicks", "combined", "clickstream/apache_access/*.log*"),
-    _Pattern("clicks", "snowplow", "clickstream/snowplow/events.csv*"),
-    _Pattern("sensors", "nab", "sensors/nab/data/*/*.csv*"),
-    _Pattern("sensors", "water-flow", "sensors/waterflow/*.csv*"),
-    _Pattern("ticks", "binance", "ticks/binance/*.gz"),
-    _Pattern("ticks", "exchange", "ticks/exchanges/*.txt.gz", _first_word),
-    _Pattern("logs", "kafka", "logs/kafka/*/*.log*", _first_word),
-    *(_Pattern("logs", system.lower(), f"logs/loghub/{system}/*.log")
+    _Pattern("clicks", "nasa", ("clickstream/nasa/*.tsv*",)),
+    _Pattern("clicks", "combined", ("clickstream/apache_access/*.log*",)),
+    _Pattern("clicks", "snowplow", ("clickstream/snowplow/events.csv*",)),
+    _Pattern("sensors", "nab", ("sensors/nab/data/*/*.csv*",)),
+    _Pattern("sensors", "water-flow", ("sensors/waterflow/*.csv*",)),
+    _Pattern("ticks", "binance", ("ticks/binance/*.gz",)),
+    _Pattern("ticks", "exchange", ("ticks/exchanges/*.txt", "ticks/exchanges/*.txt.gz"), _log),
+    _Pattern("logs", "kafka", ("logs/kafka/*/*.log*",), _log),
+    *(_Pattern("logs", system.lower(), (f"logs/loghub/{system}/*.log", f"logs/loghub/{system}/*.log.gz"))
       for system in ("Apache", "BGL", "HDFS", "Linux", "OpenSSH", "Zookeeper")),
-    _Pattern("logs", "nginx", "logs/nginx_status/*.jsonl*"),
+    _Pattern("logs", "nginx", ("logs/nginx_status/*.jsonl*",)),
 )
 
 
@@ -81,7 +83,8 @@ def units_of(data: Path, feed: str) -> list[Unit]:
 
 
 def _units(data: Path, pattern: _Pattern) -> Iterator[Unit]:
-    files = sorted((path.relative_to(data).as_posix() for path in data.glob(pattern.glob)), key=_oldest_first)
+    found = {path.relative_to(data).as_posix() for glob in pattern.globs for path in data.glob(glob)}
+    files = sorted(found, key=_oldest_first)
     for _, group in groupby(sorted(files, key=pattern.together), key=pattern.together):
         yield Unit(pattern.feed, pattern.format, str(data), tuple(group))
 

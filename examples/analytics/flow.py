@@ -34,7 +34,7 @@ def score_ticks(ticks: Sequence[Tick]) -> None:
     for tick in ticks:
         if tick.bid is not None and tick.ask is not None:
             _quote(tick, tick.bid, tick.ask)
-        if tick.kind == "trade" and tick.price:
+        if tick.kind == "trade" and tick.price is not None and tick.price > 0:
             market = markets.get((tick.venue, tick.key))
             if market is None:
                 market = markets[tick.venue, tick.key] = _Market()
@@ -54,7 +54,7 @@ def _trade(tick: Tick, price: float, market: _Market) -> None:
     market.total = market.total * _FLOW_KEEPS + worth
     tick.flow = market.signed / market.total if market.total else 0.0
     if market.last_price:
-        move = log(price / market.last_price)
+        move = log(price) - log(market.last_price)  # their quotient might be too small or too large for a number
         if market.trades >= _WARM_TRADES:
             # A quiet market has no variance; half a basis point then counts as one standard deviation.
             tick.jump = move / max(sqrt(market.variance), 5e-5)

@@ -4,7 +4,7 @@ Rules
 - A Kafka record is a line that starts with `[time]` and all lines up to the next such line (a stack trace, a
   configuration dump). Lines before the first record of a file belong to nothing known: malformed.
 - Syslog (`linux`, `openssh`) tells no year: a log starts in the year that `tables/services.csv` states, and a
-  month that falls back by more than half a year starts the next one. Zones are not told either: all times are UTC.
+  month that falls back by more than half a year starts the next one. Zones are not told either: all its times are UTC.
 - BGL's first field is the system's own label; `-` is none. Its time is the epoch field, which needs no zone.
 - Lines that repeat are separate records: programs say the same thing twice. There are no duplicates in logs.
 - A template is the message with words that hold a digit, values, paths and dates replaced by `<*>`.
@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from analytics.events import AnyEvent, LogRecord
+from analytics.stamps import instant
 
 _MONTHS = {name: number for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), 1)}
 
@@ -63,7 +64,7 @@ def kafka(file: str, line: int, text: str) -> list[AnyEvent]:
         raise ValueError("no record of Kafka starts here")
     time, millis, level, message, component = found.groups()
     host = PurePosixPath(file).parent.name
-    return [_record(file, line, "kafka", _instant(time) + int(millis) / 1e3, host, message, level=level,
+    return [_record(file, line, "kafka", instant(time) + int(millis) / 1e3, host, message, level=level,
                     component=component or PurePosixPath(file).name.partition(".")[0], detail=detail)]
 
 
@@ -73,7 +74,7 @@ def apache(file: str, line: int, text: str) -> list[AnyEvent]:
     if found is None:
         raise ValueError("not in the format of Apache's error log")
     month, day, clock, year, level, message = found.groups()
-    ts = _instant(f"{year}-{_month(month):02}-{day} {clock}")
+    ts = instant(f"{year}-{_month(month):02}-{day} {clock}")
     return [_record(file, line, "apache", ts, "apache", message, level=level)]
 
 
@@ -83,7 +84,7 @@ def hdfs(file: str, line: int, text: str) -> list[AnyEvent]:
     if found is None:
         raise ValueError("not in the format of HDFS")
     year, month, day, hour, minute, second, pid, level, component, message = found.groups()
-    ts = _instant(f"20{year}-{month}-{day} {hour}:{minute}:{second}")
+    ts = instant(f"20{year}-{month}-{day} {hour}:{minute}:{second}")
     return [_record(file, line, "hdfs", ts, "hdfs", message, level=level, component=component, pid=int(pid))]
 
 
@@ -93,7 +94,7 @@ def zookeeper(file: str, line: int, text: str) -> list[AnyEvent]:
     if found is None:
         raise ValueError("not in the format of ZooKeeper")
     time, millis, level, source, _, message = found.groups()
-    return [_record(file, line, "zookeeper", _instant(time) + int(millis) / 1e3, "zookeeper", message, level=level,
+    return [_record(file, line, "zookeeper", instant(time) + int(millis) / 1e3, "zookeeper", message, level=level,
                     component=source.rpartition(":")[2])]
 
 
@@ -121,9 +122,9 @@ class Syslog:
             raise ValueError("not in the format of syslog")
         name, day, hour, minute, second, host, process, pid, message = found.groups()
         month = _month(name)
-        self.year = year_after(self.year, self.month, month)
-        self.month = month
-        ts = datetime(self.year, month, int(day), int(hour), int(minute), int(second), tzinfo=UTC).timestamp()
+        year = year_after(self.year, self.month, month)
+        ts = datetime(year, month, int(day), int(hour), int(minute), int(second), tzinfo=UTC).timestamp()
+        self.year, self.month = year, month  # a day that does not exist teaches nothing
         return [_record(file, line, self.system, ts, host, message, component=process or "",
                         pid=int(pid) if pid else 0)]
 
@@ -144,7 +145,3 @@ def _month(name: str) -> int:
         return _MONTHS[name]
     except KeyError:
         raise ValueError(f"no month is called {name}") from None
-
-
-def _instant(text: str) -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()

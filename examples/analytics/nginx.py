@@ -3,6 +3,7 @@
 Rules
 - Only counters become rates: requests, answers by class, bytes, connections, handshakes, cache bytes.
 - `ssl` counts per worker process: its rates are kept per `pid`, all others are the server's.
+- A snapshot of which any counter is no whole number is malformed as a whole, and the next rates leave it out.
 - The rate is missing in a counter's first snapshot and where it fell (the process was restarted).
 """
 
@@ -16,6 +17,7 @@ import msgspec
 from analytics.events import AnyEvent, Rate
 
 Snapshot: TypeAlias = Mapping[str, Any]  # JSON as nginx sent it
+_TOO_LARGE = 2**63
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -32,6 +34,9 @@ class Status:
             found = list(counters(snapshot))
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no status of nginx: {error!r}") from error
+        for key, kind, total in found:
+            if type(total) is not int or not 0 <= total < _TOO_LARGE:
+                raise ValueError(f"no status of nginx: {kind} of {key} is {total!r}")
         return [Rate(
             id=f"{file}:{line}:{key}:{kind}", file=file, line=line, ts=ts, key=key, kind=kind, total=total,
             per_s=self._rate(key, kind, ts, total),

@@ -21,6 +21,7 @@ from analytics.ingest import LIVE_LINES, Replay, read
 from analytics.names import NAME
 from analytics.normalize import normalize, refuse
 from analytics.score import score
+from analytics.usage import NoFeeds
 from penstock.connectors import duckdb, load
 
 SAMPLE = Path(__file__).resolve().parent / "sample"
@@ -37,7 +38,7 @@ def build(data: Path, database: Path, *, rate: str | None = None, burst: str | N
     app = ps.Pipeline(NAME)
     feeds = {feed: units for feed in FEEDS if (units := units_of(data, feed))}
     if not feeds:
-        raise FileNotFoundError(f"{data} holds none of the feeds; it needs folders such as ticks/binance, sensors/nab")
+        raise NoFeeds(f"{data} holds none of the feeds; it needs folders such as ticks/binance, sensors/nab")
     stretches = _ingested(app, feeds) if rate is None else _live(app, feeds, _profile(rate, burst))
     normalized = _merged(stretches).stage("normalize", workers=2).flat_map(normalize)
     normalized.filter(is_malformed).sink(refuse, name="reject", on_error=ps.dead_letter(give_up_after=None))
@@ -58,6 +59,8 @@ def _ingested(app: ps.Pipeline, feeds: Mapping[str, Sequence[Unit]]) -> list[ps.
 
 def _live(app: ps.Pipeline, feeds: Mapping[str, Sequence[Unit]], profile: load.Profile) -> list[ps.Stream[Stretch]]:
     replayed = {feed: [unit for unit in units if unit.format not in _LIVE_WITHOUT] for feed, units in feeds.items()}
+    if not any(replayed.values()):
+        raise NoFeeds(f"of {', '.join(feeds)} nothing can be replayed line by line; leave `--rate` out to read it once")
     return [
         app.source(load.generate(Replay(units), profile), name=f"ingest-{feed}")
         for feed, units in replayed.items() if units

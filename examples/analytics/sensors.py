@@ -1,9 +1,9 @@
 """Parses sensor series: NAB's `timestamp,value` files and the water-flow meter's ISO times with offset.
 
 Rules
-- NAB stamps have no zone and count as UTC. A stamp is never corrected: where the clock was changed, nobody can say
-  which of two rows with one stamp came first, so rows keep their stamp and their place in the file, and `clock` says
-  what is odd about them. No reading is a duplicate: rows with equal stamps have different values.
+- NAB stamps have no zone and count as UTC; an offset would be obeyed. A stamp is never corrected: where the clock was
+  changed, nobody can say which of two rows with one stamp came first, so rows keep their stamp and their place in the
+  file, and `clock` says what is odd about them. No reading is a duplicate: rows with equal stamps have other values.
 - The usual step is the most frequent one so far, hence known from the third row on.
 - Water flow: the offset is applied, so the change to summer time in March leaves no trace in `ts`.
 """
@@ -13,10 +13,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import PurePosixPath
 
 from analytics.events import AnyEvent, Reading
+from analytics.stamps import instant
 
 
 class Series:
@@ -58,7 +59,7 @@ class Series:
 
 def nab() -> Series:
     """`YYYY-MM-DD HH:MM:SS,value`."""
-    return Series("nab", _without_zone)
+    return Series("nab", instant)
 
 
 def water_flow() -> Series:
@@ -66,12 +67,7 @@ def water_flow() -> Series:
     return Series("water-flow", _with_offset)
 
 
-def _without_zone(stamp: str) -> float:
-    return datetime.fromisoformat(stamp).replace(tzinfo=UTC).timestamp()
-
-
 def _with_offset(stamp: str) -> float:
-    time = datetime.fromisoformat(stamp)
-    if time.tzinfo is None:
+    if datetime.fromisoformat(stamp).tzinfo is None:
         raise ValueError(f"{stamp!r} has no offset from UTC")
-    return time.timestamp()
+    return instant(stamp)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -12,6 +18,7 @@ from analytics.books import check_books
 from analytics.chaos import Chaos
 from analytics.feeds import FEEDS, units_of
 from analytics.pipeline import build
+from analytics.usage import WrongUsage
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -79,3 +86,37 @@ def test_kills_are_spread_over_all_seats_even_when_one_worker_is_left(monkeypatc
         chaos.strike(float(second), [7])
     assert 0 < len(killed) < 30
     assert chaos.kills == len(killed)
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    ({"rate": "abc"}, "--rate: "), ({"rate": "5"}, "--rate: "), ({"rate": "-1/s"}, "--rate: "),
+    ({"rate": "nan/s"}, "--rate: "), ({"rate": "1e999/s"}, "--rate: "), ({"rate": "0/s"}, "--rate: "),
+    ({"rate": "5/s", "burst": "x"}, "--burst: "), ({"burst": "5/s"}, "--burst is for a live run; give --rate, too"),
+    ({"seconds": 3.0}, "--seconds is for a live run"), ({"rate": "5/s", "seconds": -1.0}, "--seconds -1 is no time"),
+    ({"chaos": 0.0}, "--chaos 0 is no time"), ({"chaos": float("nan")}, "--chaos nan is no time"),
+    ({"keep": Path("/proc/x")}, "--keep /proc/x cannot be made"),
+    ({"keep": Path("/dev/null/x")}, "--keep /dev/null/x cannot be made"),
+])
+def test_what_the_operator_gets_wrong_is_told_by_its_option_before_anything_starts(
+    options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(WrongUsage, match=re.escape(said)):
+        demo.main(**options)
+
+
+def test_what_the_operator_gets_wrong_is_wrong_usage_of_the_command(tmp_path: Path) -> None:
+    environment = os.environ | {"PENSTOCK_RUN_DIR": str(tmp_path / "run")}
+    (tmp_path / "empty").mkdir()
+    for arguments in (["--rate", "abc"], ["--keep", "/proc/x"], ["--data", str(tmp_path / "empty")], ["--chaos", "-1"]):
+        for command in (["-m", "penstock", "demo"], [str(Path(demo.__file__))]):
+            done = subprocess.run([sys.executable, *command, *arguments], capture_output=True, text=True, check=False,
+                                  cwd=tmp_path, env=environment)
+            assert done.returncode == 2, done.stderr
+            assert done.stderr.startswith("error: ")
+            assert "bug of penstock" not in done.stderr
+
+
+def test_a_feed_that_cannot_be_replayed_is_told(sample: Path, tmp_path: Path) -> None:
+    shutil.copytree(sample / "clickstream/snowplow", tmp_path / "clickstream/snowplow")
+    with pytest.raises(WrongUsage, match="leave `--rate` out"):
+        build(tmp_path, tmp_path / "x.duckdb", rate="5/s")
