@@ -23,9 +23,10 @@ from penstock.errors import (
     RowTimeout,
     SourceDamaged,
     TargetDamaged,
+    TooFewDescriptors,
 )
 from penstock.linux import require_linux, require_ordered_stores
-from penstock.operator import Context, Drop, Reject, Retry
+from penstock.operator import Context, Drop, Reject, Retry, Unavailable
 from penstock.options import Edge, ErrorPolicy, FullPolicy, StageOptions, block, dead_letter, fail, skip
 from penstock.pipeline import KeyedStream, Pipeline, Row, Stream
 from penstock.plan.plan import Plan
@@ -43,7 +44,8 @@ __all__ = [
     "ExtraMissing", "FileUnusable", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged", "Mistake",
     "NoRunDirectory", "NotPrivate", "OutputExists", "PenstockError", "Pipeline", "PipelineFailed", "PipelineInvalid",
     "Plan", "QueueDamaged", "Reject", "Report", "Results", "Retry", "Row", "RowTimeout", "Sink", "Source",
-    "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status", "Stream", "TargetDamaged", "block",
+    "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status", "Stream", "TargetDamaged",
+    "TooFewDescriptors", "Unavailable", "block",
     "dead_letter", "discard", "fail", "read_dead_letters", "skip",
 ]  # fmt: skip
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from penstock.report import Report
 
 
+MORE_DESCRIPTORS = "allow more (`ulimit -n`), or use fewer workers"
 STARTS_OVER = "start over with `--fresh` (fresh=True)"
 
 
@@ -197,6 +198,21 @@ class TargetDamaged(PenstockError):
 
     def __reduce__(self) -> tuple[type[TargetDamaged], tuple[str, str]]:
         return TargetDamaged, (self.path, self.what)
+
+
+class TooFewDescriptors(PenstockError):
+    """A process of the run would need more descriptors than the system allows it (`ulimit -n`). Nothing was started."""
+
+    def __init__(self, needed: int, allowed: int) -> None:
+        self.needed = needed
+        self.allowed = allowed
+        super().__init__(
+            f"this pipeline needs {needed:,} descriptors in one process, and the limit is {allowed:,}; "
+            f"{MORE_DESCRIPTORS}"
+        )
+
+    def __reduce__(self) -> tuple[type[TooFewDescriptors], tuple[int, int]]:
+        return TooFewDescriptors, (self.needed, self.allowed)
 
 
 class CommandRefused(PenstockError):

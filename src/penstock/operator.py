@@ -107,6 +107,29 @@ class Retry(Verdict):
         self.after_s = parse_duration(after)
 
 
+class Unavailable(Exception):
+    """What a stage reads from or writes to is down for now: wait, and try again `retry_after` so long.
+
+    Raised by `open`, and by what sources and sinks open, read and write with; row functions raise `Retry`.
+    The worker ends, and its successor opens anew where the last commit left off: later and later where no
+    `retry_after` is given, up to 30 s. It is told, it counts as no restart, and nothing is lost. The stage fails once
+    its worker has waited for longer than the option `unavailable_for` (1 hour) without getting anything done.
+    """
+
+    def __init__(self, reason: str = "", *, retry_after: Duration | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_s = None if retry_after is None else parse_duration(retry_after)
+
+    def __reduce__(self) -> tuple[Callable[..., Unavailable], tuple[str, float | None]]:
+        return _unavailable, (str(self), self.retry_after_s)
+
+
+def _unavailable(reason: str, retry_after_s: float | None) -> Unavailable:
+    made = Unavailable(reason)
+    made.retry_after_s = retry_after_s
+    return made
+
+
 class Reject(Verdict):
     """Set this row aside now, without further attempts."""
 

@@ -138,3 +138,4 @@ class StageOptions(TypedDict, total=False):
     retry_on: type[Exception] | tuple[type[Exception], ...]
     timeout: Duration | None
     max_restarts: Rate
+    unavailable_for: Duration

@@ -80,6 +80,16 @@ def _is_script(file: str) -> bool:
     return file.endswith(".py") and Path(file).is_file()
 
 
+def at_home(program: Program) -> Program:
+    """Give this process what the program finds in the calling one: from here on, imports are the user's."""
+    os.chdir(program.cwd)
+    sys.argv[:] = program.argv
+    sys.path[:] = program.sys_path
+    for name in program.shadowed:
+        sys.modules.pop(name, None)
+    return program
+
+
 def being_imported() -> bool:
     """True while penstock imports the user's program: nothing may be run then (rule "guard it")."""
     return _importing

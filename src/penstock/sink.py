@@ -50,7 +50,8 @@ class Writer(ABC, Generic[T_contra]):
     def write(self, batch: Batch[Any]) -> None:
         """Write the rows, in order, and hand them to the operating system before returning.
 
-        `RowsRejected` sets single rows aside. Any other exception restarts the worker: the rows are written again.
+        `RowsRejected` sets single rows aside. `Unavailable` has the worker wait. Any other exception restarts it. After
+        both, the rows are written again.
         """
 
     def position(self) -> Position | None:

@@ -139,7 +139,7 @@ def test_a_disk_that_fills_up_on_the_way_is_named_and_with_room_made_it_goes_on(
     small = {"output": "out", "dead letters": "state", "side file": "run", "retries": "run"}[case]
     place = {name: (disk.path if name == small else tmp_path) / name for name in ("out", "state", "run")}
     place["out"].mkdir()
-    options: dict[str, Any] = {"max_restarts": "2/m"}
+    options: dict[str, Any] = {"max_restarts": "2/m", "unavailable_for": "2s"}
     app = ps.Pipeline("filling")
     stage = app.source(range(ROWS), name="numbers", **options).stage(
         "work", edge=ps.Edge(memory="512 KiB"), retries=1000, retry_delay="50ms",

@@ -7,7 +7,7 @@ import select
 import time
 from pathlib import Path
 
-from penstock.channel.bell import Bell, create_bell
+from penstock.channel.bell import Bell, Ringers, create_bell
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
 from penstock.slot.work import Mark, WorkPage
@@ -35,7 +35,8 @@ def test_the_death_of_a_worker_rings_all_that_it_reads_from_and_writes_to(tmp_pa
     names = ("first", "second", "third")
     for name in names:
         create_bell(tmp_path / name)
-    child = Child(SeatSpec("middle", 0, ("middle",), None, (10, 60), False, ("first",), ("second", "third")), tmp_path)
+    spec = SeatSpec("middle", 0, ("middle",), None, (10, 60), False, ("first",), ("second", "third"))
+    child = Child(spec, tmp_path, Ringers())
     bells = [Bell(tmp_path / name) for name in names]
     assert rung(bells) == []
     child.died()
@@ -51,7 +52,7 @@ def test_what_a_dead_worker_left_in_work_is_not_the_successors(tmp_path: Path) -
     for fifo in (paths.log, paths.stdout):
         os.mkfifo(fifo)
     create_bell(paths.bell)
-    child = Child(SeatSpec("middle", 0, ("middle",), 1.0, (10, 60), False, (), ()), tmp_path)
+    child = Child(SeatSpec("middle", 0, ("middle",), 1.0, (10, 60), False, (), ()), tmp_path, Ringers())
     child.life("run", "letters")
     worker = WorkPage(paths.work)
     worker.clear(child.attempt)

@@ -16,6 +16,7 @@ from penstock.supervisor.restart import (
     Progress,
     Restart,
     RestartPolicy,
+    Wait,
 )
 
 chances = st.floats(0, 1, exclude_max=True)
@@ -146,3 +147,45 @@ def test_blamed_deaths_never_add_up_to_a_failure(progress: Progress) -> None:
     policy = RestartPolicy(1, 60.0)
     for _ in range(1000):
         assert policy.decide(0, 0.0, counted=False, progress=progress, chance=0.5) == Restart(0.0)
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """A life that ended because something was down."""
+
+    lived_s: float
+    retry_after_s: float | None
+    chance: float
+
+
+leavings = st.lists(
+    st.builds(Leaving, st.floats(0, 1e6), st.none() | st.floats(0, 1e5), chances), min_size=1, max_size=200
+)
+
+
+@given(leavings, st.floats(1, 1e5))
+def test_waiting_for_what_is_down_has_an_end_and_never_counts_as_a_death(
+    schedule: list[Leaving], limit_s: float
+) -> None:
+    policy, waited = RestartPolicy(1, 1e9), 0.0
+    for leaving in schedule:
+        decision = policy.unavailable(
+            0, progress=Progress.NONE, lived_s=leaving.lived_s, retry_after_s=leaving.retry_after_s, limit_s=limit_s,
+            chance=leaving.chance,
+        )
+        if isinstance(decision, Escalate):
+            break
+        waited += decision.after_s
+        assert waited <= limit_s * (1 + 1e-9)
+        if leaving.retry_after_s is not None:
+            assert decision.after_s <= max(leaving.retry_after_s, FIRST_DELAY_S)
+    assert isinstance(policy.decide(0, 0.0, counted=True, progress=Progress.NONE, chance=0.5), Restart)
+
+
+def test_what_was_committed_in_between_gives_the_whole_time_back() -> None:
+    policy = RestartPolicy(1, 60.0)
+    for _ in range(1000):
+        decision = policy.unavailable(
+            0, progress=Progress.COMMITTED, lived_s=10.0, retry_after_s=None, limit_s=60.0, chance=0.5
+        )
+        assert isinstance(decision, Wait) and decision.times == 1

@@ -115,6 +115,38 @@ class Bell:
             self.fd = -1
 
 
+class Ringer:
+    """The end of a bell for those who ring always, whether its owner sleeps or not: a descriptor and no page."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = open_fifo(path, "a bell")
+
+    def ring(self) -> None:
+        """Wake the owner."""
+        try:
+            os.write(self.fd, b"!")
+        except BlockingIOError:
+            return  # full of rings already: the owner will wake
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Ringers:
+    """One for each bell, however many neighbours have it."""
+
+    def __init__(self) -> None:
+        self._by_path: dict[Path, Ringer] = {}
+
+    def of(self, path: Path) -> Ringer:
+        found = self._by_path.get(path)
+        if found is None:
+            found = self._by_path[path] = Ringer(path)
+        return found
+
+
 class Waiter:
     """What a slot waits on: its bell and any other descriptors."""
 

@@ -50,12 +50,14 @@ class JsonFormatter(logging.Formatter):
 
 
 def _error(formatter: logging.Formatter, record: logging.LogRecord) -> str:
-    return formatter.formatException(record.exc_info) if record.exc_info and record.exc_info[0] else ""
+    if record.exc_info and record.exc_info[0]:
+        return formatter.formatException(record.exc_info)
+    return record.exc_text or ""  # of a worker, where the exception stayed
 
 
-def configure(stream: TextIO, *, level: str, as_json: bool, clear_line: bool) -> None:
+def configure(stream: TextIO | None, *, level: str, as_json: bool, clear_line: bool) -> None:
     """Send the records of every `penstock` logger to `stream`. `clear_line`: a progress line may stand there."""
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(stream) if stream is not None else logging.NullHandler()
     handler.setFormatter(JsonFormatter() if as_json else LineFormatter(clear_line=clear_line))
     logger = logging.getLogger("penstock")
     logger.handlers = [handler]

@@ -5,6 +5,7 @@ Commands raise; nothing below decides about exit codes but `exit_codes.py`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -17,6 +18,7 @@ from penstock.build import is_compiled
 from penstock.cli.exit_codes import ExitCode, of_error
 from penstock.errors import PenstockError
 from penstock.names import meant
+from penstock.standard_streams import fill_gaps
 from penstock.terminal_text import visible_lines
 
 COMMANDS = {
@@ -69,14 +71,20 @@ class LazyGroup(click.Group):
             _discard_stdout()
             ctx.exit(_SIGPIPE_CODE)
         except Exception:
-            click.echo(visible_lines(traceback.format_exc()), err=True, nl=False)
+            tell(visible_lines(traceback.format_exc()).rstrip())
             show_error("this is a bug of penstock; please report it with the lines above")
             ctx.exit(ExitCode.BUG)
 
 
 def show_error(message: str) -> None:
     """Say on stderr why a command could not do its work."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {visible_lines(message)}", err=True)
+    tell(f"{click.style('error:', fg='red', bold=True)} {visible_lines(message)}")
+
+
+def tell(text: str) -> None:
+    """Say something on stderr; where that cannot be written, the exit code says how it went."""
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(text, err=True)
 
 
 def _discard_stdout() -> None:
@@ -98,4 +106,5 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """The installed command's entry point."""
+    fill_gaps()  # else a file of the program's would get the number of a stream that is closed
     cli(prog_name="penstock")

@@ -13,13 +13,14 @@ import click
 from penstock.cli import exit_codes, logs
 from penstock.cli.directories import run_dir_option, state_dir_option
 from penstock.cli.exit_codes import ExitCode
-from penstock.cli.main import show_error
+from penstock.cli.main import show_error, tell
 from penstock.cli.settings import gather, set_option, takes_arguments
 from penstock.cli.target import load_pipeline
 from penstock.engine import engine  # noqa: F401  here, while the path is penstock's own; see `target`
 from penstock.errors import PenstockError, PipelineFailed
 from penstock.pipeline import Pipeline
 from penstock.report import Report
+from penstock.standard_streams import is_terminal
 
 
 @click.command(short_help="Run a pipeline to its end.")
@@ -44,7 +45,7 @@ def run(
     Ctrl-C drains it: sources stop, what is in flight finishes. A second Ctrl-C hurries.
     """
     progress = not no_progress and not json_logs
-    logs.configure(sys.stderr, level=log_level, as_json=json_logs, clear_line=progress and sys.stderr.isatty())
+    logs.configure(sys.stderr, level=log_level, as_json=json_logs, clear_line=progress and is_terminal(sys.stderr))
     try:
         pipeline = load_pipeline(target, arguments)
         settings = gather(os.environ, given)
@@ -84,7 +85,7 @@ def _run(pipeline: Pipeline, **options: Any) -> Report:
 
 
 def _tell_report(report: Report, *, as_json: bool) -> None:
-    click.echo(report.to_json() if as_json else str(report), err=True)
+    tell(report.to_json() if as_json else str(report))
 
 
 def _tell_error(message: str, *, as_json: bool) -> None:

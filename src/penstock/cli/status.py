@@ -17,6 +17,7 @@ from typing import Any, TextIO
 import click
 import msgspec
 
+from penstock import standard_streams
 from penstock.cli import status_table
 from penstock.cli.directories import run_dir_option
 from penstock.cli.found import runs_named
@@ -78,7 +79,7 @@ def status(name: str | None, as_json: bool, watch: bool, run_dir: Path | None) -
 
 def is_terminal(stream: TextIO) -> bool:
     """True: what is watched is redrawn in place, instead of written below what stands there."""
-    return stream.isatty()
+    return standard_streams.is_terminal(stream)
 
 
 class Looking:

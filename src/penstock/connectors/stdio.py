@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,9 +14,11 @@ from penstock.errors import PenstockError, SourceDamaged
 from penstock.operator import Context
 from penstock.sink import RowsRejected, Sink, Writer
 from penstock.source import EndOfSplit, Position, Reader, Source, WithRejected
-from penstock.standard_streams import stdin_fd, stdout_fd
+from penstock.standard_streams import closed, stdin_fd, stdout_fd
 from penstock.text_form import WIDE, Errors, TextForm, codec_name, encoding_problems
 
+_CLOSED_INPUT = "standard input is closed: start with one, `< /dev/null` has no lines"
+_CLOSED_OUTPUT = "standard output is closed: start with one, or write to a file with `files.json_lines`"
 _BLOCK_BYTES = 256 * 1024
 _MAX_LINE_BYTES = 64 * 1024 * 1024
 """A line without end must not fill the memory."""
@@ -44,7 +47,7 @@ class StdinSource(Source[str]):
         self._form = form
 
     def check(self) -> Sequence[str]:
-        found = encoding_problems(self._form.encoding, self._form.errors)
+        found = [*encoding_problems(self._form.encoding, self._form.errors), *([_CLOSED_INPUT] if closed(0) else [])]
         if not found and codec_name(self._form.encoding) in WIDE:
             found.append(f"encoding {self._form.encoding!r} cannot be read from a stream; convert it with `iconv`")
         return found
@@ -195,6 +198,9 @@ class StdoutSink(Sink[object]):
     @property
     def label(self) -> str:
         return "stdout"
+
+    def check(self) -> Sequence[str]:
+        return [_CLOSED_OUTPUT] if sys.stdout is None or getattr(sys.stdout, "closed", False) else []
 
     def writer(self, position: Position | None, context: Context) -> Writer[object]:
         return StdoutWriter(stdout_fd())

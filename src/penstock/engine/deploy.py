@@ -10,6 +10,7 @@ import pickle
 import shutil
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,16 @@ from penstock.engine import forks, rundir
 from penstock.engine.left_files import make_caller_bell, make_shared, make_slot, require_whole
 from penstock.engine.rundir import Manifest
 from penstock.engine.shipping import modules_named, ship
-from penstock.errors import AlreadyRunning, FileUnusable, LayoutChanged, NoRunDirectory, NotPrivate, QueueDamaged
+from penstock.engine.worker_output import log_level
+from penstock.errors import (
+    AlreadyRunning,
+    FileUnusable,
+    LayoutChanged,
+    NoRunDirectory,
+    NotPrivate,
+    QueueDamaged,
+    TooFewDescriptors,
+)
 from penstock.metrics import layout, text
 from penstock.metrics.layout import EdgeLayout, Layout, StageLayout
 from penstock.operators.map_batches import MapBatches
@@ -36,7 +46,9 @@ from penstock.run_files import read_checked, write_checked
 from penstock.slot.assembly import first_record, receivers_of, senders_of
 from penstock.slot.journal import create_journal
 from penstock.slot.life import Crash
+from penstock.standard_streams import fill_gaps
 from penstock.state_dir import default_state_dir, passed_over, resolve_state_dir
+from penstock.supervisor import descriptors
 from penstock.supervisor.cleanup import remove_run_dir
 from penstock.supervisor.protocol import RunSpec, SeatSpec, StageSpec
 from penstock.supervisor.stragglers import kill_stragglers
@@ -70,6 +82,8 @@ def deploy(
     Raises `AlreadyRunning`, `LayoutChanged`, `OutputExists`, `NoRunDirectory`, `NotPrivate`, `QueueDamaged`,
     `FileUnusable`.
     """
+    fill_gaps()
+    _require_descriptors(plan)
     program = current_program()
     state, usual = _state_dir(state_dir), rundir.named(run_dir) is None
     path, *others = _candidates(plan, program.cwd, run_dir, state)
@@ -168,6 +182,22 @@ def _require_room(path: Path, needed: int) -> None:
     free = place.f_bavail * place.f_frsize
     if free < needed * 1.25:
         raise _NoRoom(f"{text.size(free)} of room, and this pipeline's queues need {text.size(needed * 1.25)}")
+
+
+def _require_descriptors(plan: Plan) -> None:
+    """Raises `TooFewDescriptors` before anything is made."""
+    near: defaultdict[tuple[str, int], set[tuple[str, int]]] = defaultdict(set)
+    for edge, pairs in _channels(plan):
+        for sender, receiver in pairs:
+            near[edge.sender, sender].add((edge.receiver, receiver))
+            near[edge.receiver, receiver].add((edge.sender, sender))
+    needed = descriptors.needed(
+        descriptors.SlotNeeds(len(stages), len(set().union(*(near[stage.name, slot] for stage in stages))))
+        for stages in plan.seats().values() if not stages[0].caller
+        for slot in range(stages[0].settings.workers)
+    )
+    if needed > descriptors.allowed():
+        raise TooFewDescriptors(needed, descriptors.allowed())
 
 
 def _channels(plan: Plan) -> list[tuple[EdgePlan, list[tuple[int, int]]]]:
@@ -347,7 +377,8 @@ def _write_program(
             _relative(paths, paths.queue(edge, s, r)) for edge, pairs in _channels(plan) for s, r in pairs
             if plan.stages[edge.receiver].caller
         ),
-        program=pickle.dumps(program), preload=_preload(plan, pickled), drains_to_finish=not plan.bounded,
+        program=pickle.dumps(program), preload=_preload(plan, pickled), log_level=log_level(),
+        drains_to_finish=not plan.bounded,
     )
     write_checked(paths.spec, "what the supervisor is told", msgspec.msgpack.encode(spec))
 
@@ -367,6 +398,7 @@ def _seat_specs(plan: Plan, paths: RunPaths, crashes: Mapping[str, tuple[Crash, 
                 tuple(_bells(plan, paths, stages, slot, senders=True)),
                 tuple(_bells(plan, paths, stages, slot, senders=False)),
                 tuple(crash for stage in stages for crash in crashes.get(stage.name, ())),
+                min(s.unavailable_for_s for s in settings),
             ))
     return specs
 

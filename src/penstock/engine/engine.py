@@ -21,6 +21,7 @@ from penstock.metrics.snapshot import RunGone, take_snapshot
 from penstock.plan.plan import Plan
 from penstock.report import Report
 from penstock.slot.life import Crash
+from penstock.standard_streams import is_terminal, tell
 
 __all__ = ["Handle", "Results", "results", "run", "start"]
 
@@ -137,14 +138,15 @@ def _signals() -> Iterator[list[int]]:
 
 
 def _progress(handle: Handle, wanted: bool | None) -> Progress | None:
-    terminal = sys.stderr.isatty()
-    if not (terminal if wanted is None else wanted):
+    stream = sys.stderr
+    terminal = is_terminal(stream)
+    if stream is None or not (terminal if wanted is None else wanted):
         return None
     try:
         totals = take_snapshot(handle.run_dir).totals()
     except RunGone:
         totals = {}
-    return Progress(sys.stderr, is_terminal=terminal, totals=totals)
+    return Progress(stream, is_terminal=terminal, totals=totals)
 
 
 def _say(text: str, shown: Progress | None) -> None:
@@ -153,7 +155,7 @@ def _say(text: str, shown: Progress | None) -> None:
     if log.hasHandlers() and log.isEnabledFor(logging.INFO):
         log.info("%s", text)
     else:
-        print(f"penstock: {text}", file=sys.stderr, flush=True)
+        tell(f"penstock: {text}")
 
 
 def _show_progress(handle: Handle, shown: Progress | None) -> None:

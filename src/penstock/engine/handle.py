@@ -8,17 +8,19 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
 
+from msgspec.structs import replace
+
 from penstock.engine import forks, rundir
 from penstock.engine.deploy import Deployment
 from penstock.engine.supervisor_process import start_supervisor
-from penstock.errors import PipelineFailed
+from penstock.engine.worker_output import show
+from penstock.errors import STARTS_OVER, PipelineFailed
 from penstock.metrics.catalogue import Word
 from penstock.metrics.snapshot import RunGone, Snapshot, take_snapshot
 from penstock.metrics.status import compute
@@ -27,13 +29,24 @@ from penstock.plan.plan import Plan
 from penstock.report import Outcome, Report, StageReport
 from penstock.slot.life import FailureNote
 from penstock.slot.pickled_error import unpickled_error
+from penstock.slot.user_errors import one_line, user_traceback
 from penstock.status import StageStatus, Status
 from penstock.supervisor.cleanup import remove_run_dir
-from penstock.supervisor.protocol import Drain, Ended, FromSupervisor, Inbox, Notice, Output, Running, Stop, send
+from penstock.supervisor.protocol import (
+    CallerFailed,
+    Drain,
+    Ended,
+    FromSupervisor,
+    Inbox,
+    Notice,
+    Output,
+    Running,
+    Stop,
+    send,
+)
 from penstock.supervisor.stragglers import kill_stragglers
 from penstock.terminal_text import visible_lines
 
-_worker_log = logging.getLogger("penstock.worker")
 _engine_log = logging.getLogger("penstock.engine")
 _SILENT_S = 20.0
 """A supervisor that has not ended so long after it had to is stopped or stuck, and is killed."""
@@ -68,6 +81,8 @@ class Handle:
         self._sending = threading.Lock()
         self._first: Snapshot | None = None
         self._broken: BrokenPipeError | None = None
+        self._trouble: FailureNote | None = None
+        """Why something that the run said could not be shown."""
         self._on_end: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._listen, name="penstock-handle", daemon=True)
         forks.tell_of_forks(self)
@@ -202,11 +217,24 @@ class Handle:
             report = Report(self._deployment.plan.pipeline, "failed", 0.0, {}, 0)
             raise PipelineFailed("supervisor", self._how_it_died(), "", report)
         report = _report(self._deployment.plan.pipeline, ended)
-        if ended.failure is not None:
-            note: FailureNote = ended.failure
+        note = ended.failure
+        if note is None and self._trouble is not None:  # it was through before it could be told
+            note = replace(self._trouble, reason=f"{self._trouble.reason}; {STARTS_OVER}")
+        if note is not None:
             error = unpickled_error(note.error, self._deployment.program)
             raise PipelineFailed(note.stage, note.reason, note.traceback, report) from error
         return report
+
+    def _fail(self, message: object, error: Exception) -> None:
+        """What was heard cannot be shown: that fails the run, once; its queues stay."""
+        if self._trouble is None:
+            is_row = isinstance(message, Output) and not message.label
+            what = "standard output cannot be written" if is_row else "what a worker said cannot be logged"
+            lost = "; rows that were on their way to it are lost" if is_row else ""
+            # Where the system refuses, the lines that asked it tell nobody anything.
+            shown = "" if isinstance(error, OSError) else user_traceback(error)
+            self._trouble = FailureNote("output", f"{what}: {one_line(error)}{lost}", shown)
+            self._send(CallerFailed(self._trouble))
 
     def _wait_for(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:
         with self._news:
@@ -228,34 +256,42 @@ class Handle:
             self._silent = True
             self._process.kill()
 
-    def _send(self, order: Drain | Stop) -> None:
+    def _send(self, order: Drain | Stop | CallerFailed) -> None:
         with self._sending, contextlib.suppress(BrokenPipeError, ConnectionResetError, OSError):
             send(self._socket, order)  # one that is gone has ended already
 
     def _show(self, output: Output) -> None:
+        if self._broken is not None or self._trouble is not None:
+            return  # it would only be told again
         try:
-            _show(output)
+            show(output)
         except BrokenPipeError as exc:
             # Whoever read our standard output has gone: nothing more can be delivered there.
-            if self._broken is None:
-                self._broken = exc
-                self.ask_to_stop()
+            self._broken = exc
+            self.ask_to_stop()
+
+    def _hear(self, message: FromSupervisor | None) -> None:
+        match message:
+            case Output():
+                self._show(message)
+            case Notice():
+                level = logging.getLevelNamesMapping()[message.level]
+                _engine_log.log(level, "%s", visible_lines(message.text))
+            case Running():
+                with self._news:
+                    self._running = True
+                    self._news.notify_all()
+            case Ended():
+                self._ended = message
 
     def _listen(self) -> None:
         try:
             while True:
-                match message := self._inbox.receive(wait=True):
-                    case Output():
-                        self._show(message)
-                    case Notice():
-                        level = logging.getLevelNamesMapping()[message.level]
-                        _engine_log.log(level, "%s", visible_lines(message.text))
-                    case Running():
-                        with self._news:
-                            self._running = True
-                            self._news.notify_all()
-                    case Ended():
-                        self._ended = message
+                message = self._inbox.receive(wait=True)
+                try:
+                    self._hear(message)
+                except Exception as exc:  # a stream or a log handler of the program's; the end must be heard
+                    self._fail(message, exc)
         except EOFError:
             pass  # the supervisor has ended, one way or the other
         self._process.wait()
@@ -300,20 +336,6 @@ class Handle:
 def _how(process: subprocess.Popen[bytes]) -> str:
     code = process.returncode
     return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-
-
-def _show(output: Output) -> None:
-    text = output.data.decode("utf-8", "replace")
-    if not output.label:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        return
-    to_log = _worker_log.hasHandlers() and _worker_log.isEnabledFor(logging.INFO)
-    for line in text.splitlines():
-        if to_log:
-            _worker_log.info("%s", line, extra={"slot": output.label})
-        else:
-            print(f"{output.label} | {line}", file=sys.stderr, flush=True)
 
 
 def _report(pipeline: str, ended: Ended) -> Report:

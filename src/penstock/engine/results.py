@@ -40,7 +40,9 @@ class Results(Generic[T_co]):
         self._reader = _CallerInput(plan, paths)
         self._handle.on_end(self._reader.ring)
         self._rows: Iterator[Any] = iter(())
-        self._done = False
+        self._done = self._closing = False
+        self._reading = threading.RLock()
+        """Held by whoever reads the next rows. Of those that are there, an iterator gives each once without it."""
 
     @property
     def report(self) -> Report:
@@ -59,9 +61,12 @@ class Results(Generic[T_co]):
         while True:
             for row in self._rows:
                 return row  # type: ignore[no-any-return]
-            if self._done:
-                raise StopIteration
-            self._rows = iter(self._next_rows())
+            with self._reading:
+                for row in self._rows:  # another thread was first
+                    return row  # type: ignore[no-any-return]
+                if self._done:
+                    raise StopIteration
+                self._rows = iter(self._next_rows())
 
     def _next_rows(self) -> list[Any]:
         self._handle.require_owner()
@@ -74,7 +79,8 @@ class Results(Generic[T_co]):
                 self._done = True
                 self._reader.close()
                 self._handle.read_through()
-                self._handle.report()  # raises where it failed
+                if not self._closing:
+                    self._handle.report()  # raises where it failed
                 return []
             self._reader.sleep(lambda: self._handle.over)
         return rows
@@ -87,14 +93,18 @@ class Results(Generic[T_co]):
         self._handle.wait()
 
     def close(self) -> None:
-        """Stop the pipeline, if it runs still."""
-        if not self._done:
-            self._done = True
+        """Stop the pipeline, if it runs still. Another thread that waits for a row gets none any more."""
+        if self._done:
+            return
+        self._closing = True
+        self._handle.ask_to_stop()
+        self._handle.wait_a_while(60.0)
+        with self._reading:  # who waits in there has been woken by the end
             self._rows = iter(())
-            self._handle.ask_to_stop()
-            self._handle.wait_a_while(60.0)
-            self._reader.close()
-            self._handle.read_through()
+            if not self._done:
+                self._done = True
+                self._reader.close()
+        self._handle.read_through()
 
     def __enter__(self) -> Self:
         return self
@@ -153,7 +163,7 @@ class _CallerInput:
     def commit(self) -> None:
         """The rows last taken have been handed over: give their room back."""
         unit, self._unit = self._unit, None
-        if unit is None:
+        if unit is None or self._closed:
             return
         unit.done = unit.length
         self._inputs.progress(unit)

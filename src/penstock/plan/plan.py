@@ -62,6 +62,7 @@ class StageSettings:
     retry_on: tuple[type[Exception], ...] = (Exception,)
     timeout_s: float | None = None
     max_restarts: tuple[float, float] = (10.0, 60.0)
+    unavailable_for_s: float = 3600.0
     """So many unblamed deaths within so many seconds."""
     workers_most: int = 1
     """The upper end of `workers=(1, 8)`; the stage runs with `workers`."""

@@ -179,6 +179,7 @@ STAGE_OPTIONS: Mapping[str, Option] = {
     "retry_on": Option(_retry_on, _no_text),
     "timeout": Option(_timeout, _read_word({"none": None})),
     "max_restarts": Option(_max_restarts),
+    "unavailable_for": Option(_duration("unavailable_for_s")),
 }
 EDGE_OPTIONS: Mapping[str, Option] = {
     "memory": Option(_memory),

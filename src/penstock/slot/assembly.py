@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,14 @@ class Assembler:
     key: Callable[[], str]
     stopping: Callable[[], bool]
     timer_tick: Callable[[int], None]
+    _bells: dict[Path, Bell] = field(default_factory=dict)
+
+    def _bell(self, stage: str, slot: int) -> Bell:
+        """One for each neighbour, however many edges lead there."""
+        path = self.paths.bell(self.plan, stage, slot)
+        if path not in self._bells:
+            self._bells[path] = Bell(path)
+        return self._bells[path]
 
     def part(self, number: int, stage: StagePlan) -> Part:
         """A stage, its files mapped; nothing of the user's is opened yet."""
@@ -146,7 +154,7 @@ class Assembler:
             senders, first = senders_of(self.plan, edge, self.slot), len(queues)
             for sender in senders:
                 path = self.paths.queue(edge, sender, self.slot)
-                bell = Bell(self.paths.bell(self.plan, edge.sender, sender))
+                bell = self._bell(edge.sender, sender)
                 name = f"{edge.name}.{sender}-{self.slot}"
                 queues.append(QueueInput(RingReader(path), RowCodec(edge.row_type), SideFiles(path), bell, name))
             dealt = effective_route(self.plan, edge) is Route.DEAL
@@ -161,7 +169,7 @@ class Assembler:
         text = text_of(self.plan, edge)
         for receiver in receivers_of(self.plan, edge, self.slot):
             path = self.paths.queue(edge, self.slot, receiver)
-            bell = Bell(self.paths.bell(self.plan, edge.receiver, receiver))
+            bell = self._bell(edge.receiver, receiver)
             queues.append(QueueOutput(RingWriter(path), RowCodec(edge.row_type), SideFiles(path), bell, text))
         timer = RowTimer(edge.timeout_s, self.timer_tick) if edge.timeout_s is not None and callable(edge.key) else None
         return EdgeOutput(edge, route, queues, turns=edge.merge or route is Route.DEAL, timer=timer)

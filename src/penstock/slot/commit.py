@@ -150,7 +150,7 @@ class Turn:
             batch = batch_without(batch, rejected.reasons)
             rows -= len(rejected.reasons)
         except Exception as exc:
-            raise Trouble(part.plan.name, f"{part.sink_name}: write", exc) from exc
+            raise Trouble(part.plan.name, f"{part.sink_name}: write", exc, of_sink=True) from exc
         part.counts.rows_out += rows
         if isinstance(part.writer, TransactionalWriter):
             self._written.append(batch)
@@ -253,7 +253,7 @@ class Turn:
             try:
                 part.writer.finish()
             except Exception as exc:
-                raise Trouble(part.plan.name, f"{part.sink_name}: finish", exc) from exc
+                raise Trouble(part.plan.name, f"{part.sink_name}: finish", exc, of_sink=True) from exc
         self._wait_until(lambda: all(queue.has_room_for_end() for queue in part.queues))
         for queue in part.queues:
             queue.append_end()
@@ -367,7 +367,7 @@ class Turn:
                 record = self._record()
                 continue
             except Exception as exc:
-                raise Trouble(part.plan.name, f"{part.sink_name}: commit", exc) from exc
+                raise Trouble(part.plan.name, f"{part.sink_name}: commit", exc, of_sink=True) from exc
             self._crash.reached("after_sink_commit", part.counts.rows_in)
             return record
 

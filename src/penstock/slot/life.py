@@ -21,6 +21,8 @@ class Exit(IntEnum):
     """The frame in work has to be done row by row by a successor."""
     ORPHANED = 13
     """The supervisor is gone."""
+    UNAVAILABLE = 15
+    """What it reads or writes is down for now; the reason, and how long to wait, stand in `failure`."""
     STOPPED = 14
     """The supervisor asked for it."""
 
@@ -88,6 +90,8 @@ class Life(msgspec.Struct, frozen=True):
     crashes: tuple[Crash, ...] = ()
     anew: bool = False
     """True: no life of this run has committed anything. What an earlier run said against the code is forgotten."""
+    log_level: int = 20
+    """From this level on, log records are sent to the caller."""
 
 
 class FailureNote(msgspec.Struct, frozen=True):
@@ -96,6 +100,8 @@ class FailureNote(msgspec.Struct, frozen=True):
     stage: str
     reason: str
     traceback: str = ""
+    retry_after_s: float | None = None
+    """When to try again, where what is unavailable has said so."""
     same: str = ""
     """Names the error and its place; empty for what may pass by itself, as a refused connection may."""
     attempt: int = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 import signal
@@ -21,7 +20,7 @@ from penstock.plan.paths import RunPaths, SeatPaths
 from penstock.plan.plan import Plan
 from penstock.run_files import read_checked
 from penstock.sink import TransactionalWriter
-from penstock.slot import forks, lifeline, lock, signals
+from penstock.slot import forks, lifeline, lock, signals, stack, worker_log
 from penstock.slot.assembly import Assembler, dead_letter_path, seat_stages
 from penstock.slot.commit import Turn
 from penstock.slot.control import Control
@@ -41,15 +40,18 @@ from penstock.slot.retries import RetryFile
 from penstock.slot.rows import RowFates
 from penstock.slot.stops import CarefulRestart, StageFailed, Stopped, Trouble
 from penstock.slot.suspicion import Suspicion
-from penstock.slot.user_errors import one_line, same_error, user_traceback
-from penstock.slot.work import Mark, WorkPage
+from penstock.slot.user_errors import one_line, same_error, unavailable, user_traceback
+from penstock.slot.work import LISTENS, OPENED, Mark, WorkPage
 from penstock.terminal_text import visible_lines
 
 
-def live(run_dir: Path, life: Life) -> int:
-    """Run one life of a slot; its exit code, announced on the slot's page of work."""
+def live(run_dir: Path, life: Life, import_program: Callable[[], None] | None = None) -> int:
+    """Run one life of a slot; its exit code, announced on the slot's page of work.
+
+    `import_program`: where this process has not been forked from one that has the program.
+    """
     seat = RunPaths(run_dir).seat(life.seat, life.slot)
-    code = _live(run_dir, life)
+    code = _live(run_dir, life, import_program)
     if code != Exit.ORPHANED:
         try:
             work = WorkPage(seat.work, mapped=False)
@@ -60,7 +62,7 @@ def live(run_dir: Path, life: Life) -> int:
     return code
 
 
-def _live(run_dir: Path, life: Life) -> int:
+def _live(run_dir: Path, life: Life, import_program: Callable[[], None] | None) -> int:
     paths = RunPaths(run_dir)
     seat = paths.seat(life.seat, life.slot)
     signals.settle()
@@ -71,12 +73,16 @@ def _live(run_dir: Path, life: Life) -> int:
     stage = life.seat
     work: WorkPage | None = None
     try:
-        _connect_streams(seat)
+        _connect_streams(seat, life.log_level)
         lock.take_over(seat.lock)  # kept open until the process ends
         forks.own()
         work = WorkPage(seat.work)
         work.clear(life.attempt)
         _note_who_aborts(work)
+        stack.show_on_demand()
+        work.say_reached(LISTENS)
+        if import_program is not None:
+            _import(import_program, stage)
         plan: Plan = pickle.loads(read_checked(paths.program, "the plan"))
         _keep_stdin_only_for_sources(plan, life.seat)
         reseed_libraries()
@@ -96,9 +102,19 @@ def _live(run_dir: Path, life: Life) -> int:
     except FileUnusable as unusable:
         return _note(seat, life, Exit.TROUBLE, FailureNote(stage, str(unusable)))
     except Trouble as trouble:
-        return _note(seat, life, Exit.TROUBLE, _of_error(trouble.stage, trouble.what, trouble.error))
+        return _note_error(seat, life, trouble.stage, trouble.what, trouble.error, of_sink=trouble.of_sink)
     except Exception as exc:  # the worker's own last resort: said to the supervisor, which restarts or gives up
-        return _note(seat, life, Exit.TROUBLE, _of_error(stage, "", exc))
+        return _note_error(seat, life, stage, "", exc)
+
+
+def _import(import_program: Callable[[], None], stage: str) -> None:
+    try:
+        import_program()
+    except BaseException as exc:  # whatever the user's module raises, exits included
+        forks.leave_if_child_by(exc)
+        raise Trouble(stage, "importing the program in a worker", exc) from exc
+    forks.leave_if_child()
+    signals.settle()  # the program may have set its own
 
 
 def _run(worker: Worker) -> None:
@@ -180,7 +196,7 @@ class Worker:
             except TargetDamaged as damage:
                 raise StageFailed(part.plan.name, str(damage)) from damage
             except Exception as exc:
-                raise Trouble(part.plan.name, f"opening {part.sink.target}", exc) from exc
+                raise Trouble(part.plan.name, f"opening {part.sink.target}", exc, of_sink=True) from exc
         if newest.number > record.number:
             # Killed between the sink's transaction and the journal's flip: the transaction counts.
             self._journal.advance(newest)
@@ -206,6 +222,7 @@ class Worker:
             self._parts, turn=turn, fates=fates, suspicion=Suspicion(life), retries=retries, bell=self._bell,
             work=self._work, control=self._control, meter=self._meter, crash=crash,
         )
+        self._work.say_reached(OPENED)
         self._loop.run()
         for part in self._parts:
             self._close(part)
@@ -255,7 +272,7 @@ def _note_who_aborts(work: WorkPage) -> None:
     signal.signal(signal.SIGABRT, handler)
 
 
-def _connect_streams(seat: SeatPaths) -> None:
+def _connect_streams(seat: SeatPaths, log_level: int = 20) -> None:
     """Prints and logs go to the supervisor, which labels them; the `stdout` sink has a way of its own."""
     # Opened for reading too, so that a supervisor's death is no broken pipe in user code.
     log = open_fifo(seat.log, "the way of what is printed")
@@ -268,17 +285,7 @@ def _connect_streams(seat: SeatPaths) -> None:
     standard_streams.set_stdout_fd(stdout)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    if not logging.getLogger().handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_VisibleFormatter("%(levelname)s %(message)s"))
-        logging.basicConfig(level=logging.INFO, handlers=[handler])
-
-
-class _VisibleFormatter(logging.Formatter):
-    """Records quote rows and errors, which a terminal must not obey."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return visible_lines(super().format(record))
+    worker_log.configure(log_level)
 
 
 def _keep_stdin_only_for_sources(plan: Plan, seat: str) -> None:
@@ -289,9 +296,17 @@ def _keep_stdin_only_for_sources(plan: Plan, seat: str) -> None:
     os.close(null)
 
 
-def _of_error(stage: str, what: str, error: BaseException) -> FailureNote:
+def _note_error(
+    seat: SeatPaths, life: Life, stage: str, what: str, error: BaseException, *, of_sink: bool = False
+) -> int:
+    """What something outside raised: it is down for now, or it is in trouble."""
     reason = f"{what}: {one_line(error)}" if what else one_line(error)
-    return FailureNote(stage, reason, user_traceback(error), same_error(what, error), error=pickled_error(error))
+    down = unavailable(error, of_sink=of_sink)
+    if down is not None:
+        note = FailureNote(stage, reason, retry_after_s=down.retry_after_s, error=pickled_error(error))
+        return _note(seat, life, Exit.UNAVAILABLE, note)
+    note = FailureNote(stage, reason, user_traceback(error), same=same_error(what, error), error=pickled_error(error))
+    return _note(seat, life, Exit.TROUBLE, note)
 
 
 def _note(seat: SeatPaths, life: Life, code: Exit, note: FailureNote) -> int:

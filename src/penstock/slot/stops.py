@@ -19,8 +19,9 @@ class StageFailed(Exception):
 class Trouble(Exception):
     """Something outside raised (`open`, a writer); a successor may have more luck."""
 
-    def __init__(self, stage: str, what: str, error: BaseException) -> None:
+    def __init__(self, stage: str, what: str, error: BaseException, *, of_sink: bool = False) -> None:
         super().__init__(what)
+        self.of_sink = of_sink
         self.stage = stage
         self.what = what
         self.error = error

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from penstock.errors import PenstockError
+from penstock.operator import Unavailable
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _PLACES = (_PACKAGE, Path(_PACKAGE.name))
 """Frames of compiled modules tell where they were compiled: relative to the place of the package."""
-_OWN = tuple(str(place / part) for place in _PLACES for part in ("slot", "supervisor", "program.py", "sequences.py"))
+_PARTS = ("engine", "slot", "supervisor", "program.py", "sequences.py", "standard_streams.py")
+_OWN = tuple(str(place / part) for place in _PLACES for part in _PARTS)
 _MACHINERY = (*_OWN, "<penstock", "<frozen importlib")
 _MAY_PASS = (ConnectionError, TimeoutError, MemoryError, BlockingIOError, InterruptedError)
 _MAY_PASS_BY_NAME = frozenset({"OperationalError", "InterfaceError"})
@@ -30,6 +32,16 @@ def same_error(what: str, error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     return f"{what}|{type(error).__module__}.{type(error).__qualname__}|{place}"
+
+
+def unavailable(error: BaseException, *, of_sink: bool) -> Unavailable | None:
+    """Whether an error only says that something is down for now. A disk that a sink found full may get room again."""
+    for link in _linked(error):
+        if isinstance(link, Unavailable):
+            return link
+        if of_sink and isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
+            return Unavailable(one_line(error))
+    return None
 
 
 def _linked(error: BaseException) -> Iterator[BaseException]:

@@ -28,8 +28,13 @@ _W_SENT: Final = 9
 _W_PEAK: Final = 10
 _W_DOING: Final = 11
 _W_LIMIT: Final = 12
+_W_REACHED: Final = 13
 _W_FAREWELL: Final = 16
 """Three words: the exit code and 1, the attempt, the process."""
+LISTENS: Final = 1
+"""It shows its stack when asked to."""
+OPENED: Final = 2
+"""Everything of the user's is open, and rows may come."""
 RETRY_INPUT: Final = 0xFFFF_FFFF
 """Stands for the input of a row that came from the retry file; its sequence is the retry's number."""
 
@@ -87,6 +92,8 @@ class WorkState:
     doing: int = Doing.CALLING
     limit_ns: int = 0
     """How long it may take, where that is not the stage's own time-out; 0: it is."""
+    reached: int = 0
+    """How far the life has come: `LISTENS`, `OPENED`."""
 
 
 class WorkPage:
@@ -135,6 +142,10 @@ class WorkPage:
     def beat(self) -> None:
         self._words[_W_BEAT] = time.monotonic_ns()
 
+    def say_reached(self, how_far: int) -> None:
+        """How far the life has come: `LISTENS`, `OPENED`."""
+        self._words[_W_REACHED] = how_far
+
     def note_sent(self, number: int) -> None:
         """A signal came that ends the worker."""
         self._words[_W_SENT] = number
@@ -146,7 +157,7 @@ class WorkPage:
             mark = Mark(words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE], words[_W_ROW], words[_W_COUNT])
         return WorkState(
             mark, words[_W_SINCE], words[_W_BEAT], words[_W_LIFE], words[_W_SENT], words[_W_PEAK], words[_W_DOING],
-            words[_W_LIMIT],
+            words[_W_LIMIT], words[_W_REACHED],
         )
 
     def say_farewell(self, code: int, attempt: int, pid: int) -> None:
@@ -166,7 +177,7 @@ class WorkPage:
         """Before a new life: by the supervisor before its birth, and by the worker itself."""
         self._words[_W_RUNNING] = 0
         self._words[_W_SENT] = self._words[_W_PEAK] = 0
-        self._words[_W_FAREWELL] = 0
+        self._words[_W_FAREWELL] = self._words[_W_REACHED] = 0
         self._words[_W_LIFE] = life
         self.beat()
 

@@ -6,14 +6,14 @@ may hold the socket open for long.
 
 from __future__ import annotations
 
+import select
 import socket
 from collections import deque
 from collections.abc import Iterator
 
-from penstock.supervisor.protocol import Drain, Ended, Inbox, Stop, ToSupervisor, packets
+from penstock.supervisor.protocol import CallerFailed, Drain, Ended, Inbox, Stop, ToSupervisor, packets
 
 _MOST_UNSENT = 256
-_LAST_WORD_S = 10.0
 
 
 class CallerLink:
@@ -21,7 +21,7 @@ class CallerLink:
 
     def __init__(self, sock: socket.socket, pidfd: int) -> None:
         self._socket = sock
-        self._inbox: Inbox[Drain | Stop] = Inbox(sock, ToSupervisor)
+        self._inbox: Inbox[Drain | Stop | CallerFailed] = Inbox(sock, ToSupervisor)
         self.fd = sock.fileno()
         self.pidfd = pidfd
         """Of the caller's process: readable once it has exited."""
@@ -29,10 +29,15 @@ class CallerLink:
         self.gone = False
 
     @property
+    def unsent(self) -> bool:
+        """True: something waits for the caller to read."""
+        return bool(self._unsent)
+
+    @property
     def behind(self) -> bool:
         return len(self._unsent) >= _MOST_UNSENT
 
-    def orders(self) -> Iterator[Drain | Stop]:
+    def orders(self) -> Iterator[Drain | Stop | CallerFailed]:
         """What the caller asked for; its death sets `gone`."""
         try:
             while (order := self._inbox.receive()) is not None:
@@ -62,11 +67,13 @@ class CallerLink:
             self._unsent.clear()  # the end of file that follows is what ends the run
 
     def say_last(self, ended: Ended) -> None:
-        """The last word; a caller that does not listen any more is not waited for long."""
+        """The last word, behind everything before it: rows for a slow reader of standard output may be among that."""
         self.say(ended)
-        self._socket.settimeout(_LAST_WORD_S)
-        try:
-            while self._unsent:
-                self._socket.send(self._unsent.popleft(), socket.MSG_NOSIGNAL)
-        except (TimeoutError, BrokenPipeError, ConnectionResetError):
-            self._unsent.clear()
+        poll = select.poll()
+        poll.register(self.fd, select.POLLOUT)
+        poll.register(self.pidfd, select.POLLIN)
+        while self._unsent and not self.gone:
+            if any(fd == self.pidfd for fd, _ in poll.poll()):
+                self.lost()
+            else:
+                self.send_some()

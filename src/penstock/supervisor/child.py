@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
 from enum import Enum
 from pathlib import Path
 
-from penstock.channel.bell import Bell, open_fifo
+from penstock.channel.bell import Ringers, open_fifo
 from penstock.metrics.catalogue import Activity, Word
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
 from penstock.slot.life import Blamed, Exit, Life, Suspect
-from penstock.slot.work import WorkPage
+from penstock.slot.stack import ASKS
+from penstock.slot.work import OPENED, WorkPage, WorkState
 from penstock.standard_streams import is_full
 from penstock.supervisor.blame import Blame
+from penstock.supervisor.first_row import FirstRow, cpu_s
 from penstock.supervisor.held_up import is_stopped
 from penstock.supervisor.protocol import SeatSpec
 from penstock.supervisor.restart import Progress
 from penstock.supervisor.watchdog import Watchdog
+from penstock.supervisor.whole_lines import WholeLines
 
 
 class ChildState(Enum):
@@ -37,7 +41,7 @@ class ChildState(Enum):
 class Child:
     """A seat and the worker in it."""
 
-    def __init__(self, spec: SeatSpec, root: Path) -> None:
+    def __init__(self, spec: SeatSpec, root: Path, ringers: Ringers) -> None:
         self.spec = spec
         self.paths = RunPaths(root).seat(spec.seat, spec.slot)
         self.state = ChildState.WAITING
@@ -55,27 +59,29 @@ class Child:
         self.deaths_untold = 0
         self.blame_told: Blamed | None = None
         self.commits_at_birth = 0
+        self.first_row: FirstRow | None = None
+        """What watches the life until it has got something done, or has been told of."""
         self.blame = Blame(bisects=spec.bisects)
         self.suspect: Suspect | None = None
         self.blamed: tuple[Blamed, ...] = ()
         self.careful = 0
         # Nothing is mapped: a page that somebody cuts must not be the supervisor's death.
         self.work = WorkPage(self.paths.work, mapped=False)
-        self.bell = Bell(self.paths.bell, mapped=False)
+        self.bell = ringers.of(self.paths.bell)
         self.pages = [
             Page(self.paths.folder / f"{stage}.page", writable=True, mapped=False) for stage in spec.stages
         ]
         self.commits_at_start = self.commits()
         for page in self.pages:  # a new run judges the code anew, and slots ask each other before all are born
             page.words[Word.ROWS_FAILED_BEFORE_SUCCESS] = page.words[Word.ENDED_WITHOUT_SUCCESS] = 0
-        self.neighbours = [Bell(root / bell, mapped=False) for bell in (*spec.senders, *spec.receivers)]
+        self.neighbours = [ringers.of(root / bell) for bell in dict.fromkeys((*spec.senders, *spec.receivers))]
         self.log_fd = open_fifo(self.paths.log, "the way of what is printed")
         self.stdout_fd = open_fifo(self.paths.stdout, "the way to standard output")
         self._watchdog = Watchdog()
-        self.rest = b""
-        """The beginning of a line that is not whole yet."""
+        self.said = WholeLines()
+        self.printed = WholeLines()
 
-    def life(self, run_id: str, dead_letters: str) -> Life:
+    def life(self, run_id: str, dead_letters: str, log_level: int = 20) -> Life:
         """The next life, as the worker is told of it."""
         self.attempt += 1
         self.work.clear(self.attempt)  # what it says of the one before is judged by now
@@ -83,6 +89,7 @@ class Child:
         life = Life(
             self.spec.seat, self.spec.slot, self.attempt, run_id, dead_letters, self.suspect, self.careful,
             self.blamed, crashes, anew=self.commits() == self.commits_at_start,
+            log_level=log_level,
         )
         self.careful = 0
         self.timed_out = False
@@ -92,6 +99,7 @@ class Child:
         self.state, self.pid, self.pidfd, self.born_at = ChildState.ALIVE, pid, pidfd, time.monotonic()
         self.exited_at = None
         self.commits_at_birth = self.commits()
+        self.first_row = FirstRow(self.born_at)
         for page in self.pages:
             page.words[Word.PID], page.words[Word.ATTEMPT] = pid, self.attempt
 
@@ -115,7 +123,14 @@ class Child:
         self._close_pidfd()
         self.state = ChildState.GONE
 
+    def show_stack(self) -> None:
+        """Ask a worker that listens where it stands."""
+        if self.pidfd is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self.pidfd, ASKS)
+
     def _close_pidfd(self) -> None:
+        self.first_row = None
         if self.pidfd is not None:
             os.close(self.pidfd)
         self.pidfd, self.pid, self.exited_at = None, 0, None
@@ -147,6 +162,20 @@ class Child:
             except ProcessLookupError:
                 return  # it is a zombie already
 
+    def hangs_before_its_first_row(self, now: float) -> WorkState | None:
+        """What it does, where it has done nothing but wait since its birth, in user code; once in a life."""
+        if self.first_row is None or self.state is not ChildState.ALIVE or now < self.first_row.due():
+            return None
+        if self.commits() > self.commits_at_birth:
+            self.first_row = None
+            return None
+        seen = self.work.read()
+        in_user_code = seen.reached != OPENED or seen.mark is not None
+        if not self.first_row.hangs(now, cpu_s(self.pid)) or not in_user_code or self._is_held_up():
+            return None
+        self.first_row = None
+        return seen
+
     def overdue(self, now_ns: int, grace_s: float) -> bool:
         """True when a row has been in work for its time-out and the grace."""
         if self.state is not ChildState.ALIVE:
@@ -156,14 +185,9 @@ class Child:
         watched = seen.life == self.attempt and seen.mark is not None and limit_ns > 0
         return self._watchdog.overdue(
             seen.since_ns if watched else None, limit_ns + grace_s * 1e9, now_ns,
-            held_up=watched and (is_stopped(self.pid) or is_full(self.log_fd) or is_full(self.stdout_fd)),
+            held_up=watched and self._is_held_up(),
         )
 
-    def lines(self, data: bytes) -> bytes:
-        """Whole lines of what was printed so far; the rest waits, but not for ever."""
-        text = self.rest + data
-        cut = text.rfind(b"\n") + 1
-        if cut == 0 and len(text) > 16_384:
-            cut = len(text)
-        self.rest = text[cut:]
-        return text[:cut]
+    def _is_held_up(self) -> bool:
+        """True: it cannot go on, for somebody has stopped it or does not read what it prints."""
+        return is_stopped(self.pid) or is_full(self.log_fd) or is_full(self.stdout_fd)

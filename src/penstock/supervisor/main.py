@@ -15,6 +15,7 @@ from penstock.slot import signals
 from penstock.slot.life import FailureNote
 from penstock.supervisor.caller_link import CallerLink
 from penstock.supervisor.cleanup import remove_run_dir
+from penstock.supervisor.descriptors import raise_limit
 from penstock.supervisor.orphans import kill_descendants
 from penstock.supervisor.protocol import Ended, RunSpec
 from penstock.supervisor.supervisor import Supervisor
@@ -27,6 +28,7 @@ def main(socket_fd: int, caller_fd: int, lock_fd: int, run_dir: str) -> None:
     are all through, and says so: an end that was never told is no reason to begin again.
     """
     signals.settle()
+    raise_limit()
     for fd in (socket_fd, caller_fd, lock_fd):
         os.set_inheritable(fd, False)
     caller = CallerLink(socket.socket(fileno=socket_fd), caller_fd)

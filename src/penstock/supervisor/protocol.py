@@ -11,6 +11,8 @@ from penstock.slot.life import Crash, FailureNote, Life
 
 PACKET_BYTES = 180_000
 """A packet must fit into a socket's buffer whole."""
+IMPORT_S = 10.0
+"""After so long it is told that the program is still being imported, and where it stands."""
 OUTPUT_BYTES = 64 * 1024
 
 
@@ -30,6 +32,8 @@ class SeatSpec(msgspec.Struct, frozen=True):
     receivers: tuple[str, ...]
     """Bells of slots that it sends to."""
     crashes: tuple[Crash, ...] = ()
+    unavailable_for_s: float = 3600.0
+    """So long what it reads and writes may be down."""
 
     @property
     def label(self) -> str:
@@ -59,6 +63,8 @@ class RunSpec(msgspec.Struct, frozen=True):
     preload: tuple[str, ...]
     drains_to_finish: bool
     """True: the pipeline has no end of its own, so being drained is how it finishes."""
+    log_level: int = 20
+    """From this level on, workers send their log records."""
     caller_queues: tuple[str, ...] = ()
     """Those of the queues that end in the calling process."""
 
@@ -72,6 +78,9 @@ class Spawn(msgspec.Struct, tag=True, frozen=True):
 
 class Ready(msgspec.Struct, tag=True, frozen=True):
     """The program is imported."""
+
+    by_exec: str = ""
+    """Why workers are started by exec; empty: they are forked."""
 
 
 class ImportFailed(msgspec.Struct, tag=True, frozen=True):
@@ -88,6 +97,15 @@ class Born(msgspec.Struct, tag=True, frozen=True):
     pid: int
 
 
+class NotBorn(msgspec.Struct, tag=True, frozen=True):
+    """The system has given no process, or no descriptor for it."""
+
+    seat: str
+    slot: int
+    errno: int
+    reason: str
+
+
 class Died(msgspec.Struct, tag=True, frozen=True):
     pid: int
     status: int
@@ -97,7 +115,7 @@ class Died(msgspec.Struct, tag=True, frozen=True):
 
 
 ToZygote: TypeAlias = Spawn
-FromZygote: TypeAlias = Ready | ImportFailed | Born | Died
+FromZygote: TypeAlias = Ready | ImportFailed | Born | NotBorn | Died
 
 # Between caller and supervisor.
 
@@ -108,6 +126,12 @@ class Drain(msgspec.Struct, tag=True, frozen=True):
 
 class Stop(msgspec.Struct, tag=True, frozen=True):
     pass
+
+
+class CallerFailed(msgspec.Struct, tag=True, frozen=True):
+    """The caller cannot deliver what the run gives it."""
+
+    note: FailureNote
 
 
 class Running(msgspec.Struct, tag=True, frozen=True):
@@ -150,7 +174,7 @@ class Ended(msgspec.Struct, tag=True, frozen=True):
     """True: the run directory is for the next run; else whoever was told removes it."""
 
 
-ToSupervisor: TypeAlias = Drain | Stop
+ToSupervisor: TypeAlias = Drain | Stop | CallerFailed
 FromSupervisor: TypeAlias = Running | Output | Notice | Ended
 
 T = TypeVar("T")

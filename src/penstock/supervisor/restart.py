@@ -18,6 +18,9 @@ JITTER = 0.2
 SAME_ERRORS = 2
 """So many equal errors in a row, before the stage got anything done, are enough."""
 
+_FIRST_WAIT_S, _MOST_WAIT_S = 0.5, 30.0
+_STUCK_S = 120.0
+
 
 class Progress(Enum):
     """How far a life came."""
@@ -42,6 +45,17 @@ class Escalate:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Give birth to the successor after so long, for what it needs is down."""
+
+    after_s: float
+    times: int
+    """How often it has waited in a row, this time included."""
+    waited_s: float
+    """How long it will have waited by then."""
+
+
 @dataclass(slots=True)
 class _Budget:
     """The deaths of one slot since it last committed."""
@@ -51,6 +65,9 @@ class _Budget:
     same: str = ""
     """The error of its last life."""
     same_count: int = 0
+    waited_s: float = 0.0
+    """How long what it needs has been down, as far as it has waited for that."""
+    waits: int = 0
 
 
 @dataclass(slots=True)
@@ -82,6 +99,28 @@ class RestartPolicy:
             return Restart(0.0)
         budget.fruitless += 1
         return Restart(_delay(budget.fruitless, chance))
+
+    def unavailable(
+        self, slot: int, *, progress: Progress, lived_s: float, retry_after_s: float | None, limit_s: float,
+        chance: float,
+    ) -> Wait | Escalate:
+        """A worker of `slot` has left because what it reads or writes is down. `limit_s`: so long it may be."""
+        if progress is Progress.COMMITTED:
+            self._budgets.pop(slot, None)
+        budget = self._budgets.setdefault(slot, _Budget())
+        # A life may have been well for hours before; one that is stuck in a connection leaves sooner or later.
+        budget.waited_s += min(lived_s, _STUCK_S)
+        left_s = limit_s - budget.waited_s
+        if left_s <= 0:
+            return Escalate(f"unavailable for {budget.waited_s:.0f} s, which is longer than `unavailable_for` allows")
+        after_s = retry_after_s
+        if after_s is None:
+            jitter = 1 + JITTER * (2 * chance - 1)
+            after_s = min(_FIRST_WAIT_S * float(2 ** min(budget.waits, 30)), _MOST_WAIT_S) * jitter
+        after_s = min(max(after_s, FIRST_DELAY_S), left_s)
+        budget.waits += 1
+        budget.waited_s += after_s
+        return Wait(after_s, budget.waits, budget.waited_s)
 
     def _exhausted(self, budget: _Budget, now: float, same: str) -> str | None:
         """Count the death; why it is enough, if it is."""

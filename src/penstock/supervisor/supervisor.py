@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import random
 import selectors
@@ -17,29 +18,34 @@ import time
 from functools import partial
 from pathlib import Path
 
-from penstock.channel.bell import open_fifo
-from penstock.errors import FileUnusable, QueueDamaged
+from penstock.channel.bell import Ringers, open_fifo
+from penstock.errors import MORE_DESCRIPTORS, FileUnusable, QueueDamaged
 from penstock.plan.paths import RunPaths
 from penstock.private_files import replace_own
 from penstock.slot.control import Control
 from penstock.slot.failure_file import read_failure
 from penstock.slot.last_error import write_last_error
 from penstock.slot.life import Exit, FailureNote
+from penstock.slot.work import LISTENS
 from penstock.supervisor import protocol
 from penstock.supervisor.blame import Cause, Death
 from penstock.supervisor.caller_link import CallerLink
 from penstock.supervisor.child import Child, ChildState
 from penstock.supervisor.final_totals import final_totals
+from penstock.supervisor.first_row import AFTER_S
 from penstock.supervisor.ladder import Ladder, Rung
 from penstock.supervisor.memory_kills import MemoryKills, row_ate_the_memory
 from penstock.supervisor.orphans import kill_descendants
 from penstock.supervisor.outcome import UNKNOWN_STATUS, cause_of, describe, exit_code
 from penstock.supervisor.protocol import (
+    IMPORT_S,
     Born,
+    CallerFailed,
     Died,
     Drain,
     Ended,
     ImportFailed,
+    NotBorn,
     Notice,
     Output,
     Ready,
@@ -50,11 +56,15 @@ from penstock.supervisor.protocol import (
 )
 from penstock.supervisor.restart import Escalate, Progress, RestartPolicy
 from penstock.supervisor.whole_files import WholeFiles
+from penstock.supervisor.whole_lines import WholeLines
 from penstock.supervisor.zygote_process import ZygoteProcess
 
 _WATCH_S = 0.25
 _TIMEOUT_GRACE_S = 1.0
 _TELL_S = 1.0
+_WAITING_TOLD_S = 10.0
+_BIRTH_S = 60.0
+"""So long a zygote may take to give birth, with many others to be born at the same time."""
 _ZYGOTE_S = 10.0
 """So long a zygote may take to tell of a death that its pidfd has shown."""
 _MOST_BLAMED = 500
@@ -71,7 +81,8 @@ class Supervisor:
         self._caller = caller
         self._selector = selectors.DefaultSelector()
         self._control = Control(self._paths.control, mapped=False)
-        self._children = [Child(seat, run_dir) for seat in spec.seats]
+        ringers = Ringers()
+        self._children = [Child(seat, run_dir, ringers) for seat in spec.seats]
         self._policies = {
             seat.seat: RestartPolicy(*seat.max_restarts) for seat in spec.seats
         }
@@ -79,6 +90,13 @@ class Supervisor:
         self._memory_kills = MemoryKills()
         self._zygote: ZygoteProcess | None = None
         self._zygote_ready = False
+        self._zygotes = RestartPolicy(10, 60.0)
+        self._zygote_due = 0.0
+        self._killed_import_told_at = -_WAITING_TOLD_S
+        self._slow_import_told = False
+        self._exec_told = False
+        self._output_waits = False
+        """True: what workers print stays in their pipes, for the caller is behind."""
         self._started = time.monotonic()
         self._running = False
         self._untouched = False
@@ -129,8 +147,26 @@ class Supervisor:
         self._selector.register(self._caller.fd, selectors.EVENT_READ, self._hear_caller)
         self._selector.register(self._caller.pidfd, selectors.EVENT_READ, self._lose_caller)
         for child in self._children:
-            self._selector.register(child.log_fd, selectors.EVENT_READ, partial(self._pass_on_log, child))
-            self._selector.register(child.stdout_fd, selectors.EVENT_READ, partial(self._pass_on_stdout, child))
+            self._watch_output(child)
+
+    def _watch_output(self, child: Child) -> None:
+        self._selector.register(child.log_fd, selectors.EVENT_READ, partial(self._pass_on_log, child))
+        self._selector.register(child.stdout_fd, selectors.EVENT_READ, partial(self._pass_on_stdout, child))
+
+    def _mind_the_caller(self) -> None:
+        """While it does not read, what workers print is not looked at, or each look would end at once."""
+        if not self._caller.gone:
+            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._caller.unsent else 0)
+            if self._selector.get_key(self._caller.fd).events != wanted:
+                self._selector.modify(self._caller.fd, wanted, self._hear_caller)
+        if self._caller.behind != self._output_waits:
+            self._output_waits = self._caller.behind
+            for child in self._children:
+                if self._output_waits:
+                    self._selector.unregister(child.log_fd)
+                    self._selector.unregister(child.stdout_fd)
+                else:
+                    self._watch_output(child)
 
     def _watch_deaths(self) -> None:
         """Wake when a child exits: orphans of user code come to us, and nobody else reaps them."""
@@ -140,11 +176,14 @@ class Supervisor:
         self._selector.register(woken, selectors.EVENT_READ, lambda: os.read(woken, 4096))
 
     def _wait(self) -> None:
+        self._mind_the_caller()
         for key, _ in self._selector.select(self._next_in()):
             # What one event told may have made another one of the same round stale.
             if self._selector.get_map().get(key.fd) is key:
                 key.data()
         self._caller.send_some()
+        if self._zygote is not None:
+            self._zygote.send_some()
 
     def _next_in(self) -> float:
         now = time.monotonic()
@@ -153,6 +192,12 @@ class Supervisor:
         if self._ladder.deadline is not None:
             times.append(self._ladder.deadline - now)
         times += [child.exited_at + _ZYGOTE_S - now for child in self._children if child.exited_at is not None]
+        if self._zygote is None and not self._ladder.leaving:
+            times.append(self._zygote_due - now)
+        if self._zygote is not None and not self._zygote_ready and not self._slow_import_told:
+            times.append(self._zygote.started + IMPORT_S + 1.1 - now)
+        times += [child.due - now for child in self._children if child.state is ChildState.SPAWNING]
+        times += [child.first_row.due() - now for child in self._children if child.first_row is not None]
         if any(child.spec.timeout_s is not None for child in self._children):
             times.append(_WATCH_S)
         return max(min(times, default=5.0), 0.0)
@@ -163,20 +208,57 @@ class Supervisor:
             for child in self._children:
                 if child.state is ChildState.WAITING and child.due <= now:
                     self._spawn(child)
+        self._mind_the_zygote(now)
         self._memory_kills.look()
         self._go_down(self._ladder.tick(now))
-        if self._zygote is not None and any(self._untold(child, now) for child in self._children):
+        if self._zygote is not None and any(self._untold(c, now) or self._unborn(c, now) for c in self._children):
             self._zygote.kill()  # stopped or stuck: its workers come to us, and a new one gives birth
         for child in self._children:
+            self._tell_of_hanging(child, now)
             if child.overdue(time.monotonic_ns(), _TIMEOUT_GRACE_S):
                 child.timed_out = True
                 child.kill()
+
+    def _tell_of_hanging(self, child: Child, now: float) -> None:
+        """Whatever hangs before its first row is told of, with its stack where it can show it."""
+        seen = child.hangs_before_its_first_row(now)
+        if seen is None:
+            return
+        where = "inside the function of its first rows" if seen.mark is not None else "before its first row, in `open`"
+        if seen.reached < LISTENS:
+            where = "while it is started"
+        self._caller.say(Notice(
+            "WARNING", f"worker {child.spec.label} has done nothing but wait for {AFTER_S:g} s, {where}; "
+            "its log shows where it stands"
+        ))
+        if seen.reached >= LISTENS:
+            child.show_stack()
+
+    def _unborn(self, child: Child, now: float) -> bool:
+        """True: its zygote has had time enough to give birth to it."""
+        return child.state is ChildState.SPAWNING and child.zygote is self._zygote and now > child.due
 
     def _untold(self, child: Child, now: float) -> bool:
         """True: its zygote has had time enough to tell of its death."""
         return child.exited_at is not None and child.zygote is self._zygote and now > child.exited_at + _ZYGOTE_S
 
     # The zygote.
+
+    def _mind_the_zygote(self, now: float) -> None:
+        """Start the next one when it is time; tell of one that takes long to import the program."""
+        if self._zygote is None:
+            if not self._ladder.leaving and now >= self._zygote_due:
+                self._start_zygote()
+            return
+        if self._selector.get_key(self._zygote.socket).events != self._zygote.events:
+            self._selector.modify(self._zygote.socket, self._zygote.events, self._hear_zygote)
+        if not self._zygote_ready and not self._slow_import_told and now > self._zygote.started + IMPORT_S + 1:
+            self._slow_import_told = True
+            said = self._zygote.said()
+            self._caller.say(Notice(
+                "WARNING", f"the program is still being imported for the workers, after {IMPORT_S:g} s"
+                + (f"; it stands here:\n{said}" if said else "")
+            ))
 
     def _start_zygote(self) -> None:
         self._zygote_ready = False
@@ -192,11 +274,22 @@ class Supervisor:
                 match message:
                     case Ready():
                         self._zygote_ready = True
+                        self._pass_on_import(zygote)
+                        if message.by_exec and not self._exec_told:
+                            self._exec_told = True
+                            self._caller.say(Notice("WARNING", message.by_exec))
                     case ImportFailed():
                         self._fail(FailureNote("program", message.reason, message.traceback))
                     case Born() if pidfd is not None:
                         self._child_of(message.seat, message.slot).born(message.pid, pidfd)
                         self._watch_birth(self._child_of(message.seat, message.slot))
+                    case Born():  # the descriptor got lost: there was none left for it here
+                        os.kill(message.pid, signal.SIGKILL)
+                        self._on_no_birth(self._child_of(message.seat, message.slot), errno.EMFILE, "no descriptor")
+                    case NotBorn():
+                        self._on_no_birth(
+                            self._child_of(message.seat, message.slot), message.errno, message.reason
+                        )
                     case Died():
                         self._on_status(message.pid, message.status, message.peak_kib)
         except EOFError:
@@ -206,7 +299,9 @@ class Supervisor:
         """Its children have come to us; whatever was being born is born again."""
         assert self._zygote is not None
         self._selector.unregister(self._zygote.socket)
-        self._zygote.close()
+        status = self._zygote.close()
+        said, imported = self._zygote.said(), self._zygote_ready
+        self._zygote.forget()
         self._zygote = None
         self._zygote_ready = False
         for child in self._children:
@@ -219,11 +314,63 @@ class Supervisor:
                 if child.state is ChildState.WAITING:
                     child.state = ChildState.GONE
             return
-        self._start_zygote()
+        self._follow_zygote(status, said, imported)
+
+    def _follow_zygote(self, status: int, said: str, imported: bool) -> None:
+        """Decide about the next one. What dies twice in the same way while it imports will do so again."""
+        how = describe(-status if status < 0 else status << 8)
+        killed, now = status == -signal.SIGKILL, time.monotonic()
+        # SIGKILL is nobody's signature: it is told, and tried again as often as it takes.
+        decision = self._zygotes.decide(
+            0, now, counted=not killed, progress=Progress.NONE, chance=random.random(), same="" if imported else how,
+        )
+        if killed and not imported and now > self._killed_import_told_at + _WAITING_TOLD_S:
+            self._killed_import_told_at = now
+            self._caller.say(Notice(
+                "WARNING", "the process that imports the program for the workers was killed meanwhile; it is started "
+                "again (has the machine memory enough?)"
+            ))
+        if isinstance(decision, Escalate):
+            shown = f"; it said:\n{said}" if said else ""
+            when = "while importing it" if not imported else "later"
+            self._fail(FailureNote(
+                "program", f"the process that imports the program for the workers ended again and again, {when} "
+                f"({how}){shown}"
+            ))
+            return
+        self._zygote_due = now + decision.after_s
+
+    def _pass_on_import(self, zygote: ZygoteProcess) -> None:
+        """What the program writes to standard error when imported, but for its output the caller has seen it all."""
+        said = zygote.said()
+        if said:
+            self._caller.say(Output("import", f"{said}\n".encode()))
+
+    def _on_no_birth(self, child: Child, number: int, reason: str) -> None:
+        """The system refused a process: without descriptors for good, else it is tried again."""
+        if number in (errno.EMFILE, errno.ENFILE):
+            child.state = ChildState.GONE
+            self._fail(FailureNote("supervisor", f"no descriptor is left; {MORE_DESCRIPTORS}"))
+            return
+        if self._ladder.leaving:
+            child.state = ChildState.GONE
+            return
+        decision = self._policies[child.spec.seat].decide(
+            child.spec.slot, time.monotonic(), counted=True, progress=Progress.NONE, chance=random.random()
+        )
+        note = f"worker {child.spec.label} cannot be started: {reason}"
+        if isinstance(decision, Escalate):
+            child.state = ChildState.GONE
+            remedy = "allow more processes (`ulimit -u`), or make room in memory"
+            self._fail(FailureNote(child.spec.stages[0], f"{note}, again and again; {remedy}"))
+            return
+        self._caller.say(Notice("WARNING", f"{note}; it is tried again"))
+        child.state, child.due = ChildState.WAITING, time.monotonic() + max(decision.after_s, 0.2)
 
     def _close_zygote(self) -> None:
         if self._zygote is not None:
             self._zygote.close()
+            self._zygote.forget()
             self._zygote = None
 
     # Births and deaths.
@@ -237,7 +384,8 @@ class Supervisor:
             child.state = ChildState.GONE
             return
         child.state, child.zygote = ChildState.SPAWNING, self._zygote
-        self._zygote.send(Spawn(child.life(self._spec.run_id, self._spec.dead_letters)))
+        child.due = time.monotonic() + _BIRTH_S
+        self._zygote.send(Spawn(child.life(self._spec.run_id, self._spec.dead_letters, self._spec.log_level)))
 
     def _watch_birth(self, child: Child) -> None:
         assert child.pidfd is not None
@@ -308,6 +456,9 @@ class Supervisor:
         if self._ladder.leaving:
             child.state = ChildState.GONE
             return
+        if orderly is Exit.UNAVAILABLE:
+            self._wait_for_what_is_down(child, self._note_of(child, status, orderly), progress, lived_s)
+            return
         counted = True
         if orderly is Exit.CAREFUL:
             child.careful, counted = (seen.mark.count if seen.mark else 1), False
@@ -332,6 +483,28 @@ class Supervisor:
         self._follow(child, note, counted=counted, progress=progress, same=same)
         if child.state is ChildState.WAITING and orderly is not Exit.CAREFUL:
             self._tell_of_death(child, note, orderly)
+
+    def _wait_for_what_is_down(self, child: Child, note: FailureNote, progress: Progress, lived_s: float) -> None:
+        decision = self._policies[child.spec.seat].unavailable(
+            child.spec.slot, progress=progress, lived_s=lived_s, retry_after_s=note.retry_after_s,
+            limit_s=child.spec.unavailable_for_s, chance=random.random(),
+        )
+        if isinstance(decision, Escalate):
+            child.state = ChildState.GONE
+            self._fail(FailureNote(note.stage, f"{decision.reason}; the last time: {note.reason}", error=note.error))
+            return
+        now = time.monotonic()
+        child.state, child.due = ChildState.WAITING, now + decision.after_s
+        if decision.times > 1 and now < child.told_at + _WAITING_TOLD_S:
+            return
+        child.told_at = now
+        told = f"{note.reason}; it is tried again in {decision.after_s:.1f} s"
+        self._note_last_error(FailureNote(note.stage, told))
+        since = f", after {decision.waited_s - decision.after_s:.0f} s" if decision.times > 1 else ""
+        self._caller.say(Notice(
+            "WARNING", f"worker {child.spec.label} waits for what is unavailable{since}: {told} "
+            f"(`unavailable_for`: {child.spec.unavailable_for_s:g} s at most)"
+        ))
 
     def _tell_of_death(self, child: Child, note: FailureNote, orderly: Exit | None) -> None:
         """Nothing dies silently; a slot that dies all the time is told of once a second."""
@@ -370,7 +543,7 @@ class Supervisor:
         child.state, child.due = ChildState.WAITING, time.monotonic() + decision.after_s
 
     def _note_of(self, child: Child, status: int, orderly: Exit | None) -> FailureNote:
-        if orderly in (Exit.FAILED, Exit.TROUBLE):
+        if orderly in (Exit.FAILED, Exit.TROUBLE, Exit.UNAVAILABLE):
             try:
                 note = read_failure(child.paths.failure)
             except (QueueDamaged, FileUnusable) as exc:
@@ -428,6 +601,8 @@ class Supervisor:
                     self._go_down(self._ladder.drain(time.monotonic(), order.timeout_s))
                 case Stop():
                     self._go_down(self._ladder.stop(time.monotonic()))
+                case CallerFailed():
+                    self._fail(order.note)
         if self._caller.gone:
             self._lose_caller()
 
@@ -439,31 +614,30 @@ class Supervisor:
                 self._selector.unregister(fd)
         self._go_down(self._ladder.abandon(time.monotonic()))
 
-    def _pass_on_log(self, child: Child) -> None:
-        while not self._caller.behind:
-            try:
-                data = os.read(child.log_fd, protocol.OUTPUT_BYTES)
-            except BlockingIOError:
-                return
-            lines = child.lines(data)
-            if lines:
-                self._caller.say(Output(child.spec.label, lines))
+    def _pass_on_log(self, child: Child, *, all_of_it: bool = False) -> None:
+        self._pass_on(child.log_fd, child.spec.label, child.said, all_of_it)
 
-    def _pass_on_stdout(self, child: Child) -> None:
-        while not self._caller.behind:
+    def _pass_on_stdout(self, child: Child, *, all_of_it: bool = False) -> None:
+        self._pass_on(child.stdout_fd, "", child.printed, all_of_it)
+
+    def _pass_on(self, fd: int, label: str, text: WholeLines, all_of_it: bool) -> None:
+        while all_of_it or not self._caller.behind:
             try:
-                data = os.read(child.stdout_fd, protocol.OUTPUT_BYTES)
+                data = os.read(fd, protocol.OUTPUT_BYTES)
             except BlockingIOError:
                 return
-            self._caller.say(Output("", data))
+            lines = text.add(data)
+            if lines:
+                self._caller.say(Output(label, lines))
 
     def _drain_output(self) -> None:
-        """What the workers printed last."""
+        """What the workers printed last: no more than their pipes hold, so even a caller that is behind gets it."""
         for child in self._children:
-            self._pass_on_log(child)
-            if child.rest:
-                self._caller.say(Output(child.spec.label, child.rest + b"\n"))
-            self._pass_on_stdout(child)
+            self._pass_on_log(child, all_of_it=True)
+            self._pass_on_stdout(child, all_of_it=True)
+            for label, text in ((child.spec.label, child.said), ("", child.printed)):
+                if rest := text.last():
+                    self._caller.say(Output(label, rest))
 
     def _end(self) -> Ended:
         totals = final_totals(self._paths.root, self._spec)

@@ -1,12 +1,13 @@
 """The zygote: a small process with the plan's imports done, which forks a worker in milliseconds.
 
-It has one thread of its own; some libraries start idle ones at import, which a fork leaves behind.
+It has one thread of its own. Where importing has started others (`import_threads`), workers are started by exec.
 It only imports: no pool, runtime, client or session may open before a fork. It reaps its children and tells the
 supervisor how they ended, for a pidfd of a grandchild polls but cannot be waited for.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import importlib
 import os
@@ -14,17 +15,24 @@ import pickle
 import select
 import signal
 import socket
+import subprocess
 import sys
 import traceback
 from pathlib import Path
 
+import msgspec
+
 from penstock.errors import PenstockError
 from penstock.plan.paths import RunPaths
-from penstock.program import Program, import_program
-from penstock.slot import lifeline, signals
+from penstock.program import at_home, import_program
+from penstock.slot import lifeline, signals, stack
+from penstock.slot.life import Life
 from penstock.slot.main import live
 from penstock.slot.user_errors import one_line, user_traceback
-from penstock.supervisor.protocol import Born, Died, ImportFailed, Inbox, Ready, Spawn, packets, send
+from penstock.supervisor import own_process
+from penstock.supervisor.import_threads import threads_of_import, told
+from penstock.supervisor.outbox import Outbox
+from penstock.supervisor.protocol import IMPORT_S, Born, Died, ImportFailed, Inbox, NotBorn, Ready, Spawn, send
 from penstock.terminal_text import visible_lines
 
 
@@ -37,8 +45,10 @@ def main(socket_fd: int, run_dir: str, program: bytes, preload: list[str]) -> No
     signals.settle()
     signals.give_back_to_children()
     own_pid = os.getpid()
+    faulthandler.enable(2)  # a crash while importing shows where
+    stack.show_after(IMPORT_S)
     try:
-        import_program(_at_home(pickle.loads(program)))
+        import_program(at_home(pickle.loads(program)))
         for name in preload:
             _import_if_there(name)
     except BaseException as exc:  # whatever the user's module raises, exits included, is reported and ends this process
@@ -46,21 +56,14 @@ def main(socket_fd: int, run_dir: str, program: bytes, preload: list[str]) -> No
         send(sock, _import_failed(exc))
         return
     _end_children_of_the_program(own_pid)
+    stack.show_no_more()
+    faulthandler.disable()
     signals.settle()  # the program may have set its own
     gc.collect()
     gc.freeze()
-    send(sock, Ready())
-    _Zygote(sock, paths).serve()
-
-
-def _at_home(program: Program) -> Program:
-    """Give this process what the program finds in the calling one: from here on, imports are the user's."""
-    os.chdir(program.cwd)
-    sys.argv[:] = program.argv
-    sys.path[:] = program.sys_path
-    for name in program.shadowed:
-        sys.modules.pop(name, None)
-    return program
+    threads = threads_of_import()
+    send(sock, Ready(told(threads) if threads else ""))
+    _Zygote(sock, paths, program if threads else None).serve()
 
 
 def _end_children_of_the_program(own_pid: int) -> None:
@@ -85,10 +88,13 @@ def _import_if_there(name: str) -> None:
 
 
 class _Zygote:
-    def __init__(self, sock: socket.socket, paths: RunPaths) -> None:
+    def __init__(self, sock: socket.socket, paths: RunPaths, by_exec: bytes | None) -> None:
+        """`by_exec`: the program for workers that must not be forked; None: they are."""
         self._sock = sock
         self._inbox: Inbox[Spawn] = Inbox(sock, Spawn)
         self._paths = paths
+        self._by_exec = by_exec
+        self._outbox = Outbox(sock)
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
@@ -98,9 +104,11 @@ class _Zygote:
         poll.register(self._sock, select.POLLIN)
         poll.register(self._wake_read, select.POLLIN)
         while True:
+            poll.modify(self._sock, select.POLLIN | (select.POLLOUT if self._outbox.waiting else 0))
             for fd, _ in poll.poll():
                 if fd == self._wake_read:
                     os.read(self._wake_read, 4096)
+            self._outbox.send_some()
             self._reap()
             try:
                 while (order := self._inbox.receive()) is not None:
@@ -109,17 +117,34 @@ class _Zygote:
                 return
 
     def _spawn(self, order: Spawn) -> None:
+        life = order.life
+        try:
+            pid = self._fork(order) if self._by_exec is None else self._exec(life, self._by_exec)
+        except OSError as exc:
+            self._outbox.put(NotBorn(life.seat, life.slot, exc.errno or 0, exc.strerror or str(exc)))
+            return
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError as exc:  # no descriptor is left; nobody could watch it
+            os.kill(pid, signal.SIGKILL)
+            self._outbox.put(NotBorn(life.seat, life.slot, exc.errno or 0, exc.strerror or str(exc)))
+            return
+        self._outbox.put(Born(life.seat, life.slot, life.attempt, pid), pidfd)
+
+    def _fork(self, order: Spawn) -> int:
         with signals.held_back():
             pid = os.fork()
             if pid == 0:
                 self._become_worker(order)
-        life = order.life
-        pidfd = os.pidfd_open(pid)
-        try:
-            [packet] = packets(Born(life.seat, life.slot, life.attempt, pid))
-            socket.send_fds(self._sock, [packet], [pidfd])
-        finally:
-            os.close(pidfd)
+        return pid
+
+    def _exec(self, life: Life, program: bytes) -> int:
+        told = {"run_dir": str(self._paths.root), "life": msgspec.msgpack.encode(life), "program": program}
+        process = own_process.start(
+            "penstock.supervisor.exec_worker", told, str(self._paths.root), fds=[], stdout=subprocess.DEVNULL)
+        # `_reap` takes its status; left open here, `subprocess` would try to take it, too.
+        process.returncode = 0
+        return process.pid
 
     def _become_worker(self, order: Spawn) -> None:
         """In the child: never returns."""
@@ -148,4 +173,4 @@ class _Zygote:
                 return
             if pid == 0:
                 return
-            send(self._sock, Died(pid, status, usage.ru_maxrss))
+            self._outbox.put(Died(pid, status, usage.ru_maxrss))

@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import array
 import os
+import selectors
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 from penstock.supervisor import own_process
 from penstock.supervisor.environment import environment
-from penstock.supervisor.protocol import PACKET_BYTES, FromZygote, Inbox, RunSpec, Spawn, send
+from penstock.supervisor.outbox import Outbox
+from penstock.supervisor.protocol import PACKET_BYTES, FromZygote, Inbox, RunSpec, Spawn
 from penstock.supervisor.stragglers import marked
+
+_MOST_SAID = 8000
 
 
 class ZygoteProcess:
     """A running zygote."""
 
     def __init__(self, run_dir: Path, spec: RunSpec) -> None:
+        self.started = time.monotonic()
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._stderr = os.memfd_create("penstock-import")
+        self._shown = 0
         told = {"socket_fd": theirs.fileno(), "run_dir": str(run_dir), "program": spec.program, "preload": spec.preload}
         self._process = own_process.start(
             "penstock.supervisor.zygote", told, str(run_dir), fds=[theirs.fileno()],
             # What the program prints when imported, the caller has printed already.
-            stdout=subprocess.DEVNULL, env=marked(environment(os.environ), spec.run_id),
+            stdout=subprocess.DEVNULL, stderr=self._stderr, env=marked(environment(os.environ), spec.run_id),
         )
         theirs.close()
         self._inbox: Inbox[FromZygote] = Inbox(self.socket, FromZygote)
+        self._outbox = Outbox(self.socket)
 
     @property
     def pid(self) -> int:
@@ -43,10 +52,10 @@ class ZygoteProcess:
 
     def send(self, order: Spawn) -> None:
         """Order a birth. A zygote that is gone is noticed by `receive`."""
-        try:
-            send(self.socket, order)
-        except (BrokenPipeError, ConnectionResetError):
-            return
+        self._outbox.put(order)
+
+    def send_some(self) -> None:
+        self._outbox.send_some()
 
     def receive(self) -> tuple[FromZygote, int | None] | None:
         """The next message and the descriptor that came with it; None: nothing now. Raises `EOFError`."""
@@ -66,9 +75,25 @@ class ZygoteProcess:
             if message is not None:
                 return message, fds[0] if fds else None
 
-    def close(self) -> None:
-        """Kill it, if it still is, and reap it."""
+    @property
+    def events(self) -> int:
+        """What to wait for at its socket."""
+        return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outbox.waiting else 0)
+
+    def said(self) -> str:
+        """What it has written to standard error since the last call; of much, the last part."""
+        size = os.fstat(self._stderr).st_size
+        start, self._shown = max(self._shown, size - _MOST_SAID), size
+        return os.pread(self._stderr, size - start, start).decode("utf-8", "replace").strip()
+
+    def close(self) -> int:
+        """Kill it, if it still is, and reap it; how it ended, as `subprocess` has it."""
         self.socket.close()
+        self._outbox.forget()
         self._process.kill()
-        self._process.wait()
+        return self._process.wait()
+
+    def forget(self) -> None:
+        """Nobody asks any more what it said."""
+        os.close(self._stderr)
 

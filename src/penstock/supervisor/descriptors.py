@@ -1,0 +1,40 @@
+"""Descriptors: how many a run needs, known from the plan, and told before anything starts where there are too few."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_SUPERVISOR, _WORKER = 40, 40
+"""What they have open besides; of a worker, some for the user's own files."""
+_PER_SLOT = 5
+"""In the supervisor: a slot's bell, log, standard output, page of work, and process."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotNeeds:
+    """What counts of one slot."""
+
+    pages: int
+    neighbours: int
+    """Slots that it has queues from or to."""
+
+
+def needed(slots: Iterable[SlotNeeds]) -> int:
+    """How many descriptors the process with the most of them has."""
+    every = list(slots)
+    supervisor = _SUPERVISOR + sum(_PER_SLOT + slot.pages for slot in every)
+    return max([supervisor, *(_WORKER + slot.neighbours for slot in every)])
+
+
+def allowed() -> int:
+    """How many a process of the run may have: the soft limit is raised to the hard one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 2**31 if hard == resource.RLIM_INFINITY else hard
+
+
+def raise_limit() -> None:
+    """For this process and all that it starts."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

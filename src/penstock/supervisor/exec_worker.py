@@ -1,0 +1,47 @@
+"""A worker that was started by exec instead of fork: it imports the program itself, and then lives as any other."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import traceback
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from penstock.program import at_home, import_program
+from penstock.slot import signals
+from penstock.slot.life import Life
+from penstock.slot.main import live
+
+
+def main(run_dir: str, life: bytes, program: bytes) -> None:
+    """Never returns."""
+    code = 70
+    try:
+        signals.give_back_to_children()
+        code = live(Path(run_dir), msgspec.msgpack.decode(life, type=Life), partial(_import, program))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
+
+
+def _import(program: bytes) -> None:
+    """What the program prints when imported, the caller has printed already."""
+    kept = os.dup(1)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+    try:
+        import_program(at_home(pickle.loads(program)))
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
