@@ -3,19 +3,23 @@
 Three views of a reading, each a number that is large when the reading is odd:
 
 - its distance from what is usual at this hour of the day (`HourOfDay`);
-- its step from the reading before (`Level` over the steps);
+- how far it is beyond everything that came before (`Range`);
 - how seldom a value like it has come (`Novelty`).
 
-Every view is averaged over a few readings and compared with its own past (`Surprise`), so that three views of any
-sensor are on one scale and a sensor that is always restless does not cry all day. What sticks out is told once: a
-score is what exceeds the last one, which fades over some hundred readings (`Echo`).
+Distances of different sensors, and of different views, cannot be compared; how seldom something comes can. So each
+view is told in bits (`Recurrence`): a reading so odd that one in 1,024 of those before was as odd has 10 bits. What is
+rare in several views counts more than their sum (`Constants.sharpens`). What sticks out is told once: a score is what
+exceeds the last one, which fades over some hundred readings (`Echo`).
+
+`select_anomaly.py` chose the constants by cross-validation; the README says with what result.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from math import floor, log2, sqrt
+from dataclasses import dataclass
+from math import floor, frexp, log2, sqrt
 
 from analytics.events import Reading
 
@@ -23,8 +27,27 @@ _WARM_READINGS = 300
 """From these the novelty's scale is taken; it says nothing before."""
 _FAR = 1000.0
 """Standard deviations; whatever is further counts as much, since a series that stood still has next to none."""
-_WEIGHTS = (1.0, 0.5, 0.7)
-"""Of the three views, in the order above."""
+_HALF = 3000.0
+"""What has the score 0.5: above the last alarm by this, which is 14 bits from nothing (`Constants.sharpens`)."""
+_LARGEST = 1e100
+"""A reading beyond it counts as this one: its square is still a number."""
+
+
+@dataclass(frozen=True)
+class Constants:
+    """What was chosen."""
+
+    weights: tuple[float, float, float] = (1.0, 1.0, 0.0)
+    """Of the three views, in the order above. Cross-validation gave novelty none: then it is not computed."""
+    sharpens: float = 3.0
+    """The power that the sum is raised to: one rare reading weighs more than many uncommon ones."""
+    shortens: float = 0.0
+    """How far bits are measured against the most that a history so short can tell: 0 not at all, 1 wholly."""
+    fades: float = 0.995
+    """What is left of an alarm after a reading."""
+
+
+CHOSEN = Constants()
 
 
 class Level:
@@ -73,10 +96,35 @@ class HourOfDay:
         return min(abs(away) / spread, _FAR) if spread > 0 else 0.0
 
 
+class Range:
+    """How far a value is outside of all earlier ones, in widths of their range."""
+
+    _MOST = 3.0
+
+    def __init__(self) -> None:
+        self.low = self.high = 0.0
+        self.any = False
+
+    def beyond(self, value: float) -> float:
+        """0 within; then the range takes the value in."""
+        if not self.any:
+            self.low = self.high = value
+            self.any = True
+            return 0.0
+        low, high = self.low, self.high
+        if low <= value <= high:
+            return 0.0
+        width = (high - low) or abs(high) or 1.0
+        self.low, self.high = min(low, value), max(high, value)
+        return min(max(value - high, low - value) / width, self._MOST)
+
+
 class Novelty:
     """Bits of surprise at a value's bin, neighbours counted half."""
 
     _BINS = 8
+    _FURTHEST = 1000
+    """Bins beyond it are one: the state of a sensor stays small."""
 
     def __init__(self) -> None:
         self.first: list[float] = []
@@ -98,12 +146,13 @@ class Novelty:
         ordered = sorted(self.first)
         usual = ordered[int(0.95 * len(ordered))] - ordered[int(0.05 * len(ordered))]
         self.low = ordered[0]
-        self.width = (usual or (ordered[-1] - ordered[0]) or abs(ordered[-1]) or 1.0) / self._BINS
+        self.width = (usual or (ordered[-1] - ordered[0]) or abs(ordered[-1]) or 1.0) / self._BINS or 1.0
         for value in self.first:
             self._count(value)
+        self.first = []
 
     def _count(self, value: float) -> float:
-        bin = floor((value - self.low) / self.width)
+        bin = floor(max(-self._FURTHEST, min((value - self.low) / self.width, self._FURTHEST)))
         self.total += 1
         bits = log2((self.total + 1) / (self.counts[bin] + 1))
         for near, weight in ((bin - 1, 0.5), (bin, 1.0), (bin + 1, 0.5)):
@@ -111,57 +160,78 @@ class Novelty:
         return bits
 
 
-class Surprise:
-    """A view's short average, in standard deviations from its long one."""
+class Recurrence:
+    """Bits of rarity: how few of the readings so far were at least as odd as this one.
 
-    def __init__(self, over: int) -> None:
-        self.short = 0.0
-        self.short_learns = 2 / (over + 1)
-        self.long = Level(1 / 2000)
+    Oddness is sorted into bins of an eighth of a doubling, from 2 ** -16 to 2 ** 12.
+    """
 
-    def of(self, oddness: float) -> float:
-        """Positive: odder than usual."""
-        self.short += self.short_learns * (oddness - self.short)
-        known = sqrt(self.long.variance)
-        away = self.short - self.long.mean
-        self.long.learn(self.short)
-        return min(away / known, _FAR) if known > 0 else 0.0
+    _BINS = 28 * 8
+
+    def __init__(self) -> None:
+        self.counts = [0] * self._BINS
+        self.total = 0
+
+    def bits(self, oddness: float) -> float:
+        """0 for the usual, the logarithm of the readings so far for what is odder than all of them."""
+        mantissa, exponent = frexp(oddness)
+        bin = (exponent + 15) * 8 + int(mantissa * 16) - 8
+        bin = 0 if bin < 0 or oddness <= 0 else min(bin, self._BINS - 1)
+        as_odd = sum(self.counts[bin:])
+        self.counts[bin] += 1
+        self.total += 1
+        return log2(self.total / (as_odd + 1))
 
 
 class Echo:
     """What exceeds the last alarm, which fades."""
 
-    _FADES = 0.997
-
-    def __init__(self) -> None:
+    def __init__(self, fades: float) -> None:
+        self.fades = fades
         self.last = 0.0
 
     def beyond(self, score: float) -> float:
         """0 for what was said already."""
+        self.last *= self.fades
         new = max(0.0, score - self.last)
-        self.last = max(self.last * self._FADES, score)
+        self.last = max(self.last, score)
         return new
 
 
 class Detector:
     """The anomaly score of one sensor."""
 
-    def __init__(self) -> None:
-        self.before: float | None = None
+    def __init__(self, constants: Constants = CHOSEN) -> None:
+        self.constants = constants
         self.hour = HourOfDay()
-        self.step = Level(0.005)
+        self.range = Range()
         self.novelty = Novelty()
-        self.surprises = (Surprise(3), Surprise(10), Surprise(10))
-        self.echo = Echo()
+        self.recurrences = (Recurrence(), Recurrence(), Recurrence())
+        self.echo = Echo(constants.fades)
+        self.count = 0
 
     def score(self, value: float, hour: int) -> float:
         """Takes the next reading; 0 to 1."""
-        step = 0.0 if self.before is None else value - self.before
-        self.before = value
-        views = self.hour.distance(value, hour), self.step.distance(step), self.novelty.bits(value)
-        odd = sum(w * surprise.of(view) for w, surprise, view in zip(_WEIGHTS, self.surprises, views, strict=True))
-        new = self.echo.beyond(odd)
-        return new / (new + 10.0)
+        new = self.echo.beyond(rarity(self.bits(value, hour), self.count, self.constants))
+        return new / (new + _HALF)
+
+    def bits(self, value: float, hour: int) -> tuple[float, float, float]:
+        """The three views of the next reading, in bits."""
+        self.count += 1
+        value = max(-_LARGEST, min(value, _LARGEST))
+        hours, beyond, novel = self.recurrences
+        return (
+            hours.bits(self.hour.distance(value, hour)), beyond.bits(self.range.beyond(value)),
+            novel.bits(self.novelty.bits(value)) if self.constants.weights[2] else 0.0,
+        )
+
+
+def rarity(bits: tuple[float, float, float], count: int, constants: Constants) -> float:
+    """The views as one number. `count`: readings so far."""
+    weights = constants.weights
+    total = weights[0] * bits[0] + weights[1] * bits[1] + weights[2] * bits[2]
+    most = log2(count + 1)
+    return float((total / most**constants.shortens) ** constants.sharpens)
 
 
 def score_readings(readings: Sequence[Reading]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import exp
+from typing import TypeAlias
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,13 @@ def windows_of(stamps: Sequence[str], labels: Iterable[tuple[str, str]]) -> list
 
 def nab_score(series: Sequence[Labelled], profile: Profile) -> float:
     """The score at the threshold that suits the whole set best, 100 at most."""
-    steps: list[tuple[float, float, tuple[int, int] | None]] = []
+    steps: list[Worth] = []
     windows = 0
     scored_windows = 0
     for number, one in enumerate(series):
         windows += len(one.windows)
         scored_windows += sum(last >= one.probation for _, last in one.windows)
-        steps += _worths(number, one, profile)
+        steps += worths(number, one, profile)
     best = score = -profile.miss * scored_windows
     null = best
     hits: dict[tuple[int, int], float] = {}
@@ -74,10 +75,12 @@ def nab_score(series: Sequence[Labelled], profile: Profile) -> float:
     return 100 * (best - null) / (perfect - null)
 
 
-def _worths(
-    number: int, one: Labelled, profile: Profile
-) -> Iterable[tuple[float, float, tuple[int, int] | None]]:
-    """(score, worth if detected, window) of each row after probation."""
+Worth: TypeAlias = tuple[float, float, tuple[int, int] | None]
+"""A row's score, what a detection there is worth, and the window that it is in."""
+
+
+def worths(number: int, one: Labelled, profile: Profile) -> Iterable[Worth]:
+    """Of each row after probation; `number` is the series'."""
     window = -1  # the last one that began
     for row, score in enumerate(one.scores):
         while window + 1 < len(one.windows) and one.windows[window + 1][0] <= row:
