@@ -257,12 +257,12 @@ class Rotation(RuleBasedStateMachine):
     @rule()
     def rename(self) -> None:
         """Rotate by renaming: `.1` becomes `.2`, and so on."""
-        self.shift("")
+        self.shift()
         if self.path("app.log").exists():
             self.path("app.log").rename(self.path("app.log.1"))
 
-    def shift(self, upto: str) -> None:
-        for number in range(9, 0, -1):
+    def shift(self) -> None:
+        for number in range(60, 0, -1):  # so many that none is overwritten
             for ending in ("", ".gz"):
                 old = self.path(f"app.log.{number}{ending}")
                 if old.exists():
@@ -273,7 +273,7 @@ class Rotation(RuleBasedStateMachine):
     def copy_and_truncate(self) -> None:
         # What a copy takes along unread can only be known by what was read before it.
         self.follower.drain()
-        self.shift("")
+        self.shift()
         shutil.copy2(self.path("app.log"), self.path("app.log.1"))
         os.truncate(self.path("app.log"), 0)
 

@@ -68,6 +68,10 @@ class Content(ABC):
         return SourceDamaged(self.path, f"the {kind} at byte {self.consumed} does not end within {size} bytes")
 
 
+class BreaksOff(SourceDamaged):
+    """A packed file ends in the middle of what it holds; it may be in the making."""
+
+
 class FileGone(SourceDamaged):
     """There is no file under that name any more."""
 

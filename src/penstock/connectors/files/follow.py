@@ -14,6 +14,7 @@ from typing import Any
 from penstock.batch import Batch
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.connectors.files import paths
+from penstock.connectors.files.content import BreaksOff
 from penstock.connectors.files.follow_memory import Memory
 from penstock.connectors.files.follow_plan import follow_splits, home_of
 from penstock.connectors.files.followed import (
@@ -22,7 +23,7 @@ from penstock.connectors.files.followed import (
     Place,
     Replaced,
     begin,
-    continue_in,
+    continue_in_whole,
     reopen,
     reopen_copy,
 )
@@ -218,7 +219,7 @@ class FollowReader(Reader[str]):
         if head_of(seen.path) is None:
             return  # gone, or packed and hardly begun
         past = self._memory.of(seen.inode)
-        if past is not None and self._go_on_in(seen, past):
+        if past is not None and self._go_on_in(seen, past):  # `BreaksOff`: looked at again
             return
         if past is not None:
             self._memory.forget(seen.inode)
@@ -237,7 +238,7 @@ class FollowReader(Reader[str]):
                 return False
             self._memory.keep(replace(past, inode=seen.inode, mtime_ns=seen.mtime_ns))
             return True
-        rest = continue_in(seen.path, past)
+        rest = continue_in_whole(seen.path, past)
         if rest is not None:
             self._homes.setdefault(past.home, []).insert(0, rest)
         return rest is not None
@@ -250,10 +251,12 @@ class FollowReader(Reader[str]):
                 continue
             if has_file and past.inode in there and not packing(seen.path) and seen.size > past.offset:
                 continue  # the file that was read is there still, and this one has more: another that begins alike
-            if self._go_on_in(seen, past):
-                return True
-            if packing(seen.path) and not self._is_settled(seen.inode, seen.size, seen.mtime_ns):
-                return True  # not whole yet: looked at again
+            try:
+                if self._go_on_in(seen, past):
+                    return True
+            except BreaksOff:
+                if not self._is_settled(seen.inode, seen.size, seen.mtime_ns):
+                    return True  # not whole yet: looked at again
         return False
 
     def _may_be_copy(self, seen: Sighting) -> bool:

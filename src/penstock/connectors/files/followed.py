@@ -7,7 +7,14 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from penstock.connectors.files.content import BLOCK_BYTES, MAX_RECORD_BYTES, Content, FileGone, PlainContent
+from penstock.connectors.files.content import (
+    BLOCK_BYTES,
+    MAX_RECORD_BYTES,
+    BreaksOff,
+    Content,
+    FileGone,
+    PlainContent,
+)
 from penstock.connectors.files.identity import MARK_BYTES, NO_MARK, Inode, Mark, Sighting, head_of, rotations, sighting
 from penstock.connectors.files.line_reader import cut_lines
 from penstock.connectors.files.packed import open_content, packing
@@ -234,21 +241,31 @@ def reopen_copy(place: Place, others: Collection[Inode]) -> FollowedFile | None:
 
 def continue_in(path: str, place: Place) -> FollowedFile | None:
     """Go on in `path` where `place` left off; None: it does not hold what was read until there."""
-    if place.offset == READ_WHOLE:
+    try:
+        return continue_in_whole(path, place)
+    except BreaksOff:
         return None
+
+
+def continue_in_whole(path: str, place: Place) -> FollowedFile | None:
+    """As `continue_in`. Raises `BreaksOff` where that cannot be told yet: a packed file in the making."""
     head = head_of(path)
-    if head is None or not place.mark.fits(head):
+    if place.offset == READ_WHOLE or head is None or not place.mark.fits(head):
         return None
     try:
         content = open_content(path, _before_tail(path, place))
+    except BreaksOff:
+        raise
     except SourceDamaged:
         return None
     try:
-        tail = content.peek(place.tail.length)
-        if Mark.of(tail) != place.tail:
-            content.close()
-            return None
+        is_same = Mark.of(content.peek(place.tail.length)) == place.tail
+    except BreaksOff:
+        content.close()
+        raise
     except SourceDamaged:
+        is_same = False
+    if not is_same:
         content.close()
         return None
     content.advance(place.tail.length)

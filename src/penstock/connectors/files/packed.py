@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from penstock.connectors.files.content import Content, PlainContent, open_file
+from penstock.connectors.files.content import BreaksOff, Content, PlainContent, open_file
 from penstock.errors import ExtraMissing, SourceDamaged
 
 _READ_BYTES = 64 * 1024
@@ -111,7 +111,11 @@ class PackedContent(Content):
         """Unpacked bytes left behind, from the member this was opened at."""
         self._starts: deque[tuple[int, int]] = deque([(0, member)])
         """Members not left behind yet: (unpacked bytes before them, their offset in the file)."""
-        self._skip(skip)
+        try:
+            self._skip(skip)
+        except SourceDamaged:
+            os.close(self._fd)
+            raise
 
     def peek(self, size: int) -> bytes:
         while len(self._buffer) < size and not self._ended:
@@ -157,7 +161,7 @@ class PackedContent(Content):
             self.reached += len(self._input)
             if not self._input:
                 if self._member is not None:
-                    raise SourceDamaged(self.path, "the compressed data breaks off in the middle")
+                    raise BreaksOff(self.path, "the compressed data breaks off in the middle")
                 self._ended = True
                 return
         if self._member is None and not self._begin_member():
