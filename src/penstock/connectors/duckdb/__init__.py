@@ -26,8 +26,14 @@ def table(
 
     Rows are Structs, dataclasses, named tuples, dicts or columns; anything else, and lines of text, become one column
     `value`. Columns are matched by name and cast to the table's types; a new table takes its types from the rows'
-    annotations, else from the first rows committed (a column with nothing but None becomes VARCHAR). A row that does
-    not fit is rejected.
+    annotations, else from the first rows committed (a column with nothing but None becomes VARCHAR).
+
+    A value is stored as it is, or its row is rejected: no fraction is cut off, no key of a dict dropped, no digit
+    rounded away (but for a float in a FLOAT column, which becomes the nearest). Times are UTC, wherever the machine is:
+    an aware datetime goes into TIMESTAMP in UTC, one without a zone is taken for UTC by TIMESTAMPTZ. Names that differ
+    in case
+    are one column, and a row with values under both is rejected. A MAP column takes dicts only where all dicts of the
+    commit have the same keys.
 
     With `key`, a row replaces the one with the same key. `if_exists` says what a fresh run does with a table that
     holds rows; an empty one is written to in any case, so you may create it beforehand with the types you want.

@@ -6,7 +6,10 @@ A cursor is a connection with its own transaction. Writers of one slot commit on
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
+import shutil
+import tempfile
 from typing import Any
 
 from penstock.errors import ExtraMissing, PenstockError
@@ -73,23 +76,25 @@ def open_database(path: str) -> Database:
 def _make(path: str) -> None:
     """Make an empty database beside its place, and put it there whole.
 
-    DuckDB makes the file first and its head later: killed in between, it leaves a file that nobody can open.
+    DuckDB makes the file first and its head later: killed in between, it leaves a file that nobody can open. It is made
+    in a folder of our own, whose name nobody else's file can have; those of killed lives are removed.
     """
-    new = path + ".new"
-    for stale in (new, new + ".wal"):  # of a life that was killed here
-        if os.path.exists(stale):
-            os.unlink(stale)
-    _connect(new).close()
-    with contextlib.suppress(FileExistsError):  # somebody else has made one meanwhile: it is gone on with
-        os.link(new, path)  # a rename would replace it
-    os.unlink(new)
+    folder, name = os.path.split(path)
+    prefix = f".{name}.penstock-"
+    for stale in glob.glob(os.path.join(glob.escape(folder), glob.escape(prefix) + "*.new")):
+        shutil.rmtree(stale, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=prefix, suffix=".new", dir=folder) as work:
+        new = os.path.join(work, "new.duckdb")
+        _connect(new).close()
+        with contextlib.suppress(FileExistsError):  # somebody else has made one meanwhile: it is gone on with
+            os.link(new, path)  # a rename would replace it
 
 
 def _connect(path: str) -> Any:
     module = duckdb()
     try:
         # One thread: rows come a few thousand at a time, and the worker shares the machine with the other stages.
-        return module.connect(path, config={"threads": 1})
+        connection = module.connect(path, config={"threads": 1})
     except module.ConnectionException as exc:
         raise PenstockError(f"{path} is open in this very process; close that connection and run again") from exc
     except module.IOException as exc:
@@ -99,6 +104,9 @@ def _connect(path: str) -> Any:
             f"another process has {path} open ({exc}); DuckDB lets one process at a time use a file: "
             "close it there and run again"
         ) from exc
+    # Whatever zone the machine is in: what has a zone goes into TIMESTAMP in UTC, and what has none is UTC.
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
+    return connection
 
 
 def quoted(name: str) -> str:

@@ -134,6 +134,9 @@ def _values_of_mappings(rows: list[Mapping[Any, Any]]) -> Values:
 
 def _add_values(kind: type, values: Values, numbers: list[int], found: Pieces) -> None:
     pa = pyarrow()
+    numbers = list(numbers)
+    if len({name.lower() for name in values}) < len(values):
+        values, numbers = _one_of_each_name(values, numbers, found)
     arrays = {name: _array(column) for name, column in values.items()}
     mixed = [name for name, array in arrays.items() if array is None]
     if not mixed:
@@ -145,10 +148,39 @@ def _add_values(kind: type, values: Values, numbers: list[int], found: Pieces) -
         _add_values_of_one_type(kind, part, [numbers[place] for place in places], found)
 
 
+def _one_of_each_name(values: Values, numbers: list[int], found: Pieces) -> tuple[Values, list[int]]:
+    """Names that differ only in case are one column; a row with values under both has no place for one of them."""
+    spelled: dict[str, list[str]] = {}
+    for name in values:
+        spelled.setdefault(name.lower(), []).append(name)
+    good = []
+    for place, number in enumerate(numbers):
+        twice = [names for names in spelled.values() if sum(values[name][place] is not None for name in names) > 1]
+        if twice:
+            found.unfit[number] = f"{' and '.join(map(repr, twice[0]))} are the same column: DuckDB looks at no case"
+        else:
+            good.append(place)
+    merged = {
+        names[0]: [next((values[n][place] for n in names if values[n][place] is not None), None) for place in good]
+        for names in spelled.values()
+    }
+    return merged, [numbers[place] for place in good]
+
+
+def _group(value: Any) -> Any:
+    """Values of one group fit one Arrow type, if any: told to use a type, Arrow would round and drop what is nested."""
+    if value is None or isinstance(value, (str, bytes, bool, int, float, datetime.date, datetime.timedelta, UUID)):
+        return type(value)
+    try:
+        return type(value), str(_convert([value], None).type)
+    except _conversion_errors():
+        return type(value), None
+
+
 def _by_types(columns: list[list[Any]]) -> Iterator[list[int]]:
-    groups: dict[tuple[type, ...], list[int]] = {}
+    groups: dict[tuple[Any, ...], list[int]] = {}
     for place, values in enumerate(zip(*columns, strict=True)):
-        groups.setdefault(tuple(map(type, values)), []).append(place)
+        groups.setdefault(tuple(map(_group, values)), []).append(place)
     yield from groups.values()
 
 
@@ -204,9 +236,23 @@ def _array(values: list[Any]) -> Any | None:
 def _convert(values: list[Any], kind: Any) -> Any:
     pa = pyarrow()
     try:
-        return pa.array(values, kind)
+        array = pa.array(values, kind)
     except _conversion_errors():
-        return pa.array([_plain(value) for value in values], kind)
+        array = pa.array([_plain(value) for value in values], kind)
+    _check_storable(array.type)
+    return array
+
+
+def _check_storable(kind: Any) -> None:
+    """Raises `ValueError` for what Arrow holds and DuckDB does not."""
+    pa = pyarrow()
+    if pa.types.is_decimal256(kind):
+        raise ValueError("it has more than the 38 digits that DuckDB's DECIMAL takes")
+    inner = [kind.field(index) for index in range(kind.num_fields)]
+    if pa.types.is_struct(kind) and len({field.name.lower() for field in inner}) < len(inner):
+        raise ValueError("it has keys that differ only in case, which are one in DuckDB")
+    for field in inner:
+        _check_storable(field.type)
 
 
 def _conversion_errors() -> tuple[type[Exception], ...]:

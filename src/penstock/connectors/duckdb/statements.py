@@ -15,6 +15,17 @@ def piece_name(index: int) -> str:
     return f"_penstock_piece_{index}"
 
 
+def is_nested(kind: str) -> bool:
+    return kind.endswith("]") or kind.startswith(("STRUCT(", "MAP(", "UNION("))
+
+
+def _read_as(column: Column) -> str | None:
+    """The type by which text is compared with what a column makes of it; None: it takes no less than all of it."""
+    if column.whole_numbers or column.type.startswith("DECIMAL"):
+        return "DOUBLE"
+    return "TIMESTAMP" if column.type in ("DATE", "TIME") else None
+
+
 @dataclass(frozen=True, slots=True)
 class Statements:
     """For one table, one set of keys, and pieces with these columns (in small letters)."""
@@ -67,6 +78,37 @@ class Statements:
         return (
             f"SELECT {quoted(ROW)}, left(CAST({name} AS VARCHAR), 100) FROM {piece_name(index)} "
             f"WHERE {name} IS NOT NULL AND TRY_CAST({name} AS {column.type}) IS NULL"
+        )
+
+    def changed_values(self, index: int, column: Column, given: str) -> str | None:
+        """(row, value) where the column would hold another value than the piece, whose values are of type `given`.
+
+        None: there is no such value. What is cast there and back must be what it was; text is read, and must say no
+        more than what was read of it. DOUBLE into FLOAT is the nearest, as it always is.
+        """
+        name, kind = quoted(column.name), column.type
+        cast = f"TRY_CAST({name} AS {kind})"
+        if given == kind or given == '"NULL"' or (given == "DOUBLE" and kind == "FLOAT"):
+            return None
+        if given == "VARCHAR":
+            read = _read_as(column)
+            if read is None:
+                return None
+            changed = f"TRY_CAST({cast} AS {read}) IS DISTINCT FROM TRY_CAST({name} AS {read})"
+        elif is_nested(given) and not is_nested(kind) and kind != "JSON":
+            changed = "true"
+        elif given.startswith("STRUCT(") and kind.startswith("MAP("):
+            # There is no cast back. A dict that lacks a key of its neighbours would get it, without a value.
+            text = f"map_values(TRY_CAST({name} AS MAP(VARCHAR, VARCHAR)))"
+            empty = f"len(list_filter({text}, lambda each: each IS NULL)) > 0"
+            changed = f"{empty} OR CAST(map_values({cast}) AS VARCHAR) IS DISTINCT FROM CAST({text} AS VARCHAR)"
+        elif kind == "BOOLEAN":
+            changed = f"{name} <> 0 AND {name} <> 1"
+        else:
+            changed = f"TRY_CAST({cast} AS {given}) IS DISTINCT FROM {name}"
+        return (
+            f"SELECT {quoted(ROW)}, left(CAST({name} AS VARCHAR), 100) FROM {piece_name(index)} "
+            f"WHERE {name} IS NOT NULL AND ({changed})"
         )
 
     def missing_values(self, column: Column) -> str:

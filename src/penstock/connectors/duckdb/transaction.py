@@ -58,6 +58,7 @@ class Transaction:
         self._begun = False
         self.schema = target.schema or self._new_schema(pieces)
         self._register(self._fitting(pieces))
+        self._leave_out_changed()
 
     def __enter__(self) -> Self:
         return self
@@ -141,10 +142,33 @@ class Transaction:
             fitting.append(piece.without(refused) if refused else piece)
         return fitting
 
+    def _leave_out_changed(self) -> None:
+        """A value is stored as it is, or its row is refused: casts may cut, round, and drop what a struct lacks."""
+        changed: dict[int, str] = {}
+        statements = self.statements
+        for index in range(len(self.pieces)):
+            described = self.cursor.execute(f"DESCRIBE SELECT * FROM {piece_name(index)}").fetchall()
+            for name, given, *_ in described:
+                column = self.schema.find(name)
+                query = None if column is None else statements.changed_values(index, column, given)
+                if column is None or query is None:
+                    continue
+                says = f"column {column.name!r} of {self.target.table} is {column.type} and would change"
+                try:
+                    found = self.cursor.execute(query).fetchall()
+                except duckdb().Error as exc:  # no cast there or back: nobody can say that the value stays as it is
+                    values = self.pieces[index].table.column(name)
+                    first = str(exc).partition("\n")[0]
+                    found_rows = dict.fromkeys(self.pieces[index].rows_where(values.is_valid()), f"{says} it ({first})")
+                else:
+                    found_rows = {row: f"{says} {value!r}" for row, value in found}
+                changed.update(found_rows)
+        if changed:
+            self.refused.update(changed)
+            self.leave_out(changed)
+
     def _refused_of(self, piece: Piece) -> dict[int, str]:
         pa = pyarrow()
-        import pyarrow.compute as compute
-
         refused: dict[int, str] = {}
         for name in piece.names:
             values = piece.table.column(name)
@@ -152,10 +176,6 @@ class Transaction:
             if column is None:
                 reason = f"table {self.target.table} has no column {name!r}; it has: {self.schema.names}"
                 refused.update(dict.fromkeys(piece.rows_where(values.is_valid()), reason))
-            elif column.whole_numbers and pa.types.is_floating(values.type):
-                reason = f"column {name!r} of {self.target.table} is {column.type} and would cut off the fraction"
-                cut = compute.fill_null(compute.not_equal(values, compute.trunc(values)), False)
-                refused.update(dict.fromkeys(piece.rows_where(cut), reason))
         for key in self.target.keys:
             reason = f"column {key!r} is the key and must not be NULL"
             same = [name for name in piece.names if name.lower() == key.lower()]
