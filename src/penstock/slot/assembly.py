@@ -26,6 +26,7 @@ from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
 from penstock.slot.record import InputRecord, OutputRecord, PartRecord, Record
 from penstock.slot.source_input import SourceInput
+from penstock.slot.spool import Spool
 from penstock.slot.timers import RowTimer
 
 
@@ -119,19 +120,22 @@ class Assembler:
         edges = [self._edge_output(stage, out.edge) for out in stage.outputs]
         leaves = [out.node for out in stage.outputs] + ([stage.sink_node] if stage.sink is not None else [])
         incoming = plan.inputs(stage.name)
+        carries = carries_turns(plan, stage)
+        deals = not carries and any(edge.turns for edge in edges)
+        in_order = settings.ordered or carries or deals  # then a row may not be set apart
         chain = Chain(
             stage.nodes, leaves, label=stage.name,
             input_type=stage.source_type if stage.source is not None else incoming[0].row_type,
             batch_rows=min((edge.batch_rows for edge in incoming), default=MOST_ROWS),
             concurrency=settings.concurrency, timeout_s=settings.timeout_s, timer=self._timer(stage),
+            spool=None if in_order else Spool(self.paths.seat(stage.seat, self.slot).folder, number),
         )
         pages = [Page(self.paths.page(plan, stage.name, slot), writable=slot == self.slot)
                  for slot in range(settings.workers)]
-        carries = carries_turns(plan, stage)
         return Part(
             number=number, plan=stage, context=context, inputs=inputs, chain=chain, outs=[Out() for _ in leaves],
             edges=edges, page=pages[self.slot], sibling_pages=pages, carries_turns=carries,
-            deals_turns=not carries and any(edge.turns for edge in edges),
+            deals_turns=deals,
         )
 
     def _timer(self, stage: StagePlan) -> RowTimer | None:

@@ -28,6 +28,7 @@ from penstock.slot.batches import Out, as_row_list
 from penstock.slot.failure import Failure, Unmade
 from penstock.slot.json_block import decode_block, decodes_without_user_code
 from penstock.slot.row_program import ProgramNode, RowProgram, compile_async_program, compile_program
+from penstock.slot.spool import Spool
 from penstock.slot.timers import RowTimer
 
 
@@ -37,7 +38,7 @@ class Chain:
     def __init__(
         self, nodes: Sequence[Node], leaves: Sequence[int], *, label: str, input_type: Any = Any,
         batch_rows: int = BATCH_ROWS, concurrency: int = 16, timer: RowTimer | None = None,
-        timeout_s: float | None = None,
+        timeout_s: float | None = None, spool: Spool | None = None,
     ) -> None:
         self._nodes = tuple(nodes)
         self._leaves = tuple(leaves)
@@ -47,6 +48,8 @@ class Chain:
         self._concurrency = concurrency
         self._timer = timer
         self._timeout_s = timeout_s
+        self.spool = spool
+        """Takes what a row gives that is too much for memory; None: all of it waits there."""
         self._instances: list[Any] = []
         self._runner: asyncio.Runner | None = None
         self._program: RowProgram | None = None
@@ -207,7 +210,7 @@ class Chain:
             self._loop_runner().run(finish())
 
     def _compile(self, nodes: Sequence[ProgramNode], leaves: Sequence[int]) -> RowProgram:
-        return compile_program(nodes, leaves, self._label, interrupted=self._timer is not None)
+        return compile_program(nodes, leaves, self._label, interrupted=self._timer is not None, spool=self.spool)
 
     def _compile_after_parsing(self, nodes: Sequence[ProgramNode]) -> tuple[Callable[[Any], Any], RowProgram] | None:
         """What decodes a line, and the program behind it, where parsing comes first."""

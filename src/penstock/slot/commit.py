@@ -32,6 +32,7 @@ from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.record import Record, encode_record
 from penstock.slot.retries import RetryFile, WaitingRow
 from penstock.slot.source_input import SourceInput
+from penstock.slot.spool import read_chunk
 from penstock.slot.stops import CarefulRestart, Stopped, Trouble
 from penstock.slot.unit import Unit
 from penstock.slot.work import TURN_INPUT, Doing, Mark, WorkPage
@@ -245,6 +246,27 @@ class Turn:
             return error
         self._append_and_commit(part)
         return None
+
+    def send_spooled(self, part: Part) -> None:
+        """Send on what a row gave that was too much for memory; a commit for each piece says how far that is."""
+        spool = part.chain.spool
+        if spool is None or not part.spills:
+            return
+        while part.spills:
+            spill = part.spills[0]
+            self._switch_to(part)
+            self._unit = None
+            chunk = read_chunk(spool.path(spill.name), spill.offset)
+            if chunk is None:
+                part.spills.pop(0)
+            else:
+                part.outs[spill.leaf].rows.extend(chunk[0])
+                spill.offset = chunk[1]
+            if spill.leaf >= len(part.edges):
+                self.write(part, 0)
+            self.pending = True
+            self.flush()
+        spool.clean(())
 
     def finish(self, part: Part) -> None:
         """The stage is through: flush the sink, tell the receivers, commit for the last time."""

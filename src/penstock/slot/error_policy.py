@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from penstock.operator import Drop, Reject, Retry
 from penstock.plan.plan import StageSettings
+from penstock.slot.spool import GivesTooMuch
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ def decide(settings: StageSettings, error: BaseException, attempts: int, chance:
     match error:
         case Drop():
             return SkipRow()
+        case GivesTooMuch():
+            return RetryRow(0.0)  # alone, which is no further attempt: the one before does not count
         case Retry():
             return RetryRow(error.after_s) if attempts <= settings.retries else last_resort(settings)
         case Reject():

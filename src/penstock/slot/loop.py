@@ -24,6 +24,7 @@ from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.retries import RetryFile, WaitingRow, now_s
 from penstock.slot.rows import RowFates
+from penstock.slot.spool import GivesTooMuch
 from penstock.slot.stops import StageFailed, Stopped
 from penstock.slot.suspicion import Suspicion
 from penstock.slot.unit import Unit
@@ -67,6 +68,8 @@ class SlotLoop:
 
     def run(self) -> None:
         """Until every stage of the slot has finished."""
+        for part in self._parts:
+            self._turn.send_spooled(part)
         while any(not part.finished for part in self._parts):
             if self._step():
                 continue
@@ -180,6 +183,10 @@ class SlotLoop:
                 row = Mark(mark.part, mark.input, mark.sequence, mark.row + failure.index, 1)
                 self._tell(row, self._fates.failed, part, unit, batch, failure, self._turn)
             failures = []
+        if failures and isinstance(failures[0].error, GivesTooMuch):
+            row = Mark(mark.part, mark.input, mark.sequence, mark.row + rows, 1)
+            self._tell(row, self._fates.failed, part, unit, batch, failures[0], self._turn)
+            failures, rows = [], rows + 1
         self._advance(part, unit, rows)
         if failures:
             again = Mark(mark.part, mark.input, mark.sequence, mark.row + rows, 1)
@@ -256,8 +263,10 @@ class SlotLoop:
         self._fates.settle(part)
         error = self._turn.flush_carefully(mark)
         if error is not None:
+            part.spills = []
             self._tell(mark, self._fates.retry_not_encoded, part, waiting, error)
             self._turn.flush()
+        self._turn.send_spooled(part)
         return True
 
     def _try_again(self, part: Part, waiting: WaitingRow, mark: Mark) -> None:
@@ -270,7 +279,12 @@ class SlotLoop:
         except BaseException as exc:  # unpickling runs code of the row's class: what it raises is the row's error
             self._tell(mark, self._fates.retry_undecoded, part, waiting, exc)
             return
+        spool = part.chain.spool
+        if spool is not None:
+            spool.begin()
         failures = self._call(part, [row], mark, False)
+        if spool is not None:
+            part.spills = spool.end(failed=bool(failures))
         self._write(part, mark)
         self._turn.succeeded(part, 1 - len(failures))
         self._tell(mark, self._fates.retried, part, waiting, failures[0] if failures else None, self._turn)

@@ -206,6 +206,9 @@ class Worker:
 
     def _work_through(self, record: Record) -> None:
         life = self._life
+        for part in self._parts:
+            if part.chain.spool is not None:
+                part.chain.spool.clean(spill.name for spill in part.spills)
         store = dead_letter_path(life.dead_letters, life.seat, life.slot)
         dead_letters = DeadLetterFile(store, record.dead_letter_bytes)
         retries = RetryFile(self._seat.retries, record.retry_generation, record.retry_bytes)

@@ -15,7 +15,7 @@ from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
 from penstock.slot.outputs import FRAME_BYTES, EdgeOutput, QueueOutput
 from penstock.slot.queue_inputs import QueueInputs
-from penstock.slot.record import Counts, PartRecord
+from penstock.slot.record import Counts, PartRecord, SpillRecord
 from penstock.slot.source_input import SourceInput
 
 FIRST_ROWS: Final = 1
@@ -53,6 +53,8 @@ class Part:
     """True: what it gives out has the numbers of the turns it took in."""
     counts: Counts = field(default_factory=Counts)
     turn_out: int = 0
+    spills: list[SpillRecord] = field(default_factory=list)
+    """What a row gave that was too much for memory, still to be sent."""
     finished: bool = False
     writer: Writer[Any] | None = None
     sink_position: Any = None
@@ -127,6 +129,7 @@ class Part:
         self.counts = record.counts
         self.turn_out = record.turn_out
         self.finished = record.finished
+        self.spills = record.spills
         self.sink_position = record.sink_position
         self.inputs.restore(record)
         for queue, saved in zip(self.queues, record.outputs, strict=True):
@@ -137,6 +140,7 @@ class Part:
         record = PartRecord(
             outputs=[queue.record() for queue in self.queues],
             counts=self.counts, sink_position=self.sink_position, turn_out=self.turn_out, finished=self.finished,
+            spills=self.spills,
         )
         self.inputs.save(record)
         return record

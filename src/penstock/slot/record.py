@@ -56,6 +56,16 @@ class SplitRecord(msgspec.Struct, array_like=True):
     """The split itself, where it was found while running; the others are frozen in the run directory."""
 
 
+class SpillRecord(msgspec.Struct, array_like=True):
+    """Rows of a single row that was given too much of, in a file; they are sent on piece by piece (`spool`)."""
+
+    name: str
+    leaf: int
+    """Whose rows they are, among what the stage gives out."""
+    offset: int
+    """What stands before it has been sent."""
+
+
 class PartRecord(msgspec.Struct, array_like=True):
     """One stage of the slot."""
 
@@ -69,6 +79,7 @@ class PartRecord(msgspec.Struct, array_like=True):
     turn_out: int = 0
     """Number of the next turn to give out, in front of an ordered stage."""
     finished: bool = False
+    spills: list[SpillRecord] = msgspec.field(default_factory=list)
 
 
 class Record(msgspec.Struct, array_like=True):

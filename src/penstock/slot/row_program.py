@@ -16,6 +16,7 @@ from penstock.operators.filter import Filter
 from penstock.operators.flat_map import FlatMap
 from penstock.operators.map import Map
 from penstock.operators.operator import Operator
+from penstock.slot.spool import Spool
 
 _numbers = itertools.count()
 
@@ -49,22 +50,29 @@ class RowProgram:
         return found
 
 
-def as_rows(result: Iterable[Any]) -> list[Any]:
-    """What a `flat_map` function gave, as a list."""
+def checked(result: Iterable[Any]) -> Iterable[Any]:
+    """What a `flat_map` function gave. Raises `TypeError` where that is text, whose characters nobody means."""
     if isinstance(result, (str, bytes)):
         raise TypeError(f"a flat_map function gave {type(result).__name__}; give an iterable of rows, [text] for one")
-    return list(result)
+    return result
+
+
+def as_rows(result: Iterable[Any]) -> list[Any]:
+    """The same as a list."""
+    return list(checked(result))
 
 
 def compile_program(
-    nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str, *, interrupted: bool = False
+    nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str, *, interrupted: bool = False,
+    spool: Spool | None = None,
 ) -> RowProgram:
     """A loop over rows. `leaves[i]`: the node (-1: the row itself) whose results go to `outs[i]`.
 
-    `interrupted`: a timer may raise between any two of its lines.
+    `interrupted`: a timer may raise between any two of its lines. `spool`: takes what is too much for memory.
     """
     is_one_map = len(nodes) == 1 and isinstance(nodes[0].operator, Map) and list(leaves) == [0]
-    return _Compiler(nodes, leaves, label, per_row=False).compile(single_map=is_one_map and not interrupted)
+    compiler = _Compiler(nodes, leaves, label, per_row=False, spool=spool)
+    return compiler.compile(single_map=is_one_map and not interrupted)
 
 
 def compile_async_program(nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str) -> RowProgram:
@@ -73,7 +81,11 @@ def compile_async_program(nodes: Sequence[ProgramNode], leaves: Sequence[int], l
 
 
 class _Compiler:
-    def __init__(self, nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str, *, per_row: bool) -> None:
+    def __init__(
+        self, nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str, *, per_row: bool,
+        spool: Spool | None = None,
+    ) -> None:
+        self._spool = spool
         self._nodes = nodes
         self._leaves = leaves
         self._per_row = per_row
@@ -104,7 +116,9 @@ class _Compiler:
 
     def _compiled(self) -> RowProgram:
         namespace: dict[str, Any] = {f"f{i}": node.fn for i, node in enumerate(self._nodes)}
-        namespace["as_rows"] = as_rows
+        namespace["checked"], namespace["as_rows"] = checked, as_rows
+        if self._spool is not None:
+            namespace["as_rows"], namespace["give"] = self._spool.as_rows, self._spool.give
         source = "\n".join(self._lines)
         exec(compile(source, self._filename, "exec"), namespace)  # the code of the plan's own tree, no user text
         return RowProgram(namespace["run"], source, self._operator_of_line)
@@ -154,7 +168,7 @@ class _Compiler:
                     if len(self._emits) == mark:
                         self._emits.append((indent + 1, "pass"))
                 case FlatMap():
-                    self._write(indent, f"{name} = as_rows({wait}f{index}({var}))", node)
+                    self._write(indent, f"{name} = as_rows(checked({wait}f{index}({var})))", node)
                     self._many(index, name, indent)
                 case Each():
                     self._write(indent, f"{wait}f{index}({var})", node)
@@ -165,18 +179,28 @@ class _Compiler:
     def _many(self, parent: int, var: str, indent: int) -> None:
         """What follows on a list of values."""
         for out in self._leaf_outs(parent):
-            self._emits.append((indent, f"out{out}.extend({var})"))
+            extend = f"out{out}.extend({var})"
+            if self._spool is not None:
+                extend = f"{extend} if {var}.__class__ is list else give({out}, {var})"
+            self._emits.append((indent, extend))
         for index in self._children(parent):
             node, name = self._nodes[index], f"v{index}"
             wait = "await " if node.is_async else ""
             match node.operator:
                 case Filter():
-                    self._write(indent, f"{name} = [x for x in {var} if {wait}f{index}(x)]", node)
+                    self._list(indent, name, f"x for x in {var} if {wait}f{index}(x)", var, node)
                 case FlatMap():
-                    self._write(indent, f"{name} = [y for x in {var} for y in as_rows({wait}f{index}(x))]", node)
+                    self._list(indent, name, f"y for x in {var} for y in checked({wait}f{index}(x))", "", node)
                 case Each():
                     self._write(indent, f"for x in {var}: {wait}f{index}(x)", node)
                     continue
                 case _:
-                    self._write(indent, f"{name} = [{wait}f{index}(x) for x in {var}]", node)
+                    self._list(indent, name, f"{wait}f{index}(x) for x in {var}", var, node)
             self._many(index, name, indent)
+
+    def _list(self, indent: int, name: str, each: str, var: str, node: ProgramNode) -> None:
+        """`name` is a list of `each`, or in a file: where `var` is, or (no `var`) where it is too much for memory."""
+        made = f"[{each}]"
+        if self._spool is not None:
+            made = f"{made} if {var}.__class__ is list else as_rows({each})" if var else f"as_rows({each})"
+        self._write(indent, f"{name} = {made}", node)

@@ -27,6 +27,7 @@ from penstock.slot.life import Blamed
 from penstock.slot.outputs import Unsendable
 from penstock.slot.part import Part
 from penstock.slot.retries import RetryFile, WaitingRow, now_s
+from penstock.slot.spool import GivesTooMuch
 from penstock.slot.stops import StageFailed
 from penstock.slot.unit import Unit
 from penstock.slot.user_errors import one_line, user_traceback
@@ -177,6 +178,7 @@ class RowFates:
     ) -> Decision:
         """Let a row wait for its next attempt, or end it. Raises `StageFailed` where that is its end."""
         decision = decide(part.plan.settings, failure.error, attempts, random.random())
+        attempts -= int(isinstance(failure.error, GivesTooMuch))
         lost = _lost(row, failure, attempts)
         if isinstance(decision, RetryRow):
             try:

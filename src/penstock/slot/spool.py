@@ -1,0 +1,158 @@
+"""What a `flat_map` function gives of one row, where that is too much for memory: spooled to a file, sent on in pieces.
+
+A row is given out whole or not at all, so its rows wait until the function is through. Few wait in a list. A row that
+gives more is set apart and called again alone, its rows going to a file of the slot; once all are there, one commit
+makes them count, and further ones send them on, as much at a time as queues take. `loop` calls it, `commit` sends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from penstock.private_files import open_own
+from penstock.run_files import write_all
+from penstock.slot.record import SpillRecord
+
+log = logging.getLogger("penstock.worker")
+_SAMPLE_ROWS = 32
+"""So many are taken before anybody asks how large they are."""
+IN_MEMORY_BYTES = 8 * 1024 * 1024
+_CHUNK_BYTES = 128 * 1024
+_TELL_BYTES = 256 * 1024 * 1024
+_USUAL_ROW_BYTES = 1024
+_LENGTH_BYTES = 4
+_WHAT = "the file of what a row gives"
+
+
+class GivesTooMuch(Exception):
+    """A row gives more than may wait in memory; it is called again alone."""
+
+
+class ExpansionTooLarge(Exception):
+    """A row gives more than there is room for."""
+
+
+class Spooled:
+    """Rows in a file; iterated as often as one likes."""
+
+    def __init__(self, path: Path, rows: int) -> None:
+        self.path = path
+        self.rows = rows
+
+    def __iter__(self) -> Iterator[Any]:
+        offset = 0
+        while (chunk := read_chunk(self.path, offset)) is not None:
+            rows, offset = chunk
+            yield from rows
+
+
+class Spool:
+    """The files of one stage in one slot."""
+
+    def __init__(self, folder: Path, part: int) -> None:
+        self._folder = folder
+        self._part = part
+        self._alone = False
+        self._made = 0
+        self._given: list[SpillRecord] = []
+
+    def clean(self, kept: Iterable[str]) -> None:
+        """At the start of a life: remove what no commit speaks of."""
+        names = set(kept)
+        for path in self._folder.glob(f"spill.{self._part}.*"):
+            if path.name not in names:
+                path.unlink(missing_ok=True)
+
+    def begin(self) -> None:
+        """A single row is called now."""
+        self._alone, self._given = True, []
+
+    def end(self, *, failed: bool) -> list[SpillRecord]:
+        """It is through; what it gave that stands in files, by leaf."""
+        self._alone = False
+        given, self._given = ([] if failed else self._given), []
+        if self._made:
+            self.clean(spill.name for spill in given)
+        return given
+
+    def path(self, name: str) -> Path:
+        return self._folder / name
+
+    # Called by programs of rows.
+
+    def as_rows(self, result: Iterable[Any]) -> list[Any] | Spooled:
+        """What a function gave: a list, or a file of rows. Raises `GivesTooMuch` where other rows are in work, too."""
+        if isinstance(result, (list, tuple)):
+            return list(result)
+        rest = iter(result)
+        rows = list(islice(rest, _SAMPLE_ROWS))
+        if len(rows) < _SAMPLE_ROWS:
+            return rows
+        row_bytes = _bytes_of(rows)
+        most = max(int(IN_MEMORY_BYTES / row_bytes), _SAMPLE_ROWS)
+        rows.extend(islice(rest, most - len(rows) + 1))
+        if len(rows) <= most:
+            return rows
+        if not self._alone:
+            raise GivesTooMuch
+        return self._spooled(rows, rest, max(int(_CHUNK_BYTES / row_bytes), 1))
+
+    def give(self, leaf: int, spooled: Spooled) -> None:
+        """What a leaf gets, once the row is through."""
+        self._given.append(SpillRecord(spooled.path.name, leaf, 0))
+
+    def _spooled(self, rows: list[Any], rest: Iterator[Any], chunk_rows: int) -> Spooled:
+        self._made += 1
+        path = self._folder / f"spill.{self._part}.{os.getpid()}-{self._made}"
+        limit = _room(self._folder) // 2
+        told, written, count, waiting = _TELL_BYTES, 0, 0, iter(rows)
+        fd = open_own(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            while chunk := list(islice(waiting, chunk_rows)) or list(islice(rest, chunk_rows)):
+                data = pickle.dumps(chunk, 5)
+                written += write_all(
+                    fd, len(data).to_bytes(_LENGTH_BYTES, "little") + data, written, path=path, what=_WHAT
+                )
+                count += len(chunk)
+                if written > limit:
+                    raise ExpansionTooLarge(
+                        f"the row gave {count:,} rows ({written >> 20:,} MiB) and went on: more than half of the room "
+                        f"in {self._folder}; end the function's rows sooner, or choose a larger place with run_dir"
+                    )
+                if written >= told:
+                    log.warning("a row has given %s rows (%s MiB) by now, and goes on", f"{count:,}", written >> 20)
+                    told *= 2
+        finally:
+            os.close(fd)
+        return Spooled(path, count)
+
+
+def read_chunk(path: Path, offset: int) -> tuple[list[Any], int] | None:
+    """Rows that stand at a place of a file, and the place behind them; None: its end."""
+    fd = open_own(path, os.O_RDONLY)
+    try:
+        length = int.from_bytes(os.pread(fd, _LENGTH_BYTES, offset), "little")
+        if not length:
+            return None
+        rows: list[Any] = pickle.loads(os.pread(fd, length, offset + _LENGTH_BYTES))
+        return rows, offset + _LENGTH_BYTES + length
+    finally:
+        os.close(fd)
+
+
+def _bytes_of(rows: list[Any]) -> float:
+    try:
+        return max(len(pickle.dumps(rows, 5)) / len(rows), 1.0)
+    except Exception:  # pickling runs the user's code; that these rows cannot travel is told where they shall
+        return _USUAL_ROW_BYTES
+
+
+def _room(folder: Path) -> int:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
