@@ -68,7 +68,8 @@ class CsvReader(Reader[CsvInput]):
     def _with_rejected(self, cut: Cut, first: int) -> WithRejected[CsvInput]:
         rows: list[CsvInput] = []
         rejected: dict[int, Rejected] = {}
-        for index, (record, (start, end)) in enumerate(zip(cut.records, cut.spans)):
+        for index, record in enumerate(cut.records):
+            start, end = cut.span(index)
             if isinstance(record, list) and len(record) == len(self._names):
                 rows.append(dict(zip(self._names, record)))
                 continue
@@ -139,7 +140,7 @@ def _checked_header(path: str, first: Cut) -> list[str]:
     if not first.records:
         return []
     header = first.records[0]
-    where = place(path, first.spans[0][0] + 1)
+    where = place(path, first.span(0)[0] + 1)
     if isinstance(header, BrokenRecord):
         raise SourceDamaged(where, f"the header cannot be read: {header.reason}: {header.raw[:200]!r}")
     if twice := [name for index, name in enumerate(header) if name in header[:index]]:
@@ -153,7 +154,7 @@ def _numbered(path: str, first: Cut) -> list[str]:
         return []
     record = first.records[0]
     if isinstance(record, BrokenRecord):
-        where = place(path, first.spans[0][0] + 1)
+        where = place(path, first.span(0)[0] + 1)
         raise SourceDamaged(where, f"how many columns there are cannot be told: {record.reason}")
     return [f"column_{number}" for number in range(1, len(record) + 1)]
 

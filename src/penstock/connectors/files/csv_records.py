@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -37,12 +38,16 @@ class Cut:
     """Blank lines are left out."""
     used: int
     """How many bytes they take; 0: not one record ends here, look at more."""
-    spans: list[tuple[int, int]]
-    """The first line of each record, from 0, and the first line behind it."""
+    spans: list[tuple[int, int]] | None
+    """The first line of each record, from 0, and the first line behind it; None: each takes one line."""
     lines: int
     """How many lines they take, blank ones included."""
     is_broken: bool
     """True: some of them are `BrokenRecord`."""
+
+    def span(self, index: int) -> tuple[int, int]:
+        """The lines of a record, the last one excluded."""
+        return (index, index + 1) if self.spans is None else self.spans[index]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ def cut_records(data: bytes, *, at_end: bool, form: CsvForm | None = None) -> Cu
     whole = data if at_end else data[: data.rfind(b"\n") + 1]
     if not whole:
         return Cut([], 0, [], 0, False)
-    return _Cutter(whole, at_end, form or CsvForm()).cut()
+    cutter = _Cutter(whole, at_end, form or CsvForm())
+    return cutter.cut_plain() or cutter.cut()
 
 
 class _Cutter:
@@ -96,6 +102,19 @@ class _Cutter:
         self._records: list[list[str] | BrokenRecord] = []
         self._spans: list[tuple[int, int]] = []
         self._broken = bool(self._undecoded)
+
+    def cut_plain(self) -> Cut | None:
+        """All at once, where every line is a record, as in most files; None: each must be looked at."""
+        lines = self._lines
+        if self._broken or lines[-1].count('"') % 2:
+            return None
+        try:
+            records: list[Any] = list(csv.reader(lines, delimiter=self._form.delimiter))
+        except csv.Error:
+            return None
+        if len(records) != len(lines) or not all(records):
+            return None
+        return Cut(records, len(self._whole), None, len(lines), False)
 
     def cut(self) -> Cut:
         taken = 0
