@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import pickle
+import time
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +164,10 @@ def test_a_run_that_waits_can_be_stopped(where: Any, tmp_path: Path) -> None:
     app = ps.Pipeline("down")
     app.source(ROWS, name="numbers").stage("work").map(int).sink(store)
     handle = app.start(**where)
+    deadline = time.monotonic() + 60
     while not store.down.tries.exists():
-        assert not handle.over
+        assert not handle.over and time.monotonic() < deadline
+        handle.wait_a_while(0.05)
     assert handle.stop().outcome == "stopped"
 
 

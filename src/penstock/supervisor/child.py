@@ -18,7 +18,7 @@ from penstock.slot.stack import ASKS
 from penstock.slot.work import OPENED, WorkPage, WorkState
 from penstock.standard_streams import is_full
 from penstock.supervisor.blame import Blame
-from penstock.supervisor.first_row import FirstRow, cpu_s
+from penstock.supervisor.first_row import FirstRow, wanted_s
 from penstock.supervisor.held_up import is_stopped
 from penstock.supervisor.protocol import SeatSpec
 from penstock.supervisor.restart import Progress
@@ -171,7 +171,7 @@ class Child:
             return None
         seen = self.work.read()
         in_user_code = seen.reached != OPENED or seen.mark is not None
-        if not self.first_row.hangs(now, cpu_s(self.pid)) or not in_user_code or self._is_held_up():
+        if not self.first_row.hangs(now, wanted_s(self.pid)) or not in_user_code or self._is_held_up():
             return None
         self.first_row = None
         return seen

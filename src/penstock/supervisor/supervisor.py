@@ -60,6 +60,7 @@ from penstock.supervisor.whole_lines import WholeLines
 from penstock.supervisor.zygote_process import ZygoteProcess
 
 _WATCH_S = 0.25
+_LOOK_S = 0.1
 _TIMEOUT_GRACE_S = 1.0
 _TELL_S = 1.0
 _WAITING_TOLD_S = 10.0
@@ -92,6 +93,7 @@ class Supervisor:
         self._zygote_ready = False
         self._zygotes = RestartPolicy(10, 60.0)
         self._zygote_due = 0.0
+        self._looked_at = 0.0
         self._killed_import_told_at = -_WAITING_TOLD_S
         self._slow_import_told = False
         self._exec_told = False
@@ -197,7 +199,8 @@ class Supervisor:
         if self._zygote is not None and not self._zygote_ready and not self._slow_import_told:
             times.append(self._zygote.started + IMPORT_S + 1.1 - now)
         times += [child.due - now for child in self._children if child.state is ChildState.SPAWNING]
-        times += [child.first_row.due() - now for child in self._children if child.first_row is not None]
+        next_look = self._looked_at + _LOOK_S
+        times += [max(c.first_row.due(), next_look) - now for c in self._children if c.first_row is not None]
         if any(child.spec.timeout_s is not None for child in self._children):
             times.append(_WATCH_S)
         return max(min(times, default=5.0), 0.0)
@@ -213,6 +216,9 @@ class Supervisor:
         self._go_down(self._ladder.tick(now))
         if self._zygote is not None and any(self._untold(c, now) or self._unborn(c, now) for c in self._children):
             self._zygote.kill()  # stopped or stuck: its workers come to us, and a new one gives birth
+        if now < self._looked_at + _LOOK_S:
+            return  # a look costs some system calls for each worker, and each event comes by here
+        self._looked_at = now
         for child in self._children:
             self._tell_of_hanging(child, now)
             if child.overdue(time.monotonic_ns(), _TIMEOUT_GRACE_S):
