@@ -46,3 +46,21 @@ def test_what_is_needed_grows_with_the_slots_and_not_with_their_pairs() -> None:
 
     assert of(200) - of(100) == 2 * (of(100) - of(50))
     assert of(60) < 1024
+
+
+RESULTS = """
+    import resource, penstock as ps
+    resource.setrlimit(resource.RLIMIT_NOFILE, (20, 4096))  # in the workers, too, which import this
+    rows = ps.Pipeline("rows").source(range(200), name="numbers").stage("work", workers=20).map(str)
+    if __name__ == "__main__":
+        print(len(list(rows.results())))
+"""
+
+
+def test_the_calling_program_gets_as_many_as_reading_results_needs(tmp_path: Path) -> None:
+    write(tmp_path, "rows.py", RESULTS)
+    ran = subprocess.run(
+        [sys.executable, "rows.py"], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True,
+        timeout=100, check=False,
+    )
+    assert ran.stdout == "200\n", ran.stderr

@@ -198,6 +198,9 @@ def _require_descriptors(plan: Plan) -> None:
     )
     if needed > descriptors.allowed():
         raise TooFewDescriptors(needed, descriptors.allowed())
+    read_here = sum(len(pairs) for edge, pairs in _channels(plan) if plan.stages[edge.receiver].caller)
+    pages = sum(stage.settings.workers for stage in plan.stages.values())
+    descriptors.make_room(descriptors.CALLER + pages + descriptors.PER_CALLER_QUEUE * read_here)
 
 
 def _channels(plan: Plan) -> list[tuple[EdgePlan, list[tuple[int, int]]]]:

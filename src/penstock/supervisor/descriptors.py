@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from penstock.errors import TooFewDescriptors
+
 _SUPERVISOR, _WORKER = 40, 40
 """What they have open besides; of a worker, some for the user's own files."""
+CALLER = 20
+"""In the calling process: lock, socket, and what is open while a process is started or the status is taken."""
+PER_CALLER_QUEUE = 4
 _PER_SLOT = 5
 """In the supervisor: a slot's bell, log, standard output, page of work, and process."""
 
@@ -32,6 +38,17 @@ def allowed() -> int:
     """How many a process of the run may have: the soft limit is raised to the hard one."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 2**31 if hard == resource.RLIM_INFINITY else hard
+
+
+def make_room(more: int) -> None:
+    """Raise the soft limit of the calling process, where it has not so many left. Raises `TooFewDescriptors`."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = len(os.listdir("/proc/self/fd")) + more
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise TooFewDescriptors(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def raise_limit() -> None:

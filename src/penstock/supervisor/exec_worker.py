@@ -15,6 +15,7 @@ from penstock.program import at_home, import_program
 from penstock.slot import signals
 from penstock.slot.life import Life
 from penstock.slot.main import live
+from penstock.supervisor.descriptors import raise_limit
 
 
 def main(run_dir: str, life: bytes, program: bytes) -> None:
@@ -42,6 +43,7 @@ def _import(program: bytes) -> None:
     try:
         import_program(at_home(pickle.loads(program)))
     finally:
+        raise_limit()  # the program may have set its own
         sys.stdout.flush()
         os.dup2(kept, 1)
         os.close(kept)

@@ -30,6 +30,7 @@ from penstock.slot.life import Life
 from penstock.slot.main import live
 from penstock.slot.user_errors import one_line, user_traceback
 from penstock.supervisor import own_process
+from penstock.supervisor.descriptors import raise_limit
 from penstock.supervisor.import_threads import threads_of_import, told
 from penstock.supervisor.outbox import Outbox
 from penstock.supervisor.protocol import IMPORT_S, Born, Died, ImportFailed, Inbox, NotBorn, Ready, Spawn, send
@@ -59,6 +60,7 @@ def main(socket_fd: int, run_dir: str, program: bytes, preload: list[str]) -> No
     stack.show_no_more()
     faulthandler.disable()
     signals.settle()  # the program may have set its own
+    raise_limit()
     gc.collect()
     gc.freeze()
     threads = threads_of_import()
