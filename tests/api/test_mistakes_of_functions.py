@@ -344,6 +344,23 @@ class Point:
     y: int
 
 
+@dataclass(frozen=True)
+class Spot:
+    x: float
+
+
+class Marked(msgspec.Struct):
+    marks: list[str]
+
+
+def spot(n: int) -> Spot:
+    return Spot(1.0)
+
+
+def marked(n: int) -> Marked:
+    return Marked([])
+
+
 def pair(n: int) -> Pair:
     return Pair("", 1.0)
 
@@ -374,14 +391,21 @@ def test_a_key_field_of_a_row_without_fields_is_a_mistake() -> None:
 
 def test_a_key_field_that_can_be_no_key_is_a_mistake() -> None:
     app, items = started()
-    items.map(click).stage("x").key_by("ms").map(str).sink(print)  # MISTAKE
-    only_mistake(app, "field 'ms' is float", "tuples")
+    items.map(marked).stage("x").key_by("marks").map(str).sink(print)  # MISTAKE
+    only_mistake(app, "field 'marks' is list[str]", "tuples")
 
 
 def test_a_key_function_that_gives_no_key_is_a_mistake() -> None:
     app, items = started()
-    items.stage("x").key_by(real).map(str).sink(print)  # MISTAKE
-    only_mistake(app, "key_by(real) gives float", "keys are")
+    items.stage("x").key_by(point).map(str).sink(print)  # MISTAKE
+    only_mistake(app, "key_by(point) gives Point", "frozen dataclasses")
+
+
+def test_numbers_and_frozen_objects_are_keys() -> None:
+    app, items = started()
+    items.stage("x").key_by(real).map(str).sink(print)
+    items.stage("y").key_by(spot).map(str).sink(print, name="out")
+    assert list(app.check()) == []
 
 
 def test_a_key_that_is_no_function_is_a_mistake() -> None:

@@ -1,6 +1,6 @@
 """Which receiving slot a row goes to. Pure: rows and numbers go in, (channel, rows) come out.
 
-Keys are hashed by their canonical msgpack, never by Python's `hash`, which differs from process to process.
+`keys` says what a key is.
 """
 
 from __future__ import annotations
@@ -9,23 +9,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from zlib import crc32
 
-import msgspec
-
 from penstock.batch import Lines
 from penstock.channel import columns
+from penstock.channel.keys import key_bytes
 from penstock.column_rows import shown_row
 from penstock.plan.plan import Route
 
-_encode = msgspec.msgpack.Encoder(order="deterministic").encode
-_KEY_TYPES = (str, int, bytes, bool, tuple, type(None))
 _CACHED_KEYS = 65536
 
 
 def slot_of_key(key: Any, slots: int) -> int:
     """The slot that owns a key, the same in every process and run. Raises `TypeError` for what is no key."""
-    if not isinstance(key, _KEY_TYPES):
-        raise TypeError(f"a key is None, bool, int, str, bytes or a tuple of these, not {type(key).__name__}")
-    return crc32(_encode(key)) % slots
+    return crc32(key_bytes(key)) % slots
 
 
 class KeyFailure:
@@ -91,7 +86,7 @@ class Router:
         for index, (row, item) in enumerate(zip(rows, what, strict=True)):
             try:
                 key = key_of(row)
-                # True == 1 == 1.0 as dict keys, but they are different keys: only text and bytes are cached.
+                # Only text and bytes are remembered: of other keys there may be as many as rows.
                 slot = slots.get(key) if key.__class__ is str or key.__class__ is bytes else None
                 if slot is None:
                     slot = self._remember(key)

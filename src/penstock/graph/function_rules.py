@@ -12,7 +12,7 @@ import msgspec
 from penstock.errors import Mistake
 from penstock.graph.annotations import element_of, open_arguments, returned_by, shown, taken_by
 from penstock.graph.findings import Caution, mistake
-from penstock.graph.graph import Graph, KeyByCall, OperatorCall, SinkCall, Where
+from penstock.graph.graph import KEYS_ARE, Graph, KeyByCall, OperatorCall, SinkCall, Where
 from penstock.graph.picklable import LARGE_BYTES, travel
 from penstock.graph.row_types import RowType, can_take, fields_of, plain_class
 from penstock.names import meant
@@ -26,8 +26,7 @@ from penstock.operators.operator import Operator, function_of
 from penstock.operators.parse_json import ParseJson
 from penstock.options import MIB
 
-_NO_KEYS = (float, complex, list, dict, set, frozenset, bytearray)
-_KEYS_ARE = "keys are None, bool, int, str, bytes and tuples of these"
+_NO_KEYS = (complex, list, dict, set, bytearray)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +204,7 @@ def _line(row: RowType, seen_from: Where) -> str:
 
 def _key(use: Use) -> Iterator[Mistake]:
     if isinstance(use.operator, KeyFunction) and _is_no_key(returned_by(use.operator.fn)):
-        yield mistake(use.where, f"{use.name} gives {shown(returned_by(use.operator.fn))}", _KEYS_ARE)
+        yield mistake(use.where, f"{use.name} gives {shown(returned_by(use.operator.fn))}", KEYS_ARE)
 
 
 def _key_field(call: KeyByCall, row: RowType) -> Iterator[Mistake]:
@@ -217,12 +216,20 @@ def _key_field(call: KeyByCall, row: RowType) -> Iterator[Mistake]:
         what = f"{shown(row.type)} ({_line(row, call.where)}) has no field {call.key!r}"
         yield mistake(call.where, what, meant(str(call.key), fields))
     elif fields is not None and _is_no_key(fields[str(call.key)]):
-        yield mistake(call.where, f"field {call.key!r} is {shown(fields[str(call.key)])}", _KEYS_ARE)
+        yield mistake(call.where, f"field {call.key!r} is {shown(fields[str(call.key)])}", KEYS_ARE)
 
 
 def _is_no_key(annotation: Any) -> bool:
     kind = plain_class(annotation)
-    return kind in _NO_KEYS or (kind is tuple and any(_is_no_key(part) for part in get_args(annotation)))
+    if kind in (tuple, frozenset):
+        return any(_is_no_key(part) for part in get_args(annotation))
+    return kind in _NO_KEYS or _changes(kind)
+
+
+def _changes(kind: Any) -> bool:
+    """True for the classes of rows whose fields may be set anew."""
+    settings = getattr(kind, "__dataclass_params__", None) or getattr(kind, "__struct_config__", None)
+    return settings is not None and not settings.frozen
 
 
 def travel_findings(

@@ -60,6 +60,12 @@ class OperatorCall:
     operator: Operator
 
 
+KEYS_ARE = (
+    "keys are None, numbers, str, bytes, dates and times, UUIDs, enums, and tuples, frozensets, frozen dataclasses and "
+    "frozen Structs of these"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class KeyByCall:
     """`.key_by(...)`: rows of one key go to one worker of the stage that `parent` opened."""
