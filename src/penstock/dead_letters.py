@@ -60,7 +60,9 @@ class DeadLetter:
     row: Any
     """The row as the stage was given it; its `repr` where it cannot be brought back in this process."""
     row_pickle: bytes = b""
-    """Of a row that could not be decoded, or killed its worker when it was: what its sender had pickled."""
+    """Of a row that could not be decoded, here or in its worker: its pickle."""
+    row_problem: str = ""
+    """Why `row` is only the text of the row, such as a class that cannot be imported; empty where it is the row."""
 
 
 class DeadLetterRecord(msgspec.Struct, kw_only=True):
@@ -227,19 +229,23 @@ def _read_block(path: Path, offset: int, at_least: int) -> bytes:
 
 
 def _to_letter(record: DeadLetterRecord) -> DeadLetter:
+    row, problem = _brought_back(record)
     return DeadLetter(
         record.id, record.pipeline, record.stage, record.slot, record.operator, record.time_s, record.attempts,
-        record.error, record.traceback, _brought_back(record), record.row if record.undecoded else b"",
+        record.error, record.traceback, row, record.row if problem else b"", problem,
     )
 
 
-def _brought_back(record: DeadLetterRecord) -> Any:
+def _brought_back(record: DeadLetterRecord) -> tuple[Any, str]:
+    """The row, or its text and why it is no more than that."""
     if record.undecoded:
-        return record.row_repr
+        return record.row_repr, "the row could not be decoded in its worker"
+    if not record.row:
+        return record.row_repr, "the row cannot be pickled"
     try:
-        return pickle.loads(record.row)
-    except Exception:  # unpickling runs the user's code, which may be gone or changed: the text is what is left
-        return record.row_repr
+        return pickle.loads(record.row), ""
+    except Exception as exc:  # unpickling runs the user's code, which may be gone or changed: the text is what is left
+        return record.row_repr, _storable(f"{type(exc).__name__}: {exc}")
 
 
 def _pickled(row: Any) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -227,3 +229,23 @@ def test_the_state_directory_follows_the_xdg_rules(monkeypatch: pytest.MonkeyPat
         assert default_state_dir() == Path.home() / ".local/state/penstock"
     monkeypatch.chdir(tmp_path)
     assert resolve_state_dir("here") == tmp_path / "here"
+
+
+def test_a_letter_whose_class_cannot_be_imported_says_that_its_row_is_only_text(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("gone_since")
+    exec("class Gone:\n    def __repr__(self): return 'Gone()'", vars(module))
+    monkeypatch.setitem(sys.modules, "gone_since", module)
+    file = DeadLetterFile(path, 0)
+    file.append(letter(module.Gone()))
+    file.append(letter("Gone()"))
+    file.append(letter(lambda: None))
+    file.flush()
+    file.close()
+    monkeypatch.delitem(sys.modules, "gone_since")
+    gone, text, function = read_dead_letters("clicks", state_dir=tmp_path)
+    assert (gone.row, text.row) == ("Gone()", "Gone()")
+    assert "gone_since" in gone.row_problem and gone.row_pickle
+    assert (text.row_problem, text.row_pickle) == ("", b"")
+    assert function.row_problem and not function.row_pickle
