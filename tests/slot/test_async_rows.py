@@ -148,4 +148,4 @@ def test_few_rows_need_no_more_tasks_than_rows(rows: list[int]) -> None:
         return len(asyncio.all_tasks())
 
     given_back, _ = run(f, rows, concurrency=100)
-    assert given_back == [2] * len(rows)
+    assert given_back == [1] * len(rows)

@@ -74,7 +74,9 @@ class Hops(RuleBasedStateMachine):
         self.input_record = first_input()
         self.done: list[int] = []
         self.committed_done: list[int] = []
-        self.unit: Unit | None = None
+        self.units: list[Unit] = []
+        """Taken, and not done."""
+        self.taken = 0
         self.edge = self.ends.sender(self.output_record)
         self.inputs = self.ends.receiver(self.input_record)
 
@@ -100,24 +102,26 @@ class Hops(RuleBasedStateMachine):
         self.sent = self.committed_sent
         self.edge = self.ends.sender(self.output_record)
 
-    @precondition(lambda self: self.unit is None)
+    @precondition(lambda self: len(self.units) < 4)
     @rule()
     def a_batch_is_taken(self) -> None:
-        assert self.inputs.ready() == (len(self.done) < self.committed_sent)
-        self.unit = self.inputs.take()
-        assert (self.unit is not None) == (len(self.done) < self.committed_sent)
+        assert self.inputs.ready() == (self.taken < self.committed_sent)
+        unit = self.inputs.take()
+        assert (unit is not None) == (self.taken < self.committed_sent)
+        if unit is not None:
+            self.units.append(unit)
+            self.taken += unit.left
 
-    @precondition(lambda self: self.unit is not None)
+    @precondition(lambda self: self.units)
     @rule(rows=st.integers(1, 12), commits=st.booleans(), dies=st.booleans())
     def rows_are_worked(self, rows: int, commits: bool, dies: bool) -> None:
-        unit = self.unit
-        assert unit is not None
+        unit = self.units[0]
         stop = min(unit.done + rows, unit.length)
         self.done += [row[0] for row in unit.batch[unit.done : stop]]
         unit.done = stop
         self.inputs.progress(unit)
         if unit.done == unit.length:
-            self.unit = None
+            self.units.pop(0)
         if commits:
             self._commit(publish=not dies)
         if dies:
@@ -134,13 +138,14 @@ class Hops(RuleBasedStateMachine):
     @rule()
     def receiver_dies(self) -> None:
         self.inputs.close()
-        self.done, self.unit = list(self.committed_done), None
+        self.done, self.units = list(self.committed_done), []
+        self.taken = len(self.done)
         self.inputs = self.ends.receiver(self.input_record)
 
     @rule()
     def everything_is_drained(self) -> None:
-        while self.unit is not None or self.inputs.ready():
-            if self.unit is None:
+        while self.units or self.inputs.ready():
+            if not self.units:
                 self.a_batch_is_taken()
             self.rows_are_worked(12, False, False)
         self._commit(publish=True)

@@ -69,9 +69,12 @@ def committed(inputs: SourceInput) -> bytes:
     return msgspec.msgpack.encode(record)
 
 
-@given(st.integers(0, 2**32), st.lists(st.integers(0, 30), min_size=1, max_size=4), st.sampled_from([0, 4, 12]))
+@given(
+    st.integers(0, 2**32), st.lists(st.integers(0, 30), min_size=1, max_size=4), st.sampled_from([0, 4, 12]),
+    st.integers(1, 5),
+)
 def test_every_row_comes_once_whatever_the_batches_and_whenever_the_worker_dies(
-    seed: int, lengths: list[int], gather_rows: int
+    seed: int, lengths: list[int], gather_rows: int, ahead: int
 ) -> None:
     random = Random(seed)
     splits = {f"split-{n}": [f"{n}-{row}" for row in range(length)] for n, length in enumerate(lengths)}
@@ -80,8 +83,10 @@ def test_every_row_comes_once_whatever_the_batches_and_whenever_the_worker_dies(
     inputs, seen = make(source, journal, gather_rows), list[str]()
     names: dict[str, str] = {}
     while not inputs.ended:
-        unit = inputs.take()
-        while unit is not None and unit.done < unit.length:
+        # Up to `ahead` batches are taken before the oldest one is done.
+        taken = [unit for _ in range(ahead) if (unit := inputs.take()) is not None]
+        while taken:
+            unit = taken[0]
             stop = min(unit.done + random.randint(1, 4), unit.length)
             rows = as_row_list(unit.batch)[unit.done : stop]
             for index, row in enumerate(rows, unit.done):
@@ -91,11 +96,13 @@ def test_every_row_comes_once_whatever_the_batches_and_whenever_the_worker_dies(
             seen += rows
             unit.done = stop
             inputs.progress(unit)
+            if unit.left == 0:
+                taken.pop(0)
             if random.random() < 0.5:
                 journal, done = committed(inputs), list(seen)
             if random.random() < 0.2:
                 inputs, seen = make(source, journal, gather_rows), list(done)
-                unit = None
+                taken = []
     assert sorted(seen) == sorted(row for rows in splits.values() for row in rows)
     for number in range(len(lengths)):
         mine = [row for row in seen if row.startswith(f"{number}-")]

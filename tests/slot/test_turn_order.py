@@ -74,10 +74,11 @@ def test_a_turn_commits_then_publishes_then_fences_and_only_then_looks_who_sleep
     )
     store: Any = SimpleNamespace(flush=lambda: 0, generation=0)
     turn = Turn(
-        [part], steps, Record(), dead_letters=store, retries=store, bell=steps,
+        [part], steps, Record(), dead_letters=store, retries=store, bell=steps, waiter=steps,
         meter=SimpleNamespace(committed=lambda *args: None),  # type: ignore[arg-type]
         crash=CrashPoints(), control=SimpleNamespace(stopping=False), fates=steps,  # type: ignore[arg-type]
         after_commit=lambda: None, last_errors=tmp_path, run_id="r",
+        work=SimpleNamespace(enter=lambda *args: None, leave=lambda: None),  # type: ignore[arg-type]
     )
     turn.finish(part)
     assert steps.taken == ["append", "commit", "publish", "fence", "look at the reader", "look at the writer"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from penstock.channel.bell import Bell, create_bell
+from penstock.channel.bell import Bell, Waiter, create_bell
 from penstock.channel.codec import RowCodec
 from penstock.channel.ring import RingReader, RingWriter, create_ring
 from penstock.channel.side_file import SideFiles
@@ -63,15 +63,16 @@ class Sender:
             number=0, plan=SimpleNamespace(name="a"), writer=None, edges=[self.edge], queues=queues, outs=[self.out],
             inputs=None, counts=Counts(), finished=False, last_error="", page=None, turn_out=0, deals_turns=True,
             carries_turns=False, save=PartRecord, publish=self._publish, learn=lambda rows, sent: None,
-            show_counts=lambda commit: None, clear_outs=self._clear,
+            show_counts=lambda commit: None, clear_outs=self._clear, rows_in_flight=0,
         )
         journal: Any = SimpleNamespace(commit=lambda record: None)
         store: Any = SimpleNamespace(flush=lambda: 0, generation=0)
         meter: Any = SimpleNamespace(committed=lambda *args: None, now_doing=lambda activity: None)
         self.turn = Turn(
-            [self.part], journal, Record(), dead_letters=store, retries=store, bell=self.bell, meter=meter,
-            crash=CrashPoints(), control=self.control, fates=None,  # type: ignore[arg-type]
+            [self.part], journal, Record(), dead_letters=store, retries=store, bell=self.bell,
+            waiter=Waiter(self.bell), meter=meter, crash=CrashPoints(), control=self.control, fates=None,  # type: ignore[arg-type]
             after_commit=lambda: None, last_errors=folder, run_id="r",
+                work=SimpleNamespace(enter=lambda *args: None, leave=lambda: None),  # type: ignore[arg-type]
         )
 
     def give(self, rows: list[Any]) -> None:

@@ -12,7 +12,7 @@ import stat
 from enum import IntEnum
 from mmap import mmap
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from penstock.channel.words import drain, fence
 from penstock.errors import QueueDamaged
@@ -145,6 +145,13 @@ class Ringers:
         if found is None:
             found = self._by_path[path] = Ringer(path)
         return found
+
+
+class Waits(Protocol):
+    """What a slot waits on: a `Waiter`, or where rows are coroutines their event loop."""
+
+    def watch(self, fds: set[int]) -> None: ...
+    def wait(self, timeout_s: float) -> set[int]: ...
 
 
 class Waiter:

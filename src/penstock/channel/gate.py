@@ -57,4 +57,8 @@ class Gate:
         return None
 
     def edge_of(self, index: int) -> EdgeGate:
-        return next(edge for edge in self.edges if index in edge.inputs)
+        return self.edges[self.number_of(index)]
+
+    def number_of(self, index: int) -> int:
+        """Which of the edges an input belongs to."""
+        return next(number for number, edge in enumerate(self.edges) if index in edge.inputs)

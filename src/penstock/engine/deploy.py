@@ -392,7 +392,7 @@ def _seat_specs(plan: Plan, paths: RunPaths, crashes: Mapping[str, tuple[Crash, 
         if stages[0].caller:
             continue
         settings = [stage.settings for stage in stages]
-        timeouts = [s.settings.timeout_s for s in stages if s.settings.timeout_s is not None and not _is_async(s)]
+        timeouts = [s.settings.timeout_s for s in stages if s.settings.timeout_s is not None]
         strictest = min((s.max_restarts for s in settings), key=lambda rate: rate[0] / rate[1])
         for slot in range(settings[0].workers):
             specs.append(SeatSpec(
@@ -404,10 +404,6 @@ def _seat_specs(plan: Plan, paths: RunPaths, crashes: Mapping[str, tuple[Crash, 
                 min(s.unavailable_for_s for s in settings),
             ))
     return specs
-
-
-def _is_async(stage: StagePlan) -> bool:
-    return any(node.operator.is_async for node in stage.nodes)
 
 
 def _bells(plan: Plan, paths: RunPaths, stages: tuple[StagePlan, ...], slot: int, *, senders: bool) -> list[str]:

@@ -20,7 +20,9 @@ from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
 from penstock.sink import WrittenText
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
+from penstock.slot.event_loop import EventLoop
 from penstock.slot.gathered import MOST_ROWS
+from penstock.slot.in_flight import PageSteps
 from penstock.slot.outputs import EdgeOutput, QueueOutput
 from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
@@ -28,6 +30,7 @@ from penstock.slot.record import InputRecord, OutputRecord, PartRecord, Record
 from penstock.slot.source_input import SourceInput
 from penstock.slot.spool import Spool
 from penstock.slot.timers import RowTimer
+from penstock.slot.work import WorkPage
 
 
 def effective_route(plan: Plan, edge: EdgePlan) -> Route:
@@ -99,7 +102,9 @@ class Assembler:
     run_id: str
     key: Callable[[], str]
     stopping: Callable[[], bool]
-    timer_tick: Callable[[int], None]
+    work: WorkPage
+    event_loop: EventLoop | None
+    """Where a stage of the slot has coroutines."""
     _bells: dict[Path, Bell] = field(default_factory=dict)
 
     def _bell(self, stage: str, slot: int) -> Bell:
@@ -129,6 +134,7 @@ class Assembler:
             batch_rows=min((edge.batch_rows for edge in incoming), default=MOST_ROWS),
             concurrency=settings.concurrency, timeout_s=settings.timeout_s, timer=self._timer(stage),
             spool=None if in_order else Spool(self.paths.seat(stage.seat, self.slot).folder, number),
+            event_loop=self.event_loop, steps=PageSteps(self.work, number),
         )
         pages = [Page(self.paths.page(plan, stage.name, slot), writable=slot == self.slot)
                  for slot in range(settings.workers)]
@@ -142,7 +148,7 @@ class Assembler:
         timeout_s = stage.settings.timeout_s
         if timeout_s is None or any(node.operator.is_async for node in stage.nodes):
             return None
-        return RowTimer(timeout_s, self.timer_tick)
+        return RowTimer(timeout_s, self.work.still)
 
     def _source(self, stage: StagePlan, context: Context) -> SourceInput:
         assert stage.source is not None
@@ -175,13 +181,18 @@ class Assembler:
             path = self.paths.queue(edge, self.slot, receiver)
             bell = self._bell(edge.receiver, receiver)
             queues.append(QueueOutput(RingWriter(path), RowCodec(edge.row_type), SideFiles(path), bell, text))
-        timer = RowTimer(edge.timeout_s, self.timer_tick) if edge.timeout_s is not None and callable(edge.key) else None
+        timer = RowTimer(edge.timeout_s, self.work.still) if edge.timeout_s is not None and callable(edge.key) else None
         return EdgeOutput(edge, route, queues, turns=edge.merge or route is Route.DEAL, timer=timer)
 
 
 def seat_stages(plan: Plan, seat: str) -> tuple[StagePlan, ...]:
     """The stages that sit in a seat."""
     return plan.seats()[seat]
+
+
+def has_coroutines(stages: tuple[StagePlan, ...]) -> bool:
+    """True: rows of one of the stages are coroutines."""
+    return any(node.operator.is_async for stage in stages for node in stage.nodes)
 
 
 def dead_letter_path(folder: str, seat: str, slot: int) -> Path:

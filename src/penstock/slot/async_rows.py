@@ -1,78 +1,192 @@
-"""Coroutines over rows: several in flight per worker, results in the order of the rows."""
+"""Coroutines of rows: each in a task of its own, with its time-out, and each step told to the worker's page.
+
+`in_flight` keeps as many of them going as the stage allows; `run` is for those that must be worked apart.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextvars import ContextVar
-from typing import Any
+import time
+import types
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, Protocol
 
 from penstock.errors import RowTimeout
 from penstock.slot import forks
 from penstock.slot.batches import Out
+from penstock.slot.event_loop import EventLoop
 from penstock.slot.failure import Failure
+from penstock.slot.row_in_work import RowInWork, row_in_work
 from penstock.slot.row_program import RowProgram
 
-row_in_work: ContextVar[int] = ContextVar("row_in_work")
+_TICKS_PER_TIMEOUT = 8
+_STUCK = 1.5
+"""A row that goes on for so many time-outs although it was interrupted is left to the watchdog."""
+
+_LOOK_S = 2.0
+"""`run` looks so often whether it is through, whoever has woken it."""
+
+
+class Steps(Protocol):
+    """Who is told which row's code is running: the worker's page."""
+
+    def step(self, row: RowInWork) -> None: ...
+    def step_over(self) -> None: ...
+    def still(self, since_ns: int) -> None: ...
+    def stuck(self, row: RowInWork) -> None: ...
 
 
 class AsyncRows:
-    """Runs a program compiled for single rows over lists of rows, `concurrency` at once."""
+    """The coroutines of one stage in one worker."""
 
     def __init__(
-        self, runner: asyncio.Runner, program: RowProgram, concurrency: int, timeout_s: float | None
+        self, loop: EventLoop, program: RowProgram, outs: int, concurrency: int, timeout_s: float | None,
+        steps: Steps | None = None,
     ) -> None:
-        self._runner = runner
+        self.loop = loop
+        self.concurrency = concurrency
         self._program = program
-        self._concurrency = concurrency
+        self._outs = outs
         self._timeout_s = timeout_s
+        self._steps = steps
+        self._flying: set[RowInWork] = set()
+        self.stuck = False
+        """True: a row goes on though it was interrupted because its time is over."""
+        self._ticked_at = 0.0
+        self._ticking = False
+        if timeout_s is not None:
+            loop.watch_steps(timeout_s)
+
+    @property
+    def flying(self) -> int:
+        """Rows in flight."""
+        return len(self._flying)
+
+    def start(self, row: RowInWork, ended: Callable[[RowInWork], None]) -> None:
+        """Let a row's coroutine run; `ended` is called in the loop, once it is through, and must not raise."""
+        row.code, row.timeout_s = self._program.run.__code__, self._timeout_s
+        row.failure, row.interrupted, row.age_s = None, False, 0.0
+        row.attempts += 1
+        self._flying.add(row)
+        row.task = self.loop.asyncio_loop.create_task(self._work(row, ended))
+        if self._timeout_s is not None and not self._ticking:
+            self._ticking, self._ticked_at = True, time.monotonic()
+            self._tick_later(self._timeout_s)
+
+    async def _work(self, row: RowInWork, ended: Callable[[RowInWork], None]) -> None:
+        row_in_work.set(row)
+        given: list[list[Any]] = [[] for _ in range(self._outs)]
+        try:
+            await _stepped(self._program.run(row.row, *given), row, self._steps)
+            forks.leave_if_child()
+            row.given = given
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as exc:  # the user's function, be it an exit, a panic or a cancelled task: the row's error
+            forks.leave_if_child_by(exc)
+            row.failure = self._failure(row, exc)
+        self._flying.discard(row)
+        row.done = True
+        ended(row)
+
+    def _failure(self, row: RowInWork, exc: BaseException) -> Failure:
+        error = exc
+        if isinstance(exc, asyncio.CancelledError) and row.interrupted and self._timeout_s is not None:
+            raised = exc.__cause__ or exc  # what the user's function was interrupted by
+            error = RowTimeout(self._timeout_s).with_traceback(raised.__traceback__)
+        return Failure(row.index, error, self._program.operator_at(error))
+
+    # Time-outs. One tick for all rows: it counts no time in which the loop stood still, for then they could not go on.
+
+    def _tick_later(self, timeout_s: float) -> None:
+        self.loop.asyncio_loop.call_later(timeout_s / _TICKS_PER_TIMEOUT, self._tick, timeout_s)
+
+    def _tick(self, timeout_s: float) -> None:
+        if not self._flying:
+            self._ticking = self.stuck = False
+            return
+        now = time.monotonic()
+        passed = min(now - self._ticked_at, 2 * timeout_s / _TICKS_PER_TIMEOUT)
+        self._ticked_at = now
+        stuck = None
+        for row in self._flying:
+            row.age_s += passed
+            if row.age_s >= timeout_s and not row.interrupted and row.task is not None:
+                row.interrupted = True
+                row.task.cancel()
+            elif row.age_s >= timeout_s * _STUCK and row.interrupted:
+                stuck = row
+        self.stuck = stuck is not None
+        if self._steps is not None:
+            if stuck is None:
+                self._steps.still(time.monotonic_ns())
+            else:
+                self._steps.stuck(stuck)
+        self._tick_later(timeout_s)
+
+    # Rows that are worked apart.
 
     def run(self, rows: Sequence[Any], outs: Sequence[Out], *, stop_at_failure: bool) -> list[Failure]:
         """All rows; what they gave is in `outs` in their order. With `stop_at_failure` only up to the first failed."""
-        results: list[Failure | list[list[Any]]] = self._runner.run(self._gather(rows, len(outs)))
+        works = [RowInWork(row, index) for index, row in enumerate(rows)]
+        waiting, left = deque(works), len(works)
+
+        def ended(_: RowInWork) -> None:
+            nonlocal left
+            left -= 1
+            if waiting:
+                self.start(waiting.popleft(), ended)
+            elif left == 0:
+                self.loop.wake()
+
+        for _ in range(min(self.concurrency, len(works))):
+            self.start(waiting.popleft(), ended)
+        while left:
+            self.loop.wait(_LOOK_S)
         failures: list[Failure] = []
-        for result in results:
-            if isinstance(result, Failure):
-                failures.append(result)
+        for work in works:
+            if work.failure is not None:
+                failures.append(work.failure)
                 if stop_at_failure:
                     break
                 continue
-            for out, given in zip(outs, result, strict=True):
+            for out, given in zip(outs, work.given, strict=True):
                 out.rows.extend(given)
         return failures
 
-    async def _gather(self, rows: Sequence[Any], outs: int) -> list[Any]:
-        results: list[Any] = [None] * len(rows)
-        waiting = iter(enumerate(rows))
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._concurrency, len(rows))):
-                group.create_task(self._work(waiting, results, outs))
-        return results
 
-    async def _work(self, waiting: Iterator[tuple[int, Any]], results: list[Any], outs: int) -> None:
-        for index, row in waiting:
-            row_in_work.set(index)
-            given: list[list[Any]] = [[] for _ in range(outs)]
-            scope = asyncio.timeout(self._timeout_s)
-            try:
-                async with scope:
-                    await self._program.run(row, *given)
-                forks.leave_if_child()
-                results[index] = given
-            except (KeyboardInterrupt, GeneratorExit):
-                raise
-            except BaseException as exc:  # the user's function, be it an exit or a panic: the row's error
-                forks.leave_if_child_by(exc)
-                if isinstance(exc, asyncio.CancelledError) and _is_cancelled():
-                    raise
-                error: BaseException = exc
-                if isinstance(exc, TimeoutError) and scope.expired() and self._timeout_s is not None:
-                    raised = exc.__cause__ or exc  # what the user's function was interrupted by
-                    error = RowTimeout(self._timeout_s).with_traceback(raised.__traceback__)
-                results[index] = Failure(index, error, self._program.operator_at(error))
+def current_key() -> str | None:
+    """The idempotency key of the row whose code is running; None: no coroutine's is, or whoever called `run` knows."""
+    row = row_in_work.get(None)
+    return None if row is None else row.key
 
 
-def _is_cancelled() -> bool:
-    """True when this task shall end, rather than something that the user awaited."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+@types.coroutine
+def _stepped(coroutine: Any, row: RowInWork, steps: Steps | None) -> Generator[Any, Any, None]:
+    """Awaits a coroutine, and tells whose step it is around each of its steps."""
+    if steps is None:
+        yield from coroutine
+        return
+    resume, value = coroutine.send, None
+    while True:
+        steps.step(row)
+        try:
+            awaited = resume(value)
+            forks.leave_if_child()
+        except StopIteration:
+            forks.leave_if_child()
+            return
+        except BaseException as exc:
+            forks.leave_if_child_by(exc)
+            raise
+        finally:
+            steps.step_over()
+        try:
+            value = yield awaited
+            resume = coroutine.send
+        except GeneratorExit:
+            coroutine.close()
+            raise
+        except BaseException as exc:  # a cancellation, or the error of what was awaited
+            resume, value = coroutine.throw, exc

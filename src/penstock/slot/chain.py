@@ -6,7 +6,6 @@ a fused `row_program`, coroutines in `async_rows`, batch functions in a `batch_t
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -21,12 +20,14 @@ from penstock.operators.operator import Operator
 from penstock.operators.parse_json import ParseJson
 from penstock.options import BATCH_ROWS
 from penstock.plan.plan import Node
-from penstock.slot import async_rows, forks
-from penstock.slot.async_rows import AsyncRows
+from penstock.slot import forks
+from penstock.slot.async_rows import AsyncRows, Steps
 from penstock.slot.batch_tree import BatchTree
 from penstock.slot.batches import Out, as_row_list
+from penstock.slot.event_loop import EventLoop
 from penstock.slot.failure import Failure, Unmade
 from penstock.slot.json_block import decode_block, decodes_without_user_code
+from penstock.slot.row_in_work import row_in_work
 from penstock.slot.row_program import ProgramNode, RowProgram, compile_async_program, compile_program
 from penstock.slot.spool import Spool
 from penstock.slot.timers import RowTimer
@@ -39,11 +40,13 @@ class Chain:
         self, nodes: Sequence[Node], leaves: Sequence[int], *, label: str, input_type: Any = Any,
         batch_rows: int = BATCH_ROWS, concurrency: int = 16, timer: RowTimer | None = None,
         timeout_s: float | None = None, spool: Spool | None = None,
+        event_loop: EventLoop | None = None, steps: Steps | None = None,
     ) -> None:
+        """`event_loop`: the worker's, for coroutines, whose steps are told to `steps`; None: one of its own."""
         self._nodes = tuple(nodes)
         self._leaves = tuple(leaves)
         self._label = label
-        self._input_type = input_type
+        self.input_type = input_type
         self._batch_rows = batch_rows
         self._concurrency = concurrency
         self._timer = timer
@@ -51,10 +54,13 @@ class Chain:
         self.spool = spool
         """Takes what a row gives that is too much for memory; None: all of it waits there."""
         self._instances: list[Any] = []
-        self._runner: asyncio.Runner | None = None
+        self._event_loop = event_loop
+        self._owns_event_loop = False
+        self._steps = steps
         self._program: RowProgram | None = None
         self._after_parsing: tuple[Callable[[Any], Any], RowProgram] | None = None
-        self._async: AsyncRows | None = None
+        self.async_rows: AsyncRows | None = None
+        """Set once it is open, where rows are coroutines."""
         self._tree: BatchTree | None = None
         self._left: Callable[[], int] | None = None
         self._at: list[int] | None = None
@@ -72,8 +78,10 @@ class Chain:
     @property
     def row_in_work(self) -> int | None:
         """Index, in the batch given to `run`, of the row whose function is running; None: none is."""
-        if self._async is not None:
-            index = async_rows.row_in_work.get(None)
+        index: int | None
+        if self.async_rows is not None:
+            row = row_in_work.get(None)
+            index = None if row is None else row.index
         else:
             index = None if self._left is None else self._count - self._left() - 1
         return index if index is None or self._at is None else self._at[index]
@@ -91,11 +99,13 @@ class Chain:
         if self.has_batch_operators:
             self._tree = BatchTree(
                 self._nodes, self._leaves, functions,
-                input_type=self._input_type, batch_rows=self._batch_rows, timer=self._timer,
+                input_type=self.input_type, batch_rows=self._batch_rows, timer=self._timer,
             )
         elif self.is_async:
             program = compile_async_program(nodes, self._leaves, self._label)
-            self._async = AsyncRows(self._loop_runner(), program, self._concurrency, self._timeout_s)
+            self.async_rows = AsyncRows(
+                self._loop(), program, len(self._leaves), self._concurrency, self._timeout_s, self._steps
+            )
         elif nodes:
             self._program = self._compile(nodes, self._leaves)
             self._after_parsing = self._compile_after_parsing(nodes)
@@ -111,18 +121,18 @@ class Chain:
             return []
         if self._tree is not None:
             return self._tree.run(batch, outs, stop_at_failure=stop_at_failure)
-        if self._async is not None:
-            rows = self._rows_of(batch)
+        if self.async_rows is not None:
+            rows = self.rows_of(batch)
             if rows is None:
                 return self._run_those_made(batch, outs, stop_at_failure)
-            return self._async.run(rows, outs, stop_at_failure=stop_at_failure)
+            return self.async_rows.run(rows, outs, stop_at_failure=stop_at_failure)
         if self._after_parsing is not None and isinstance(batch, Lines):
             decode, program = self._after_parsing
             parsed = decode_block(decode, batch)
             if parsed is not None:
                 return self._run_rows(program, parsed, outs, stop_at_failure)
         assert self._program is not None
-        rows = self._rows_of(batch)
+        rows = self.rows_of(batch)
         if rows is None:
             return self._run_those_made(batch, outs, stop_at_failure)
         return self._run_rows(self._program, rows, outs, stop_at_failure)
@@ -132,21 +142,21 @@ class Chain:
         for instance in self._instances[::-1]:
             if hasattr(instance, "close"):
                 self._finish(instance.close())
-        if self._runner is not None:
-            self._runner.close()
+        if self._event_loop is not None and self._owns_event_loop:
+            self._event_loop.close()
 
-    def _rows_of(self, batch: Any) -> list[Any] | None:
+    def rows_of(self, batch: Any) -> list[Any] | None:
         """The rows of a batch; None: there are columns of which some row cannot be made."""
         if isinstance(batch, (list, Lines)):
             return as_row_list(batch)
         try:
-            return as_row_list(batch, self._input_type)
+            return as_row_list(batch, self.input_type)
         except Exception:  # Arrow's, or of the row's class: looked at row by row
             return None
 
     def _run_those_made(self, columns: Any, outs: Sequence[Out], stop_at_failure: bool) -> list[Failure]:
         """As `run`, where some rows cannot be made: these failed, and the others are run."""
-        rows, unmade = rows_or_failures(as_table(columns), self._input_type)
+        rows, unmade = rows_or_failures(as_table(columns), self.input_type)
         if stop_at_failure and unmade:
             rows, first = rows[: min(unmade)], min(unmade)
             unmade = {first: unmade[first]}
@@ -195,10 +205,10 @@ class Chain:
             self._instances.append(fn)
         return fn
 
-    def _loop_runner(self) -> asyncio.Runner:
-        if self._runner is None:
-            self._runner = asyncio.Runner()
-        return self._runner
+    def _loop(self) -> EventLoop:
+        if self._event_loop is None:
+            self._event_loop, self._owns_event_loop = EventLoop(), True
+        return self._event_loop
 
     def _finish(self, result: Any) -> None:
         """Await what an `async def open` or `close` gave."""
@@ -207,7 +217,7 @@ class Chain:
             async def finish() -> None:
                 await result
 
-            self._loop_runner().run(finish())
+            self._loop().complete(finish())
 
     def _compile(self, nodes: Sequence[ProgramNode], leaves: Sequence[int]) -> RowProgram:
         return compile_program(nodes, leaves, self._label, interrupted=self._timer is not None, spool=self.spool)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from penstock.channel.bell import Bell, Sleep, Waiter
+from penstock.channel.bell import Bell, Sleep, Waits
 from penstock.channel.frame import space
 from penstock.channel.router import KeyFailure
 from penstock.metrics.catalogue import Activity
@@ -65,7 +65,7 @@ class Turn:
 
     def __init__(
         self, parts: Sequence[Part], journal: Journal, record: Record, *, dead_letters: DeadLetterFile,
-        retries: RetryFile, bell: Bell, meter: Meter, crash: CrashPoints, control: Control, fates: Fates,
+        retries: RetryFile, bell: Bell, waiter: Waits, meter: Meter, crash: CrashPoints, control: Control, fates: Fates,
         after_commit: Callable[[], None], last_errors: Path, run_id: str, work: WorkPage,
     ) -> None:
         self._parts = tuple(parts)
@@ -76,7 +76,7 @@ class Turn:
         self._dead_letters = dead_letters
         self._retries = retries
         self._bell = bell
-        self._waiter = Waiter(bell)
+        self._waiter = waiter
         self._meter = meter
         self._crash = crash
         self._control = control
@@ -106,6 +106,12 @@ class Turn:
         self._taken.append(unit.taken_ns)
         if not part.edges:
             self._ingested.append(unit.ingest_ns)
+        self._note_ingest(unit.ingest_ns)
+
+    def goes_on(self, part: Part, unit: Unit) -> None:
+        """More rows of a batch that was begun are through."""
+        self._switch_to(part)
+        self._unit = unit
         self._note_ingest(unit.ingest_ns)
 
     def begin_retry(self, part: Part, waiting: WaitingRow) -> None:
@@ -201,10 +207,19 @@ class Turn:
         )
 
     def collects_for(self) -> float:
-        """Seconds that the turn may go on waiting for input: a transaction costs the same for many rows as for few."""
-        if self._part is None or not isinstance(self._part.writer, TransactionalWriter):
+        """Seconds that the turn may go on waiting: a transaction costs the same for many rows as for few.
+
+        Where rows are in flight: as long as it would while input is there.
+        """
+        part = self._part
+        if part is None:
             return 0.0
-        return self._since + _TRANSACTION_S / len(self._parts) - time.monotonic()
+        if isinstance(part.writer, TransactionalWriter):
+            return self._since + _TRANSACTION_S / len(self._parts) - time.monotonic()
+        if not part.rows_in_flight:
+            return 0.0
+        waited_for = any(queue.reader_waits for queue in part.queues)
+        return self._since + (_RUSH_S if waited_for else part.linger_s) - time.monotonic()
 
     def pause(self, seconds: float) -> None:
         """Do nothing for so long, with nothing pending. Raises `Stopped` when the supervisor asks for it meanwhile."""

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from penstock.channel.bell import Bell, Sleep, Waiter
+from penstock.channel.bell import Bell, Sleep, Waits
 from penstock.metrics.catalogue import Activity
+from penstock.slot.async_rows import current_key
 from penstock.slot.batches import batch_slice
 from penstock.slot.commit import Turn
 from penstock.slot.control import Control
@@ -19,6 +20,7 @@ from penstock.slot.crash_points import CrashPoints
 from penstock.slot.decoding import Decoding
 from penstock.slot.failure import Failure
 from penstock.slot.forks import leave_if_child
+from penstock.slot.in_flight import InFlight
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInputs
@@ -32,6 +34,8 @@ from penstock.slot.work import RETRY_INPUT, Doing, Mark, WorkPage
 
 SAFETY_POLL_S: Final = 2.0
 """A sleeper looks around this often even when nobody rings."""
+_STARVING_S: Final = 0.005
+"""Coroutines get a round of their event loop at least so often, whatever other stages in the slot do."""
 
 
 VERDICT_POLL_S: Final = 0.05
@@ -43,7 +47,7 @@ class SlotLoop:
 
     def __init__(
         self, parts: Sequence[Part], *, turn: Turn, fates: RowFates, suspicion: Suspicion, retries: RetryFile,
-        bell: Bell, work: WorkPage, control: Control, meter: Meter, crash: CrashPoints,
+        bell: Bell, waiter: Waits, work: WorkPage, control: Control, meter: Meter, crash: CrashPoints,
     ) -> None:
         self._parts = tuple(parts)
         self._turn = turn
@@ -51,7 +55,7 @@ class SlotLoop:
         self._suspicion = suspicion
         self._retries = retries
         self._bell = bell
-        self._waiter = Waiter(bell)
+        self._waiter = waiter
         self._work = work
         self._control = control
         self._meter = meter
@@ -65,6 +69,18 @@ class SlotLoop:
         for part in parts:
             if isinstance(part.inputs, QueueInputs):
                 part.inputs.decoding = Decoding(part.number, work, suspicion, flush=turn.flush, pause=turn.pause)
+        self._flights: dict[int, InFlight] = {}
+        """The rows in flight of the async stages, by the stage's number."""
+        for part in self._parts:
+            rows = part.chain.async_rows
+            if rows is not None:
+                self._flights[part.number] = InFlight(
+                    part, rows, turn=turn, fates=fates, suspicion=suspicion, retries=retries, work=work, crash=crash,
+                    write=self._write, tell=self._tell,
+                )
+        self._held_retry: WaitingRow | None = None
+        """Due, and to be worked apart from what is in flight."""
+        self._ran_coroutines_at = 0.0
 
     def run(self) -> None:
         """Until every stage of the slot has finished."""
@@ -81,6 +97,9 @@ class SlotLoop:
 
     def idempotency_key(self) -> str:
         """The name of the row in work."""
+        key = current_key()
+        if key is not None:
+            return key
         part = self._in_call
         row = part.chain.row_in_work if part is not None else None
         if part is None or row is None:
@@ -96,21 +115,29 @@ class SlotLoop:
         if self._control.draining:
             for part in self._parts:
                 part.inputs.stop()
+        self._let_coroutines_run()
         if len(self._retries) and self._run_due_retry():
             return True
-        for part in self._at_work():
-            if not part.finished:
-                unit = None if self._retries.full else self._take(part)
-                if unit is not None:
-                    self._run_unit(part, unit)
-                    if not self._turn.pending:
-                        self._next_part()
-                    return True
-                if part.inputs.ended and not self._retries.waits(part.number):
-                    if self._fates.may_finish(part, draining=self._control.draining):
-                        self._finish(part)
-                        return True
-                    self._undecided = True
+        return any(not part.finished and self._step_part(part) for part in self._at_work())
+
+    def _step_part(self, part: Part) -> bool:
+        """The same for one stage."""
+        if part.number in self._flights:
+            return self._step_in_flight(part, self._flights[part.number])
+        unit = None if self._retries.full else self._take(part)
+        if unit is not None:
+            self._run_unit(part, unit)
+            if not self._turn.pending:
+                self._next_part()
+            return True
+        return self._finish_if_through(part)
+
+    def _finish_if_through(self, part: Part) -> bool:
+        if part.inputs.ended and not self._retries.waits(part.number):
+            if self._fates.may_finish(part, draining=self._control.draining):
+                self._finish(part)
+                return True
+            self._undecided = True
         return False
 
     def _take(self, part: Part) -> Unit | None:
@@ -136,31 +163,57 @@ class SlotLoop:
         """True: the current stage's transaction waits for more of its own rows, and those of others wait for it."""
         return self._turn.pending and self._turn.collects_for() > 0 and not self._control.draining
 
+    def _step_in_flight(self, part: Part, flight: InFlight) -> bool:
+        """The same for a stage whose rows are coroutines."""
+        unit = flight.next_apart()
+        if unit is not None:
+            flight.begin()
+            self._run_next(part, unit)
+            flight.worked_apart(unit)
+            return True
+        if flight.step():
+            if not self._turn.pending:
+                self._next_part()
+            return True
+        return flight.empty and self._finish_if_through(part)
+
+    def _let_coroutines_run(self) -> None:
+        """Where stages share the slot, one that has much to do must not keep the coroutines of another waiting."""
+        if self._flights and len(self._parts) > 1 and time.monotonic() >= self._ran_coroutines_at + _STARVING_S:
+            for flight in self._flights.values():
+                flight.let_run()
+            self._ran_coroutines_at = time.monotonic()
+
     def _run_unit(self, part: Part, unit: Unit) -> None:
         self._meter.now_doing(Activity.BUSY)
         self._turn.begin(part, unit)
         if unit.length == 0:
             self._advance(part, unit, 0)
         while unit.done < unit.length:
-            mark = self._mark(part, unit)
-            blamed = self._suspicion.blamed(mark)
-            careful = self._suspicion.careful(mark)
-            if careful and self._turn.pending:
-                self._turn.flush()  # what is marked is what is not committed
-            if blamed is not None or unit.done in unit.failures:
-                self._tell(mark, self._fates.never_called, part, unit, blamed, self._turn)
-                self._advance(part, unit, 1)
-            else:
-                self._run_piece(part, unit, mark, careful)
-            self._fates.settle(part)
-            if careful:
-                self._turn.flush()
-            else:
-                self._turn.go_on(part)
+            self._run_next(part, unit)
             if self._control.stopping:
                 raise Stopped  # a batch of slow rows may take minutes
+            self._let_coroutines_run()
         if part.carries_turns or part.deals_turns:
             self._turn.flush()
+
+    def _run_next(self, part: Part, unit: Unit) -> None:
+        """The next rows of a batch, as many as go in one piece."""
+        mark = self._mark(part, unit)
+        blamed = self._suspicion.blamed(mark)
+        careful = self._suspicion.careful(mark)
+        if careful and self._turn.pending:
+            self._turn.flush()  # what is marked is what is not committed
+        if blamed is not None or unit.done in unit.failures:
+            self._tell(mark, self._fates.never_called, part, unit, blamed, self._turn)
+            self._advance(part, unit, 1)
+        else:
+            self._run_piece(part, unit, mark, careful)
+        self._fates.settle(part)
+        if careful:
+            self._turn.flush()
+        else:
+            self._turn.go_on(part)
 
     def _run_piece(self, part: Part, unit: Unit, mark: Mark, careful: bool) -> None:
         """Run the next rows; rows that fail meet their fate."""
@@ -245,9 +298,11 @@ class SlotLoop:
         return Mark(part.number, unit.input, unit.sequence, row, 1)
 
     def _run_due_retry(self) -> bool:
-        waiting = self._retries.take_due(now_s())
+        waiting = self._held_retry or self._retries.take_due(now_s())
         if waiting is None:
             return False
+        if waiting.part in self._flights and self._goes_in_flight(waiting, self._flights[waiting.part]):
+            return self._held_retry is None
         self._meter.now_doing(Activity.BUSY)
         self._turn.flush()
         part = self._parts[waiting.part]
@@ -289,6 +344,31 @@ class SlotLoop:
         self._turn.succeeded(part, 1 - len(failures))
         self._tell(mark, self._fates.retried, part, waiting, failures[0] if failures else None, self._turn)
 
+    def _goes_in_flight(self, waiting: WaitingRow, flight: InFlight) -> bool:
+        """True: nothing is to be done about a due row here, for now. False: it is to be worked apart, and can be."""
+        mark = Mark(waiting.part, RETRY_INPUT, waiting.number, 0, 1)
+        apart = self._suspicion.careful(mark)
+        if not apart and self._suspicion.blamed(mark) is None:
+            return self._flies(waiting, flight, mark)
+        waits = apart and not flight.idle
+        self._held_retry = waiting if waits else None
+        flight.hold(waits)
+        return waits
+
+    def _flies(self, waiting: WaitingRow, flight: InFlight, mark: Mark) -> bool:
+        """Call for a due row beside others; False: it cannot be brought back, which `_try_again` tells."""
+        self._work.enter(mark, Doing.DECODING)
+        try:
+            row = waiting.load()
+        except (MemoryError, KeyboardInterrupt):
+            raise
+        except BaseException:  # told where it is loaded once more
+            return False
+        finally:
+            self._work.leave()
+        flight.retry(waiting, row)
+        return True
+
     def _finish(self, part: Part) -> None:
         """The stage's input is through."""
         if self._turn.pending:
@@ -299,21 +379,38 @@ class SlotLoop:
         for part in (self._parts[self._current],) if self._collects() else self._parts:
             if part.finished:
                 continue
+            if part.number in self._flights:
+                if self._flight_has_work(part, self._flights[part.number]):
+                    return True
+                continue
             if part.inputs.ready() and not self._retries.full:
                 return True
             if part.inputs.ended and not self._retries.waits(part.number) and not self._undecided:
                 return True
         return False
 
+    def _flight_has_work(self, part: Part, flight: InFlight) -> bool:
+        if flight.has_work() or (self._held_retry is not None and flight.idle):
+            return True
+        if self._undecided:
+            return False
+        return part.inputs.ended and flight.empty and not self._retries.waits(part.number)
+
+    def _is_hungry(self) -> bool:
+        """True when rows that came now would be worked now; False: all that may be in flight is."""
+        return len(self._flights) < len(self._parts) or any(flight.hungry for flight in self._flights.values())
+
     def _sleep(self, patience: float) -> None:
-        self._bell.say_asleep(Sleep.FOR_INPUT)
+        hungry = self._is_hungry()
+        self._bell.say_asleep(Sleep.FOR_INPUT if hungry else Sleep.AWAKE)
         if self._has_work():
             self._bell.say_awake()
             return
-        self._meter.now_doing(Activity.WAITING_FOR_INPUT)
+        self._meter.now_doing(Activity.WAITING_FOR_INPUT if hungry else Activity.BUSY)
         self._waiter.watch(set().union(*(part.inputs.descriptors() for part in self._parts)))
         ready = self._waiter.wait(min(self._nap(), patience))
         self._bell.say_awake()
+        self._ran_coroutines_at = time.monotonic()
         if ready:
             for part in self._parts:
                 part.inputs.woken()

@@ -13,7 +13,7 @@ from types import FrameType
 from msgspec.structs import replace
 
 from penstock import standard_streams
-from penstock.channel.bell import Bell, open_fifo
+from penstock.channel.bell import Bell, Waiter, Waits, open_fifo
 from penstock.errors import FileUnusable, QueueDamaged, TargetDamaged
 from penstock.metrics.catalogue import Activity
 from penstock.plan.paths import RunPaths, SeatPaths
@@ -21,11 +21,12 @@ from penstock.plan.plan import Plan
 from penstock.run_files import read_checked
 from penstock.sink import TransactionalWriter
 from penstock.slot import forks, lifeline, lock, signals, stack, worker_log
-from penstock.slot.assembly import Assembler, dead_letter_path, seat_stages
+from penstock.slot.assembly import Assembler, dead_letter_path, has_coroutines, seat_stages
 from penstock.slot.commit import Turn
 from penstock.slot.control import Control
 from penstock.slot.crash_points import ArmedCrash, CrashPoints
 from penstock.slot.dead_letter_file import DeadLetterFile
+from penstock.slot.event_loop import EventLoop, LoopWaiter
 from penstock.slot.failure_file import write_failure
 from penstock.slot.gc_tuning import TurnGc
 from penstock.slot.journal import Journal
@@ -135,16 +136,21 @@ class Worker:
         self._control = Control(paths.control)
         self._loop: SlotLoop | None = None
         self._journal = Journal(seat.journal)
+        stages = seat_stages(plan, life.seat)
+        self._event_loop = EventLoop() if has_coroutines(stages) else None
         assembler = Assembler(
             plan=plan, paths=paths, slot=life.slot, attempt=life.attempt, run_id=life.run_id, key=self._key,
-            stopping=lambda: self._control.draining or self._control.stopping, timer_tick=work.still,
+            stopping=lambda: self._control.draining or self._control.stopping, work=work,
+            event_loop=self._event_loop,
         )
-        stages = seat_stages(plan, life.seat)
         self._parts = [assembler.part(number, stage) for number, stage in enumerate(stages)]
         self._meter = Meter([part.page for part in self._parts])
         self._meter.now_doing(Activity.STARTING)
         self._bell = Bell(seat.bell)
         self._bell.say_awake()
+        self._waiter: Waits = (
+            Waiter(self._bell) if self._event_loop is None else LoopWaiter(self._bell, self._event_loop)
+        )
         self._seat = seat
         self._work = work
 
@@ -218,17 +224,20 @@ class Worker:
         crash = CrashPoints(tuple(ArmedCrash(c.point, c.row) for c in life.crashes))
         turn = Turn(
             self._parts, self._journal, record, dead_letters=dead_letters, retries=retries, bell=self._bell,
-            meter=self._meter, crash=crash, control=self._control, fates=fates, after_commit=self._after_commit(),
-            last_errors=self._paths.last_errors, run_id=life.run_id, work=self._work,
+            waiter=self._waiter, meter=self._meter, crash=crash, control=self._control, fates=fates,
+            after_commit=self._after_commit(), last_errors=self._paths.last_errors, run_id=life.run_id,
+            work=self._work,
         )
         self._loop = SlotLoop(
             self._parts, turn=turn, fates=fates, suspicion=Suspicion(life), retries=retries, bell=self._bell,
-            work=self._work, control=self._control, meter=self._meter, crash=crash,
+            waiter=self._waiter, work=self._work, control=self._control, meter=self._meter, crash=crash,
         )
         self._work.say_reached(OPENED)
         self._loop.run()
         for part in self._parts:
             self._close(part)
+        if self._event_loop is not None:
+            self._event_loop.close()
         dead_letters.close()
         retries.close()
 

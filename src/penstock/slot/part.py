@@ -64,6 +64,8 @@ class Part:
     """Bytes given out per input row, as last seen."""
     seconds_per_row: float = 0.0
     """Time in row functions per input row, as last seen."""
+    rows_in_flight: int = 0
+    """Rows of an async stage that were called for and are not given out."""
     last_piece_rows: int = 0
     most_rows: int = FIRST_ROWS
     """What the next piece may have, by how long it may get at once."""

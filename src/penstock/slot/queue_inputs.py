@@ -1,4 +1,8 @@
-"""The input queues of a stage in one slot: one frame is in work at a time."""
+"""The input queues of a stage in one slot.
+
+Frames may be taken ahead of the one in work; they are done with in the order in which they were taken, and what is
+saved and published is what is done.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,10 @@ class QueueInput:
         """The head to commit: behind the last frame that is wholly done."""
         self.sequence = 0
         self.rows_done = 0
+        self._in_work = 0
+        """Frames that were taken and are not done."""
+        self._held_end: int | None = None
+        """The position behind the END frame, where it was read before the frames in front of it were done."""
         self._side_done = False
 
     def restore(self, record: InputRecord) -> None:
@@ -55,7 +63,7 @@ class QueueInput:
             return frame, None
         try:
             if decoding is not None:
-                return frame, decoding.decode(self.codec, frame.header, payload, index, self.rows_done)
+                return frame, decoding.decode(self.codec, frame.header, payload, index, self._rows_done_ahead())
             return frame, self.codec.decode(frame.header.codec, payload, frame.header.rows)
         except (MemoryError, Stopped):
             raise
@@ -64,8 +72,35 @@ class QueueInput:
                 self.ring.path, f"frame {frame.header.sequence} cannot be decoded ({type(exc).__name__}: {exc})"
             ) from exc
 
+    def _rows_done_ahead(self) -> int:
+        """How many rows of the next frame were done in an earlier life."""
+        return self.rows_done if self._in_work == 0 else 0
+
+    def frame_taken(self) -> int:
+        """A frame is in work; gives how many of its rows were done in an earlier life."""
+        done = self._rows_done_ahead()
+        self._in_work += 1
+        return done
+
     def frame_done(self, frame_end: int, rows: int) -> None:
-        """A frame is through: the commit may give its room back."""
+        """The oldest frame in work is through: the commit may give its room back."""
+        self._in_work -= 1
+        self._behind(frame_end, rows)
+        if self._in_work == 0 and self._held_end is not None:
+            self._end(self._held_end)
+
+    def end_taken(self, frame_end: int) -> None:
+        """The END frame: the queue has ended once all in front of it is done."""
+        if self._in_work:
+            self._held_end = frame_end
+        else:
+            self._end(frame_end)
+
+    def _end(self, frame_end: int) -> None:
+        self._behind(frame_end, 0)
+        self.ended, self._held_end = True, None
+
+    def _behind(self, frame_end: int, rows: int) -> None:
         self.head, self.rows_done = frame_end, 0
         self.sequence += 1
         self.ring.rows += rows
@@ -77,7 +112,7 @@ class QueueInput:
         self.ring.publish()
         self.ring.head = private
         if self._side_done:
-            self._side_done = not self._sides.delete_below(self.sequence)
+            self._side_done = not self._sides.delete_below(self.sequence) or self._in_work > 0
 
 
 class QueueInputs:
@@ -87,8 +122,8 @@ class QueueInputs:
         self.queues = queues
         self._gate = gate
         self._run_id = run_id
-        self._in_work: Frame | None = None
-        self._index = -1
+        self._turns_done = [edge.turn for edge in gate.edges]
+        """Of each edge: the turn to go on with, as far as frames are done; the gate may be further."""
         self.decoding: Decoding | None = None
         """How workers decode; None: as the calling process does, where nobody watches."""
 
@@ -97,10 +132,11 @@ class QueueInputs:
             queue.restore(saved)
         for edge, turn in zip(self._gate.edges, record.turns_in, strict=True):
             edge.turn = turn
+        self._turns_done = list(record.turns_in)
 
     def save(self, record: PartRecord) -> None:
         record.inputs = [queue.record() for queue in self.queues]
-        record.turns_in = [edge.turn for edge in self._gate.edges]
+        record.turns_in = list(self._turns_done)
 
     @property
     def ended(self) -> bool:
@@ -117,7 +153,7 @@ class QueueInputs:
         return self._gate.choose([q.ring.waiting for q in self.queues], [q.ended for q in self.queues])
 
     def take(self) -> Unit | None:
-        """The next batch; ends are taken on the way."""
+        """The next batch, though others may still be in work; ends are taken on the way."""
         while (index := self._choose()) is not None:
             queue = self.queues[index]
             taken = queue.take(self.decoding, index)
@@ -125,28 +161,33 @@ class QueueInputs:
                 return None
             frame, decoded = taken
             if decoded is None:
-                queue.frame_done(frame.end, 0)
-                queue.ended = True
+                queue.end_taken(frame.end)
                 continue
-            self._in_work, self._index = frame, index
             header = frame.header
+            turn_end = bool(header.flags & Flag.TURN_END)
+            if turn_end and not self._gate.simple:
+                edge = self._gate.edge_of(index)
+                if edge.merge:
+                    edge.turn_taken()
             return Unit(
-                decoded.batch, header.rows, queue.rows_done, header.ingest_ns, time.monotonic_ns(), index,
+                decoded.batch, header.rows, queue.frame_taken(), header.ingest_ns, time.monotonic_ns(), index,
                 header.sequence, 0, f"{self._run_id}/{queue.name}/{header.sequence}", decoded.failures, header.turn,
-                bool(header.flags & Flag.TURN_END),
+                turn_end, frame.end,
             )
         return None
 
     def progress(self, unit: Unit) -> None:
-        """Rows of the unit are through up to `unit.done`."""
-        queue, frame = self.queues[self._index], self._in_work
-        assert frame is not None
+        """Rows of the oldest unit in work are through up to `unit.done`."""
+        queue = self.queues[unit.input]
         queue.rows_done = unit.done
-        if unit.done >= unit.length:
-            queue.frame_done(frame.end, unit.length)
-            edge = self._gate.edge_of(self._index)
-            if edge.merge and unit.turn_end:
-                edge.turn_taken()
+        if unit.done < unit.length:
+            return
+        queue.frame_done(unit.end, unit.length)
+        if unit.turn_end and not self._gate.simple:
+            number = self._gate.number_of(unit.input)
+            edge = self._gate.edges[number]
+            if edge.merge:
+                self._turns_done[number] += edge.stride
 
     def publish(self) -> None:
         for queue in self.queues:

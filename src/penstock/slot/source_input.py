@@ -1,4 +1,7 @@
-"""The splits of a source in one slot, read one after the other or in turn; where each stands is committed."""
+"""The splits of a source in one slot, read one after the other or in turn; where each stands is committed.
+
+Batches may be read ahead of the one in work; what is saved is where the rows stand that are done.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from zlib import crc32
+
+import msgspec
 
 from penstock.batch import Lines
 from penstock.channel.bell import Bell
@@ -22,6 +27,15 @@ from penstock.source import EndOfSplit, Reader, Rejected, Source, WithRejected
 from penstock.text_form import TextForm
 
 _NONE: Final[dict[int, Rejected]] = {}
+
+
+class _Ahead(msgspec.Struct, gc=False):
+    """What of a split was read and is not done."""
+
+    batches: int = 0
+    rows: int = 0
+    """Rows of the split that were read, ever."""
+    ended: bool = False
 
 
 class SourceInput:
@@ -44,10 +58,8 @@ class SourceInput:
         self._readers: dict[str, Reader[Any]] = {}
         self._records: dict[str, SplitRecord] = {}
         self._rotation: Iterator[str] = iter(())
-        self._unit_split = ""
-        self._next_position: Any = None
-        self._unit_is_last = False
-        """The unit in work is the last of its split."""
+        self._ahead: dict[str, _Ahead] = {}
+        self._last_split = ""
         self._idle_until = 0.0
         self._stopped = False
         self._discover_s = parse_duration(source.discover_every) if source.discover_every else None
@@ -82,11 +94,11 @@ class SourceInput:
             self._record(name)  # what was never opened is recorded as not done: the input was cut short
 
     def ready(self) -> bool:
-        return not self.ended and time.monotonic() >= self._idle_until
+        return self._gives_more() and time.monotonic() >= self._idle_until
 
     def wake_after(self) -> float | None:
         """Seconds until it is worth asking again."""
-        return max(self._idle_until - time.monotonic(), 0.0) if not self.ended else None
+        return max(self._idle_until - time.monotonic(), 0.0) if self._gives_more() else None
 
     def descriptors(self) -> set[int]:
         fds = (reader.fileno() for reader in self._readers.values())
@@ -109,48 +121,48 @@ class SourceInput:
             unit = self._read(name)
             if unit is not None:
                 return unit
-            if self._source.bounded and not self._record(name).done:
+            if self._source.bounded and not self._exhausted(name):
                 break
         if not self.ended:
             self._idle_until = time.monotonic() + self._pause()
         return None
 
     def _turns(self) -> list[str]:
-        names = [name for name in self._splits if not self._record(name).done]
-        if self._source.bounded or self._unit_split not in names:
+        names = [name for name in self._splits if not self._exhausted(name)]
+        if self._source.bounded or self._last_split not in names:
             return names
-        at = names.index(self._unit_split) + 1
+        at = names.index(self._last_split) + 1
         return names[at:] + names[:at]
 
-    def _read(self, name: str) -> Unit | None:
-        record = self._record(name)
-        self._unit_is_last = False
-        try:
-            given = self._given(name, record)
-        except SourceDamaged as damage:
-            return self._damaged(name, record, damage)
-        if given is None:
-            return None
-        batch, rejected = checked(given, name)
-        length = batch_length(batch)
-        self._unit_split = name
-        if length == 0:
-            record.position = self._next_position
-            return None
-        if length <= record.rows_done:  # rows behind the position that an earlier life is through with
-            record.rows_done -= length
-            record.position = self._next_position
-            return self._read(name)
-        failures: dict[int, tuple[Any, BaseException | str]] = {
-            index: (found.row, found.reason) for index, found in rejected.items()
-        }
-        return self._unit(name, record, batch, length, failures)
+    def _gives_more(self) -> bool:
+        """True while there may be something left to read."""
+        return not self._stopped and not (self._source.bounded and all(map(self._exhausted, self._splits)))
 
-    def _given(self, name: str, record: SplitRecord) -> Any:
+    def _exhausted(self, name: str) -> bool:
+        """True when nothing is left to read of a split, though rows of it may still be in work."""
+        return self._record(name).done or self._ahead_of(name).ended
+
+    def _read(self, name: str) -> Unit | None:
+        while True:
+            try:
+                given = self._given(name)
+            except SourceDamaged as damage:
+                return self._damaged(name, damage)
+            if given is None:
+                return None
+            batch, rejected = checked(given, name)
+            failures: dict[int, tuple[Any, BaseException | str]] = {
+                index: (found.row, found.reason) for index, found in rejected.items()
+            }
+            unit = self._unit(name, batch, self._readers[name].position(), failures)
+            if unit is not None or batch_length(batch) == 0:
+                return unit
+
+    def _given(self, name: str) -> Any:
         """What the split's reader gives next; None: nothing now, or its end."""
         reader = self._readers.get(name)
         if reader is None:
-            reader = self._source.open(self._splits[name], record.position, self._context)
+            reader = self._source.open(self._splits[name], self._record(name).position, self._context)
             if self._gather_rows:
                 reader = GatheringReader(reader, self._gather_rows)
             self._readers[name] = reader
@@ -159,48 +171,83 @@ class SourceInput:
             given = reader.read()
             leave_if_child()
         except EndOfSplit:
-            record.done, record.rows_done = True, 0
+            self._ahead_of(name).ended = True
+            self._end_if_through(name)
             self._close(name)
             return None
         waited = time.monotonic() - began - (time.thread_time() - computed)
         self.read_waits_s = max(waited, self.read_waits_s / 2)
-        if given is not None:
-            self._next_position = reader.position()
         return given
 
-    def _damaged(self, name: str, record: SplitRecord, damage: SourceDamaged) -> Unit:
+    def _damaged(self, name: str, damage: SourceDamaged) -> Unit:
         """The rest of a damaged split as one row that failed; the end of the stage where nothing may be skipped."""
         if name in self._readers:
             self._close(name)
         if not self._source.skips_damaged:
             raise StageFailed(self._context.stage, str(damage)) from damage
-        reason = f"{damage.told}; the rest of it is skipped, {record.rows} rows of it were read"
+        record, ahead = self._record(name), self._ahead_of(name)
+        if ahead.batches == 0:
+            record.rows_done, ahead.rows = 0, record.rows
+        reason = f"{damage.told}; the rest of it is skipped, {ahead.rows} rows of it were read"
         self._context.log.warning("%s", reason)
-        self._unit_split, self._unit_is_last, record.rows_done = name, True, 0
-        return self._unit(name, record, [name], 1, {0: (name, reason)})
+        ahead.ended = True
+        self._last_split = name
+        return self._taken(name, [name], 1, 0, record.position, {0: (name, reason)})
 
     def _unit(
-        self, name: str, record: SplitRecord, batch: Any, length: int,
+        self, name: str, batch: Any, position: Any, failures: dict[int, tuple[Any, BaseException | str]]
+    ) -> Unit | None:
+        """A batch as what is in work; None: an earlier life is through with it, or it has no rows."""
+        record, ahead, length = self._record(name), self._ahead_of(name), batch_length(batch)
+        self._last_split = name
+        done = 0
+        if ahead.batches == 0:  # `rows_done` counts from where the reader began; what is ahead of it is new
+            if length <= record.rows_done:
+                record.rows_done -= length
+                record.position = position
+                return None
+            done, ahead.rows = record.rows_done, record.rows - record.rows_done
+        elif length == 0:
+            return None
+        return self._taken(name, batch, length, done, position, failures)
+
+    def _taken(
+        self, name: str, batch: Any, length: int, done: int, position: Any,
         failures: dict[int, tuple[Any, BaseException | str]],
     ) -> Unit:
+        ahead = self._ahead_of(name)
+        first, ahead.rows = ahead.rows, ahead.rows + length
+        ahead.batches += 1
         return Unit(
-            batch, length, record.rows_done, time.time_ns(), time.monotonic_ns(), crc32(name.encode()), 0,
-            record.rows - record.rows_done, f"{self._run_id}/{self._context.stage}/{name}", failures,
+            batch, length, done, time.time_ns(), time.monotonic_ns(), crc32(name.encode()), 0, first,
+            f"{self._run_id}/{self._context.stage}/{name}", failures, end=position, split=name,
         )
 
     def _close(self, name: str) -> None:
         self._readers.pop(name).close()
 
     def progress(self, unit: Unit) -> None:
-        """Rows of the unit are through up to `unit.done`."""
-        record = self._record(self._unit_split)
+        """Rows of the oldest unit in work of its split are through up to `unit.done`."""
+        record = self._record(unit.split)
         record.rows = unit.first_row + unit.done
         if unit.done < unit.length:
             record.rows_done = unit.done
-        elif self._unit_is_last:
+            return
+        record.position, record.rows_done = unit.end, 0
+        self._ahead_of(unit.split).batches -= 1
+        self._end_if_through(unit.split)
+
+    def _end_if_through(self, name: str) -> None:
+        ahead = self._ahead_of(name)
+        if ahead.ended and ahead.batches == 0:
+            record = self._record(name)
             record.done, record.rows_done = True, 0
-        else:
-            record.position, record.rows_done = self._next_position, 0
+
+    def _ahead_of(self, name: str) -> _Ahead:
+        ahead = self._ahead.get(name)
+        if ahead is None:
+            ahead = self._ahead[name] = _Ahead()
+        return ahead
 
     def publish(self) -> None:
         """A source has nobody to tell."""

@@ -22,6 +22,11 @@ class Suspicion:
     def any_blamed(self) -> bool:
         return bool(self._blamed)
 
+    @property
+    def trusts_all(self) -> bool:
+        """True: no row need be looked at before it is called for."""
+        return self._suspect is None and not self._blamed and self._careful_left <= 0
+
     def blamed(self, mark: Mark) -> Blamed | None:
         """Set when user code must not be called for the first row of `mark`."""
         if not self._blamed:

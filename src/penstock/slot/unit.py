@@ -26,3 +26,12 @@ class Unit(msgspec.Struct):
     """Rows that could not be decoded."""
     turn: int = 0
     turn_end: bool = True
+    end: Any = None
+    """Where its input stands behind it: of a queue the end of its frame, of a source the position."""
+    split: str = ""
+    """For a source: the split that it was read from."""
+
+    @property
+    def left(self) -> int:
+        """Rows that are not through yet."""
+        return self.length - self.done

@@ -31,6 +31,12 @@ _W_LIMIT: Final = 12
 _W_REACHED: Final = 13
 _W_FAREWELL: Final = 16
 """Three words: the exit code and 1, the attempt, the process."""
+_W_STEP: Final = 40
+_W_STEP_PART: Final = 41
+_W_STEP_INPUT: Final = 42
+_W_STEP_SEQUENCE: Final = 43
+_W_STEP_ROW: Final = 44
+_W_STEP_SINCE: Final = 45
 LISTENS: Final = 1
 """It shows its stack when asked to."""
 OPENED: Final = 2
@@ -131,6 +137,28 @@ class WorkPage:
         words[_W_SINCE] = time.monotonic_ns()
         words[_W_RUNNING] = 1
 
+    def in_flight(self, mark: Mark) -> None:
+        """These rows are in flight. Since when is told by `still`, for as long as the event loop goes round."""
+        words = self._words
+        words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE] = mark.part, mark.input, mark.sequence
+        words[_W_ROW], words[_W_COUNT] = mark.row, mark.count
+        words[_W_DOING], words[_W_LIMIT] = Doing.CALLING, 0
+        if not words[_W_RUNNING]:
+            words[_W_PEAK] = 0
+            words[_W_SINCE] = time.monotonic_ns()
+            words[_W_RUNNING] = 1
+
+    def step(self, part: int, input: int, sequence: int, row: int) -> None:
+        """Of the rows in flight this one is running: what happens now is its doing."""
+        words = self._words
+        words[_W_STEP_PART], words[_W_STEP_INPUT], words[_W_STEP_SEQUENCE] = part, input, sequence
+        words[_W_STEP_ROW], words[_W_STEP_SINCE] = row, time.monotonic_ns()
+        words[_W_STEP] = 1
+
+    def step_over(self) -> None:
+        """It has returned to the event loop."""
+        self._words[_W_STEP] = 0
+
     def still(self, since_ns: int) -> None:
         """A tick of the row timer: the row in work runs since then, at the latest."""
         self._words[_W_SINCE] = since_ns
@@ -153,6 +181,11 @@ class WorkPage:
     def read(self) -> WorkState:
         words = self._words
         mark = None
+        if words[_W_STEP]:
+            mark = Mark(
+                words[_W_STEP_PART], words[_W_STEP_INPUT], words[_W_STEP_SEQUENCE], words[_W_STEP_ROW], 1
+            )
+            return WorkState(mark, words[_W_STEP_SINCE], words[_W_BEAT], words[_W_LIFE], words[_W_SENT])
         if words[_W_RUNNING]:
             mark = Mark(words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE], words[_W_ROW], words[_W_COUNT])
         return WorkState(
@@ -175,7 +208,7 @@ class WorkPage:
 
     def clear(self, life: int) -> None:
         """Before a new life: by the supervisor before its birth, and by the worker itself."""
-        self._words[_W_RUNNING] = 0
+        self._words[_W_RUNNING] = self._words[_W_STEP] = 0
         self._words[_W_SENT] = self._words[_W_PEAK] = 0
         self._words[_W_FAREWELL] = self._words[_W_REACHED] = 0
         self._words[_W_LIFE] = life

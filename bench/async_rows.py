@@ -1,0 +1,129 @@
+"""Rows that wait: how many a second an async stage gets through, beside a plain loop with an `asyncio.Semaphore`.
+
+    python bench/async_rows.py [--concurrency 16] [--rounds 3] [--only TEXT ...]
+
+A row does nothing but `asyncio.sleep` for as long as it says. The plain loop has all rows in memory, makes a task of
+each, and keeps nothing of what they gave; the stage reads rows from a queue, gives them on in order, and commits. Both
+are timed from their first call to their last, in the workers themselves, in turn. Prints a table in Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import measure
+
+import penstock as ps
+
+SECONDS = 3.0
+"""So long a run of the plain loop takes, about."""
+
+
+def _mixed(share: float, fast: float, slow: float) -> Callable[[random.Random], float]:
+    return lambda chance: slow if chance.random() < share else fast
+
+
+ROWS: Mapping[str, Callable[[random.Random], float]] = {
+    "1 ms": lambda chance: 0.001,
+    "5 ms": lambda chance: 0.005,
+    "50 ms": lambda chance: 0.05,
+    "500 ms": lambda chance: 0.5,
+    "1 to 100 ms": lambda chance: chance.uniform(0.001, 0.1),
+    "1 ms, of 100 one 100 ms": _mixed(0.01, 0.001, 0.1),
+    "5 ms, of 50 one 500 ms": _mixed(0.02, 0.005, 0.5),
+}
+
+
+def rows_of(kind: str, concurrency: int) -> list[float]:
+    """How long each row waits; the same for both."""
+    chance = random.Random(7)
+    waits = [ROWS[kind](chance) for _ in range(2_000)]
+    many = max(int(SECONDS * concurrency / statistics.fmean(waits)), 2 * concurrency)
+    return [ROWS[kind](chance) for _ in range(many)]
+
+
+class Timed:
+    """Waits for a row, and notes when the first call began and the last one ended."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.began = self.ended = 0.0
+
+    async def __call__(self, wait_s: float) -> float:
+        self.began = self.began or time.monotonic()
+        await asyncio.sleep(wait_s)
+        self.ended = time.monotonic()
+        return wait_s
+
+    def close(self) -> None:
+        Path(self.path).write_text(str(self.ended - self.began))
+
+
+def plain(rows: list[float], concurrency: int, path: str) -> None:
+    """What one would write by hand."""
+
+    async def main() -> None:
+        timed, slots = Timed(path), asyncio.Semaphore(concurrency)
+
+        async def one(wait_s: float) -> None:
+            async with slots:
+                await timed(wait_s)
+
+        await asyncio.gather(*(one(wait_s) for wait_s in rows))
+        timed.close()
+
+    asyncio.run(main())
+
+
+def staged(rows: list[float], concurrency: int, path: str) -> None:
+    app = ps.Pipeline("async-rows")
+    stream = app.source(rows, name="rows").stage("wait", concurrency=concurrency).map(Timed(path))
+    stream.sink(ps.discard(), name="out")
+    with tempfile.TemporaryDirectory() as state:
+        app.run(fresh=True, state_dir=state, run_dir=f"{state}/run", progress=False)
+
+
+def measured(way: str, kind: str, concurrency: int) -> float:
+    """Rows a second, in a process of its own."""
+    with tempfile.NamedTemporaryFile("r") as file:
+        subprocess.run([sys.executable, __file__, "--way", way, kind, str(concurrency), file.name], check=True)
+        return len(rows_of(kind, concurrency)) / float(file.read())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=[], metavar="TEXT", help="only rows whose name has this in it")
+    parser.add_argument("--way", nargs=4, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.way:
+        way, kind, concurrency, path = given.way
+        {"plain": plain, "staged": staged}[way](rows_of(kind, int(concurrency)), int(concurrency), path)
+        return 0
+    lines = []
+    for kind in ROWS:
+        if given.only and not any(text in kind for text in given.only):
+            continue
+        rates: dict[str, list[float]] = {"plain": [], "staged": []}
+        for _ in range(given.rounds):
+            for way, seen in rates.items():
+                seen.append(measured(way, kind, given.concurrency))
+        by_hand, stage = statistics.median(rates["plain"]), statistics.median(rates["staged"])
+        lines.append([kind, f"{by_hand:,.0f}", f"{stage:,.0f}", f"{stage / by_hand:.2f}"])
+    print(measure.table(["a row waits", "Semaphore, rows/s", "stage, rows/s", "ratio"], lines))
+    print(f"\n{given.concurrency} rows in flight. {measure.machine()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

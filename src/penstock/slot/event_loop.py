@@ -1,0 +1,102 @@
+"""The event loop of a worker: coroutines go on whenever the worker waits, be it for input, for room or for time.
+
+`loop` and `commit` wait on a `LoopWaiter` as they do on a bell's `Waiter`; `stalls` finds the row that holds the loop
+up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Coroutine
+from typing import Any
+
+from penstock.channel.bell import Bell
+from penstock.slot.stalls import StallWatch
+
+
+class _CountingSelector(selectors.DefaultSelector):
+    """Counts the rounds of the loop: while the number stands still, something that the loop called has not returned."""
+
+    rounds = 0
+
+    def select(self, timeout: float | None = None) -> Any:
+        self.rounds += 1
+        return super().select(timeout)
+
+
+class EventLoop:
+    """Runs until it is woken, so that plain code and coroutines take turns."""
+
+    def __init__(self) -> None:
+        self._selector = _CountingSelector()
+        self._runner = asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(self._selector))
+        self._stalls = StallWatch(lambda: self._selector.rounds)
+
+    @property
+    def asyncio_loop(self) -> asyncio.AbstractEventLoop:
+        return self._runner.get_loop()
+
+    def watch_steps(self, timeout_s: float) -> None:
+        """From now on a step of a row's that takes so long is interrupted; of several time-outs the shortest counts."""
+        self._stalls.watch(timeout_s)
+
+    def wake(self) -> None:
+        """Give the turn back to whoever waits, at the end of this round."""
+        self.asyncio_loop.stop()
+
+    def wait(self, timeout_s: float) -> None:
+        """Run until `wake`, or until the time is over; one round at least."""
+        loop = self.asyncio_loop
+        if timeout_s <= 0:
+            loop.call_soon(loop.stop)
+            self._run()
+            return
+        timer = loop.call_later(timeout_s, loop.stop)
+        self._run()
+        timer.cancel()
+
+    def _run(self) -> None:
+        with self._stalls.watching(self.asyncio_loop):
+            while True:
+                try:
+                    self.asyncio_loop.run_forever()
+                    return
+                except SystemExit:  # asyncio hands it to those who await the task, and to us: it is that row's error
+                    continue
+
+    def complete(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run until it is through."""
+        self.asyncio_loop.run_until_complete(coroutine)
+
+    def close(self) -> None:
+        """Cancel what is left, and wait for it."""
+        self._runner.close()
+
+
+class LoopWaiter:
+    """What a slot with coroutines waits on: its bell, other descriptors, and its coroutines. As `bell.Waiter`."""
+
+    def __init__(self, bell: Bell, loop: EventLoop) -> None:
+        self._loop = loop
+        self._others: set[int] = set()
+        self._ready: set[int] = set()
+        loop.asyncio_loop.add_reader(bell.fd, loop.wake)
+
+    def watch(self, fds: set[int]) -> None:
+        """Also wake for these descriptors; replaces the ones named before."""
+        for fd in self._others - fds:
+            self._loop.asyncio_loop.remove_reader(fd)
+        for fd in fds - self._others:
+            self._loop.asyncio_loop.add_reader(fd, self._is_ready, fd)
+        self._others = set(fds)
+
+    def _is_ready(self, fd: int) -> None:
+        self._ready.add(fd)
+        self._loop.wake()
+
+    def wait(self, timeout_s: float) -> set[int]:
+        """Let coroutines run until rung, a descriptor is ready, a row wants to be given out, or the time is over."""
+        self._loop.wait(timeout_s)
+        ready, self._ready = self._ready, set()
+        return ready

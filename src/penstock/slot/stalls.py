@@ -1,0 +1,89 @@
+"""Rows that hold up the event loop: `time.sleep` or a long computation in a coroutine, where nobody else can go on.
+
+A timer looks which task has been running since the last ticks, without a return to the loop. Once that is as long as
+the time-out it raises `RowTimeout` in that very task; the rows beside it go on. A call into C that does not return
+ends with the watchdog's kill, for the worker's page names the row whose step it is (`async_rows`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import time
+from asyncio import events
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType
+
+from penstock.errors import RowTimeout
+from penstock.slot.row_in_work import RowInWork, row_in_work
+from penstock.standard_streams import prints_wait
+
+_TICKS_PER_TIMEOUT = 8
+_RUN_OF_HANDLES: CodeType = events.Handle._run.__code__
+
+
+class StallWatch:
+    """The timer of one event loop. Works in a process's main thread only, which alone is sent signals."""
+
+    def __init__(self, rounds: Callable[[], int]) -> None:
+        """`rounds`: how often the loop has looked for events."""
+        self._rounds = rounds
+        self._shortest_s: float | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._seen: tuple[int, int] | None = None
+        self._charged = self._ticked = 0.0
+        self._interval_s = 0.0
+
+    def watch(self, timeout_s: float) -> None:
+        """Look often enough for this time-out, too."""
+        self._shortest_s = min(self._shortest_s or timeout_s, timeout_s)
+
+    @contextmanager
+    def watching(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Look while the loop runs."""
+        if self._shortest_s is None or threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._loop, self._seen = loop, None
+        tick = self._interval_s = self._shortest_s / _TICKS_PER_TIMEOUT
+        self._ticked = time.monotonic()
+        handler = signal.signal(signal.SIGALRM, self._tick)  # other stages in this slot have timers of their own
+        left, interval = signal.setitimer(signal.ITIMER_REAL, tick, tick)
+        try:
+            yield
+        finally:
+            self._loop = None
+            signal.setitimer(signal.ITIMER_REAL, left, interval)
+            signal.signal(signal.SIGALRM, handler or signal.SIG_DFL)
+
+    def _tick(self, signum: int, frame: FrameType | None) -> None:
+        if self._loop is None:
+            return
+        now = time.monotonic()
+        # A late tick: the process was stopped, or called into C. Not much of that is charged.
+        passed, self._ticked = min(now - self._ticked, 2 * self._interval_s), now
+        task, row = asyncio.current_task(self._loop), row_in_work.get(None)
+        if task is None or row is None or row.timeout_s is None:
+            self._seen = None
+            return
+        seen = (self._rounds(), id(task))
+        if seen != self._seen:
+            self._seen, self._charged = seen, 0.0
+        elif not prints_wait():
+            self._charged += passed
+        if self._charged >= row.timeout_s and _in_users_code(frame, row, task):
+            self._charged = 0.0
+            raise RowTimeout(row.timeout_s)
+
+
+def _in_users_code(frame: FrameType | None, row: RowInWork, task: asyncio.Task[object]) -> bool:
+    """True when what was interrupted is the row's, rather than ours or the loop's around it."""
+    if task is not row.task:  # a task that the row has started: its code lies right on the loop's
+        return frame is not None and frame.f_code is not _RUN_OF_HANDLES
+    while frame is not None:
+        if frame.f_code is row.code:
+            return True
+        frame = frame.f_back
+    return False
