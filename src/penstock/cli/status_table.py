@@ -11,7 +11,7 @@ from datetime import datetime
 
 import click
 
-from penstock.engine.rundir import DAMAGED, FoundRun
+from penstock.engine.rundir import DAMAGED, REMOVING, FoundRun
 from penstock.metrics import text
 from penstock.metrics.diagnosis import explain, fill
 from penstock.status import EdgeStatus, StageStatus, Status
@@ -55,16 +55,29 @@ def starting_lines(run: FoundRun) -> Iterator[str]:
 
 def left_lines(run: FoundRun) -> Iterator[str]:
     """What a run left that did not end by itself, and what to do about it."""
-    kind = "failed" if run.phase == "failed" else "killed"
-    started = datetime.fromtimestamp(run.started_s).strftime("%Y-%m-%d %H:%M")
-    head = f"{visible(run.name)}: left by a {kind} run of {started}, {text.size(run.size_bytes)}"
-    if run.phase == DAMAGED:
-        head = f"{visible(run.name)}: left by a run whose manifest is damaged, {text.size(run.size_bytes)}"
-    yield click.style(text.shorten(head, WIDTH), bold=True)
+    name, size = visible(run.name), text.size(run.size_bytes)
+    yield click.style(text.shorten(f"{name}: left by {_what_left(run)}, {size}", WIDTH), bold=True)
     yield f"  in {visible(str(run.path))}"
-    if run.phase != DAMAGED:
+    if run.phase == "ended":
+        yield f"  its end is told when run again in {visible(run.cwd)}"
+    elif run.phase not in (DAMAGED, REMOVING):
         yield f"  goes on when run again in {visible(run.cwd)}"
-    yield f"  is discarded by: penstock clean {visible(run.name)}"
+    yield f"  is discarded by: penstock clean {name}"
+
+
+def _what_left(run: FoundRun) -> str:
+    started = datetime.fromtimestamp(run.started_s).strftime("%Y-%m-%d %H:%M")
+    match run.phase:
+        case "damaged":
+            return "a run whose manifest is damaged"
+        case "removing":
+            return "a removal that was killed"
+        case "ended":
+            return f"a run of {started} that was killed at its end"
+        case "failed":
+            return f"a failed run of {started}"
+        case _:
+            return f"a killed run of {started}"
 
 
 def cut(lines: list[str], height: int) -> list[str]:

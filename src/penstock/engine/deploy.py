@@ -11,7 +11,7 @@ import shutil
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import msgspec
 from penstock.channel.ring import CONTROL_BYTES, create_ring
 from penstock.dead_letters import store_dir
 from penstock.engine import forks, rundir
+from penstock.engine.idle_runs import settle_idle_runs
 from penstock.engine.left_files import make_caller_bell, make_shared, make_slot, require_whole
 from penstock.engine.rundir import Manifest
 from penstock.engine.shipping import modules_named, ship
@@ -50,12 +51,13 @@ from penstock.standard_streams import fill_gaps
 from penstock.state_dir import default_state_dir, passed_over, resolve_state_dir
 from penstock.supervisor import descriptors
 from penstock.supervisor.cleanup import remove_run_dir
+from penstock.supervisor.leftover import fetch, reserve
 from penstock.supervisor.protocol import RunSpec, SeatSpec, StageSpec
 from penstock.supervisor.stragglers import kill_stragglers
 
 log = logging.getLogger("penstock.engine")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_ENDING_S = 10.0
+_ENDING_S = 60.0
 _LOOK_S = 0.02
 _SLOT_BYTES = 64 * 1024
 """About what the small files of one slot take."""
@@ -86,10 +88,15 @@ def deploy(
     _require_descriptors(plan)
     program = current_program()
     state, usual = _state_dir(state_dir), rundir.named(run_dir) is None
-    path, *others = _candidates(plan, program.cwd, run_dir, state)
+    name = rundir.folder_name(plan.pipeline, program.cwd)
+    order = _Order(plan, program, fresh, state, crashes or {}, usual, _left_to(run_dir, name))
+    path, *others = [parent / name for parent in rundir.parents(run_dir, state)]
+    looks = [parent / name for parent in rundir.places(run_dir, state)]
+    if usual:
+        settle_idle_runs(but=path)
     while True:
         try:
-            return _deploy_in(path, plan, program, fresh, state, crashes or {}, in_own_place=usual)
+            return _deploy_in(path, order, [place for place in looks if place != path])
         except _NoRoom as exc:
             if not others:
                 raise NoRunDirectory(path.parent, str(exc)) from exc
@@ -118,29 +125,106 @@ def _state_dir(state_dir: Path | str | None) -> Path:
     return place
 
 
-def _deploy_in(
-    path: Path, plan: Plan, program: Program, fresh: bool, state_dir: Path,
-    crashes: Mapping[str, tuple[Crash, ...]], *, in_own_place: bool,
-) -> Deployment:
-    try:
-        lock_fd = forks.close_in_children(_lock(path, in_own_place=in_own_place))
-    except OSError as exc:
-        if exc.errno in _FULL and not RunPaths(path).manifest.exists():
-            remove_run_dir(path)
-            raise _NoRoom(f"no room at all ({exc.strerror})") from exc
-        raise NoRunDirectory(Path(exc.filename or path), f"it cannot be made ({exc.strerror})") from exc
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What shall run, and how."""
+
+    plan: Plan
+    program: Program
+    fresh: bool
+    state_dir: Path
+    crashes: Mapping[str, tuple[Crash, ...]]
+    in_own_place: bool
+    """True: the user named no place, and the folder above shall be ours alone."""
+    left_to: Path | None
+
+
+def _left_to(run_dir: Path | str | None, name: str) -> Path | None:
+    folder = rundir.left_to(run_dir)
+    return None if folder is None else folder / name
+
+
+def _deploy_in(path: Path, order: _Order, others: Sequence[Path]) -> Deployment:
+    """In this place; what was left in `others`, where runs of this pipeline may lie too, is fetched or discarded."""
+    lock_fd = _lock_in(path, order)
     made = False
     try:
-        left = None if fresh else rundir.read_manifest(path)
+        left = None if order.fresh else rundir.read_manifest(path)
+        elsewhere = [place for place in others if _was_left_in(place)]
+        if left is None and elsewhere and not order.fresh:
+            made = True
+            found = _fetch(elsewhere[0], path, order)
+            if found is not None:
+                remove_run_dir(path)
+                forks.close(lock_fd)
+                return found
+            left = rundir.read_manifest(path)
+        made = made or left is None
+        _discard_doubles(elsewhere, order, left)
         if left is not None:
-            return _take_over(plan, program, path, lock_fd, left, crashes)
-        made = True
-        return _make(plan, program, path, lock_fd, state_dir, crashes)
+            return _take_over(order, path, lock_fd, left)
+        return _make(order, path, lock_fd)
     except BaseException:
         if made and not RunPaths(path).manifest.exists():
             remove_run_dir(path)
         forks.close(lock_fd)
         raise
+
+
+def _was_left_in(place: Path) -> bool:
+    return is_ours(place) and rundir.is_there(RunPaths(place).manifest, RunPaths(place).phase)
+
+
+def _lock_in(path: Path, order: _Order) -> int:
+    try:
+        return forks.close_in_children(_lock(path, in_own_place=order.in_own_place))
+    except OSError as exc:
+        if exc.errno in _FULL and not RunPaths(path).manifest.exists():
+            remove_run_dir(path)
+            raise _NoRoom(f"no room at all ({exc.strerror})") from exc
+        raise NoRunDirectory(Path(exc.filename or path), f"it cannot be made ({exc.strerror})") from exc
+
+
+def _fetch(left: Path, path: Path, order: _Order) -> Deployment | None:
+    """Copy what was left to where it runs best. Where that has no room it goes on where it lies: its deployment."""
+    lock_fd = forks.close_in_children(_lock(left, in_own_place=order.in_own_place))
+    try:
+        manifest = rundir.read_manifest(left)
+        if manifest is not None:
+            _require_same(order, left, manifest)
+            try:
+                _empty(path)
+                _require_room(path, _bytes_needed(order.plan))
+                fetch(left, path)
+                _write_manifest(RunPaths(path), msgspec.structs.replace(manifest, boot_id=rundir.boot_id()))
+            except (_NoRoom, OSError) as exc:
+                if isinstance(exc, OSError) and exc.errno not in _FULL:
+                    raise FileUnusable(exc.filename or left, "what an earlier run left", exc) from exc
+                return _take_over(order, left, lock_fd, manifest)
+    except BaseException:
+        forks.close(lock_fd)
+        raise
+    forks.close(lock_fd)
+    return None
+
+
+def _discard_doubles(elsewhere: Sequence[Path], order: _Order, left: Manifest | None) -> None:
+    """One run is in one place: what was copied here goes there, and all goes where the run starts afresh."""
+    for place in elsewhere:
+        lock_fd = forks.close_in_children(_lock(place, in_own_place=order.in_own_place))
+        try:
+            if left is None or _run_id_in(place) in (left.run_id, None):
+                remove_run_dir(place)
+        finally:
+            forks.close(lock_fd)
+
+
+def _run_id_in(place: Path) -> str | None:
+    try:
+        manifest = rundir.read_manifest(place)
+    except (QueueDamaged, FileUnusable):
+        return ""
+    return None if manifest is None else manifest.run_id
 
 
 def _lock(path: Path, *, in_own_place: bool) -> int:
@@ -155,15 +239,6 @@ def _lock(path: Path, *, in_own_place: bool) -> int:
             if rundir.read_phase(path) not in ("left", "ended", "failed") or time.monotonic() > deadline:
                 raise
         time.sleep(_LOOK_S)
-
-
-def _candidates(plan: Plan, cwd: str, run_dir: Path | str | None, state_dir: Path) -> list[Path]:
-    """Where this pipeline's run directory is; else where one may be made, the preferred place first."""
-    name = rundir.folder_name(plan.pipeline, cwd)
-    places = [parent / name for parent in rundir.parents(run_dir, state_dir)]
-    ours = [place for place in places if is_ours(place)]
-    left = [place for place in ours if rundir.is_there(RunPaths(place).manifest, RunPaths(place).phase)]
-    return left[:1] or places
 
 
 def _bytes_needed(plan: Plan) -> int:
@@ -213,20 +288,17 @@ def _channels(plan: Plan) -> list[tuple[EdgePlan, list[tuple[int, int]]]]:
 # A fresh run.
 
 
-def _make(
-    plan: Plan, program: Program, path: Path, lock_fd: int, state_dir: Path,
-    crashes: Mapping[str, tuple[Crash, ...]],
-) -> Deployment:
+def _make(order: _Order, path: Path, lock_fd: int) -> Deployment:
     _empty(path)
-    _require_room(path, _bytes_needed(plan))
-    plan = _ask_endpoints(plan)
+    _require_room(path, _bytes_needed(order.plan))
+    plan = _ask_endpoints(order.plan)
     try:
-        run_id = _write_files(plan, program, RunPaths(path), state_dir, crashes)
+        run_id = _write_files(order, plan, RunPaths(path))
     except (OSError, FileUnusable) as exc:
         if exc.errno in _FULL:  # somebody else was faster
             raise _NoRoom(f"too little room for {text.size(_bytes_needed(plan))} of queues") from exc
         raise NoRunDirectory(path, f"it cannot be filled ({exc.strerror})") from exc
-    return Deployment(RunPaths(path), plan, program, run_id, lock_fd, taken_over=False)
+    return Deployment(RunPaths(path), plan, order.program, run_id, lock_fd, taken_over=False)
 
 
 def _ask_endpoints(plan: Plan) -> Plan:
@@ -249,23 +321,27 @@ def _ask_endpoints(plan: Plan) -> Plan:
     return with_splits(plan, splits)
 
 
-def _write_files(
-    plan: Plan, program: Program, paths: RunPaths, state_dir: Path, crashes: Mapping[str, tuple[Crash, ...]]
-) -> str:
+def _write_files(order: _Order, plan: Plan, paths: RunPaths) -> str:
     """Fill an empty run directory; the run's id."""
+    state_dir = order.state_dir
     _make_files(plan, paths)
     now = time.time()
     run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now)) + "-" + uuid.uuid4().hex[:6]
-    _write_program(plan, program, paths, run_id, state_dir, crashes)
+    _write_program(order, plan, paths, run_id, state_dir)
     splits = msgspec.msgpack.encode({n: s.splits for n, s in plan.stages.items() if s.source})
     write_checked(paths.splits, "the list of splits", splits)
     replace_own(paths.layout, layout.encode(_layout(plan, paths, now)))
     manifest = Manifest(
-        plan.pipeline, str(os.getuid()), program.cwd, run_id, now, rundir.boot_id(), fingerprint(plan), str(state_dir)
+        plan.pipeline, str(os.getuid()), order.program.cwd, run_id, now, rundir.boot_id(), fingerprint(plan),
+        str(state_dir),
     )
     replace_own(paths.phase, b"starting")
-    replace_own(paths.manifest, rundir.encode_manifest(manifest))
+    _write_manifest(paths, manifest)
     return run_id
+
+
+def _write_manifest(paths: RunPaths, manifest: Manifest) -> None:
+    replace_own(paths.manifest, rundir.encode_manifest(manifest))
 
 
 def _empty(path: Path) -> None:
@@ -307,26 +383,42 @@ def _make_files(plan: Plan, paths: RunPaths) -> None:
 # Taking over.
 
 
-def _take_over(
-    plan: Plan, program: Program, path: Path, lock_fd: int, left: Manifest, crashes: Mapping[str, tuple[Crash, ...]]
-) -> Deployment:
-    """Go on with the queues as they stand, with the code as it is now."""
-    paths = RunPaths(path)
-    if left.boot_id != rundir.boot_id():
+def _require_same(order: _Order, path: Path, left: Manifest) -> None:
+    """Raises `LayoutChanged` or `QueueDamaged` for what this run cannot go on with."""
+    if left.boot_id != rundir.boot_id() and not RunPaths(path).settled.exists():
         # Queues live in the page cache: after a crash of the machine nobody knows which pages reached the disk.
         raise QueueDamaged(path, "the machine was started anew since these queues were written; parts may be missing")
-    changes = difference(left.fingerprint, fingerprint(plan))
+    changes = difference(left.fingerprint, fingerprint(order.plan))
     if changes:
         raise LayoutChanged(changes)
-    plan = with_splits(plan, _frozen_splits(paths.splits))
+
+
+def _wake(path: Path, left: Manifest) -> None:
+    """From here on it is written to again, and a crash of the machine would spoil it."""
+    paths = RunPaths(path)
+    try:
+        reserve(path)
+        if left.boot_id != rundir.boot_id():
+            _write_manifest(paths, msgspec.structs.replace(left, boot_id=rundir.boot_id()))
+        paths.settled.unlink(missing_ok=True)
+    except OSError as exc:
+        raise FileUnusable(exc.filename or path, "what an earlier run left", exc) from exc
+
+
+def _take_over(order: _Order, path: Path, lock_fd: int, left: Manifest) -> Deployment:
+    """Go on with the queues as they stand, with the code as it is now."""
+    paths = RunPaths(path)
+    _require_same(order, path, left)
+    _wake(path, left)
+    plan = with_splits(order.plan, _frozen_splits(paths.splits))
     killed = kill_stragglers(left.run_id)
     if killed:
         log.warning("%s processes that workers of the last run had started lived on, and were killed", killed)
     require_whole(plan, paths)
     _make_anew(plan, paths, left)
-    _write_program(plan, program, paths, left.run_id, Path(left.state_dir), crashes)
+    _write_program(order, plan, paths, left.run_id, Path(left.state_dir))
     log.info("taking over what the run of %s left in %s", time.ctime(left.started_s), path)
-    return Deployment(paths, plan, program, left.run_id, lock_fd, taken_over=True)
+    return Deployment(paths, plan, order.program, left.run_id, lock_fd, taken_over=True)
 
 
 def _frozen_splits(path: Path) -> dict[str, dict[str, Any]]:
@@ -364,22 +456,21 @@ def with_splits(plan: Plan, splits: Mapping[str, Mapping[str, Any]]) -> Plan:
 # What supervisor and workers are told.
 
 
-def _write_program(
-    plan: Plan, program: Program, paths: RunPaths, run_id: str, state_dir: Path,
-    crashes: Mapping[str, tuple[Crash, ...]],
-) -> None:
+def _write_program(order: _Order, plan: Plan, paths: RunPaths, run_id: str, state_dir: Path) -> None:
+    program = order.program
     pickled = ship(plan, program)
     write_checked(paths.program, "the plan", pickled)
     dead_letters = store_dir(state_dir) / plan.pipeline / run_id
     spec = RunSpec(
         pipeline=plan.pipeline, run_id=run_id, dead_letters=str(dead_letters),
-        seats=tuple(_seat_specs(plan, paths, crashes)),
+        seats=tuple(_seat_specs(plan, paths, order.crashes)),
         stages=tuple(_stage_spec(plan, stage, paths) for stage in plan.stages.values() if not stage.caller),
         queues=tuple(_relative(paths, paths.queue(edge, s, r)) for edge, pairs in _channels(plan) for s, r in pairs),
         caller_queues=tuple(
             _relative(paths, paths.queue(edge, s, r)) for edge, pairs in _channels(plan) for s, r in pairs
             if plan.stages[edge.receiver].caller
         ),
+        left_to=str(order.left_to) if order.left_to not in (None, paths.root) else None,
         program=pickle.dumps(program), preload=_preload(plan, pickled), log_level=log_level(),
         drains_to_finish=not plan.bounded,
     )

@@ -90,8 +90,9 @@ class Handle:
 
     @property
     def run_dir(self) -> Path:
-        """Where queues and journals of this run lie."""
-        return self._deployment.paths.root
+        """Where queues and journals of this run lie; after a failure, where they were left."""
+        left_in = self._ended.left_in if self._ended is not None else ""
+        return Path(left_in) if left_in else self._deployment.paths.root
 
     def wait(self, *, timeout: Duration | None = None) -> Report:
         """Until the end. Raises `TimeoutError`, which stops nothing, and `PipelineFailed`."""

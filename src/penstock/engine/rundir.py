@@ -18,13 +18,17 @@ from penstock.errors import AlreadyRunning, FileUnusable, NotPrivate, QueueDamag
 from penstock.plan.paths import RunPaths
 from penstock.private_files import is_ours, make_private, open_own, read_own
 from penstock.run_files import refused
-from penstock.state_dir import resolve_state_dir
+from penstock.state_dir import default_state_dir, resolve_state_dir
 from penstock.supervisor.cleanup import remove_run_dir
 
 SHARED_MEMORY = Path("/dev/shm")
 VARIABLE = "PENSTOCK_RUN_DIR"
 _MOST_ATTEMPTS = 100
 _FLOCK = Struct("hhqqi4x")
+REMOVING = "removing"
+"""Stands for the phase of what a removal left that was killed."""
+_REMOVAL_S = 30.0
+"""So long a removal may be under way."""
 DAMAGED = "damaged"
 """Stands for the phase of a run whose manifest cannot be read."""
 
@@ -72,6 +76,21 @@ def parents(run_dir: Path | str | None, state_dir: Path | str | None = None) -> 
     session = os.environ.get("XDG_RUNTIME_DIR", "")
     spare = Path(session).resolve() / "penstock" if os.path.isabs(session) and os.path.isdir(session) else None
     return [place for place in (memory, spare, resolve_state_dir(state_dir) / "run") if place is not None]
+
+
+def places(run_dir: Path | str | None, state_dir: Path | str | None = None) -> list[Path]:
+    """Folders where run directories may be: those where they are made, and where what was left is moved to."""
+    found = parents(run_dir, state_dir)
+    left = left_to(run_dir)
+    return found if left is None or left in found else [*found, left]
+
+
+def left_to(run_dir: Path | str | None) -> Path | None:
+    """The folder on disk for what runs leave in shared memory; None: it stays in the folder that was named.
+
+    In the default state directory, wherever the dead letters of a run are, so that `status` and `clean` find it.
+    """
+    return default_state_dir() / "run" if named(run_dir) is None else None
 
 
 def folder_name(pipeline: str, cwd: str) -> str:
@@ -168,7 +187,7 @@ def read_phase(path: Path) -> str:
 def find_runs(run_dir: Path | None = None, state_dir: Path | None = None) -> list[FoundRun]:
     """Every run directory of this user, running or left. What is, or may be, another user's is not looked into."""
     wanted = named(run_dir) is not None
-    entries = [path for parent in parents(run_dir, state_dir) for path in _entries(parent, wanted=wanted)]
+    entries = [path for parent in places(run_dir, state_dir) for path in _entries(parent, wanted=wanted)]
     return [run for path in entries if (run := _look_at(path)) is not None]
 
 
@@ -205,7 +224,9 @@ def is_there(*files: Path) -> bool:
 
 def _look_at(path: Path) -> FoundRun | None:
     paths = RunPaths(path)
-    if path.name.startswith(".") or not is_ours(path) or not is_there(paths.lock, paths.manifest):
+    if path.name.startswith("."):
+        return _cut_short(path)
+    if not is_ours(path) or not is_there(paths.lock, paths.manifest):
         return None
     pid = _pid_in(paths.lock) if _is_locked(paths.lock) else None
     try:
@@ -217,6 +238,18 @@ def _look_at(path: Path) -> FoundRun | None:
         started_s=manifest.started_s if manifest else time.time(), size_bytes=_size_of(path),
         cwd=manifest.cwd if manifest else "",
     )
+
+
+def _cut_short(path: Path) -> FoundRun | None:
+    """What stays of a run directory whose removal, or whose move, was killed: nothing that anybody needs."""
+    try:
+        since = path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+    if not path.name.endswith(".removing") or not is_ours(path) or time.time() < since + _REMOVAL_S:
+        return None
+    name = path.name.removeprefix(".").removesuffix(".removing").rpartition("-")[0]
+    return FoundRun(name, path, None, REMOVING, since, _size_of(path), "")
 
 
 def _is_locked(lock: Path) -> bool:

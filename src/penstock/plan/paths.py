@@ -78,6 +78,11 @@ class RunPaths:
         return self.root / "phase"
 
     @property
+    def settled(self) -> Path:
+        """There when all of a left run has reached the disk."""
+        return self.root / "settled"
+
+    @property
     def program(self) -> Path:
         """The pickled plan."""
         return self.root / "plan.pickle"

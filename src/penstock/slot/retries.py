@@ -45,6 +45,9 @@ class WaitingRow(msgspec.Struct, array_like=True):
     letter: bytes = b""
     """Of a row that waits for the verdict about its stage (`trial`) rather than for a time: its dead letter."""
 
+    wait_s: float = 0.0
+    """How long it was to wait: the clock of `due_s` begins anew with the machine."""
+
     @property
     def size(self) -> int:
         return len(self.row) + len(self.letter)
@@ -138,7 +141,8 @@ class RetryFile:
         self, *, part: int, due_s: float, attempts: int, row: bytes, key: str, ingest_ns: int, letter: bytes = b""
     ) -> None:
         """Let a row wait. `row`: its pickle."""
-        waiting = WaitingRow(self._next, part, due_s, attempts, row, key, ingest_ns, letter)
+        wait_s = max(due_s - now_s(), 0.0)
+        waiting = WaitingRow(self._next, part, due_s, attempts, row, key, ingest_ns, letter, wait_s)
         self._next += 1
         self._remember(waiting)
         self._buffer.append(_frame(b"W", _encoder.encode(waiting)))
@@ -197,7 +201,8 @@ class RetryFile:
         self._bytes += row.size
         if row.letter:
             self._held_bytes += row.size
-        heapq.heappush(self._due, (row.due_s, row.number))
+        # What was left before the machine was started anew is not due by that clock: it waits once more at most.
+        heapq.heappush(self._due, (min(row.due_s, now_s() + row.wait_s), row.number))
 
     def _load(self, data: bytes) -> None:
         offset = 0

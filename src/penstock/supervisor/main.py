@@ -7,8 +7,9 @@ import socket
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
-from penstock.errors import PenstockError
+from penstock.errors import NotPrivate, PenstockError
 from penstock.plan.paths import RunPaths
 from penstock.run_files import read_checked, refused
 from penstock.slot import signals
@@ -16,8 +17,9 @@ from penstock.slot.life import FailureNote
 from penstock.supervisor.caller_link import CallerLink
 from penstock.supervisor.cleanup import remove_run_dir
 from penstock.supervisor.descriptors import raise_limit
+from penstock.supervisor.leftover import settle
 from penstock.supervisor.orphans import kill_descendants
-from penstock.supervisor.protocol import Ended, RunSpec
+from penstock.supervisor.protocol import Ended, Notice, RunSpec
 from penstock.supervisor.supervisor import Supervisor
 
 
@@ -37,7 +39,9 @@ def main(socket_fd: int, caller_fd: int, lock_fd: int, run_dir: str) -> None:
         spec = msgspec.msgpack.decode(read_checked(RunPaths(root).spec, "what the supervisor is told"), type=RunSpec)
         supervisor = Supervisor(root, spec, caller)
         ended = supervisor.run()
-        if caller.gone and supervisor.stopped:
+        if ended.leaves_queues:
+            ended = replace(ended, left_in=str(_settle(root, spec, caller)))
+        elif caller.gone and supervisor.stopped:
             remove_run_dir(root)  # it was told to, by one who did not wait
     except (PenstockError, OSError) as exc:
         # Files are missing, damaged or out of reach. What stands in the queues stays.
@@ -45,6 +49,15 @@ def main(socket_fd: int, caller_fd: int, lock_fd: int, run_dir: str) -> None:
         note = FailureNote("supervisor", _told(root, exc))
         ended = Ended("failed", 0.0, [], 0, note, leaves_queues=True)
     caller.say_last(ended)
+
+
+def _settle(root: Path, spec: RunSpec, caller: CallerLink) -> Path:
+    """Shared memory is not for what waits: what is left goes to disk, without the room of its queues."""
+    try:
+        return settle(root, Path(spec.left_to) if spec.left_to is not None else None)
+    except (OSError, NotPrivate) as exc:
+        caller.say(Notice("WARNING", f"what the run left stays in {root}, for it cannot be moved ({exc})"))
+        return root
 
 
 def _told(root: Path, error: PenstockError | OSError) -> str:

@@ -65,6 +65,8 @@ class RunSpec(msgspec.Struct, frozen=True):
     """True: the pipeline has no end of its own, so being drained is how it finishes."""
     log_level: int = 20
     """From this level on, workers send their log records."""
+    left_to: str | None = None
+    """Where on disk what this run may leave goes to; None: it stays where it is."""
     caller_queues: tuple[str, ...] = ()
     """Those of the queues that end in the calling process."""
 
@@ -172,6 +174,8 @@ class Ended(msgspec.Struct, tag=True, frozen=True):
     """True: a source with an end was drained before it."""
     leaves_queues: bool = False
     """True: the run directory is for the next run; else whoever was told removes it."""
+    left_in: str = ""
+    """Where it is then."""
 
 
 ToSupervisor: TypeAlias = Drain | Stop | CallerFailed

@@ -1,0 +1,66 @@
+"""Runs that were killed and that nobody has gone on with: told of by whatever is started next, and moved to disk.
+
+A failed run moves what it leaves by itself (`supervisor/leftover.py`); one whose supervisor was killed cannot.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from penstock.engine import forks, rundir
+from penstock.engine.rundir import DAMAGED, REMOVING, FoundRun
+from penstock.errors import AlreadyRunning, PenstockError
+from penstock.metrics import text
+from penstock.plan.paths import RunPaths
+from penstock.supervisor.leftover import settle
+from penstock.supervisor.stragglers import kill_stragglers
+
+log = logging.getLogger("penstock.engine")
+_IDLE_S = 60.0
+"""So long its own next run is waited for: it would only fetch it back."""
+
+
+def settle_idle_runs(but: Path) -> None:
+    """Move those in shared memory, except for `but`, whose turn it is now; says which."""
+    left_to = rundir.left_to(None)
+    if left_to is None:
+        return
+    runs = [run for run in rundir.find_runs(rundir.parents(None)[0]) if run.path != but and _is_idle(run)]
+    moved = [run for run in runs if _settle(run, left_to / run.path.name)]
+    if moved:
+        log.warning(
+            "killed runs had left %s in shared memory, which went to %s: %s; run them again to go on with them, or "
+            "remove them: penstock clean", text.size(sum(run.size_bytes for run in moved)), left_to,
+            ", ".join(sorted(run.name for run in moved)),
+        )
+
+
+def _is_idle(run: FoundRun) -> bool:
+    if run.pid is not None or run.phase in (DAMAGED, REMOVING):
+        return False
+    paths = RunPaths(run.path)
+    try:
+        since = max(path.stat().st_mtime for path in (paths.lock, paths.phase))
+    except FileNotFoundError:
+        return False  # it goes on, or away, this very moment
+    return time.time() > since + _IDLE_S
+
+
+def _settle(run: FoundRun, target: Path) -> bool:
+    try:
+        lock_fd = forks.close_in_children(rundir.lock_run_dir(run.path))
+    except AlreadyRunning:
+        return False
+    try:
+        manifest = rundir.read_manifest(run.path)
+        if manifest is None:
+            return False
+        kill_stragglers(manifest.run_id)
+        return settle(run.path, target) == target
+    except (OSError, PenstockError) as exc:
+        log.warning("what a run of %s left stays in %s, for it cannot be moved (%s)", run.name, run.path, exc)
+        return False
+    finally:
+        forks.close(lock_fd)
