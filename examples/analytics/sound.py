@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from types import NoneType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -34,17 +34,16 @@ class _Kind:
         self.names = kind.__struct_fields__
         self.values: Callable[[Any], tuple[Any, ...]] = attrgetter(*self.names)
         self.allowed = tuple(_allowed(hints[name]) for name in self.names)
-        self.seen: dict[tuple[type, ...], tuple[int, ...]] = {}
-        """Types that were found right together, and where among them the numbers are."""
+        self.seen: dict[tuple[type, ...], Callable[[Any], tuple[Any, ...]]] = {}
+        """Types that were found right together, and what takes the numbers (two at least) out of such values."""
 
-    def numbers(self, types: tuple[type, ...]) -> tuple[int, ...]:
-        """Where the numbers are. `ValueError`: a field has a type that it must not have."""
+    def numbers(self, types: tuple[type, ...]) -> Callable[[Any], tuple[Any, ...]]:
+        """What takes the numbers out. `ValueError`: a field has a type that it must not have."""
         for name, allowed, found in zip(self.names, self.allowed, types, strict=True):
             if found not in allowed:
                 raise ValueError(f"{name} is {_told(found)}, not {' or '.join(map(_told, allowed))}")
-        where = tuple(at for at, found in enumerate(types) if found in (int, float))
-        self.seen[types] = where
-        return where
+        numbers = self.seen[types] = itemgetter(*(at for at, found in enumerate(types) if found in (int, float)))
+        return numbers
 
 
 def _told(kind: type) -> str:
@@ -59,14 +58,14 @@ def check(event: AnyEvent) -> None:
     kind = _KINDS[type(event)]
     values = kind.values(event)
     types = tuple(map(type, values))
-    where = kind.seen.get(types)
-    for at in kind.numbers(types) if where is None else where:
-        if not -_GREATEST <= values[at] <= _GREATEST:
-            _check_number(kind.names[at], values[at])
+    numbers = kind.seen.get(types) or kind.numbers(types)
+    if not sum(map(abs, numbers(values))) <= _GREATEST:  # then each is; NaN is no less than anything
+        for name, value in zip(kind.names, values, strict=True):
+            _check_number(name, value)
 
 
-def _check_number(name: str, value: float) -> None:
-    if isinstance(value, int):
+def _check_number(name: str, value: object) -> None:
+    if isinstance(value, int) and abs(value) > _GREATEST:
         raise ValueError(f"{name}={value} has more than 64 bits")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{name}={value} is no number")
