@@ -118,7 +118,7 @@ def rows_of(batch: Batch[Any]) -> Sequence[Any]:
         return batch.split()
     if isinstance(batch, Sequence):
         return batch
-    rows: list[Any] = _table(batch).to_pylist()
+    rows: list[Any] = _table(batch).to_pylist(maps_as_pydicts="strict")
     return rows
 
 
@@ -126,7 +126,7 @@ def rows_and_rejected(batch: Batch[Any]) -> tuple[Sequence[Any], dict[int, str]]
     """As `rows_of`, with None for each row that has a value without a Python type, and why, by their index."""
     if isinstance(batch, Lines | Sequence):
         return rows_of(batch), {}
-    rows, failures = convertible(_table(batch), lambda piece: list(piece.to_pylist()))
+    rows, failures = convertible(_table(batch), lambda piece: list(piece.to_pylist(maps_as_pydicts="strict")))
     return rows, {index: reason for index, (_, reason) in failures.items()}
 
 

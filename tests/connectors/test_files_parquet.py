@@ -17,6 +17,7 @@ from file_roles import block, context, journaled, open_writer, rest, write_all
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from penstock.channel import columns
 from penstock.connectors import files
 from penstock.connectors.files import parquet_reader
 from penstock.connectors.files.arrow_schema import schema_of
@@ -379,3 +380,27 @@ def test_no_rows_give_a_file_with_the_columns_of_the_type(tmp_path: Path):
         assert (found.num_rows, found.column_names) == (0, ["sensor", "value"])
     write_all(files.parquet(tmp_path / "untyped.parquet"))
     assert not (tmp_path / "untyped.parquet").exists()
+
+
+class Counted(msgspec.Struct):
+    n: int
+    counts: dict[str, int]
+    by_number: dict[int, list[float]] | None = None
+
+
+def test_dicts_of_any_keys_are_written_as_maps_and_read_as_dicts(tmp_path: Path):
+    rows = [Counted(n, {f"k{n}": n}, {n: [n / 2]} if n % 2 else None) for n in range(50)]
+    write_all(files.parquet(f"{tmp_path}/", type=Counted), rows[:20], rows[20:])
+    (path,) = tmp_path.glob("*.parquet")
+    table = parquet.read_table(path)
+    assert table.schema.field("counts").type == pyarrow.map_(pyarrow.string(), pyarrow.int64())
+    assert columns.table_to_rows(table, Counted) == rows
+
+
+def test_a_value_that_a_map_would_change_is_rejected(tmp_path: Path):
+    writer = open_writer(files.parquet(f"{tmp_path}/"))
+    with pytest.raises(RowsRejected) as rejected:
+        writer.write([Counted(1, {"a": 1}), Counted(2, {"a": 1.5}), Counted(3, {})])  # type: ignore[dict-item]
+    assert list(rejected.value.reasons) == [1]
+    writer.finish()
+    assert column(tmp_path) == [1, 3]

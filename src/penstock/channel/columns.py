@@ -121,7 +121,7 @@ def _shared_fields(rows: Sequence[Any]) -> Sequence[str] | None:
 
 def table_to_rows(table: Any, row_type: Any) -> list[Any]:
     """Rows of columns: dicts, or instances of a class made by its fields' names."""
-    rows: list[Any] = table.to_pylist()
+    rows: list[Any] = table.to_pylist(maps_as_pydicts="strict")
     if isinstance(row_type, type) and row_type is not dict:
         if issubclass(row_type, msgspec.Struct) or dataclasses.is_dataclass(row_type):
             return [row_type(**row) for row in rows]

@@ -81,6 +81,8 @@ def refuse_loss(kind: Any, values: Sequence[Any]) -> None:
         _refuse(kind, [value for value in values if isinstance(value, datetime.datetime)])
     elif types.is_list(kind):
         refuse_loss(kind.value_type, [item for value in values if isinstance(value, list | tuple) for item in value])
+    elif types.is_map(kind):
+        refuse_loss(kind.item_type, [item for value in values if isinstance(value, dict) for item in value.values()])
     elif types.is_struct(kind):
         inner = [value for value in values if isinstance(value, dict)]
         names = {field.name for field in kind}
@@ -170,6 +172,10 @@ def _arrow(pyarrow: Any, found: shapes.Type) -> Any:
     if isinstance(found, shapes.UnionType):
         others = [each for each in found.types if not isinstance(each, shapes.NoneType)]
         return _arrow(pyarrow, others[0]) if len(others) == 1 else pyarrow.null()
+    if isinstance(found, shapes.DictType):  # as a struct it would have the first rows' keys only
+        key, item = _arrow(pyarrow, found.key_type), _arrow(pyarrow, found.value_type)
+        known = not pyarrow.types.is_null(key) and not pyarrow.types.is_null(item)
+        return pyarrow.map_(key, item) if known else pyarrow.null()
     if isinstance(found, shapes.ListType | shapes.SetType | shapes.FrozenSetType | shapes.VarTupleType):
         item = _arrow(pyarrow, found.item_type)
         return pyarrow.null() if pyarrow.types.is_null(item) else pyarrow.list_(item)

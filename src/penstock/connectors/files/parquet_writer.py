@@ -143,11 +143,11 @@ class ParquetWriter(Writer[Any]):
 
     def _cast(self, table: Any) -> Any:
         if any(has_empty_struct(field.type) for field in table.schema):
-            return self._table(table.to_pylist())
+            return self._table(table.to_pylist(maps_as_pydicts="strict"))
         if self._schema is None or table.schema == self._schema:
             return table
         if set(table.column_names) != set(self._schema.names):
-            return self._table(table.to_pylist())
+            return self._table(table.to_pylist(maps_as_pydicts="strict"))
         is_null = self._pyarrow.types.is_null
         columns = [
             table[field.name] if is_null(field.type) else table[field.name].cast(field.type) for field in self._schema
