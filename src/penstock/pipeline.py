@@ -39,7 +39,7 @@ from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
 from penstock.operators.operator import Operator
 from penstock.operators.parse_json import ParseJson
-from penstock.options import Edge, StageOptions
+from penstock.options import Duration, Edge, StageOptions
 from penstock.plan.printable import PrintablePlan as Plan
 from penstock.program import being_imported
 from penstock.report import Report
@@ -114,27 +114,42 @@ class Stream(Generic[T_co]):
         return self._then(where, FlatMap(fn, str(where)))
 
     @overload
-    def map_many(self, fn: type[RowOperator[list[T_co], Sequence[R]]]) -> Stream[R]: ...
-    @overload
-    def map_many(self, fn: Callable[[list[T_co]], Sequence[R]]) -> Stream[R]: ...
-    def map_many(self, fn: Any) -> Stream[Any]:
-        """A list of rows in, as many results out: what a model that works in batches wants."""
-        where = calling_line(1)
-        return self._then(where, MapMany(fn, str(where)))
-
-    @overload
-    def map_batches(self, fn: Callable[[C], Columns] | type[RowOperator[C, Columns]]) -> Stream[Row]: ...
-    @overload
-    def map_batches(
-        self, fn: Callable[[C], Columns] | type[RowOperator[C, Columns]], *, type: type[R]
+    def map_many(
+        self, fn: type[RowOperator[list[T_co], Sequence[R]]], *, rows: int | None = None, wait: Duration | None = None
     ) -> Stream[R]: ...
-    def map_batches(self, fn: Any, *, type: Any = Row) -> Stream[Any]:
-        """Columns in, columns out: Arrow, polars or pandas, by the annotation of the argument.
+    @overload
+    def map_many(
+        self, fn: Callable[[list[T_co]], Sequence[R]], *, rows: int | None = None, wait: Duration | None = None
+    ) -> Stream[R]: ...
+    def map_many(self, fn: Any, *, rows: int | None = None, wait: Duration | None = None) -> Stream[Any]:
+        """A list of rows in, as many results out: what a model that works in batches wants.
 
-        n rows in, m out; the borders of batches mean nothing. `type` is what a row is afterwards.
+        What waits is taken together. `rows`: so many to a call at most; `wait`: the stage waits for so many, but no
+        longer than that.
         """
         where = calling_line(1)
-        return self._then(where, MapBatches(fn, str(where), columns_taken_by(fn) or "", type))
+        return self._then(where, MapMany(fn, str(where), rows, wait))
+
+    @overload
+    def map_batches(
+        self, fn: Callable[[C], Columns] | type[RowOperator[C, Columns]], *, rows: int | None = None,
+        wait: Duration | None = None,
+    ) -> Stream[Row]: ...
+    @overload
+    def map_batches(
+        self, fn: Callable[[C], Columns] | type[RowOperator[C, Columns]], *, type: type[R], rows: int | None = None,
+        wait: Duration | None = None,
+    ) -> Stream[R]: ...
+    def map_batches(
+        self, fn: Any, *, type: Any = Row, rows: int | None = None, wait: Duration | None = None
+    ) -> Stream[Any]:
+        """Columns in, columns out: Arrow, polars or pandas, by the annotation of the argument.
+
+        n rows in, m out; the borders of batches mean nothing. `type` is what a row is afterwards. `rows` and `wait`: as
+        those of `map_many`.
+        """
+        where = calling_line(1)
+        return self._then(where, MapBatches(fn, str(where), columns_taken_by(fn) or "", type, rows, wait))
 
     @overload
     def parse_json(self: Stream[str | bytes]) -> Stream[Any]: ...

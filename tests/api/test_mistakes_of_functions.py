@@ -463,3 +463,25 @@ def test_a_small_function_is_no_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert list(app.check()) == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"rows": 0}, "rows=0 is no number of at least 1"),
+        ({"rows": "64"}, "rows='64' is no number of at least 1"),
+        ({"rows": 64, "wait": "soon"}, "wait: 'soon' is no duration"),
+    ],
+)
+def test_what_a_batch_function_asks_for_is_checked(asked: dict[str, Any], told: str) -> None:
+    app = ps.Pipeline("asks")
+    app.source([1]).stage("model").map_many(list, **asked).sink(print)
+    [found] = app.check()
+    assert told in found.what
+
+
+def test_workers_of_an_ordered_stage_cannot_wait_for_rows_of_several_turns() -> None:
+    app = ps.Pipeline("asks")
+    app.source([1]).stage("model", ordered=True, workers=2).map_many(list, rows=8, wait="5ms").sink(print)
+    [found] = app.check()
+    assert "wait without effect in stage 'model'" in found.what

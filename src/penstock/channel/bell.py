@@ -22,11 +22,13 @@ _BYTES: Final = 4096
 
 
 class Sleep(IntEnum):
-    """What a slot sleeps for; bits, so that one can sleep for both."""
+    """What a slot sleeps for; bits, so that one can sleep for several."""
 
     AWAKE = 0
     FOR_INPUT = 1
     FOR_ROOM = 2
+    FOR_MORE = 4
+    """There is input, and more is waited for: ring, and do not hurry."""
 
 
 def create_bell(path: Path) -> None:

@@ -62,6 +62,11 @@ def as_result(columns: Any) -> Any:
     return as_table(columns)
 
 
+def joined(tables: Sequence[Any]) -> Any:
+    """Tables of one schema, one below the other."""
+    return arrow().concat_tables(tables)
+
+
 def as_library(columns: Any, library: str) -> Any:
     """Columns in the shape a user function is annotated with."""
     if library == "polars.DataFrame":

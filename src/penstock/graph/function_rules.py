@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.errors import Mistake
 from penstock.graph.annotations import element_of, open_arguments, returned_by, shown, taken_by
-from penstock.graph.findings import Caution, mistake
+from penstock.graph.findings import Caution, mistake, mistake_from
 from penstock.graph.graph import KEYS_ARE, Graph, KeyByCall, OperatorCall, SinkCall, Where
 from penstock.graph.picklable import LARGE_BYTES, travel
 from penstock.graph.row_types import RowType, can_take, fields_of, plain_class
@@ -24,7 +24,7 @@ from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
 from penstock.operators.operator import Operator, function_of
 from penstock.operators.parse_json import ParseJson
-from penstock.options import MIB
+from penstock.options import MIB, parse_duration
 
 _NO_KEYS = (complex, list, dict, set, bytearray)
 
@@ -77,6 +77,7 @@ def function_mistakes(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[Mis
             yield from _given(use)
             yield from _constructor(use)
             yield from _columns(use)
+            yield from _asked(use)
             yield from _row(use)
             yield from _key(use)
     for call in graph.calls.values():
@@ -175,6 +176,21 @@ def _columns(use: Use) -> Iterator[Mistake]:
             f"{use.name} does not say which columns it takes",
             "annotate its argument: pyarrow.RecordBatch, pyarrow.Table, polars.DataFrame or pandas.DataFrame",
         )
+
+
+def _asked(use: Use) -> Iterator[Mistake]:
+    """How many rows a batch function wants, and how long it waits for them."""
+    operator = use.operator
+    if not isinstance(operator, MapMany | MapBatches):
+        return
+    rows = operator.rows
+    if rows is not None and (not isinstance(rows, int) or isinstance(rows, bool) or rows < 1):
+        yield mistake(use.where, f"{use.name}: rows={rows!r} is no number of at least 1", "write one like 64")
+    if operator.wait is not None:
+        try:
+            parse_duration(operator.wait)
+        except ValueError as error:
+            yield mistake_from(use.where, f"{use.name}: wait", error)
 
 
 def _row(use: Use) -> Iterator[Mistake]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from penstock.operators.operator import Operator, Shape
+from penstock.options import Duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,3 +22,7 @@ class MapBatches(Operator):
     """What `fn` is given: `pyarrow.RecordBatch`, `pyarrow.Table`, `polars.DataFrame`, `pandas.DataFrame`."""
     type: Any = dict[str, Any]
     """What a row is, once columns become rows again; `dict[str, Any]` or a class made of the columns by name."""
+    rows: int | None = None
+    """So many rows to a call, where so many wait; None: as many as wait."""
+    wait: Duration | None = None
+    """How long the stage waits for them."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from penstock.operators.operator import Operator
+from penstock.options import Duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +15,8 @@ class MapMany(Operator):
 
     verb: ClassVar[str] = "map_many"
     batch: ClassVar[bool] = True
+
+    rows: int | None = None
+    """So many rows to a call, where so many wait; None: as many as wait."""
+    wait: Duration | None = None
+    """How long the stage waits for them."""

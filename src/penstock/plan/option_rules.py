@@ -11,6 +11,8 @@ from penstock.errors import Mistake
 from penstock.graph.findings import mistake
 from penstock.graph.graph import BroadcastCall, ResultsCall, SinkCall, SourceCall
 from penstock.graph.stages import Stage, Stages
+from penstock.operators.map_batches import MapBatches
+from penstock.operators.map_many import MapMany
 from penstock.plan.settings import Resolved
 from penstock.sequences import CallableSource, SequenceSource
 from penstock.sink import Sink
@@ -34,6 +36,7 @@ def option_mistakes(stages: Stages, resolved: Mapping[int, Resolved]) -> Iterato
         yield from _concurrency(stages, stage, options)
         yield from _retries(stage, options)
         yield from _ordered(stages, stage, resolved)
+        yield from _waits(stages, stage, options)
         yield from _route(stages, stage, resolved)
 
 
@@ -81,6 +84,14 @@ def _concurrency(stages: Stages, stage: Stage, options: Resolved) -> Iterator[Mi
     if "concurrency" in options.given and not any(op.is_async for op in operators if callable(op.fn)):
         remedy = "make the function of a map `async def`, or use workers"
         yield _no_effect(stage, "concurrency", "it has no async function", remedy)
+
+
+def _waits(stages: Stages, stage: Stage, options: Resolved) -> Iterator[Mistake]:
+    if not options.stage.ordered or options.stage.workers == 1:
+        return
+    for operator in stages.operators_in(stage):
+        if isinstance(operator, MapMany | MapBatches) and operator.wait is not None:
+            yield _no_effect(stage, "wait", "it is ordered, and its workers take turn by turn, none together")
 
 
 def _retries(stage: Stage, options: Resolved) -> Iterator[Mistake]:

@@ -20,10 +20,12 @@ from penstock.operators.map_many import MapMany
 from penstock.operators.operator import Operator
 from penstock.plan.plan import Node
 from penstock.slot import forks
-from penstock.slot.batches import Out, as_row_list, batch_length, batch_slice
+from penstock.slot.batches import Out, as_row_list, batch_cut, batch_join, batch_length, batch_slice
 from penstock.slot.failure import Failure
 from penstock.slot.row_program import as_rows
 from penstock.slot.timers import RowTimer
+
+_ANY = 1 << 62
 
 
 class _OperatorRaised(Exception):
@@ -87,6 +89,8 @@ class BatchTree:
             return []  # all was filtered away, and with the rows their columns
         guard = nullcontext() if self._timer is None else self._timer.watching(int, _call.__code__)
         try:
+            if isinstance(operator, (MapMany, MapBatches)) and batch_length(value) > (operator.rows or _ANY):
+                return self._in_parts(index, node, value, operator.rows or _ANY)
             if isinstance(operator, MapBatches):
                 given = columns.as_library(_columns(value), operator.library)
                 with guard:
@@ -95,11 +99,17 @@ class BatchTree:
             rows = as_row_list(value, self._types[node.parent])
             with guard:
                 return _call(_over_rows(operator, fn), rows)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, _OperatorRaised):
             raise
         except BaseException as exc:  # the user's function, be it an exit or a panic
             forks.leave_if_child_by(exc)
             raise _OperatorRaised(operator, exc) from exc
+
+    def _in_parts(self, index: int, node: Node, value: Any, rows: int) -> Any:
+        """What operators before it gave is more than it shall be given at once."""
+        given = [self._apply(index, node, part) for part in batch_cut(value, rows)]
+        joined = batch_join(given)
+        return [row for part in given for row in as_row_list(part)] if joined is None else joined
 
 
 def _call(fn: Callable[[Any], Any], value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,6 +64,20 @@ def batch_without(batch: Any, left_out: Collection[int]) -> Any:
         rows = as_row_list(batch)
         return [rows[index] for index in kept]
     return columns.as_table(batch).take(kept)
+
+
+def batch_join(batches: Sequence[Any]) -> Any | None:
+    """Batches of one shape as a single one; None where they are of several."""
+    if all(isinstance(batch, list) for batch in batches):
+        return [row for batch in batches for row in batch]
+    if all(type(batch) is Lines for batch in batches):
+        # A block may lack the end of its last line.
+        data = b"".join(b.data if b.data.endswith(b"\n") else b.data + b"\n" for b in batches)
+        return Lines(data, 0, sum(batch.count for batch in batches))
+    if any(isinstance(batch, (list, Lines)) for batch in batches):
+        return None
+    tables = [columns.as_table(batch) for batch in batches]
+    return columns.joined(tables) if all(table.schema == tables[0].schema for table in tables) else None
 
 
 def batch_cut(batch: Any, rows: int) -> list[Any]:

@@ -16,9 +16,11 @@ import msgspec
 from penstock.batch import Lines
 from penstock.channel.columns import as_table, rows_or_failures
 from penstock.operator import Context
+from penstock.operators.map_batches import MapBatches
+from penstock.operators.map_many import MapMany
 from penstock.operators.operator import Operator
 from penstock.operators.parse_json import ParseJson
-from penstock.options import BATCH_ROWS
+from penstock.options import BATCH_ROWS, parse_duration
 from penstock.plan.plan import Node
 from penstock.slot import forks
 from penstock.slot.async_rows import AsyncRows, Steps
@@ -47,7 +49,13 @@ class Chain:
         self._leaves = tuple(leaves)
         self._label = label
         self.input_type = input_type
-        self._batch_rows = batch_rows
+        batch_functions = [n.operator for n in nodes if isinstance(n.operator, (MapMany, MapBatches))]
+        self.asked_rows = max((operator.rows or 0 for operator in batch_functions), default=0)
+        """Rows that a call of the batch functions shall have; 0: as many as there are."""
+        self.wait_s = max((parse_duration(op.wait) for op in batch_functions if op.wait is not None), default=0.0)
+        """How long they are waited for."""
+        self.batch_rows = self.asked_rows or batch_rows
+        """Rows of a call at most."""
         self._concurrency = concurrency
         self._timer = timer
         self._timeout_s = timeout_s
@@ -99,7 +107,7 @@ class Chain:
         if self.has_batch_operators:
             self._tree = BatchTree(
                 self._nodes, self._leaves, functions,
-                input_type=self.input_type, batch_rows=self._batch_rows, timer=self._timer,
+                input_type=self.input_type, batch_rows=self.batch_rows, timer=self._timer,
             )
         elif self.is_async:
             program = compile_async_program(nodes, self._leaves, self._label)

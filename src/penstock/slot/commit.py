@@ -241,9 +241,13 @@ class Turn:
         self._append_and_commit(part)
 
     def _encode(self, part: Part) -> None:
-        error = self._prepare(part, Mark(part.number, TURN_INPUT, self._number + 1, 0, max(self._rows, 1)))
+        error = self._prepare(part, self.mark_of_all(part))
         if error is not None:
             raise CarefulRestart(part.number, self._rows) from error
+
+    def mark_of_all(self, part: Part, more: int = 0) -> Mark:
+        """All rows since the last commit, and so many more."""
+        return Mark(part.number, TURN_INPUT, self._number + 1, 0, max(self._rows + more, 1))
 
     def flush_carefully(self, mark: Mark) -> BaseException | None:
         """As `flush`, for a turn of one piece: gives the error when what a single row gave cannot be encoded.
@@ -424,7 +428,7 @@ class Turn:
     def _ring(self, part: Part) -> None:
         self._bell.fence()
         for queue in part.queues:
-            if queue.reader_waits:
+            if queue.reader_sleeps:
                 queue.receiver_bell.ring()
         if isinstance(part.inputs, QueueInputs):
             for source in part.inputs.queues:

@@ -88,6 +88,8 @@ class Life(msgspec.Struct, frozen=True):
     """Work so many rows one by one: what one of them gives cannot be encoded."""
     blamed: tuple[Blamed, ...] = ()
     crashes: tuple[Crash, ...] = ()
+    ungathered: int = 0
+    """Give so many rows to batch functions batch by batch: one of them may be to blame, and it is not known which."""
     anew: bool = False
     """True: no life of this run has committed anything. What an earlier run said against the code is forgotten."""
     log_level: int = 20

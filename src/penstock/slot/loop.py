@@ -20,6 +20,7 @@ from penstock.slot.crash_points import CrashPoints
 from penstock.slot.decoding import Decoding
 from penstock.slot.failure import Failure
 from penstock.slot.forks import leave_if_child
+from penstock.slot.gathering import Gathering, Span, spans_of
 from penstock.slot.in_flight import InFlight
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
@@ -78,6 +79,14 @@ class SlotLoop:
                     part, rows, turn=turn, fates=fates, suspicion=suspicion, retries=retries, work=work, crash=crash,
                     write=self._write, tell=self._tell,
                 )
+        self._gatherings: dict[int, Gathering] = {}
+        """What waits for the batch functions of stages, by the stage's number."""
+        for part in self._parts:
+            chain = part.chain
+            if chain.has_batch_operators and not part.carries_turns:  # what is put together has no turn
+                self._gatherings[part.number] = Gathering(
+                    part, suspicion, most=chain.batch_rows, rows=chain.asked_rows or None, wait_s=chain.wait_s
+                )
         self._held_retry: WaitingRow | None = None
         """Due, and to be worked apart from what is in flight."""
         self._ran_coroutines_at = 0.0
@@ -124,6 +133,8 @@ class SlotLoop:
         """The same for one stage."""
         if part.number in self._flights:
             return self._step_in_flight(part, self._flights[part.number])
+        if part.number in self._gatherings:
+            return self._step_gathered(part, self._gatherings[part.number])
         unit = None if self._retries.full else self._take(part)
         if unit is not None:
             self._run_unit(part, unit)
@@ -176,6 +187,82 @@ class SlotLoop:
                 self._next_part()
             return True
         return flight.empty and self._finish_if_through(part)
+
+    def _step_gathered(self, part: Part, gathering: Gathering) -> bool:
+        """The same for a stage with batch functions, which are given what waits together."""
+        if not self._retries.full:
+            gathering.fill()
+        if not gathering:
+            if gathering.damage is not None:
+                self._turn.flush()
+                raise gathering.damage
+            return self._finish_if_through(part)
+        rows = gathering.due(patient=not self._control.draining)
+        if not rows and gathering.first.left:
+            return False
+        self._run_gathered(part, gathering, rows)
+        if self._control.stopping:
+            raise Stopped
+        if not self._turn.pending:
+            self._next_part()
+        return True
+
+    def _run_gathered(self, part: Part, gathering: Gathering, rows: int) -> None:
+        self._meter.now_doing(Activity.BUSY)
+        together = gathering.together(part.piece_rows(rows)) if rows else None
+        if together is not None:
+            self._run_together(part, gathering, *together)
+        else:
+            unit = gathering.first
+            if gathering.begins(unit):
+                self._turn.begin(part, unit)
+            done = unit.done
+            if unit.left:
+                self._run_next(part, unit)
+            else:
+                self._advance(part, unit, 0)
+            gathering.took(unit.done - done)
+        if part.deals_turns:
+            self._turn.flush()
+
+    def _run_together(self, part: Part, gathering: Gathering, batch: object, spans: list[Span]) -> None:
+        """Rows of several batches in one call; those that fail meet their fate as rows of their own batch."""
+        rows = sum(span.rows for span in spans)
+        if gathering.begins(spans[0].unit):
+            self._turn.begin(part, spans[0].unit)
+        mark, stops = self._turn.mark_of_all(part, rows), self._fates.stops_at_failure(part)
+        began = time.monotonic()
+        failures = self._call(part, batch, mark, stops)
+        part.took(rows, time.monotonic() - began)
+        through = failures[0].index if failures and stops else rows
+        self._turn.succeeded(part, through if stops else rows - len(failures))
+        self._write(part, mark)
+        for first, span in spans_of(spans):
+            if gathering.begins(span.unit):
+                self._turn.begin(part, span.unit)
+            mine = [failure for failure in failures if first <= failure.index < first + span.rows]
+            self._advance_span(part, gathering, span, mine, first, min(through - first, span.rows), stops)
+            if stops and mine:
+                break
+        self._fates.settle(part)
+        self._turn.go_on(part)
+
+    def _advance_span(
+        self, part: Part, gathering: Gathering, span: Span, failures: Sequence[Failure], first: int, rows: int,
+        stops: bool,
+    ) -> None:
+        """`failures`: of this batch, their indices counted through the call, in which its rows begin at `first`."""
+        unit = span.unit
+        batch = batch_slice(unit.batch, unit.done, unit.done + span.rows) if failures else []
+        own = [Failure(failure.index - first, failure.error, failure.operator) for failure in failures]
+        for failure in () if stops else own:
+            mark = self._mark(part, unit, unit.done + failure.index)
+            self._tell(mark, self._fates.failed, part, unit, batch, failure, self._turn)
+        self._advance(part, unit, rows)
+        if stops and own:
+            self._try_in_place(part, unit, batch, own[0])
+            rows += 1
+        gathering.took(rows)
 
     def _let_coroutines_run(self) -> None:
         """Where stages share the slot, one that has much to do must not keep the coroutines of another waiting."""
@@ -242,19 +329,23 @@ class SlotLoop:
             failures, rows = [], rows + 1
         self._advance(part, unit, rows)
         if failures:
-            again = Mark(mark.part, mark.input, mark.sequence, mark.row + rows, 1)
-            self._key_row += rows
-            last = self._fates.failed_in_place(
-                part, unit, batch, failures[0], self._turn, lambda row: self._call(part, [row], again, stops)
-            )
-            if last is not None:
-                self._tell(again, self._fates.failed_for_good, part, batch, failures[0].index, *last, self._turn)
-            self._write(part, again)
-            self._advance(part, unit, 1)
+            self._try_in_place(part, unit, batch, failures[0])
         if careful:
             error = self._turn.flush_carefully(mark)
             if error is not None:
                 self._tell(mark, self._fates.not_encoded, part, batch, error)
+
+    def _try_in_place(self, part: Part, unit: Unit, batch: object, failure: Failure) -> None:
+        """The next row of the unit has failed, and those behind it wait: try it again until its fate is known."""
+        again = self._mark(part, unit)
+        self._key, self._key_row = unit.key, again.row
+        last = self._fates.failed_in_place(
+            part, unit, batch, failure, self._turn, lambda row: self._call(part, [row], again, True)
+        )
+        if last is not None:
+            self._tell(again, self._fates.failed_for_good, part, batch, failure.index, *last, self._turn)
+        self._write(part, again)
+        self._advance(part, unit, 1)
 
     def _call(self, part: Part, batch: object, mark: Mark, stops: bool) -> list[Failure]:
         self._in_call = part
@@ -383,6 +474,10 @@ class SlotLoop:
                 if self._flight_has_work(part, self._flights[part.number]):
                     return True
                 continue
+            if part.number in self._gatherings:
+                if self._gathering_has_work(part, self._gatherings[part.number]):
+                    return True
+                continue
             if part.inputs.ready() and not self._retries.full:
                 return True
             if part.inputs.ended and not self._retries.waits(part.number) and not self._undecided:
@@ -396,17 +491,33 @@ class SlotLoop:
             return False
         return part.inputs.ended and flight.empty and not self._retries.waits(part.number)
 
-    def _is_hungry(self) -> bool:
-        """True when rows that came now would be worked now; False: all that may be in flight is."""
-        return len(self._flights) < len(self._parts) or any(flight.hungry for flight in self._flights.values())
+    def _gathering_has_work(self, part: Part, gathering: Gathering) -> bool:
+        if gathering and (not gathering.first.left or gathering.due(patient=not self._control.draining)):
+            return True
+        if gathering.damage is not None and not gathering:
+            return True
+        if gathering.wants_more() and part.inputs.ready() and not self._retries.full:
+            return True
+        if gathering or self._undecided:
+            return False
+        return part.inputs.ended and not self._retries.waits(part.number)
+
+    def _sleeps_for(self) -> int:
+        """What a sender is to know: that rows are worked as soon as they come, that they are waited for, or neither."""
+        if len(self._flights) + len(self._gatherings) < len(self._parts):
+            return Sleep.FOR_INPUT
+        why: int = Sleep.FOR_INPUT if any(flight.hungry for flight in self._flights.values()) else Sleep.AWAKE
+        for gathering in self._gatherings.values():
+            why |= Sleep.FOR_MORE if gathering else Sleep.FOR_INPUT
+        return why
 
     def _sleep(self, patience: float) -> None:
-        hungry = self._is_hungry()
-        self._bell.say_asleep(Sleep.FOR_INPUT if hungry else Sleep.AWAKE)
+        why = self._sleeps_for()
+        self._bell.say_asleep(why)
         if self._has_work():
             self._bell.say_awake()
             return
-        self._meter.now_doing(Activity.WAITING_FOR_INPUT if hungry else Activity.BUSY)
+        self._meter.now_doing(Activity.WAITING_FOR_INPUT if why else Activity.BUSY)
         self._waiter.watch(set().union(*(part.inputs.descriptors() for part in self._parts)))
         ready = self._waiter.wait(min(self._nap(), patience))
         self._bell.say_awake()
@@ -420,5 +531,6 @@ class SlotLoop:
         due = self._retries.next_due_s()
         if due is not None:
             naps.append(due - now_s())
+        naps.extend(gathering.waits_s() for gathering in self._gatherings.values() if gathering)
         naps.extend(after for part in self._parts if (after := part.inputs.wake_after()) is not None)
         return max(min(naps), 0.0)

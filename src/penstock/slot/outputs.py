@@ -170,8 +170,13 @@ class QueueOutput:
 
     @property
     def reader_waits(self) -> bool:
-        """True when the receiver sleeps until something comes."""
+        """True when the receiver sleeps until something comes, and has nothing to do."""
         return bool(self.receiver_bell.asleep & Sleep.FOR_INPUT)
+
+    @property
+    def reader_sleeps(self) -> bool:
+        """True when the receiver is to be rung for what comes."""
+        return bool(self.receiver_bell.asleep & (Sleep.FOR_INPUT | Sleep.FOR_MORE))
 
 
 class EdgeOutput:

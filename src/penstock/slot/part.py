@@ -103,6 +103,8 @@ class Part:
         """How many of the rows that are left to take next: what they give, and what a kill would undo, stays small."""
         if not self.plan.nodes:
             return left
+        if self.chain.asked_rows:
+            return self._asked_rows(left)
         rows = float(self.most_rows)
         if self.bytes_per_row and self.edges:
             rows = min(rows, self.piece_bytes / self.bytes_per_row)
@@ -110,6 +112,13 @@ class Part:
             rows = min(rows, PIECE_S / self.seconds_per_row)
         most = max(int(rows), 1)
         return left if left <= most else -(-left // -(-left // most))  # in pieces of one size, no crumbs
+
+    def _asked_rows(self, left: int) -> int:
+        """As many as were asked for, unless they give far too much."""
+        rows = min(left, self.chain.asked_rows)
+        if self.bytes_per_row and self.edges:
+            rows = min(rows, int(self.piece_bytes / self.bytes_per_row))
+        return max(rows, 1)
 
     def took(self, rows: int, seconds: float) -> None:
         """A piece is through; for the next `piece_rows`."""

@@ -72,6 +72,11 @@ class QueueInput:
                 self.ring.path, f"frame {frame.header.sequence} cannot be decoded ({type(exc).__name__}: {exc})"
             ) from exc
 
+    @property
+    def exhausted(self) -> bool:
+        """True when its END was read."""
+        return self.ended or self._held_end is not None
+
     def _rows_done_ahead(self) -> int:
         """How many rows of the next frame were done in an earlier life."""
         return self.rows_done if self._in_work == 0 else 0
@@ -141,6 +146,11 @@ class QueueInputs:
     @property
     def ended(self) -> bool:
         return all(queue.ended for queue in self.queues)
+
+    @property
+    def exhausted(self) -> bool:
+        """True when nothing comes any more, though some may still be in work."""
+        return all(queue.exhausted for queue in self.queues)
 
     def ready(self) -> bool:
         """True when `take` would find something."""

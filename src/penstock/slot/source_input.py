@@ -83,6 +83,11 @@ class SourceInput:
         return self._source.bounded and all(self._record(name).done for name in self._splits)
 
     @property
+    def exhausted(self) -> bool:
+        """True when nothing comes any more, though some may still be in work."""
+        return not self._gives_more()
+
+    @property
     def cut_short(self) -> bool:
         """True when it was stopped before its end."""
         return self._stopped and not all(self._record(name).done for name in self._splits)

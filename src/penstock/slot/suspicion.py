@@ -17,6 +17,7 @@ class Suspicion:
         self._suspect: Suspect | None = life.suspect
         self._blamed = {blamed.key: blamed for blamed in life.blamed}
         self._careful_left = life.careful
+        self._ungathered_left = life.ungathered
 
     @property
     def any_blamed(self) -> bool:
@@ -26,6 +27,16 @@ class Suspicion:
     def trusts_all(self) -> bool:
         """True: no row need be looked at before it is called for."""
         return self._suspect is None and not self._blamed and self._careful_left <= 0
+
+    def gathers(self, part: int, input: int, sequence: int, first: int, rows: int) -> bool:
+        """True: these rows may be given to a function together with those of other batches."""
+        if self._careful_left > 0 or self._ungathered_left > 0:
+            return False
+        suspect, frame = self._suspect, (part, input, sequence)
+        if suspect is not None and (suspect.part, suspect.input, suspect.sequence) == frame:
+            if suspect.row < first + rows and first < suspect.row + suspect.count:
+                return False
+        return not any(key[:3] == frame and first <= key[3] < first + rows for key in self._blamed)
 
     def blamed(self, mark: Mark) -> Blamed | None:
         """Set when user code must not be called for the first row of `mark`."""
@@ -61,3 +72,4 @@ class Suspicion:
     def took(self, rows: int) -> None:
         """So many rows are through."""
         self._careful_left = max(self._careful_left - rows, 0)
+        self._ungathered_left = max(self._ungathered_left - rows, 0)

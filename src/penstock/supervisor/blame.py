@@ -87,6 +87,8 @@ class Verdict:
     counted: bool = True
     careful: int = 0
     """Work so many rows one by one: it is not known which of them gave what was being encoded."""
+    ungathered: int = 0
+    """Give so many rows to batch functions batch by batch: it is not known which of several batches it was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +165,13 @@ class Blame:
         return Verdict(self._suspect, counted=False)
 
     def _narrow_turn(self, death: Death, mark: Mark) -> Verdict:
-        """What the rows of a turn gave was being encoded."""
+        """What the rows of a turn gave was being encoded, or several batches were with a function together."""
         if death.cause is Cause.KILLED:
             seen, self._seen_killed = self._seen_killed, mark
             if seen is None or seen.frame != mark.frame:
                 return Verdict(self._suspect)
+        if death.doing == Doing.CALLING:
+            return Verdict(self._suspect, counted=False, ungathered=mark.count)
         return Verdict(self._suspect, counted=False, careful=mark.count)
 
     def _judge(self, death: Death, mark: Mark) -> Verdict:

@@ -65,6 +65,7 @@ class Child:
         self.suspect: Suspect | None = None
         self.blamed: tuple[Blamed, ...] = ()
         self.careful = 0
+        self.ungathered = 0
         # Nothing is mapped: a page that somebody cuts must not be the supervisor's death.
         self.work = WorkPage(self.paths.work, mapped=False)
         self.bell = ringers.of(self.paths.bell)
@@ -88,10 +89,10 @@ class Child:
         crashes = self.spec.crashes if self.attempt == 1 else ()
         life = Life(
             self.spec.seat, self.spec.slot, self.attempt, run_id, dead_letters, self.suspect, self.careful,
-            self.blamed, crashes, anew=self.commits() == self.commits_at_start,
+            self.blamed, crashes, self.ungathered, anew=self.commits() == self.commits_at_start,
             log_level=log_level,
         )
-        self.careful = 0
+        self.careful = self.ungathered = 0
         self.timed_out = False
         return life
 

@@ -476,6 +476,7 @@ class Supervisor:
                 Death(cause, seen.mark, in_call_s, lived_s, describe(status), child.attempt, seen.doing)
             )
             child.suspect, child.careful = verdict.suspect, verdict.careful
+            child.ungathered = verdict.ungathered
             if verdict.blamed is not None:
                 child.blamed = (*child.blamed[-_MOST_BLAMED:], verdict.blamed)
             counted = verdict.counted and cause is not Cause.OURS
