@@ -25,7 +25,7 @@ from pathlib import Path
 from faults.show import peers_table, penstock_table
 from faults.systems import SYSTEMS, System
 from faults.trial import NoFault, Trial, run_trial
-from faults.trouble import FAULTS, PLACES
+from faults.trouble import FAULTS, PLACES, WHOLE_RUN
 from measure import machine
 from peers.environments import folder
 
@@ -36,8 +36,7 @@ def cells(asked: list[str]) -> list[tuple[str, str]]:
     """The cells that were asked for: all, those of a fault, or single ones."""
     found = [(fault, place) for fault in FAULTS for place in PLACES]
     wanted = [cell for cell in found if not asked or cell[0] in asked or "/".join(cell) in asked]
-    # Whose main process dies is one, wherever the rows are.
-    return [cell for cell in wanted if cell[0] != "main killed" or cell[1] == "stage"]
+    return [cell for cell in wanted if cell[0] not in WHOLE_RUN or cell[1] == "stage"]
 
 
 def load(path: Path) -> list[Trial]:

@@ -27,7 +27,7 @@ def main() -> None:
     folder = Path(os.environ["BENCH_FOLDER"])
     os.chdir(folder)
     with pipeline(folder).start(run_dir=folder / "run", state_dir=folder / "state") as handle:
-        (folder / "main").write_text(str(handle.supervisor_pid))
+        (folder / "supervisor").write_text(str(handle.supervisor_pid))
         print(handle.wait())
 
 

@@ -8,7 +8,7 @@ from measure import table
 
 from faults.systems import System
 from faults.trial import Trial
-from faults.trouble import FAULTS, PLACES
+from faults.trouble import FAULTS, FROM_OUTSIDE, PLACES
 
 
 def penstock_table(trials: Sequence[Trial]) -> str:
@@ -23,7 +23,7 @@ def penstock_table(trials: Sequence[Trial]) -> str:
 
 
 def _named(trials: Sequence[Trial]) -> str:
-    if trials[0].fault in ("killed", "main killed"):
+    if trials[0].fault in FROM_OUTSIDE:
         return ""
     return "yes" if all(trial.named for trial in trials) else "no"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 NO_TIMEOUT = "it has no time-out for a function"
 ONE_DEATH = "a death is a death: see `killed`"
 IN_MAIN = "this place is in the main process: see `main killed`"
+NO_SUPERVISOR = "it has no supervisor of its own beside the main process"
 EVERYWHERE = "every process runs every step: see the stage"
 
 
@@ -42,7 +43,10 @@ class System:
 
 
 # A segfault and the kernel's kill are deaths like any other to systems that do not look at the cause.
-_SAME = {("segfault", "*"): "as a poison record", ("memory", "*"): "as a poison record"}
+_SAME = {
+    ("segfault", "*"): "as a poison record", ("memory", "*"): "as a poison record",
+    ("supervisor killed", "*"): NO_SUPERVISOR,
+}
 
 SYSTEMS = (
     System("penstock", "flow_penstock.py", again=True),

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from faults.systems import System
-from faults.trouble import FROM_OUTSIDE, MEMORY_BYTES, Orders
+from faults.trouble import FROM_OUTSIDE, MEMORY_BYTES, WHOLE_RUN, Orders
 
 HERE = Path(__file__).resolve().parent
 HUNG_S = 30.0
@@ -103,7 +103,7 @@ class _Run:
             return first
         second = self._second_run()
         after = self._judged(end)
-        still_s = after.still_s if first.fault == "main killed" else first.still_s
+        still_s = after.still_s if first.fault in WHOLE_RUN else first.still_s
         return replace(
             first, lost=after.lost, twice=after.twice, set_aside=after.set_aside, still_s=still_s, second=second
         )
@@ -141,8 +141,9 @@ class _Run:
 
     def _shoot(self, main: int) -> float:
         if self._orders.fault == "main killed":
-            told = self._folder / "main"
-            victim = int(told.read_text()) if told.exists() else main
+            victim = main  # what the user started, in every column
+        elif self._orders.fault == "supervisor killed":
+            victim = int((self._folder / "supervisor").read_text())
         else:
             marks = self._folder.glob(f"worker-{self._orders.place}-*")
             victim = random.choice([pid for pid in (int(p.name.rpartition("-")[2]) for p in marks) if alive(pid)])

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PLACES = ("source", "stage", "fan-out", "sink")
-FAULTS = ("killed", "poison", "segfault", "exception", "hang", "slow", "memory", "main killed")
-FROM_OUTSIDE = ("killed", "main killed")
+FAULTS = ("killed", "poison", "segfault", "exception", "hang", "slow", "memory", "main killed", "supervisor killed")
+FROM_OUTSIDE = ("killed", "main killed", "supervisor killed")
 """Done by the script that watches; the others by the bad record."""
+WHOLE_RUN = ("main killed", "supervisor killed")
+"""What goes is no worker of a place; one cell is enough."""
 SOURCE_S, STAGE_S = 0.001, 0.0005
 """What a record takes in the source, which is the slowest, and in a worker of the stage."""
 TIMEOUT_S = 1.0

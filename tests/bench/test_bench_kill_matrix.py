@@ -70,7 +70,13 @@ def test_a_cell_that_was_run_is_not_run_again() -> None:
 
 
 def test_a_main_process_is_killed_once_and_not_once_for_each_place() -> None:
-    assert kill_matrix.cells(["main killed"]) == [("main killed", "stage")]
+    for fault in ("main killed", "supervisor killed"):
+        assert kill_matrix.cells([fault]) == [(fault, "stage")]
+
+
+def test_what_the_user_started_is_the_main_process_of_every_system() -> None:
+    assert [system.name for system in SYSTEMS if system.not_for("main killed", "stage")] == []
+    assert [system.name for system in SYSTEMS if not system.not_for("supervisor killed", "stage")] == ["penstock"]
 
 
 def test_a_percentile_is_a_value_that_was_measured() -> None:
