@@ -23,6 +23,7 @@ from penstock.errors import (
     RowTimeout,
     SourceDamaged,
     TargetDamaged,
+    TargetInUse,
     TooFewDescriptors,
 )
 from penstock.linux import require_linux, require_ordered_stores
@@ -44,7 +45,7 @@ __all__ = [
     "ExtraMissing", "FileUnusable", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged", "Mistake",
     "NoRunDirectory", "NotPrivate", "OutputExists", "PenstockError", "Pipeline", "PipelineFailed", "PipelineInvalid",
     "Plan", "QueueDamaged", "Reject", "Report", "Results", "Retry", "Row", "RowTimeout", "Sink", "Source",
-    "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status", "Stream", "TargetDamaged",
+    "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status", "Stream", "TargetDamaged", "TargetInUse",
     "TooFewDescriptors", "Unavailable", "block",
     "dead_letter", "discard", "fail", "read_dead_letters", "skip",
 ]  # fmt: skip

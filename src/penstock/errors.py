@@ -98,6 +98,25 @@ class OutputExists(PenstockError):
         super().__init__(f'{target} exists already; say if_exists="append" or "overwrite", or remove it')
 
 
+class TargetInUse(PenstockError):
+    """Another run writes to what a sink shall write to, or has left it unfinished."""
+
+    def __init__(self, target: str, pipeline: str, run_dir: str, *, running: bool) -> None:
+        self.target = target
+        self.pipeline = pipeline
+        self.run_dir = run_dir
+        self.running = running
+        whose = f"{pipeline!r} ({run_dir})" if pipeline else "another user"
+        if running:
+            told = f"{target} is being written by a run of {whose}; wait for it, stop it, or write somewhere else"
+        else:
+            told = (
+                f"{target} was left unfinished by a run of {whose}; run that to its end, discard it "
+                f"(`penstock clean {pipeline}`), or write somewhere else"
+            )
+        super().__init__(told)
+
+
 class NoRunDirectory(PenstockError):
     """The queues of a run cannot be made: there is not enough room, or no directory that can be written."""
 

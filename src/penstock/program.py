@@ -36,6 +36,11 @@ class Program:
     shadowed: tuple[str, ...] = ()
     """Modules of the standard library that the program finds its own in place of: a `calendar.py` beside a script."""
 
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What the user has given a script or module; a notebook's are its kernel's."""
+        return self.argv[1:] if self.path or self.module else ()
+
 
 def current_program() -> Program:
     """What runs as `__main__` in this process; neither path nor module in a notebook, a shell, or `-c`."""

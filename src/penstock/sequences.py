@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import threading
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
+
+import msgspec
 
 from penstock.batch import Batch
 from penstock.graph.annotations import element_of, returned_by
@@ -40,6 +43,15 @@ class SequenceSource(Source[T_co]):
     def target(self) -> str:
         return f"{len(self.items)} items"
 
+    def contents(self) -> str:
+        """A digest, the same for equal items in every process; of an item that has no plain value, its class counts."""
+        if isinstance(self.items, range):
+            return repr(self.items)
+        digest = hashlib.blake2b(digest_size=8)
+        for item in self.items:
+            digest.update(_plain(item))
+        return f"contents {digest.hexdigest()}"
+
     @property
     def row_type(self) -> Any:
         """The one class that all items have."""
@@ -64,6 +76,17 @@ class SequenceSource(Source[T_co]):
     def open(self, split: Any, position: Position | None, context: Context) -> Reader[T_co]:
         start, stop = split
         return _SequenceReader(self.items, start if position is None else position, stop)
+
+
+def _plain(item: object) -> bytes:
+    """Always the same bytes for equal values, which pickle does not promise."""
+    try:
+        return _encoder.encode(item)
+    except Exception:  # what msgspec has no form for, and whatever a property of the user's raises
+        return f"{type(item).__module__}.{type(item).__qualname__}".encode("utf-8", "backslashreplace")
+
+
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
 
 
 class _SequenceReader(Reader[T_co]):

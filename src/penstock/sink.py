@@ -109,6 +109,11 @@ class Sink(ABC, Generic[T_contra]):
         return self.label
 
     @property
+    def claims(self) -> Sequence[str]:
+        """Local files and directories, by their real paths, that no other run may write to meanwhile."""
+        return ()
+
+    @property
     def modules(self) -> Sequence[str]:
         """Modules that opening imports: brought into memory once, before workers are forked."""
         return ()

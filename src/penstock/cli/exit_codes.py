@@ -14,6 +14,7 @@ from penstock.errors import (
     PenstockError,
     PipelineFailed,
     QueueDamaged,
+    TargetInUse,
 )
 from penstock.report import Report
 
@@ -42,7 +43,9 @@ class ExitCode(IntEnum):
     """Ctrl-C while nothing ran yet."""
 
 
-_REFUSALS = (AlreadyRunning, FileUnusable, LayoutChanged, NoRunDirectory, NotPrivate, OutputExists, QueueDamaged)
+_REFUSALS = (
+    AlreadyRunning, FileUnusable, LayoutChanged, NoRunDirectory, NotPrivate, OutputExists, QueueDamaged, TargetInUse,
+)
 
 
 def of_report(report: Report, *, strict: bool) -> ExitCode:

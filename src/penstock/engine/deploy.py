@@ -38,7 +38,7 @@ from penstock.errors import (
 from penstock.metrics import layout, text
 from penstock.metrics.layout import EdgeLayout, Layout, StageLayout
 from penstock.operators.map_batches import MapBatches
-from penstock.plan.fingerprint import difference, fingerprint
+from penstock.plan.fingerprint import ARGUMENTS, difference, fingerprint
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import EdgePlan, Plan, StagePlan
 from penstock.private_files import is_ours, replace_own, require_safe_place
@@ -49,11 +49,12 @@ from penstock.slot.journal import create_journal
 from penstock.slot.life import Crash
 from penstock.standard_streams import fill_gaps
 from penstock.state_dir import default_state_dir, passed_over, resolve_state_dir
-from penstock.supervisor import descriptors
+from penstock.supervisor import claims, descriptors
 from penstock.supervisor.cleanup import remove_run_dir
 from penstock.supervisor.leftover import fetch, reserve
 from penstock.supervisor.protocol import RunSpec, SeatSpec, StageSpec
 from penstock.supervisor.stragglers import kill_stragglers
+from penstock.terminal_text import visible
 
 log = logging.getLogger("penstock.engine")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -72,6 +73,8 @@ class Deployment:
     program: Program
     run_id: str
     lock_fd: int
+    claims: list[int]
+    """Descriptors that hold the claims on what is written to."""
     taken_over: bool
 
 
@@ -147,7 +150,7 @@ def _left_to(run_dir: Path | str | None, name: str) -> Path | None:
 def _deploy_in(path: Path, order: _Order, others: Sequence[Path]) -> Deployment:
     """In this place; what was left in `others`, where runs of this pipeline may lie too, is fetched or discarded."""
     lock_fd = _lock_in(path, order)
-    made = False
+    made, held = False, _Held(lock_fd, [])
     try:
         left = None if order.fresh else rundir.read_manifest(path)
         elsewhere = [place for place in others if _was_left_in(place)]
@@ -162,9 +165,11 @@ def _deploy_in(path: Path, order: _Order, others: Sequence[Path]) -> Deployment:
         made = made or left is None
         _discard_doubles(elsewhere, order, left)
         if left is not None:
-            return _take_over(order, path, lock_fd, left)
-        return _make(order, path, lock_fd)
+            return _take_over(order, path, held, left)
+        return _make(order, path, held)
     except BaseException:
+        for fd in held.claims:
+            forks.close(fd)
         if made and not RunPaths(path).manifest.exists():
             remove_run_dir(path)
         forks.close(lock_fd)
@@ -188,6 +193,7 @@ def _lock_in(path: Path, order: _Order) -> int:
 def _fetch(left: Path, path: Path, order: _Order) -> Deployment | None:
     """Copy what was left to where it runs best. Where that has no room it goes on where it lies: its deployment."""
     lock_fd = forks.close_in_children(_lock(left, in_own_place=order.in_own_place))
+    held = _Held(lock_fd, [])
     try:
         manifest = rundir.read_manifest(left)
         if manifest is not None:
@@ -200,9 +206,10 @@ def _fetch(left: Path, path: Path, order: _Order) -> Deployment | None:
             except (_NoRoom, OSError) as exc:
                 if isinstance(exc, OSError) and exc.errno not in _FULL:
                     raise FileUnusable(exc.filename or left, "what an earlier run left", exc) from exc
-                return _take_over(order, left, lock_fd, manifest)
+                return _take_over(order, left, held, manifest)
     except BaseException:
-        forks.close(lock_fd)
+        for fd in (*held.claims, lock_fd):
+            forks.close(fd)
         raise
     forks.close(lock_fd)
     return None
@@ -225,6 +232,19 @@ def _run_id_in(place: Path) -> str | None:
     except (QueueDamaged, FileUnusable):
         return ""
     return None if manifest is None else manifest.run_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Descriptors of locks: of the run directory, and of what is written to."""
+
+    lock_fd: int
+    claims: list[int]
+
+    def claim(self, path: Path, plan: Plan) -> None:
+        """Claim what the sinks write to. Raises `TargetInUse`."""
+        targets = [target for stage in plan.stages.values() if stage.sink is not None for target in stage.sink.claims]
+        self.claims.extend(map(forks.close_in_children, claims.take(path, plan.pipeline, targets)))
 
 
 def _lock(path: Path, *, in_own_place: bool) -> int:
@@ -288,8 +308,11 @@ def _channels(plan: Plan) -> list[tuple[EdgePlan, list[tuple[int, int]]]]:
 # A fresh run.
 
 
-def _make(order: _Order, path: Path, lock_fd: int) -> Deployment:
+def _make(order: _Order, path: Path, held: _Held) -> Deployment:
+    before = claims.noted(path)
     _empty(path)
+    claims.forget(path, before)
+    held.claim(path, order.plan)
     _require_room(path, _bytes_needed(order.plan))
     plan = _ask_endpoints(order.plan)
     try:
@@ -298,7 +321,7 @@ def _make(order: _Order, path: Path, lock_fd: int) -> Deployment:
         if exc.errno in _FULL:  # somebody else was faster
             raise _NoRoom(f"too little room for {text.size(_bytes_needed(plan))} of queues") from exc
         raise NoRunDirectory(path, f"it cannot be filled ({exc.strerror})") from exc
-    return Deployment(RunPaths(path), plan, order.program, run_id, lock_fd, taken_over=False)
+    return Deployment(RunPaths(path), plan, order.program, run_id, held.lock_fd, held.claims, taken_over=False)
 
 
 def _ask_endpoints(plan: Plan) -> Plan:
@@ -332,8 +355,8 @@ def _write_files(order: _Order, plan: Plan, paths: RunPaths) -> str:
     write_checked(paths.splits, "the list of splits", splits)
     replace_own(paths.layout, layout.encode(_layout(plan, paths, now)))
     manifest = Manifest(
-        plan.pipeline, str(os.getuid()), order.program.cwd, run_id, now, rundir.boot_id(), fingerprint(plan),
-        str(state_dir),
+        plan.pipeline, str(os.getuid()), order.program.cwd, run_id, now, rundir.boot_id(),
+        fingerprint(plan, order.program.arguments), str(state_dir),
     )
     replace_own(paths.phase, b"starting")
     _write_manifest(paths, manifest)
@@ -388,9 +411,14 @@ def _require_same(order: _Order, path: Path, left: Manifest) -> None:
     if left.boot_id != rundir.boot_id() and not RunPaths(path).settled.exists():
         # Queues live in the page cache: after a crash of the machine nobody knows which pages reached the disk.
         raise QueueDamaged(path, "the machine was started anew since these queues were written; parts may be missing")
-    changes = difference(left.fingerprint, fingerprint(order.plan))
+    changes = difference(_of_the_plan(left.fingerprint), _of_the_plan(fingerprint(order.plan)))
     if changes:
         raise LayoutChanged(changes)
+
+
+def _of_the_plan(prints: Mapping[str, str]) -> dict[str, str]:
+    """Without the arguments, which may change: that is told, and not refused."""
+    return {name: found for name, found in prints.items() if name != ARGUMENTS}
 
 
 def _wake(path: Path, left: Manifest) -> None:
@@ -405,10 +433,11 @@ def _wake(path: Path, left: Manifest) -> None:
         raise FileUnusable(exc.filename or path, "what an earlier run left", exc) from exc
 
 
-def _take_over(order: _Order, path: Path, lock_fd: int, left: Manifest) -> Deployment:
+def _take_over(order: _Order, path: Path, held: _Held, left: Manifest) -> Deployment:
     """Go on with the queues as they stand, with the code as it is now."""
     paths = RunPaths(path)
     _require_same(order, path, left)
+    held.claim(path, order.plan)
     _wake(path, left)
     plan = with_splits(order.plan, _frozen_splits(paths.splits))
     killed = kill_stragglers(left.run_id)
@@ -417,8 +446,18 @@ def _take_over(order: _Order, path: Path, lock_fd: int, left: Manifest) -> Deplo
     require_whole(plan, paths)
     _make_anew(plan, paths, left)
     _write_program(order, plan, paths, left.run_id, Path(left.state_dir))
-    log.info("taking over what the run of %s left in %s", time.ctime(left.started_s), path)
-    return Deployment(paths, plan, order.program, left.run_id, lock_fd, taken_over=True)
+    _tell_of_take_over(order, path, left)
+    return Deployment(paths, plan, order.program, left.run_id, held.lock_fd, held.claims, taken_over=True)
+
+
+def _tell_of_take_over(order: _Order, path: Path, left: Manifest) -> None:
+    given = left.fingerprint.get(ARGUMENTS, "")
+    gives = fingerprint(order.plan, order.program.arguments)[ARGUMENTS]
+    other = "" if given == gives else f", though its arguments were {given} and are {gives} now"
+    log.warning(
+        "%s goes on with what the run of %s left in %s%s (`--fresh`, fresh=True starts over)", order.plan.pipeline,
+        time.ctime(left.started_s), path, visible(other),
+    )
 
 
 def _frozen_splits(path: Path) -> dict[str, dict[str, Any]]:

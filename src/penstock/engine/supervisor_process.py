@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 
-from penstock.engine import rundir
+from penstock.engine import forks, rundir
 from penstock.engine.deploy import Deployment
 from penstock.supervisor import own_process
 
@@ -17,15 +17,17 @@ def start_supervisor(deployment: Deployment) -> tuple[subprocess.Popen[bytes], s
     caller = os.pidfd_open(os.getpid())
     told = {
         "socket_fd": theirs.fileno(), "caller_fd": caller, "lock_fd": deployment.lock_fd,
-        "run_dir": str(deployment.paths.root),
+        "claims": deployment.claims, "run_dir": str(deployment.paths.root),
     }
     try:
         process = own_process.start(
             "penstock.supervisor.main", told, str(deployment.paths.root),
-            fds=[theirs.fileno(), caller, deployment.lock_fd], start_new_session=True,
+            fds=[theirs.fileno(), caller, deployment.lock_fd, *deployment.claims], start_new_session=True,
         )
         rundir.write_owner(deployment.lock_fd, process.pid)
     finally:
         theirs.close()
         os.close(caller)
+        while deployment.claims:
+            forks.close(deployment.claims.pop())
     return process, ours

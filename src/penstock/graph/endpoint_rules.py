@@ -127,7 +127,8 @@ def _targets(graph: Graph) -> Iterator[Mistake]:
             continue
         if call.sink.target == call.sink.sink_label:
             continue
-        earlier = first.setdefault(call.sink.target, call)
+        alone = call.sink.claims if call.sink.shared_slot is None else ()
+        earlier = first.setdefault(alone[0] if alone else call.sink.target, call)  # one target under two spellings
         if earlier is not call:
             what = f"{call.sink.target} is written to by line {earlier.where.line}, too"
             yield mistake(call.where, what, "merge the two streams before one sink, or write elsewhere")

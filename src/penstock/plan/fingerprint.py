@@ -6,19 +6,25 @@ Topology, workers, queues, row types, targets; not the code. The engine stores t
 from __future__ import annotations
 
 import inspect
+import shlex
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Union, get_args, get_origin
 
 from penstock.graph.annotations import shown
 from penstock.graph.row_types import fields_of
 from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
+from penstock.sequences import SequenceSource
+
+ARGUMENTS = "the program's arguments"
+"""They may say what is read, or only how much is told of it: that they changed is told, not refused."""
 
 
-def fingerprint(plan: Plan) -> dict[str, str]:
-    """What stands for each stage and edge, by `stage x` and `edge a->b`."""
+def fingerprint(plan: Plan, arguments: Sequence[str] = ()) -> dict[str, str]:
+    """What stands for each stage and edge, by `stage x` and `edge a->b`, and for the program's arguments."""
     lines = {f"stage {name}": _stage(stage) for name, stage in plan.stages.items()}
     lines |= {f"edge {edge.name}": _edge(edge) for edge in plan.edges}
+    lines[ARGUMENTS] = shlex.join(arguments) or "none"
     return lines
 
 
@@ -42,6 +48,8 @@ def _stage(stage: StagePlan) -> str:
     parts = [f"workers {stage.settings.workers}", "ordered" if stage.settings.ordered else "unordered"]
     if stage.source is not None:
         parts.append(f"reads {stage.source.target}")
+        if isinstance(stage.source, SequenceSource):
+            parts.append(stage.source.contents())
     if stage.sink is not None:
         parts.append(f"writes {stage.sink.target}")
     if stage.caller:

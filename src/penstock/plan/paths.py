@@ -116,6 +116,11 @@ class RunPaths:
         return self.root / "caller" / "journal"
 
     @property
+    def claims(self) -> Path:
+        """The files by which this run claims what it writes to."""
+        return self.root / "claims"
+
+    @property
     def spec(self) -> Path:
         """What the supervisor is told."""
         return self.root / "spec"

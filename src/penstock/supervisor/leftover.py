@@ -18,6 +18,7 @@ from pathlib import Path
 from penstock.channel import backlog
 from penstock.plan.paths import RunPaths
 from penstock.private_files import make_private, remove_directory
+from penstock.supervisor import claims
 from penstock.supervisor.cleanup import remove_run_dir
 
 
@@ -41,6 +42,7 @@ def settle(root: Path, target: Path | None) -> Path:
     except OSError:
         remove_directory(making)
         raise
+    claims.move(root, target)
     remove_run_dir(root)
     return target
 

@@ -23,7 +23,7 @@ from penstock.supervisor.protocol import Ended, Notice, RunSpec
 from penstock.supervisor.supervisor import Supervisor
 
 
-def main(socket_fd: int, caller_fd: int, lock_fd: int, run_dir: str) -> None:
+def main(socket_fd: int, caller_fd: int, lock_fd: int, claims: list[int], run_dir: str) -> None:
     """Run it, and say how it ended.
 
     The run directory is removed by the caller, once it has heard that. Until then a rerun finds a run whose workers
@@ -31,7 +31,7 @@ def main(socket_fd: int, caller_fd: int, lock_fd: int, run_dir: str) -> None:
     """
     signals.settle()
     raise_limit()
-    for fd in (socket_fd, caller_fd, lock_fd):
+    for fd in (socket_fd, caller_fd, lock_fd, *claims):
         os.set_inheritable(fd, False)
     caller = CallerLink(socket.socket(fileno=socket_fd), caller_fd)
     root = Path(run_dir)

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from typing import Any
 
-from penstock.errors import ExtraMissing, PenstockError
+from penstock.errors import ExtraMissing, PenstockError, TargetDamaged
 
 RECORDS = '"_penstock_commits"'
 _CREATE_RECORDS = (
@@ -48,9 +48,19 @@ class Database:
             _make(path)
         self._connection = _connect(path)
         self._connection.execute(_CREATE_RECORDS)
+        self._file = os.stat(path)
 
     def cursor(self) -> Any:
         return self._connection.cursor()
+
+    def require_still(self) -> None:
+        """Raise where another file, or none, stands in its place: what is committed now would be seen by nobody."""
+        try:
+            there = os.path.samestat(os.stat(self.path), self._file)
+        except FileNotFoundError:
+            there = False
+        if not there:
+            raise TargetDamaged(self.path, "it was removed, renamed or replaced while rows were written to it")
 
     def release(self) -> None:
         """Called once by each that `open_database` gave this to; the last one closes the file."""

@@ -44,6 +44,10 @@ class DuckdbSink(Sink[Any]):
         return os.path.realpath(self._path)
 
     @property
+    def claims(self) -> Sequence[str]:
+        return (os.path.realpath(self._path),)
+
+    @property
     def target(self) -> str:
         return f"table {self._table} in {self._given}"
 

@@ -31,6 +31,7 @@ class TableWriter(TransactionalWriter[Any]):
         self._waiting.append(list(batch) if isinstance(batch, list) else batch)
 
     def commit(self, record: bytes) -> None:
+        self._database.require_still()
         waiting, self._waiting = self._waiting, []
         found = to_pieces(waiting)
         rejected = dict(found.unfit)

@@ -35,6 +35,7 @@ class ParquetWriter(Writer[Any]):
         self._files = files
         self._roll_bytes = roll_bytes
         self._declared = schema_of(kind)
+        self._finished = False
         files.make_directory()
         if position is not None:
             self._number, rows = position["file"], position["rows"]
@@ -64,9 +65,14 @@ class ParquetWriter(Writer[Any]):
             raise RowsRejected(rejected)
 
     def position(self) -> dict[str, int]:
+        if not self._finished:
+            self._spool.require_still()
         return {"file": self._number, "rows": self._spool.rows}
 
     def finish(self) -> None:
+        if self._spool.rows and not os.path.exists(self._files.name(self._number)):
+            self._spool.require_still()
+        self._finished = True
         if self._spool.rows and os.path.exists(self._spool.path):
             self._complete()
         elif self._is_first and not self._spool.rows and self._declared is not None:

@@ -13,7 +13,7 @@ from typing import Any
 from penstock.batch import Batch, WrittenLines
 from penstock.connectors.files import base
 from penstock.connectors.files.packed import pack, packing
-from penstock.connectors.files.target import PartFiles
+from penstock.connectors.files.target import PartFiles, require_still
 from penstock.connectors.files.write_behind import WriteBehind
 from penstock.errors import TargetDamaged
 from penstock.sink import RowsRejected, Writer, WrittenText
@@ -53,6 +53,7 @@ class PartWriter(Writer[Any]):
         self._encoder = encoder
         self._roll_bytes = roll_bytes
         self._packing = packing(files.name(0))
+        self._finished = False
         files.make_directory()
         if position is not None:
             self._number, self._length = position["file"], position["length"]
@@ -84,9 +85,13 @@ class PartWriter(Writer[Any]):
             raise RowsRejected(encoded.rejected)
 
     def position(self) -> dict[str, Any]:
+        if not self._finished:
+            require_still(self._fd, self._path)
         return {"file": self._number, "length": self._length, **self._encoder.state()}
 
     def finish(self) -> None:
+        require_still(self._fd, self._path)
+        self._finished = True
         os.fsync(self._fd)
         if self._length == 0 and not self._files.single:
             self._files.remove(self._number)
@@ -107,6 +112,7 @@ class PartWriter(Writer[Any]):
         return fd
 
     def _roll(self) -> None:
+        require_still(self._fd, self._path)
         os.fsync(self._fd)
         os.close(self._fd)
         self._number += 1

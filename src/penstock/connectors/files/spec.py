@@ -109,6 +109,10 @@ class FileSourceOrSink(FileSource[T], Sink[Any]):
     def delivery(self) -> Delivery:
         return Delivery.EXACTLY_ONCE
 
+    @property
+    def claims(self) -> Sequence[str]:
+        return (os.path.realpath(self.path),)
+
     def check_as_source(self) -> Sequence[str]:
         found = list(self.check())
         if self.if_exists != "error":

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from penstock.connectors.files.arrow_schema import require_pyarrow
+from penstock.connectors.files.target import require_still
 from penstock.errors import TargetDamaged
 
 _GROUP_BYTES = 16 * 1024 * 1024
@@ -43,6 +44,10 @@ class Spool:
             raise OSError(exc.errno, exc.strerror, self.path) from exc
         self.length += done
         self.rows += table.num_rows
+
+    def require_still(self) -> None:
+        """Raise `TargetDamaged` where it was removed or replaced meanwhile."""
+        require_still(self._fd, self.path)
 
     def close(self) -> None:
         os.close(self._fd)

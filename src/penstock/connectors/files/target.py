@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from penstock.errors import OutputExists
+from penstock.errors import OutputExists, TargetDamaged
 
 _NAME_BYTES = 255 - len("..spool.new")
 """Beside a file stand hidden ones, named by it."""
@@ -72,6 +72,16 @@ class PartFiles:
         """Make away with a file and what is hidden beside it."""
         for path in (self.name(number), *glob.glob(glob.escape(self.hidden(number, "")) + "*")):
             Path(path).unlink(missing_ok=True)
+
+
+def require_still(fd: int, path: str) -> None:
+    """Raise `TargetDamaged` where the open file does not stand at its path any more: its rows would go nowhere."""
+    try:
+        there = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise TargetDamaged(path, "it was removed or renamed while rows were written to it") from None
+    if not os.path.samestat(there, os.fstat(fd)):
+        raise TargetDamaged(path, "another file was put in its place while rows were written to it")
 
 
 def names_directory(path: str) -> bool:
