@@ -283,7 +283,8 @@ def _held_open(name: str, path: Path) -> Callable[[], object]:
     if name == "a.page":
         return Page(path, writable=True, mapped=False).read_words
     if name == "work":
-        return WorkPage(path, mapped=False).clear
+        page = WorkPage(path, mapped=False)
+        return lambda: page.clear(1)
     if name == "control":
         return Control(path, mapped=False).drain
     return Bell(path.with_name("bell"), mapped=False).say_awake

@@ -155,7 +155,7 @@ def test_what_cannot_be_decoded_is_named_by_its_queue(
     bell = Bell(folder / "bell")
     queue = QueueInput(RingReader(path), RowCodec(Point), SideFiles(path), bell, "queue")
     try:
-        taken = queue.take()
+        taken = queue.take(None, 0)
         assert taken is not None
     except QueueDamaged as damaged:
         assert damaged.path == path

@@ -48,7 +48,7 @@ class Steps:
     # Neighbours.
 
     @property
-    def reader_waits(self) -> bool:
+    def reader_sleeps(self) -> bool:
         self.taken.append("look at the reader")
         return False
 
