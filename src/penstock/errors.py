@@ -70,12 +70,20 @@ class PipelineFailed(PenstockError):
 
 
 class AlreadyRunning(PenstockError):
-    """Another process runs this very pipeline (same user, name and working directory)."""
+    """This very pipeline runs (same user, name and working directory), mostly started by another process."""
 
-    def __init__(self, pid: int, run_dir: Path) -> None:
+    def __init__(self, pid: int, run_dir: Path, read_by_caller: str = "") -> None:
+        """`read_by_caller`: the pipeline's name, where its `results()` are open in this process."""
         self.pid = pid
         self.run_dir = run_dir
-        super().__init__(f"this pipeline runs already: process {pid}, {run_dir}; wait for it or stop it")
+        if read_by_caller:
+            text = (
+                f"pipeline {read_by_caller!r} is already running: its results() are open in this program ({run_dir}); "
+                "close them first, by their close() or by leaving their `with` block"
+            )
+        else:
+            text = f"this pipeline runs already: process {pid}, {run_dir}; wait for it or stop it"
+        super().__init__(text)
 
 
 class LayoutChanged(PenstockError):

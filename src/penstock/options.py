@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, TypeAlias, TypedDict
 
-Duration: TypeAlias = str | timedelta
-Size: TypeAlias = str
+Duration: TypeAlias = str | timedelta | float
+"""Text with a unit, a `timedelta`, or a number (`int` or `float`) of seconds."""
+Size: TypeAlias = str | int
+"""Text with a unit, or a number of bytes."""
 Rate: TypeAlias = str
 Route: TypeAlias = Literal["auto", "forward", "balance"]
 
@@ -20,28 +24,37 @@ _SIZE_UNITS = {
     "B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3, "TB": 1000**4,
     "KiB": KIB, "MiB": MIB, "GiB": 1024**3, "TiB": 1024**4,
 }
+_DURATIONS = 'one like "2s", "500ms", "30m", or a number of seconds'
+_SIZES = 'one like "64 MiB", "1 GB", or a number of bytes'
 _NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]*)\s*")
 
 
 def parse_duration(value: Duration) -> float:
-    """Seconds of `"2s"`, `"500ms"`, `"30m"` or a `timedelta`. Raises `ValueError` that says what to write."""
-    if isinstance(value, timedelta):
-        seconds = value.total_seconds()
-        if seconds < 0:
-            raise ValueError(f"a duration is not negative: {value!r}")
-        return seconds
-    number, unit = _number_and_unit(value, "duration", '"2s", "500ms", "30m"')
-    if unit not in _DURATION_UNITS:
-        raise ValueError(f"{value!r} is no duration; write one like \"2s\", \"500ms\", \"30m\"")
-    return number * _DURATION_UNITS[unit]
+    """Seconds of `"2s"`, `"500ms"`, a `timedelta`, or a number, which is seconds as everywhere in Python.
+
+    A text without a unit is a number, too: settings are text. Raises `ValueError` that says what to write.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else _number(value, _DURATION_UNITS, "s")
+    if seconds is None:
+        raise ValueError(f"{value!r} is no duration; write {_DURATIONS}")
+    if not 0 <= seconds < math.inf:  # no number is neither
+        raise ValueError(f"{value!r} is no duration, which is finite and not negative; write {_DURATIONS}")
+    return float(seconds)
 
 
 def parse_size(value: Size) -> int:
-    """Bytes of `"64 MiB"`, `"512KiB"`, `"1 GB"`. Raises `ValueError` that says what to write."""
-    number, unit = _number_and_unit(value, "size", '"64 MiB", "1 GB"')
-    if unit not in _SIZE_UNITS:
-        raise ValueError(f"{value!r} is no size; write one like \"64 MiB\", \"1 GB\"")
-    return int(number * _SIZE_UNITS[unit])
+    """Bytes of `"64 MiB"`, `"512KiB"`, or a whole number, which is bytes. Raises `ValueError` that says what to write.
+
+    A text without a unit is a number, too: settings are text.
+    """
+    number = _number(value, _SIZE_UNITS, "B")
+    if number is None:
+        raise ValueError(f"{value!r} is no size; write {_SIZES}")
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{value!r} is no size, which is finite and not negative; write {_SIZES}")
+    if number != int(number) and not (isinstance(value, str) and value.strip()[-1].isalpha()):
+        raise ValueError(f"{value!r} is no whole number of bytes; write {_SIZES}")
+    return int(number)
 
 
 def parse_rate(value: Rate) -> tuple[float, float]:
@@ -59,11 +72,13 @@ def parse_rate(value: Rate) -> tuple[float, float]:
     return many, seconds
 
 
-def _number_and_unit(value: object, kind: str, examples: str) -> tuple[float, str]:
+def _number(value: object, units: Mapping[str, float], usual: str) -> float | None:
+    """A number, or a text of a number and a unit, in the usual unit; None: it is none."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value
     found = _NUMBER.fullmatch(value) if isinstance(value, str) else None
-    if found is None:
-        raise ValueError(f"{value!r} is no {kind}; write one like {examples}")
-    return float(found[1]), found[2]
+    unit = units.get(found[2] or usual) if found is not None else None
+    return None if found is None or unit is None else float(found[1]) * unit
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,7 +218,10 @@ class Stream(Generic[T_co]):
         run_dir: Path | str | None = None,
         state_dir: Path | str | None = None,
     ) -> Results[T_co]:
-        """Start a run, other sinks included, and read the rows of this stream here. Leaving off reading stops it."""
+        """Start a run, other sinks included, and read the rows of this stream here. Leaving off reading stops it.
+
+        Raises `AlreadyRunning` while earlier results of the pipeline are open: neither closed, lost nor exhausted.
+        """
         from penstock.engine import engine
 
         where = calling_line(1)

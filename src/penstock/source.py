@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from penstock.batch import Batch
 from penstock.operator import Context
+from penstock.options import Duration
 
 if TYPE_CHECKING:
     from penstock.operators.operator import Operator
@@ -46,7 +47,7 @@ class WithRejected(Generic[T_co]):
 class Reader(ABC, Generic[T_co]):
     """Reads one split, in one worker, in one thread."""
 
-    poll_after: str = "50ms"
+    poll_after: Duration = "50ms"
     """How long to wait after a `read` that gave None, for readers without a file descriptor."""
 
     @abstractmethod
@@ -98,7 +99,7 @@ class Source(ABC, Generic[T_co]):
         return True
 
     @property
-    def discover_every(self) -> str | None:
+    def discover_every(self) -> Duration | None:
         """How often `splits` is asked again while running; None: never."""
         return None
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 from expected_mistakes import mistakes_of, only_mistake
+from hypothesis import given
+from hypothesis import strategies as st
 from test_mistakes_of_endpoints import Feed, Table, numbers
 
 import penstock as ps
 from penstock.connectors import stdio
+from penstock.options import parse_duration, parse_size
 
 
 def double(n: int) -> int:
@@ -42,12 +45,16 @@ def with_stage(**options: Any) -> ps.Pipeline:
         ({"workers": (1, 2, 3)}, "workers: (1, 2, 3)", "1..8"),
         ({"ordered": 1}, "ordered: 1", "True or False"),
         ({"retries": -1}, "retries: -1", "write one like 4"),
-        ({"retries": 1, "retry_delay": 2}, "retry_delay: 2 is no duration", '"2s"'),
+        ({"retries": 1, "retry_delay": -2}, "retry_delay: -2 is no duration", '"2s"'),
         ({"retries": 1, "retry_delay": "2 lightyears"}, "'2 lightyears' is no duration", '"2s"'),
         ({"retries": 1, "retry_delay": "1m"}, "longer than retry_delay_max", "raise"),
         ({"retries": 1, "retry_on": "OSError"}, "'OSError' is no class of exceptions", "OSError"),
         ({"retries": 1, "retry_on": ()}, "is no class of exceptions", "OSError"),
-        ({"timeout": 2}, "timeout: 2 is no duration", '"2s"'),
+        ({"timeout": True}, "timeout: True is no duration", "a number of seconds"),
+        ({"timeout": float("nan")}, "timeout: nan is no duration", '"2s"'),
+        ({"timeout": float("inf")}, "timeout: inf is no duration", '"2s"'),
+        ({"timeout": timedelta(seconds=-1)}, "is no duration", "a number of seconds"),
+        ({"timeout": 0}, "timeout: 0 leaves no time", "None"),
         ({"timeout": "0s"}, "timeout: '0s' leaves no time", "None"),
         ({"on_error": "skip"}, "on_error: 'skip' is no policy", "ps.skip()"),
         ({"on_error": ps.dead_letter(give_up_after=0)}, "give_up_after=0", "None: never"),
@@ -55,7 +62,10 @@ def with_stage(**options: Any) -> ps.Pipeline:
         ({"edge": ps.Edge(memory="8 Mib")}, "edge.memory: '8 Mib' is no size", '"64 MiB"'),
         ({"edge": ps.Edge(memory="0 B")}, "edge.memory: '0 B' holds no row", '"8 MiB"'),
         ({"edge": ps.Edge(batch_rows=0)}, "edge.batch_rows: 0", "write one"),
-        ({"edge": ps.Edge(linger="5")}, "edge.linger: '5' is no duration", '"2s"'),
+        ({"edge": ps.Edge(memory=-1)}, "edge.memory: -1 is no size", "a number of bytes"),
+        ({"edge": ps.Edge(memory=True)}, "edge.memory: True is no size", "a number of bytes"),
+        ({"edge": ps.Edge(memory="0.5")}, "edge.memory: '0.5' is no whole number of bytes", "a number of bytes"),
+        ({"edge": ps.Edge(linger="5 parsecs")}, "edge.linger: '5 parsecs' is no duration", '"2s"'),
         ({"edge": ps.Edge(route="left")}, "edge.route: 'left' is no route", "auto, forward"),  # type: ignore[arg-type]
         ({"edge": ps.Edge(when_full="block")}, "edge.when_full: 'block' is", "ps.block()"),  # type: ignore[arg-type]
         ({"concurrency": 4}, "concurrency without effect in stage 'x': it has no async", "async def"),
@@ -83,6 +93,38 @@ def test_a_wrong_option_is_a_mistake_at_the_stage(options: dict[str, Any], what:
 )  # fmt: skip
 def test_right_options_are_none(options: dict[str, Any]) -> None:
     assert list(with_stage(**options).check()) == []
+
+
+def test_bare_numbers_are_seconds_and_bytes() -> None:
+    """As everywhere in Python; in settings, which are text, too. They used to be refused."""
+    settings = {"x.retry_delay_max": "90", "x.edge.linger": 0.25, "x.edge.memory": "3145728"}
+    app = with_stage(
+        timeout=2, retries=1, retry_delay=0.5, unavailable_for=60, edge=ps.Edge(memory=1_048_576, linger=0)
+    )
+    assert list(app.check()) == []
+    stage, [edge] = app.plan(settings=settings).stages["x"].settings, app.plan(settings=settings).inputs("x")
+    assert (stage.timeout_s, stage.retry_delay_s, stage.retry_delay_max_s, stage.unavailable_for_s) == (2, 0.5, 90, 60)
+    assert edge.linger_s == 0.25
+    [unset] = app.plan().inputs("x")
+    assert edge.channel_bytes == 3 * unset.channel_bytes and unset.linger_s == 0
+
+
+@given(st.floats(0, 1e12))
+def test_a_number_and_its_text_are_the_same_duration(seconds: float) -> None:
+    assert parse_duration(seconds) == seconds
+    assert parse_duration(f"{seconds:f}") == parse_duration(f"{seconds:f} s") == float(f"{seconds:f}")
+
+
+@given(st.integers(0, 2**53))
+def test_a_number_and_its_text_are_the_same_size(size: int) -> None:
+    assert parse_size(size) == parse_size(str(size)) == parse_size(f"{size}B") == size
+
+
+@pytest.mark.parametrize("value", [-1, -0.5, float("nan"), float("inf"), True, False, None, "nan", "inf", "-1", "1e3"])
+def test_what_is_no_finite_number_is_neither_duration_nor_size(value: Any) -> None:
+    for parse in (parse_duration, parse_size):
+        with pytest.raises(ValueError, match=f"{value!r} is no "):
+            parse(value)
 
 
 def test_concurrency_with_an_async_map_is_none() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from engine_lines import Line
 
 import penstock as ps
 from penstock.engine import deploy, rundir
+from penstock.metrics.catalogue import Word
+from penstock.metrics.snapshot import take_snapshot
 from penstock.testing import ListSink
 
 
@@ -94,6 +98,18 @@ def test_leaving_the_block_waits_and_leaving_by_an_exception_stops(where: Any, h
     with pytest.raises(ZeroDivisionError), app.start(**where) as handle:
         raise ZeroDivisionError
     assert handle.wait().outcome == "stopped"
+
+
+def test_the_first_status_has_rates(where: Any) -> None:
+    app = ps.Pipeline("rates")
+    app.source(itertools.count, name="numbers").stage("work").map(abs).sink(ps.discard(), name="out")
+    with app.start(**where) as handle:
+        while take_snapshot(handle.run_dir).stages["work"].pages[0].words[Word.ROWS_OUT] == 0:
+            time.sleep(0.01)
+        status = handle.status()
+        assert status.stages["numbers"].rows_out_per_s > 0
+        assert status.stages["work"].rows_in_per_s > 0
+        assert handle.stop().outcome == "stopped"
 
 
 def test_a_pipeline_that_runs_already_is_refused_with_the_process(where: Any, heard: Line, told: Line) -> None:

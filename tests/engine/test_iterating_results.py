@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import threading
+import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -78,16 +80,58 @@ def test_a_lost_iterator_stops_its_run() -> None:
     assert handle.wait(timeout="30s").outcome == "stopped"
 
 
-def test_reading_again_stops_the_earlier_run() -> None:
+def test_reading_again_is_refused_while_earlier_results_are_open() -> None:
+    # The earlier run used to be stopped, and its reader to see an early end without a word.
+    stream = _doubled(20_000)
+    with stream.results() as first:
+        assert next(first) == 0
+        with pytest.raises(ps.AlreadyRunning, match=r"'doubled' .* its results\(\) are open .* close them") as told:
+            stream.results()
+        assert told.value.run_dir == first.handle.run_dir
+        assert list(first) == [2 * x for x in range(1, 20_000)]
+        assert first.report.outcome == "finished"
+
+
+def _leave_unread(stream: ps.Stream[int], how: str) -> None:
+    results = stream.results()
+    assert next(results) == 0
+    if how == "closed":
+        results.close()
+    elif how == "exhausted":
+        assert len(list(results)) == 19_999
+    elif how == "lost in a cycle":
+        results.myself = results  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("how", ["closed", "exhausted", "lost", "lost in a cycle"])
+def test_results_that_nobody_reads_any_more_are_no_obstacle(how: str) -> None:
+    app = ps.Pipeline("left")
+    stream = app.source(range(20_000), name="numbers").stage("work", workers=2, ordered=True).map(_double)
+    _leave_unread(stream, how)
+    assert list(stream.results()) == [2 * x for x in range(20_000)]
+    _leave_unread(stream, how)
+    stream.sink(ps.discard())
+    assert app.run(progress=False, fresh=True).outcome == "finished"
+
+
+def test_results_that_another_thread_closes_are_waited_for() -> None:
     stream = _doubled(1_000_000)
     first = stream.results()
     assert next(first) == 0
-    second = stream.results()
-    assert next(second) == 0
-    assert first.report.outcome == "stopped"
-    assert list(first) == []
-    assert next(second) == 2
-    second.close()
+    closing = threading.Thread(target=first.close)
+    closing.start()
+    while first.is_open:
+        time.sleep(0.001)
+    with stream.results() as second:
+        assert next(second) == 0
+    closing.join(60)
+    assert not closing.is_alive() and first.report.outcome == "stopped"
+
+
+def test_results_in_two_places_are_two_runs(tmp_path: Path) -> None:
+    stream = _doubled(5000)
+    with stream.results(run_dir=tmp_path / "a") as first, stream.results(run_dir=tmp_path / "b") as second:
+        assert list(zip(first, second, strict=True)) == [(2 * x, 2 * x) for x in range(5000)]
 
 
 def test_a_failing_stage_raises_where_rows_are_read() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,8 +24,13 @@ def silent() -> Iterator[int]:
 
 def test_threads_that_share_an_iterator_get_every_row_once() -> None:
     rows = ps.Pipeline("shared").source(range(20_000), name="numbers").stage("work", workers=2).map(int).results()
-    with ThreadPoolExecutor(4) as pool:
-        got = list(pool.map(lambda _: list(rows), range(4)))
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)  # in the midst of whatever there is
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            got = list(pool.map(lambda _: list(rows), range(4)))
+    finally:
+        sys.setswitchinterval(usual)
     assert sorted(itertools.chain(*got)) == list(range(20_000))
 
 

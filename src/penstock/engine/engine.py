@@ -6,14 +6,14 @@ import logging
 import signal
 import sys
 import threading
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from penstock.engine.deploy import deploy
+from penstock.engine import open_results
+from penstock.engine.deploy import Deployment, deploy
 from penstock.engine.handle import Handle
 from penstock.engine.results import Results
 from penstock.metrics.progress import Progress
@@ -28,7 +28,6 @@ __all__ = ["Handle", "Results", "results", "run", "start"]
 log = logging.getLogger("penstock.engine")
 _DRAIN_S = 30.0
 _PROGRESS_S = 0.25
-_open_results: weakref.WeakValueDictionary[str, Results[Any]] = weakref.WeakValueDictionary()
 
 
 def start(
@@ -36,7 +35,7 @@ def start(
     crashes: Mapping[str, tuple[Crash, ...]] | None = None,
 ) -> Handle:
     """Deploy and start; returns when every worker was born. `crashes` are a test's, by stage."""
-    handle = Handle(deploy(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes))
+    handle = Handle(_deployed(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes))
     handle.wait_until_running()
     return handle
 
@@ -51,7 +50,7 @@ def run(
     (4: drained, 5: stopped), with the report in its attribute `report`.
     """
     with _signals() as signals:
-        handle = Handle(deploy(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes))
+        handle = Handle(_deployed(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes))
         shown = _progress(handle, progress)
         try:
             asked = 0
@@ -84,15 +83,21 @@ def run(
 def results(
     plan: Plan, *, fresh: bool = False, run_dir: Path | str | None = None, state_dir: Path | str | None = None
 ) -> Results[Any]:
-    """Start a plan that has one stage read by the caller, and give its rows. An earlier one of that name is closed."""
-    earlier = _open_results.pop(plan.pipeline, None)
-    if earlier is not None:
-        earlier.close()
-    deployment = deploy(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir)
-    handle = Handle(deployment)
-    given: Results[Any] = Results(handle, deployment.plan, deployment.paths)
-    _open_results[plan.pipeline] = given
+    """Start a plan that has one stage read by the caller, and give its rows. Raises `AlreadyRunning`."""
+    deployment = _deployed(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir)
+    given: Results[Any] = Results(Handle(deployment), deployment)
+    open_results.opened(given)
     return given
+
+
+def _deployed(
+    plan: Plan, *, fresh: bool, run_dir: Path | str | None, state_dir: Path | str | None,
+    crashes: Mapping[str, tuple[Crash, ...]] | None = None,
+) -> Deployment:
+    return open_results.deployed(
+        plan.pipeline,
+        lambda: deploy(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes),
+    )
 
 
 def _asked_for(signals: Sequence[int]) -> int:

@@ -22,7 +22,7 @@ from penstock.engine.supervisor_process import start_supervisor
 from penstock.engine.worker_output import show
 from penstock.errors import STARTS_OVER, PipelineFailed
 from penstock.metrics.catalogue import Word
-from penstock.metrics.snapshot import RunGone, Snapshot, take_snapshot
+from penstock.metrics.snapshot import RunGone, take_snapshot
 from penstock.metrics.status import compute
 from penstock.options import Duration, parse_duration
 from penstock.plan.plan import Plan
@@ -63,6 +63,8 @@ class Handle:
         self._deployment = deployment
         self._owner = os.getpid()
         try:
+            self._last_look = take_snapshot(deployment.paths.root)
+            """What rates are counted from: the last status, or at first this moment, when nothing moves yet."""
             self._process, self._socket = start_supervisor(deployment)
         except BaseException:
             forks.close(deployment.lock_fd)
@@ -79,7 +81,6 @@ class Handle:
         self._ended: Ended | None = None
         self._gone = False
         self._sending = threading.Lock()
-        self._first: Snapshot | None = None
         self._broken: BrokenPipeError | None = None
         self._trouble: FailureNote | None = None
         """Why something that the run said could not be shown."""
@@ -114,13 +115,13 @@ class Handle:
         return self.wait()
 
     def status(self) -> Status:
-        """What goes on right now; rates are over the time since the last call."""
+        """What goes on right now; rates are over the time since the last call, at first since the start."""
         try:
             now = take_snapshot(self.run_dir)
         except RunGone:
             self._wait_for(lambda: self._gone, None)  # what removed it says its last word next
             return ended_status(self._deployment.plan, self._ended)
-        before, self._first = self._first, now
+        before, self._last_look = self._last_look, now
         return compute(before, now)
 
     def worker_pids(self) -> list[int]:
@@ -138,7 +139,7 @@ class Handle:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if kind is None:
             self.wait()
-        elif not self._gone and os.getpid() == self._owner:
+        elif not self._gone and self.is_owner:
             self.ask_to_stop()
             self._wait_for(lambda: self._gone, None)
 
@@ -191,9 +192,14 @@ class Handle:
             self._socket.shutdown(socket.SHUT_WR)
         self._end_within(_SILENT_S)
 
+    @property
+    def is_owner(self) -> bool:
+        """False in a child that was forked: the run belongs to its parent."""
+        return os.getpid() == self._owner
+
     def require_owner(self) -> None:
-        """Raises `RuntimeError` in a child that was forked: the run belongs to its parent."""
-        if os.getpid() != self._owner:
+        """Raises `RuntimeError` in a child that was forked."""
+        if not self.is_owner:
             raise RuntimeError(f"this run was started by process {self._owner}; a forked child cannot wait for it")
 
     def forked(self) -> None:

@@ -13,9 +13,8 @@ from penstock.channel.codec import RowCodec
 from penstock.channel.gate import EdgeGate, Gate
 from penstock.channel.ring import RingReader
 from penstock.channel.side_file import SideFiles
+from penstock.engine.deploy import Deployment
 from penstock.engine.handle import Handle
-from penstock.plan.paths import RunPaths
-from penstock.plan.plan import Plan
 from penstock.report import Report
 from penstock.slot.assembly import senders_of
 from penstock.slot.batches import as_row_list
@@ -35,9 +34,9 @@ class Results(Generic[T_co]):
     or losing it stops the pipeline. Raises `PipelineFailed` where the pipeline fails.
     """
 
-    def __init__(self, handle: Handle, plan: Plan, paths: RunPaths) -> None:
+    def __init__(self, handle: Handle, deployment: Deployment) -> None:
         self._handle = handle
-        self._reader = _CallerInput(plan, paths)
+        self._reader = _CallerInput(deployment)
         self._handle.on_end(self._reader.ring)
         self._rows: Iterator[Any] = iter(())
         self._done = self._closing = False
@@ -53,6 +52,11 @@ class Results(Generic[T_co]):
     def handle(self) -> Handle:
         """The run behind it."""
         return self._handle
+
+    @property
+    def is_open(self) -> bool:
+        """False: it is exhausted, or closed, or somebody closes it right now."""
+        return not (self._done or self._closing)
 
     def __iter__(self) -> Iterator[T_co]:
         return self
@@ -122,7 +126,8 @@ class Results(Generic[T_co]):
 class _CallerInput:
     """The queues that end in the calling process. Nothing is mapped: a queue that somebody cuts must not kill it."""
 
-    def __init__(self, plan: Plan, paths: RunPaths) -> None:
+    def __init__(self, deployment: Deployment) -> None:
+        plan, paths = deployment.plan, deployment.paths
         stage = next(stage for stage in plan.stages.values() if stage.caller)
         queues: list[QueueInput] = []
         gates: list[EdgeGate] = []

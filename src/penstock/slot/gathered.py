@@ -11,6 +11,7 @@ from typing import Any
 
 from penstock.batch import Batch, Lines
 from penstock.errors import SourceDamaged
+from penstock.options import Duration
 from penstock.source import EndOfSplit, Position, Reader, WithRejected
 
 MOST_ROWS = 32 * 1024
@@ -30,7 +31,7 @@ class GatheringReader(Reader[Any]):
         self._position: Position = None
 
     @property
-    def poll_after(self) -> str:  # type: ignore[override]
+    def poll_after(self) -> Duration:  # type: ignore[override]
         return self._reader.poll_after
 
     def read(self) -> Batch[Any] | WithRejected[Any] | None:

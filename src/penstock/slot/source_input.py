@@ -62,7 +62,7 @@ class SourceInput:
         self._last_split = ""
         self._idle_until = 0.0
         self._stopped = False
-        self._discover_s = parse_duration(source.discover_every) if source.discover_every else None
+        self._discover_s = parse_duration(source.discover_every) if source.discover_every is not None else None
         self._discovered_at = time.monotonic()
         self.read_waits_s = 0.0
         """How long the next read is expected to wait for rows, in seconds: up at once, down slowly."""

@@ -63,7 +63,7 @@ class JsonLineFiles(FileSourceOrSink[T]):
     def check_as_source(self) -> Sequence[str]:
         found = [*super().check_as_source(), *text_problems(self.encoding, self.errors, follow=self.follow)]
         if self.roll is not None:
-            found.append(f'roll="{self.roll}" has no effect on a source; leave it out')
+            found.append(f'roll={self.roll!r} has no effect on a source; leave it out')
         return found
 
     def check_as_sink(self) -> Sequence[str]:

@@ -12,7 +12,7 @@ from penstock.connectors.files.line_reader import LineForm, LineReader
 from penstock.connectors.files.spec import FileSource, OnDamaged
 from penstock.connectors.files.wide import is_wide
 from penstock.operator import Context
-from penstock.options import parse_duration
+from penstock.options import Duration, parse_duration
 from penstock.source import Position, Reader
 from penstock.text_form import Errors, encoding_problems
 
@@ -25,7 +25,7 @@ class LineFiles(FileSource[str]):
     encoding: str
     errors: Errors
     start: Literal["begin", "end"]
-    discover: str
+    discover: Duration
 
     kind: ClassVar[str] = "lines"
 
@@ -74,7 +74,7 @@ def lines(
     errors: Errors = "dead_letter",
     on_damaged: OnDamaged = "fail",
     start: Literal["begin", "end"] = "begin",
-    discover_every: str = "1s",
+    discover_every: Duration = "1s",
 ) -> FileSource[str]:
     """The lines of files, as text without their ends; `.gz`, `.bz2`, `.xz`, `.zst` and `.zstd` are unpacked.
 
@@ -97,7 +97,7 @@ def text_problems(encoding: str, errors: str, *, follow: bool) -> list[str]:
     return found
 
 
-def duration_problems(discover: str) -> list[str]:
+def duration_problems(discover: Duration) -> list[str]:
     """What is wrong with `discover_every`."""
     try:
         parse_duration(discover)

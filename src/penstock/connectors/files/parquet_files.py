@@ -47,7 +47,7 @@ class ParquetFiles(FileSourceOrSink[T]):
     def check_as_source(self) -> Sequence[str]:
         found = [*_missing_package(), *super().check_as_source()]
         if self.roll != _ROLL:
-            found.append(f'roll="{self.roll}" has no effect on a source; leave it out')
+            found.append(f'roll={self.roll!r} has no effect on a source; leave it out')
         return found
 
     def check_as_sink(self) -> Sequence[str]:

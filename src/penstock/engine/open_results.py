@@ -1,0 +1,51 @@
+"""Which runs have their rows read in this process: whoever would run one of them again is told what to close first.
+
+The lock of the run directory decides; this only says why it is taken, and waits where nobody reads any more.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from penstock.engine.deploy import Deployment
+from penstock.engine.handle import Handle
+from penstock.engine.results import Results
+from penstock.errors import AlreadyRunning
+
+_ENDING_S = 60.0
+_results: weakref.WeakValueDictionary[Path, Results[Any]] = weakref.WeakValueDictionary()
+_handles: weakref.WeakValueDictionary[Path, Handle] = weakref.WeakValueDictionary()
+"""Of those results: a handle outlives results that were lost until the run has ended."""
+
+
+def opened(results: Results[Any]) -> None:
+    """Results were made in this process."""
+    run_dir = results.handle.run_dir
+    _results[run_dir], _handles[run_dir] = results, results.handle
+
+
+def deployed(pipeline: str, deploy: Callable[[], Deployment]) -> Deployment:
+    """What `deploy` gives. A run whose results were lost or are being closed here is waited for.
+
+    Raises `AlreadyRunning`; where results of it are open in this process, it says so.
+    """
+    try:
+        return deploy()
+    except AlreadyRunning as refused:
+        running = refused
+    gc.collect()  # results may be lost in a cycle, and hold the run until they are found
+    if _is_read(running.run_dir):
+        raise AlreadyRunning(running.pid, running.run_dir, read_by_caller=pipeline) from None
+    ending = _handles.get(running.run_dir)
+    if ending is None or not ending.is_owner or not ending.wait_a_while(_ENDING_S):
+        raise running
+    return deploy()
+
+
+def _is_read(run_dir: Path) -> bool:
+    results = _results.get(run_dir)
+    return results is not None and results.is_open and results.handle.is_owner
