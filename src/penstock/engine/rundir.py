@@ -278,9 +278,10 @@ def _pid_in(lock: Path) -> int | None:
 
 def _size_of(path: Path) -> int:
     total = 0
-    for file in path.rglob("*"):
-        try:
-            total += file.lstat().st_blocks * 512
-        except FileNotFoundError:
-            continue
+    for folder, folders, files in os.walk(path):  # passes over folders that are removed meanwhile
+        for name in (*folders, *files):
+            try:
+                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+            except FileNotFoundError:
+                continue
     return total
