@@ -106,6 +106,7 @@ KINDS = {
     "spec": r"spec",
     "lock": r"lock|slots/.*/lock",
     "last error": r"last_error/.*",
+    "claims": r"claims",
 }
 """Every kind of file that a killed run leaves, by its name in the run directory."""
 

@@ -45,13 +45,21 @@ def take(run_dir: Path, pipeline: str, targets: Iterable[str]) -> list[int]:
             except OSError as exc:
                 raise FileUnusable(file, "the claim on what shall be written to", exc) from exc
             files.append(file)
-            replace_own(RunPaths(run_dir).claims, msgspec.json.encode(files))
+        if files:
+            _note_files(RunPaths(run_dir).claims, files)
     except BaseException:
         for fd in claimed:
             os.close(fd)
         forget(run_dir, files)
         raise
     return claimed
+
+
+def _note_files(path: Path, files: list[str]) -> None:
+    try:
+        replace_own(path, msgspec.json.encode(files))
+    except OSError as exc:
+        raise FileUnusable(path, "the list of what this run writes to", exc) from exc
 
 
 def claim_file(target: str) -> str:
