@@ -196,3 +196,31 @@ def test_what_a_killed_life_left_of_a_new_database_is_removed(tmp_path: Path) ->
     (tmp_path / ".x.duckdb.penstock-abc.new").mkdir()
     connector.table(tmp_path / "x.duckdb", "t").writer(None, CONTEXT).close()
     assert os.listdir(tmp_path) == ["x.duckdb"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [("TIMESTAMPTZ", datetime(2024, 1, 1, 10), "is taken for UTC"),
+     ("TIMESTAMP", datetime(2024, 1, 1, 10, tzinfo=BERLIN), "is stored in UTC, without its zone")],
+)
+def test_a_time_that_gets_or_loses_a_zone_is_told_of_once(
+    column: str, value: datetime, says: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with duckdb.connect(str(tmp_path / "x.duckdb")) as made:
+        made.execute(f"CREATE TABLE t (n INTEGER, seen {column})")
+    writer: Any = connector.table(tmp_path / "x.duckdb", "t").writer(None, CONTEXT)
+    other = value.replace(tzinfo=None if value.tzinfo else UTC)
+    for times in ([other], [value, value], [value]):
+        writer.write([{"n": n, "seen": seen} for n, seen in enumerate(times)])
+        writer.commit(b"record")
+    writer.close()
+    [told] = [record.getMessage() for record in caplog.records]
+    assert "2024-01-01" in told
+    assert "'seen'" in told
+    assert says in told
+
+
+def test_numbers_that_are_not_finite_are_stored_as_they_are(tmp_path: Path) -> None:
+    values = [float("nan"), float("inf"), -float("inf"), None]
+    assert not write(tmp_path / "x.duckdb", "DOUBLE", values)
+    assert list(map(str, stored(tmp_path / "x.duckdb", "DOUBLE").values())) == ["nan", "inf", "-inf", "None"]

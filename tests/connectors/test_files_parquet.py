@@ -404,3 +404,43 @@ def test_a_value_that_a_map_would_change_is_rejected(tmp_path: Path):
     assert list(rejected.value.reasons) == [1]
     writer.finish()
     assert column(tmp_path) == [1, 3]
+
+
+LOCAL, AWARE = datetime.datetime(2024, 1, 1, 10), datetime.datetime(2024, 1, 1, 10, tzinfo=datetime.UTC)
+SHAPES: list[Any] = [lambda at: at, lambda at: [at], lambda at: {"at": at}]
+
+
+@pytest.mark.parametrize(("first", "other"), [(LOCAL, AWARE), (AWARE, LOCAL)], ids=["local", "aware"])
+@pytest.mark.parametrize("shape", SHAPES, ids=["plain", "list", "struct"])
+@pytest.mark.parametrize("together", [True, False])
+def test_times_with_and_without_a_zone_are_no_one_column(
+    together: bool, shape: Any, first: datetime.datetime, other: datetime.datetime, tmp_path: Path
+) -> None:
+    rows = [{"n": 0, "at": shape(first)}, {"n": 1, "at": shape(other)}, {"n": 2, "at": shape(first)}]
+    rejected = []
+    writer = open_writer(files.parquet(tmp_path / "out.parquet"))
+    for batch in [rows] if together else [[row] for row in rows]:
+        try:
+            writer.write(batch)
+        except RowsRejected as exc:
+            rejected += [batch[index]["n"] for index in exc.reasons]
+            assert "does not fit the column's type timestamp" in str(exc.reasons)
+    writer.finish()
+    writer.close()
+    assert rejected == [1]
+    found = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert found == [rows[0], rows[2]]
+
+
+@pytest.mark.parametrize(("first", "other"), [(LOCAL, AWARE), (AWARE, LOCAL)], ids=["local", "aware"])
+def test_columns_of_times_keep_their_zone_or_are_rejected(
+    first: datetime.datetime, other: datetime.datetime, tmp_path: Path
+) -> None:
+    writer = open_writer(files.parquet(tmp_path / "out.parquet"))
+    writer.write(pyarrow.table({"at": [first, first]}))
+    with pytest.raises(RowsRejected) as caught:
+        writer.write(pyarrow.table({"at": [other, None]}))
+    writer.finish()
+    writer.close()
+    assert list(caught.value.reasons) == [0]
+    assert [row["at"] for row in parquet.read_table(tmp_path / "out.parquet").to_pylist()] == [first, first, None]

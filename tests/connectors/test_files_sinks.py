@@ -296,3 +296,70 @@ def test_a_name_that_leaves_no_room_for_hidden_files_is_a_mistake(tmp_path: Path
     for name in ("x" * 245, "é" * 123, "x" * 300 + "/out"):
         [found] = write(tmp_path / name).check_as_sink()
         assert "there is room for 244" in found
+
+
+class Reading(msgspec.Struct):
+    at: str
+    value: float
+    note: str | None = None
+
+
+NAN, INFINITY = float("nan"), float("inf")
+NOT_FINITE: list[Any] = [
+    {"v": NAN}, {"v": INFINITY}, {"v": -INFINITY}, {"a": {"b": [1.0, None, NAN]}}, [1, NAN], NAN, Reading("x", NAN),
+    {"v": NAN, "whole": 2**70},
+]
+FINITE: list[Any] = [
+    {"v": 1.5}, {"v": None}, {"v": "null"}, [None], None, Reading("x", 0.5), {"v": "\xcb\x7f\xf8", "n": None},
+]
+
+
+@pytest.mark.parametrize("row", NOT_FINITE, ids=repr)
+def test_a_number_that_json_lacks_rejects_its_row_and_no_other(row: Any, tmp_path: Path) -> None:
+    sink: Any = files.json_lines(tmp_path / "out.jsonl")
+    writer = open_writer(sink)
+    with pytest.raises(RowsRejected) as caught:
+        writer.write([*FINITE, row, *FINITE])
+    writer.finish()
+    writer.close()
+    assert list(caught.value.reasons) == [len(FINITE)]
+    assert 'which JSON has no number for; files.json_lines(path, nan="null")' in caught.value.reasons[len(FINITE)]
+    lines = (tmp_path / "out.jsonl").read_bytes().splitlines()
+    assert [msgspec.json.decode(line) for line in lines] == [msgspec.to_builtins(found) for found in FINITE * 2]
+
+
+def test_the_field_that_is_not_finite_is_named() -> None:
+    text = JsonEncoder().encode([{"a": {"b": [1.0, NAN]}, "c": None}])
+    assert "field 'a.b[1]' is nan" in text.rejected[0]
+
+
+def test_null_is_written_for_them_where_it_is_asked_for(tmp_path: Path) -> None:
+    sink: Any = files.json_lines(tmp_path / "out.jsonl", nan="null")
+    write_all(sink, [{"v": NAN}, {"v": -INFINITY}])
+    assert (tmp_path / "out.jsonl").read_bytes() == b'{"v":null}\n{"v":null}\n'
+    assert sink.text([{"v": NAN}]).data == b'{"v":null}\n'
+
+
+@pytest.mark.parametrize("package", ["polars", "pyarrow"])
+def test_columns_with_numbers_that_json_lacks_lose_those_rows_only(package: str) -> None:
+    columns = pytest.importorskip(package)
+    table = (columns.DataFrame if package == "polars" else columns.table)({"n": [1, 2, 3], "v": [0.5, NAN, None]})
+    text = JsonEncoder().encode(table)
+    assert list(text.rejected) == [1]
+    assert text.data == b'{"n":1,"v":0.5}\n{"n":3,"v":null}\n'
+
+
+def test_csv_has_numbers_that_are_not_finite_though_not_in_nested_values(tmp_path: Path) -> None:
+    writer = open_writer(files.csv(tmp_path / "out.csv"))
+    with pytest.raises(RowsRejected) as caught:
+        writer.write([{"v": NAN, "w": [1.0, None]}, {"v": -INFINITY, "w": [NAN]}, {"v": 1.5, "w": None}])
+    writer.close()
+    assert list(caught.value.reasons) == [1]
+    assert (tmp_path / "out.csv").read_text() == 'v,w\nnan,"[1.0,null]"\n1.5,\n'
+
+
+@pytest.mark.parametrize(("option", "problem"), [("none", "is unknown"), (None, "is unknown")])
+def test_an_unknown_way_with_them_is_refused(option: Any, problem: str, tmp_path: Path) -> None:
+    assert any(problem in found for found in files.json_lines(tmp_path / "out.jsonl", nan=option).check_as_sink())
+    (tmp_path / "in.jsonl").write_text("")
+    assert any("no effect" in found for found in files.json_lines(tmp_path / "in.jsonl", nan="null").check_as_source())

@@ -11,7 +11,7 @@ import shutil
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from penstock.engine.idle_runs import settle_idle_runs
 from penstock.engine.left_files import make_caller_bell, make_shared, make_slot, require_whole
 from penstock.engine.rundir import Manifest
 from penstock.engine.shipping import modules_named, ship
+from penstock.engine.targets_down import once_it_is_there
 from penstock.engine.worker_output import log_level
 from penstock.errors import (
     AlreadyRunning,
@@ -80,9 +81,9 @@ class Deployment:
 
 def deploy(
     plan: Plan, *, fresh: bool, run_dir: Path | str | None, state_dir: Path | str | None,
-    crashes: Mapping[str, tuple[Crash, ...]] | None = None,
+    crashes: Mapping[str, tuple[Crash, ...]] | None = None, signals: Sequence[int] = (),
 ) -> Deployment:
-    """Make everything that workers will find, or take over what is there.
+    """Make everything that workers will find, or take over what is there. `signals`: see `_Order`.
 
     Raises `AlreadyRunning`, `LayoutChanged`, `OutputExists`, `NoRunDirectory`, `NotPrivate`, `QueueDamaged`,
     `FileUnusable`.
@@ -92,7 +93,7 @@ def deploy(
     program = current_program()
     state, usual = _state_dir(state_dir), rundir.named(run_dir) is None
     name = rundir.folder_name(plan.pipeline, program.cwd)
-    order = _Order(plan, program, fresh, state, crashes or {}, usual, _left_to(run_dir, name))
+    order = _Order(plan, program, fresh, state, crashes or {}, usual, _left_to(run_dir, name), signals)
     path, *others = [parent / name for parent in rundir.parents(run_dir, state)]
     looks = [parent / name for parent in rundir.places(run_dir, state)]
     if usual:
@@ -140,6 +141,8 @@ class _Order:
     in_own_place: bool
     """True: the user named no place, and the folder above shall be ours alone."""
     left_to: Path | None
+    signals: Sequence[int] = ()
+    """Those heard so far, where the caller only notes them."""
 
 
 def _left_to(run_dir: Path | str | None, name: str) -> Path | None:
@@ -314,7 +317,7 @@ def _make(order: _Order, path: Path, held: _Held) -> Deployment:
     claims.forget(path, before)
     held.claim(path, order.plan)
     _require_room(path, _bytes_needed(order.plan))
-    plan = _ask_endpoints(order.plan)
+    plan = _ask_endpoints(order.plan, order.signals)
     try:
         run_id = _write_files(order, plan, RunPaths(path))
     except (OSError, FileUnusable) as exc:
@@ -324,14 +327,18 @@ def _make(order: _Order, path: Path, held: _Held) -> Deployment:
     return Deployment(RunPaths(path), plan, order.program, run_id, held.lock_fd, held.claims, taken_over=False)
 
 
-def _ask_endpoints(plan: Plan) -> Plan:
+def _once_it_is_there(ask: Callable[[], None], stage: StagePlan, signals: Sequence[int]) -> None:
+    once_it_is_there(ask, stage.name, unavailable_for_s=stage.settings.unavailable_for_s, signals=signals)
+
+
+def _ask_endpoints(plan: Plan, signals: Sequence[int]) -> Plan:
     """Sinks refuse or prepare their targets; the plan with the splits of its sources."""
-    sinks = [stage.sink for stage in plan.stages.values() if stage.sink is not None]
-    for sink in sinks:
-        sink.refuse()
-    for sink in sinks:
+    sinks = [(stage, stage.sink) for stage in plan.stages.values() if stage.sink is not None]
+    for stage, sink in sinks:
+        _once_it_is_there(sink.refuse, stage, signals)
+    for stage, sink in sinks:
         try:
-            sink.prepare()
+            _once_it_is_there(sink.prepare, stage, signals)
         except OSError as exc:
             raise FileUnusable(exc.filename or sink.target, "what shall be written to", exc) from exc
     splits = {}

@@ -50,7 +50,9 @@ def run(
     (4: drained, 5: stopped), with the report in its attribute `report`.
     """
     with _signals() as signals:
-        handle = Handle(_deployed(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes))
+        handle = Handle(_deployed(
+            plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes, signals=signals
+        ))
         shown = _progress(handle, progress)
         try:
             asked = 0
@@ -100,7 +102,9 @@ def _deployed(
     )
 
 
-def _asked_for(signals: Sequence[int]) -> int:
+        lambda: deploy(
+            plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes, signals=signals
+        ),
     """0: nothing, 1: a drain, 2: a stop. A hang-up never hurries: a shell sends it twice, or beside SIGTERM."""
     urgent = sum(number != signal.SIGHUP for number in signals)
     return min(urgent, 2) or min(len(signals), 1)

@@ -30,10 +30,12 @@ def table(
 
     A value is stored as it is, or its row is rejected: no fraction is cut off, no key of a dict dropped, no digit
     rounded away (but for a float in a FLOAT column, which becomes the nearest). Times are UTC, wherever the machine is:
-    an aware datetime goes into TIMESTAMP in UTC, one without a zone is taken for UTC by TIMESTAMPTZ. Names that differ
-    in case
-    are one column, and a row with values under both is rejected. A MAP column takes dicts only where all dicts of the
-    commit have the same keys.
+    an aware datetime goes into TIMESTAMP in UTC, one without a zone is taken for UTC by TIMESTAMPTZ; a warning names
+    the first. NaN and the infinities are stored as they are in FLOAT and DOUBLE. Names that differ in case are one
+    column, and a row with values under both is rejected. A MAP column takes dicts only where all dicts of the commit
+    have the same keys.
+
+    A database that another process holds, and a full disk, are waited for (`Unavailable`), up to `unavailable_for`.
 
     With `key`, a row replaces the one with the same key. `if_exists` says what a fresh run does with a table that
     holds rows; an empty one is written to in any case, so you may create it beforehand with the types you want.

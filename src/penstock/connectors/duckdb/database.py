@@ -12,30 +12,15 @@ import shutil
 import tempfile
 from typing import Any
 
-from penstock.errors import ExtraMissing, PenstockError, TargetDamaged
+from penstock.connectors.duckdb.imports import duckdb
+from penstock.connectors.duckdb.outages import hopeless, require_no_outage, told_outages
+from penstock.connectors.folder_sync import sync_folder_of
+from penstock.errors import PenstockError, TargetDamaged
 
 RECORDS = '"_penstock_commits"'
 _CREATE_RECORDS = (
     f"CREATE TABLE IF NOT EXISTS {RECORDS} (sink VARCHAR PRIMARY KEY, target VARCHAR NOT NULL, record BLOB NOT NULL)"
 )
-
-
-def duckdb() -> Any:
-    """The duckdb module. Raises `ExtraMissing`."""
-    try:
-        import duckdb as module
-    except ImportError as exc:
-        raise ExtraMissing("duckdb", "duckdb") from exc
-    return module
-
-
-def pyarrow() -> Any:
-    """The pyarrow module. Raises `ExtraMissing`."""
-    try:
-        import pyarrow as module
-    except ImportError as exc:
-        raise ExtraMissing("pyarrow", "duckdb") from exc
-    return module
 
 
 class Database:
@@ -47,8 +32,13 @@ class Database:
         if not os.path.exists(path):
             _make(path)
         self._connection = _connect(path)
-        self._connection.execute(_CREATE_RECORDS)
-        self._file = os.stat(path)
+        try:
+            with told_outages(path):
+                self._connection.execute(_CREATE_RECORDS)
+            self._file = os.stat(path)
+        except BaseException:
+            self._connection.close()  # nobody would: it is held by this process, and by the error's traceback
+            raise
 
     def cursor(self) -> Any:
         return self._connection.cursor()
@@ -98,22 +88,28 @@ def _make(path: str) -> None:
         _connect(new).close()
         with contextlib.suppress(FileExistsError):  # somebody else has made one meanwhile: it is gone on with
             os.link(new, path)  # a rename would replace it
+        sync_folder_of(path)
 
 
 def _connect(path: str) -> Any:
     module = duckdb()
+    found: PenstockError | None
     try:
         # One thread: rows come a few thousand at a time, and the worker shares the machine with the other stages.
         connection = module.connect(path, config={"threads": 1})
     except module.ConnectionException as exc:
         raise PenstockError(f"{path} is open in this very process; close that connection and run again") from exc
-    except module.IOException as exc:
-        if "lock" not in str(exc):
+    except module.Error as exc:
+        require_no_outage(path, exc)
+        found = hopeless(path, exc)
+        if found is None:
             raise
-        raise PenstockError(
-            f"another process has {path} open ({exc}); DuckDB lets one process at a time use a file: "
-            "close it there and run again"
-        ) from exc
+    else:
+        return _in_utc(connection)
+    raise found  # outside of the handler: DuckDB's class, of which some may pass, is no cause of it
+
+
+def _in_utc(connection: Any) -> Any:
     # Whatever zone the machine is in: what has a zone goes into TIMESTAMP in UTC, and what has none is UTC.
     connection.execute("SET GLOBAL TimeZone = 'UTC'")
     return connection

@@ -18,7 +18,7 @@ from uuid import UUID
 import msgspec
 
 from penstock.batch import Batch, Lines
-from penstock.connectors.duckdb.database import pyarrow
+from penstock.connectors.duckdb.imports import pyarrow
 
 ROW = "_penstock_row"
 """Name of the column with the row's number since the last commit."""

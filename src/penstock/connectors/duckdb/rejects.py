@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from penstock.connectors.duckdb.database import duckdb
+from penstock.connectors.duckdb.imports import duckdb
+from penstock.connectors.duckdb.outages import require_no_outage
 from penstock.connectors.duckdb.pieces import Piece
 from penstock.connectors.duckdb.schema import Column
 from penstock.connectors.duckdb.transaction import Transaction
@@ -54,6 +55,7 @@ def _unfit(transaction: Transaction) -> Iterator[tuple[int, str]]:
         try:
             found = transaction.cursor.execute(transaction.statements.unfit_values(index, column)).fetchall()
         except errors.Error as exc:  # there is no such cast at all
+            require_no_outage(transaction.target.path, exc)
             first = str(exc).partition("\n")[0]
             same = next(name for name in piece.names if name.lower() == column.name.lower())
             values = piece.table.column(same)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.connectors.duckdb.database import open_database, quoted_table
+from penstock.connectors.duckdb.outages import told_outages
 from penstock.connectors.duckdb.schema import has_rows, table_exists
 from penstock.connectors.duckdb.writer import TableWriter
 from penstock.errors import OutputExists
@@ -95,11 +96,13 @@ class DuckdbSink(Sink[Any]):
             return
         database = open_database(self._path)
         try:
-            yield database.cursor()
+            with told_outages(self._path):
+                yield database.cursor()
         finally:
             database.release()
 
     def writer(self, position: Position | None, context: Context) -> TransactionalWriter[Any]:
         return TableWriter(
-            open_database(self._path), self._table, self._keys, sink=f"{context.pipeline}/{context.stage}"
+            open_database(self._path), self._table, self._keys, sink=f"{context.pipeline}/{context.stage}",
+            log=context.log,
         )

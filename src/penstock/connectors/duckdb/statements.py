@@ -19,6 +19,15 @@ def is_nested(kind: str) -> bool:
     return kind.endswith("]") or kind.startswith(("STRUCT(", "MAP(", "UNION("))
 
 
+WITHOUT_ZONE = frozenset({"TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"})
+WITH_ZONE = frozenset({"TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ"})
+
+
+def changes_zone(given: str, kind: str) -> bool:
+    """True: times of type `given` get a zone, or lose theirs, in a column of type `kind`."""
+    return (given in WITHOUT_ZONE and kind in WITH_ZONE) or (given in WITH_ZONE and kind in WITHOUT_ZONE)
+
+
 def _read_as(column: Column) -> str | None:
     """The type by which text is compared with what a column makes of it; None: it takes no less than all of it."""
     if column.whole_numbers or column.type.startswith("DECIMAL"):

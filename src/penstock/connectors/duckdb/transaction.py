@@ -9,18 +9,29 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from penstock.connectors.duckdb.database import duckdb, pyarrow, quoted, quoted_table
+from penstock.connectors.duckdb.database import quoted, quoted_table
+from penstock.connectors.duckdb.imports import duckdb, pyarrow
+from penstock.connectors.duckdb.outages import require_no_outage
 from penstock.connectors.duckdb.pieces import Piece
-from penstock.connectors.duckdb.schema import TableSchema, create_statement, field_types, new_schema, read_schema
-from penstock.connectors.duckdb.statements import Statements, piece_name
+from penstock.connectors.duckdb.schema import (
+    Column,
+    TableSchema,
+    create_statement,
+    field_types,
+    new_schema,
+    read_schema,
+)
+from penstock.connectors.duckdb.statements import WITHOUT_ZONE, Statements, changes_zone, piece_name
 from penstock.errors import PenstockError
 
 
 class Target:
     """The table written to, and its schema once it is known: nobody else can change it while the file is open."""
 
-    def __init__(self, cursor: Any, table: str, keys: tuple[str, ...]) -> None:
+    def __init__(self, cursor: Any, table: str, keys: tuple[str, ...], path: str) -> None:
+        """`path`: of the database's file, for messages."""
         self.cursor = cursor
+        self.path = path
         self.table = table
         self.keys = keys
         self.schema = read_schema(cursor, table)
@@ -52,6 +63,8 @@ class Transaction:
         self.cursor = target.cursor
         self.refused: dict[int, str] = {}
         """Rows left out because the table has no place for them, and why."""
+        self.zones: dict[str, str] = {}
+        """Columns whose times get or lose a zone, and what becomes of the first one."""
         self._registered = 0
         self._create: str | None = None
         self.pieces: list[Piece] = []
@@ -150,6 +163,8 @@ class Transaction:
             described = self.cursor.execute(f"DESCRIBE SELECT * FROM {piece_name(index)}").fetchall()
             for name, given, *_ in described:
                 column = self.schema.find(name)
+                if column is not None and changes_zone(given, column.type):
+                    self._note_zone(index, name, given, column)
                 query = None if column is None else statements.changed_values(index, column, given)
                 if column is None or query is None:
                     continue
@@ -157,6 +172,7 @@ class Transaction:
                 try:
                     found = self.cursor.execute(query).fetchall()
                 except duckdb().Error as exc:  # no cast there or back: nobody can say that the value stays as it is
+                    require_no_outage(self.target.path, exc)
                     values = self.pieces[index].table.column(name)
                     first = str(exc).partition("\n")[0]
                     found_rows = dict.fromkeys(self.pieces[index].rows_where(values.is_valid()), f"{says} it ({first})")
@@ -166,6 +182,13 @@ class Transaction:
         if changed:
             self.refused.update(changed)
             self.leave_out(changed)
+
+    def _note_zone(self, index: int, name: str, given: str, column: Column) -> None:
+        """Keep the first value of a column that is stored as the same moment, though written otherwise."""
+        values = self.pieces[index].table.column(name).drop_null()
+        if len(values) and column.name not in self.zones:
+            rule = "is taken for UTC" if given in WITHOUT_ZONE else "is stored in UTC, without its zone"
+            self.zones[column.name] = f"{values[0].as_py()} in column {column.name!r} ({column.type}) {rule}"
 
     def _refused_of(self, piece: Piece) -> dict[int, str]:
         pa = pyarrow()

@@ -79,6 +79,11 @@ def refuse_loss(kind: Any, values: Sequence[Any]) -> None:
         _refuse(kind, [value for value in values if isinstance(value, float) and not value.is_integer()])
     elif types.is_date(kind):
         _refuse(kind, [value for value in values if isinstance(value, datetime.datetime)])
+    elif types.is_timestamp(kind):
+        _refuse(kind, [
+            value for value in values
+            if isinstance(value, datetime.datetime) and (value.utcoffset() is None) != (kind.tz is None)
+        ])
     elif types.is_list(kind):
         refuse_loss(kind.value_type, [item for value in values if isinstance(value, list | tuple) for item in value])
     elif types.is_map(kind):
@@ -101,11 +106,22 @@ def _inferred(pyarrow: Any, values: list[Any]) -> Any:
     array = pyarrow.array(values)
     if has_empty_struct(array.type):
         array = pyarrow.array([_without_empty(value, array.type) for value in values])
+    refuse_loss(array.type, values)  # of datetimes with and without a zone, pyarrow takes the first one's word
     if pyarrow.types.is_decimal(array.type):
         return array.cast(_decimal(pyarrow))
     if pyarrow.types.is_timestamp(array.type) and array.type.tz is not None:
         return array.cast(pyarrow.timestamp("us", "UTC"))
     return array
+
+
+def changes_zone(given: Any, kind: Any) -> bool:
+    """True: a cast would give times a zone, or take theirs."""
+    types = require_pyarrow().types
+    if types.is_timestamp(given) and types.is_timestamp(kind):
+        return (given.tz is None) != (kind.tz is None)
+    if given.num_fields != kind.num_fields:
+        return False  # no cast: it is made of rows
+    return any(changes_zone(given.field(at).type, kind.field(at).type) for at in range(kind.num_fields))
 
 
 def has_empty_struct(kind: Any) -> bool:

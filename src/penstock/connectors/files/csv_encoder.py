@@ -12,9 +12,17 @@ import msgspec
 
 from penstock.batch import Batch, rows_and_rejected
 from penstock.connectors.files.csv_reader import header_of
+from penstock.connectors.files.not_finite import NotFinite
 from penstock.connectors.files.part_writer import RowEncoder
 from penstock.connectors.files.rows import field_names, fields_of
 from penstock.sink import WrittenText
+
+
+def _none(value: Any) -> Any:
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON")
+
+
+_NOT_FINITE = NotFinite(_none)
 
 
 class CsvEncoder(RowEncoder):
@@ -99,4 +107,6 @@ def cell(value: Any) -> Any:
     if isinstance(value, datetime.datetime | datetime.date | datetime.time):
         return value.isoformat()
     text = msgspec.json.encode(value).decode()
+    if "null" in text and (place := _NOT_FINITE.place(value)):
+        raise ValueError(f"in a nested value, {place}, which JSON has no number for")
     return msgspec.json.decode(text) if text.startswith('"') else text

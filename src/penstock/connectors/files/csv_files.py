@@ -127,7 +127,8 @@ def csv(
     in order, or `column_1`, `column_2`. A quote that is not closed within `max_record` is an error of the line that it
     stands in, and the lines behind it are read. `encoding`, `errors` and `on_damaged` are as for `lines`. As a sink: as
     `json_lines`, in UTF-8, with a header at the beginning of every file; the fields are those of `type` or of the
-    first row, and a row with others is rejected. Exactly once.
+    first row, and a row with others is rejected. Numbers that are not finite are `nan` and `inf`; within nested values,
+    which are JSON, they are rejected. Times are ISO 8601, with an offset where they have a zone. Exactly once.
     """
     return CsvFiles(
         paths.as_patterns(path), on_damaged, if_exists, type, header, delimiter, encoding, errors, max_record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, overload
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, overload
 
 from penstock.batch import Batch
 from penstock.connectors.files import paths, target
@@ -25,6 +25,8 @@ from penstock.text_form import Errors
 
 T = TypeVar("T")
 _DISCOVER_S = 1.0
+Nan: TypeAlias = Literal["dead_letter", "null"]
+"""What a sink does about a number that is not finite."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class JsonLineFiles(FileSourceOrSink[T]):
     roll: Size | None
     encoding: str
     errors: Errors
+    nan: Nan
 
     kind: ClassVar[str] = "json_lines"
     suffix: ClassVar[str] = ".jsonl"
@@ -58,18 +61,22 @@ class JsonLineFiles(FileSourceOrSink[T]):
 
     @property
     def text(self) -> Callable[[Batch[Any]], WrittenText]:
-        return JsonEncoder().encode
+        return JsonEncoder(nan_as_null=self.nan == "null").encode
 
     def check_as_source(self) -> Sequence[str]:
         found = [*super().check_as_source(), *text_problems(self.encoding, self.errors, follow=self.follow)]
         if self.roll is not None:
             found.append(f'roll={self.roll!r} has no effect on a source; leave it out')
+        if self.nan != "dead_letter":
+            found.append(f'nan="{self.nan}" has no effect on a source; leave it out')
         return found
 
     def check_as_sink(self) -> Sequence[str]:
         found = list(super().check_as_sink())
         if self.follow:
             found.append("follow=True has no effect on a sink; leave it out")
+        if self.nan not in ("dead_letter", "null"):
+            found.append(f'nan={self.nan!r} is unknown; it is "dead_letter" or "null"')
         if self.roll is not None:
             found += roll_problems(self.roll)
             if not target.names_directory(self.path):
@@ -96,7 +103,7 @@ class JsonLineFiles(FileSourceOrSink[T]):
     def writer(self, position: Position | None, context: Context) -> Writer[Any]:
         return PartWriter(
             self.files(context, numbered=self.roll is not None),
-            JsonEncoder(),
+            JsonEncoder(nan_as_null=self.nan == "null"),
             position,
             roll_bytes=None if self.roll is None else parse_size(self.roll),
             append=self.if_exists == "append",
@@ -113,6 +120,7 @@ def json_lines(
     encoding: str = "utf-8",
     errors: Errors = "dead_letter",
     on_damaged: OnDamaged = "fail",
+    nan: Nan = "dead_letter",
 ) -> FileSourceOrSink[Any]: ...
 
 
@@ -127,6 +135,7 @@ def json_lines(
     encoding: str = "utf-8",
     errors: Errors = "dead_letter",
     on_damaged: OnDamaged = "fail",
+    nan: Nan = "dead_letter",
 ) -> FileSourceOrSink[T]: ...
 
 
@@ -140,6 +149,7 @@ def json_lines(
     encoding: str = "utf-8",
     errors: Errors = "dead_letter",
     on_damaged: OnDamaged = "fail",
+    nan: Nan = "dead_letter",
 ) -> FileSourceOrSink[Any]:
     """Files with a JSON document on each line; plain, or packed where the name ends in `.gz`, `.bz2`, `.xz` or `.zst`.
 
@@ -147,9 +157,10 @@ def json_lines(
     left out; globs, directories, `follow`, `encoding`, `errors` and `on_damaged` are as for `lines`. As a sink: one
     file, or, where the path ends in a slash or several workers write, a directory with `part-<slot>.jsonl`; `roll`:
     `part-<slot>-<number>.jsonl`, a new one beyond that size. Exactly once. Packed files are written as
-    a member per batch, which packs large batches better than small ones.
+    a member per batch, which packs large batches better than small ones. JSON has no NaN and no infinities: a row with
+    one is rejected, `nan="null"` writes null instead. A time with a zone is written with its offset, one without none.
     """
-    return JsonLineFiles(paths.as_patterns(path), on_damaged, if_exists, type, follow, roll, encoding, errors)
+    return JsonLineFiles(paths.as_patterns(path), on_damaged, if_exists, type, follow, roll, encoding, errors, nan)
 
 
 def text_options(encoding: str, errors: str) -> list[str]:

@@ -126,7 +126,8 @@ def parquet(
     As a source: columns, or rows of `type` where an operator takes rows; files above 32 MiB are shared between workers
     by their row groups. As a sink: one file, or, where the path ends in a slash or several workers write, a directory
     with `part-<slot>-<number>.parquet`, a new one about every `roll` of data as Arrow holds it. The columns are those
-    of `type` or of the first rows; a row that does not fit them is rejected. A file appears once it is complete; until
+    of `type` or of the first rows; a row that does not fit them is rejected, as one with a time without a zone where
+    the others have one. NaN and the infinities are written as they are. A file appears once it is complete; until
     then its rows wait in a hidden file beside it. Exactly once.
     """
     return ParquetFiles(paths.as_patterns(path), on_damaged, if_exists, type, roll)

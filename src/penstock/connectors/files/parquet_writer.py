@@ -14,6 +14,7 @@ from typing import Any
 from penstock.batch import Batch, Lines, rows_of
 from penstock.connectors.files import base
 from penstock.connectors.files.arrow_schema import (
+    changes_zone,
     has_empty_struct,
     plain_rows,
     record_batch,
@@ -22,6 +23,7 @@ from penstock.connectors.files.arrow_schema import (
 )
 from penstock.connectors.files.spool import Spool, common_schema, convert, write_empty
 from penstock.connectors.files.target import PartFiles
+from penstock.connectors.folder_sync import sync_folder_of
 from penstock.sink import RowsRejected, Writer
 
 
@@ -100,7 +102,9 @@ class ParquetWriter(Writer[Any]):
         new = path + ".new"
         spool = Spool(new, 0)
         spool.append(parquet.read_table(done, use_threads=False).slice(0, rows))
+        spool.sync()
         os.rename(new, path)
+        sync_folder_of(path)
         spool.path = path
         Path(done).unlink()
         return spool
@@ -154,6 +158,10 @@ class ParquetWriter(Writer[Any]):
             return table
         if set(table.column_names) != set(self._schema.names):
             return self._table(table.to_pylist(maps_as_pydicts="strict"))
+        for field in self._schema:
+            given = table.schema.field(field.name).type
+            if changes_zone(given, field.type) and table[field.name].null_count < table.num_rows:
+                raise ValueError(f"column {field.name!r} is {given} and does not fit the column's type {field.type}")
         is_null = self._pyarrow.types.is_null
         columns = [
             table[field.name] if is_null(field.type) else table[field.name].cast(field.type) for field in self._schema

@@ -15,6 +15,7 @@ from penstock.connectors.files import base
 from penstock.connectors.files.packed import pack, packing
 from penstock.connectors.files.target import PartFiles, require_still
 from penstock.connectors.files.write_behind import WriteBehind
+from penstock.connectors.folder_sync import sync_folder_of
 from penstock.errors import TargetDamaged
 from penstock.sink import RowsRejected, Writer, WrittenText
 
@@ -92,7 +93,7 @@ class PartWriter(Writer[Any]):
     def finish(self) -> None:
         require_still(self._fd, self._path)
         self._finished = True
-        os.fsync(self._fd)
+        self._sync()
         if self._length == 0 and not self._files.single:
             self._files.remove(self._number)
         base.forget(self._files)
@@ -113,11 +114,16 @@ class PartWriter(Writer[Any]):
 
     def _roll(self) -> None:
         require_still(self._fd, self._path)
-        os.fsync(self._fd)
+        self._sync()
         os.close(self._fd)
         self._number += 1
         self._length = 0
         self._fd = self._open()
+
+    def _sync(self) -> None:
+        """Have the bytes and the name on the disk."""
+        os.fsync(self._fd)
+        sync_folder_of(self._path)
 
     def _append(self, data: bytes) -> None:
         if self._lacks_line_end():

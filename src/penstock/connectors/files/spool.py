@@ -12,6 +12,7 @@ from typing import Any
 
 from penstock.connectors.files.arrow_schema import require_pyarrow
 from penstock.connectors.files.target import require_still
+from penstock.connectors.folder_sync import sync_folder_of
 from penstock.errors import TargetDamaged
 
 _GROUP_BYTES = 16 * 1024 * 1024
@@ -48,6 +49,10 @@ class Spool:
     def require_still(self) -> None:
         """Raise `TargetDamaged` where it was removed or replaced meanwhile."""
         require_still(self._fd, self.path)
+
+    def sync(self) -> None:
+        """Have its bytes on the disk."""
+        os.fsync(self._fd)
 
     def close(self) -> None:
         os.close(self._fd)
@@ -105,6 +110,7 @@ def convert(path: str, target: str, new: str) -> int:
     with open(new, "rb") as written:
         os.fsync(written.fileno())
     os.rename(new, target)
+    sync_folder_of(target)
     return rows
 
 
@@ -116,6 +122,7 @@ def write_empty(target: str, new: str, schema: Any) -> None:
     with open(new, "rb") as written:
         os.fsync(written.fileno())
     os.rename(new, target)
+    sync_folder_of(target)
 
 
 def _groups(path: str, schema: Any) -> Iterator[Any]:

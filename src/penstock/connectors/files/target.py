@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from penstock.connectors.folder_sync import make_folder
 from penstock.errors import OutputExists, TargetDamaged
 
 _NAME_BYTES = 255 - len("..spool.new")
@@ -66,7 +67,7 @@ class PartFiles:
                 f"{self.path} is a file, but {self.workers} workers write a file each: "
                 "give a directory (a path that ends in /), or workers=1"
             )
-        os.makedirs(self.directory or ".", exist_ok=True)
+        make_folder(self.directory or ".")
 
     def remove(self, number: int) -> None:
         """Make away with a file and what is hidden beside it."""
