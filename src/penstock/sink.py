@@ -139,6 +139,7 @@ class Sink(ABC, Generic[T_contra]):
         """Raise `OutputExists` where the target is there and was not told to be appended to or overwritten.
 
         Called once per fresh run (never at a take-over), before any sink of the pipeline is prepared. Changes nothing.
+        `Unavailable` has the run wait before it begins, and this called again; so it is with `prepare`.
         """
 
     def prepare(self) -> None:

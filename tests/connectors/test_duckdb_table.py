@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from penstock.batch import Lines
 from penstock.connectors import duckdb as connector
 from penstock.errors import OutputExists, PenstockError
-from penstock.operator import Context
+from penstock.operator import Context, Unavailable
 from penstock.sink import Delivery, RowsRejected, TransactionalWriter
 
 duckdb = pytest.importorskip("duckdb")
@@ -380,7 +380,7 @@ def test_a_database_open_in_another_process_is_named_with_what_to_do(database: P
     )
     with holder:
         assert holder.stdout is not None and holder.stdout.readline() == b"open\n"
-        with pytest.raises(PenstockError, match=rf"another process has .*{holder.pid}.*close it there"):
+        with pytest.raises(Unavailable, match=rf"another process has .*{holder.pid}.*close it there"):
             connector.table(database, "visits").refuse()
         holder.communicate()
 

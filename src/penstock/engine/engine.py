@@ -94,17 +94,17 @@ def results(
 
 def _deployed(
     plan: Plan, *, fresh: bool, run_dir: Path | str | None, state_dir: Path | str | None,
-    crashes: Mapping[str, tuple[Crash, ...]] | None = None,
+    crashes: Mapping[str, tuple[Crash, ...]] | None = None, signals: Sequence[int] = (),
 ) -> Deployment:
     return open_results.deployed(
         plan.pipeline,
-        lambda: deploy(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes),
-    )
-
-
         lambda: deploy(
             plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes, signals=signals
         ),
+    )
+
+
+def _asked_for(signals: Sequence[int]) -> int:
     """0: nothing, 1: a drain, 2: a stop. A hang-up never hurries: a shell sends it twice, or beside SIGTERM."""
     urgent = sum(number != signal.SIGHUP for number in signals)
     return min(urgent, 2) or min(len(signals), 1)
