@@ -6,6 +6,7 @@ where they are called: building needs neither, and `import penstock` shall be qu
 
 from __future__ import annotations
 
+import linecache
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -326,10 +327,11 @@ def _planned(graph: Graph, settings: Mapping[str, object]) -> Plan:
 
 def _examined(graph: Graph, settings: Mapping[str, object]) -> Examined:
     """Run all checks; cautions become warnings at the user's line."""
+    from penstock.graph.main_guard import guard_cautions
     from penstock.plan.planner import examine
 
     examined = examine(graph, settings)
-    for caution in examined.findings.cautions:
+    for caution in (*examined.findings.cautions, *guard_cautions(graph, examined.rows, linecache.getlines)):
         warnings.warn_explicit(visible_lines(caution.what), UserWarning, caution.file, caution.line)
     return examined
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import array
+import collections
 import functools
+import io
+import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
@@ -54,6 +59,33 @@ class Feed(ps.Source[int]):
 
     def open(self, split: Any, position: Any, context: ps.Context) -> Reader[int]:
         raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        [].append, set().add, {}.update, {}.setdefault, collections.deque().append, collections.Counter().update,
+        collections.UserList().append, array.array("l").append, io.StringIO().write, functools.partial([].insert, 0),
+    ],
+)
+def test_a_method_that_fills_a_local_object_is_no_sink(method: Any) -> None:
+    """It ran in a worker, on a copy, and the object stayed as it was."""
+    app = ps.Pipeline("app")
+    app.source([1, 2]).sink(method)
+    [found] = [m for m in app.check() if "each worker has a copy of it" in m.what]
+    assert "iterate over .results()" in found.remedy
+
+
+class Log(list[Any]):
+    def write(self, row: Any) -> None:
+        print(row)
+
+
+@pytest.mark.parametrize("function", [print, Log().write, os.environ.get, sys.stdout.write])
+def test_a_function_that_leaves_something_is_a_sink(function: Any) -> None:
+    app = ps.Pipeline("app")
+    app.source([1, 2]).sink(function)
+    assert [m for m in app.check() if "each worker has a copy" in m.what] == []
 
 
 def numbers() -> Iterator[int]:

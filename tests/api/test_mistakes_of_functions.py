@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import functools
+import json
+import operator
+import re
 import sqlite3
 import threading
 import warnings
@@ -61,6 +64,87 @@ def test_neighbours_that_cannot_fit_are_a_mistake() -> None:
 
 def lines_of(app: ps.Pipeline) -> list[int]:
     return [mistake.line for mistake in app.check()]
+
+
+def add(n: int, more: int) -> int:
+    return n + more
+
+
+def nothing() -> int:
+    return 0
+
+
+def keyword(n: int, *, more: int) -> int:
+    return n + more
+
+
+class Adder:
+    def __call__(self, n: int, more: int) -> int:
+        return n + more
+
+
+class Idle:
+    def __call__(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("verb", ["map", "filter", "flat_map", "map_many", "key_by", "sink"])
+@pytest.mark.parametrize(
+    ("fn", "what", "remedy"),
+    [
+        (add, "(add) is called with one argument, the row", "functools.partial(add, more=...)"),
+        (keyword, "(keyword) is called with one argument, the row", "functools.partial(keyword, more=...)"),
+        (lambda n, more: n, "(lambda) is called with one argument, the row", "functools.partial(lambda, more=...)"),
+        (functools.partial(add), "(partial(add)) is called with one argument, the row", "partial(partial(add), more"),
+        (Adder(), "(Adder) is called with one argument, the row", "make these fields of Adder"),
+        (nothing, "(nothing) takes no argument, and is called with one, the row", "give nothing an argument"),
+        (Idle(), "(Idle) takes no argument", "give `Idle.__call__` an argument"),
+        (Adder().__call__, "(Adder.__call__) is called with one argument, the row", "partial(Adder.__call__, more"),
+    ],
+)
+def test_a_function_that_cannot_be_called_with_a_row_is_a_mistake(verb: str, fn: Any, what: str, remedy: str) -> None:
+    app, items = started()
+    getattr(items, verb)(fn)
+    found = [m for m in app.check() if verb + what in m.what]
+    assert len(found) == 1 and remedy in found[0].remedy, app.check()
+
+
+@pytest.mark.parametrize("made", [Adder, Idle])
+def test_a_class_whose_instances_cannot_be_called_with_a_row_is_a_mistake(made: Any) -> None:
+    app, items = started()
+    items.map(made).sink(print)  # MISTAKE
+    only_mistake(app, f"map({made.__name__}) ", made.__name__)
+
+
+def decorated(fn: Any) -> Any:
+    """Fills in an argument itself, and says that it looks like what it wraps."""
+
+    @functools.wraps(fn)
+    def called(n: int) -> int:
+        return int(fn(n, 1))
+
+    return called
+
+
+class Static:
+    @staticmethod
+    def __call__(n: int) -> int:
+        return n
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        int, str, bool, abs, len, print, "{}".format, str.upper, str.split, {}.get, {1}.__contains__, json.loads,
+        max, Visit, decorated(add), functools.partial(add, more=1), functools.partial(add, 1), Static, Static(),
+        lambda *n: n, lambda n=0: n, lambda n, more=1: n, lambda n, **more: n, re.compile("x").match,
+        operator.itemgetter(0), operator.neg,
+    ],
+)  # fmt: skip
+def test_what_can_be_called_with_a_row_is_none(fn: Any) -> None:
+    app, items = started()
+    items.map(fn)
+    assert [m.what for m in app.check() if "argument" in m.what] == []
 
 
 def test_neighbours_are_compared_through_stages_merges_and_filters() -> None:

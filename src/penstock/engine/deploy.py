@@ -76,6 +76,8 @@ class Deployment:
     lock_fd: int
     claims: list[int]
     """Descriptors that hold the claims on what is written to."""
+    dead_letters: Path
+    """The run's folder of dead letters; it is made for the first one."""
     taken_over: bool
 
 
@@ -324,7 +326,10 @@ def _make(order: _Order, path: Path, held: _Held) -> Deployment:
         if exc.errno in _FULL:  # somebody else was faster
             raise _NoRoom(f"too little room for {text.size(_bytes_needed(plan))} of queues") from exc
         raise NoRunDirectory(path, f"it cannot be filled ({exc.strerror})") from exc
-    return Deployment(RunPaths(path), plan, order.program, run_id, held.lock_fd, held.claims, taken_over=False)
+    return Deployment(
+        RunPaths(path), plan, order.program, run_id, held.lock_fd, held.claims,
+        _dead_letters(plan, run_id, order.state_dir), taken_over=False,
+    )
 
 
 def _once_it_is_there(ask: Callable[[], None], stage: StagePlan, signals: Sequence[int]) -> None:
@@ -454,7 +459,10 @@ def _take_over(order: _Order, path: Path, held: _Held, left: Manifest) -> Deploy
     _make_anew(plan, paths, left)
     _write_program(order, plan, paths, left.run_id, Path(left.state_dir))
     _tell_of_take_over(order, path, left)
-    return Deployment(paths, plan, order.program, left.run_id, held.lock_fd, held.claims, taken_over=True)
+    return Deployment(
+        paths, plan, order.program, left.run_id, held.lock_fd, held.claims,
+        _dead_letters(plan, left.run_id, Path(left.state_dir)), taken_over=True,
+    )
 
 
 def _tell_of_take_over(order: _Order, path: Path, left: Manifest) -> None:
@@ -506,9 +514,8 @@ def _write_program(order: _Order, plan: Plan, paths: RunPaths, run_id: str, stat
     program = order.program
     pickled = ship(plan, program)
     write_checked(paths.program, "the plan", pickled)
-    dead_letters = store_dir(state_dir) / plan.pipeline / run_id
     spec = RunSpec(
-        pipeline=plan.pipeline, run_id=run_id, dead_letters=str(dead_letters),
+        pipeline=plan.pipeline, run_id=run_id, dead_letters=str(_dead_letters(plan, run_id, state_dir)),
         seats=tuple(_seat_specs(plan, paths, order.crashes)),
         stages=tuple(_stage_spec(plan, stage, paths) for stage in plan.stages.values() if not stage.caller),
         queues=tuple(_relative(paths, paths.queue(edge, s, r)) for edge, pairs in _channels(plan) for s, r in pairs),
@@ -521,6 +528,10 @@ def _write_program(order: _Order, plan: Plan, paths: RunPaths, run_id: str, stat
         drains_to_finish=not plan.bounded,
     )
     write_checked(paths.spec, "what the supervisor is told", msgspec.msgpack.encode(spec))
+
+
+def _dead_letters(plan: Plan, run_id: str, state_dir: Path) -> Path:
+    return store_dir(state_dir) / plan.pipeline / run_id
 
 
 def _seat_specs(plan: Plan, paths: RunPaths, crashes: Mapping[str, tuple[Crash, ...]]) -> list[SeatSpec]:

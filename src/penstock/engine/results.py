@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -13,11 +14,11 @@ from penstock.channel.codec import RowCodec
 from penstock.channel.gate import EdgeGate, Gate
 from penstock.channel.ring import RingReader
 from penstock.channel.side_file import SideFiles
+from penstock.engine.caller_letters import CallerLetters, made_rows
 from penstock.engine.deploy import Deployment
 from penstock.engine.handle import Handle
-from penstock.report import Report
+from penstock.report import Report, StageReport
 from penstock.slot.assembly import senders_of
-from penstock.slot.batches import as_row_list
 from penstock.slot.journal import Journal
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
 from penstock.slot.record import PartRecord, Record
@@ -31,7 +32,8 @@ class Results(Generic[T_co]):
     """An iterator over the rows that reach the caller: bounded, and back-pressured by how fast it is iterated.
 
     A row may come twice when the calling process was killed and the next run went on. Closing it, leaving its block
-    or losing it stops the pipeline. Raises `PipelineFailed` where the pipeline fails.
+    or losing it stops the pipeline. Raises `PipelineFailed` where the pipeline fails. A row that cannot be unpickled
+    here is a dead letter; those around it are given.
     """
 
     def __init__(self, handle: Handle, deployment: Deployment) -> None:
@@ -40,13 +42,19 @@ class Results(Generic[T_co]):
         self._handle.on_end(self._reader.ring)
         self._rows: Iterator[Any] = iter(())
         self._done = self._closing = False
+        self._broken: BaseException | None = None
+        """What taking rows raised: they are lost to this reader, so it goes on with none behind them."""
         self._reading = threading.RLock()
         """Held by whoever reads the next rows. Of those that are there, an iterator gives each once without it."""
 
     @property
     def report(self) -> Report:
-        """How the run ended; waits for its end. Raises `PipelineFailed`."""
-        return self._handle.wait()
+        """How the run ended; waits for its end. Raises `PipelineFailed`.
+
+        Has this stage among the others where rows of it were set aside.
+        """
+        report, here = self._handle.wait(), self._reader.report()
+        return replace(report, stages={**report.stages, here.name: here}) if here.dead_letters else report
 
     @property
     def handle(self) -> Handle:
@@ -74,8 +82,10 @@ class Results(Generic[T_co]):
 
     def _next_rows(self) -> list[Any]:
         self._handle.require_owner()
+        if self._broken is not None:
+            raise self._broken
         self._reader.commit()
-        while (rows := self._reader.take()) is None:
+        while (rows := self._taken()) is None:
             if self._reader.ended:
                 self._finish()
                 return []
@@ -88,6 +98,13 @@ class Results(Generic[T_co]):
                 return []
             self._reader.sleep(lambda: self._handle.over)
         return rows
+
+    def _taken(self) -> list[Any] | None:
+        try:
+            return self._reader.take()
+        except BaseException as exc:
+            self._broken = exc
+            raise
 
     def _finish(self) -> None:
         self._reader.commit()
@@ -120,6 +137,8 @@ class Results(Generic[T_co]):
         # A program that ends in the middle of its rows was not through with them: its next run goes on there.
         if not getattr(self, "_done", True) and not sys.is_finalizing():
             self._handle.ask_to_stop()
+            if self._handle.is_owner:
+                self._reader.letters.close()
             self._handle.read_through()
 
 
@@ -129,6 +148,7 @@ class _CallerInput:
     def __init__(self, deployment: Deployment) -> None:
         plan, paths = deployment.plan, deployment.paths
         stage = next(stage for stage in plan.stages.values() if stage.caller)
+        self._stage = stage.name
         queues: list[QueueInput] = []
         gates: list[EdgeGate] = []
         for edge in plan.inputs(stage.name):
@@ -144,6 +164,10 @@ class _CallerInput:
         self._journal = Journal(paths.caller_journal, mapped=False)
         self._record = self._journal.load()
         self._inputs.restore(self._record.parts[0])
+        self.letters = CallerLetters(
+            deployment.dead_letters, plan.pipeline, stage.name, self._record.dead_letter_bytes
+        )
+        self._counts = self._record.parts[0].counts
         self._inputs.publish()
         self._bell = Bell(paths.caller_bell, mapped=False)
         self._waiter = Waiter(self._bell)
@@ -160,10 +184,19 @@ class _CallerInput:
         unit = self._inputs.take()
         if unit is None:
             return None
-        if unit.failures:
-            raise TypeError("; ".join(f"{reason}: {row!r}" for row, reason in list(unit.failures.values())[:5]))
+        rows, unmade = made_rows(unit.batch, self._row_type)
+        failures = {**unit.failures, **unmade}
+        for index in sorted(failures):
+            self.letters.set_aside(*failures[index])
+        self._counts.rows_in += unit.length
+        self._counts.rows_out += unit.length - len(failures)
+        self._counts.dead_letters += len(failures)
         self._unit = unit
-        return as_row_list(unit.batch, self._row_type)[unit.done :]
+        return [row for index, row in enumerate(rows) if index not in failures] if failures else rows
+
+    def report(self) -> StageReport:
+        counts = self._counts
+        return StageReport(self._stage, counts.rows_in, counts.rows_out, 0, counts.dead_letters, 0, 0, 0.0)
 
     def commit(self) -> None:
         """The rows last taken have been handed over: give their room back."""
@@ -172,9 +205,9 @@ class _CallerInput:
             return
         unit.done = unit.length
         self._inputs.progress(unit)
-        part = PartRecord()
+        part = PartRecord(counts=self._counts)
         self._inputs.save(part)
-        self._record = Record(self._record.number + 1, parts=[part])
+        self._record = Record(self._record.number + 1, dead_letter_bytes=self.letters.flush(), parts=[part])
         self._journal.commit(self._record)
         self._inputs.publish()
         self._bell.fence()
@@ -200,6 +233,7 @@ class _CallerInput:
             if self._closed:
                 return
             self._closed = True
+            self.letters.close()
             self._inputs.close()
             self._journal.close()
             self._waiter.close()

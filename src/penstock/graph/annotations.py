@@ -147,7 +147,8 @@ def shown(annotation: Any) -> str:
 def open_arguments(fn: Callable[..., Any], *, given: int) -> Sequence[str]:
     """Names of the arguments that a call with `given` positional ones would leave without a value."""
     try:
-        parameters = list(inspect.signature(fn).parameters.values())
+        # A decorator may fill in what the function that it wraps wants.
+        parameters = list(inspect.signature(fn, follow_wrapped=False).parameters.values())
     except (ValueError, TypeError):
         return ()
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import array
+import collections
 import inspect
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 
@@ -17,6 +20,11 @@ from penstock.operators.parse_json import ParseJson
 from penstock.sequences import CallableSource
 from penstock.sink import Sink
 from penstock.source import Source
+
+_FILLED_HERE = (
+    list, set, dict, bytearray, collections.deque, collections.UserList, collections.UserDict, array.array, io.StringIO,
+    io.BytesIO,
+)
 
 
 def endpoint_mistakes(graph: Graph) -> Iterator[Mistake]:
@@ -89,7 +97,9 @@ def _callable(call: SourceCall, source: CallableSource[object]) -> Iterator[Mist
 def _sink(call: SinkCall) -> Iterator[Mistake]:
     if call.sink is None:
         yield mistake(call.where, *_no_sink(call.given))
-    elif not isinstance(call.sink, Each):
+    elif isinstance(call.sink, Each):
+        yield from _local(call, call.sink)
+    else:
         yield from _fusible(call, call.sink)
 
 
@@ -101,6 +111,20 @@ def _no_sink(given: object) -> tuple[str, str]:
     if given is None:
         return "sink was given None", "pass the function itself: .sink(f), not .sink(f())"
     return f"sink was given a {shown(type(given))}", "pass a connector or a function of the row"
+
+
+def _local(call: SinkCall, each: Each) -> Iterator[Mistake]:
+    """A method that fills an object of this process: workers would fill copies of it, and nobody sees those."""
+    method = function_of(each.fn)
+    held = getattr(method, "__self__", None)
+    own = inspect.isbuiltin(method) or getattr(method, "__module__", "") == "collections"
+    if own and isinstance(held, _FILLED_HERE):
+        kind = shown(type(held))
+        yield mistake(
+            call.where,
+            f"sink was given {method.__name__} of a {kind}: each worker has a copy of it, and yours stays as it is",
+            "iterate over .results() instead, which gives the rows to this process",
+        )
 
 
 def _fusible(call: SinkCall, sink: Sink[object]) -> Iterator[Mistake]:

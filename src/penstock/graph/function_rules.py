@@ -11,6 +11,7 @@ import msgspec
 
 from penstock.errors import Mistake
 from penstock.graph.annotations import element_of, open_arguments, returned_by, shown, taken_by
+from penstock.graph.arity_rules import arity_mistakes
 from penstock.graph.findings import Caution, mistake, mistake_from
 from penstock.graph.graph import KEYS_ARE, Graph, KeyByCall, OperatorCall, SinkCall, Where
 from penstock.graph.picklable import LARGE_BYTES, travel
@@ -73,6 +74,7 @@ def function_mistakes(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[Mis
         elif not callable(use.operator.fn):
             yield _not_callable(use)
         else:
+            yield from arity_mistakes(use.where, use.name, use.operator)
             yield from _kind(use)
             yield from _given(use)
             yield from _constructor(use)

@@ -1,0 +1,61 @@
+"""Rows that reach the calling process and cannot be made again there, for their pickle or their columns raise.
+
+They are set aside as a worker would, by the default policy: dead letters, committed with the position behind them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from penstock.channel import columns
+from penstock.dead_letters import new_record
+from penstock.slot.assembly import dead_letter_path
+from penstock.slot.batches import as_row_list
+from penstock.slot.dead_letter_file import DeadLetterFile
+from penstock.slot.user_errors import one_line, user_traceback
+
+log = logging.getLogger("penstock.engine")
+
+
+class CallerLetters:
+    """The dead letters of `results()`: one file, whose committed length stands in the caller's journal."""
+
+    def __init__(self, folder: Path, pipeline: str, stage: str, committed_bytes: int) -> None:
+        self._file = DeadLetterFile(dead_letter_path(str(folder), stage, 0), committed_bytes)
+        self._pipeline = pipeline
+        self._stage = stage
+        self._look = f"look: penstock dead-letters list {pipeline}"
+        self._told = 0
+
+    def set_aside(self, row: Any, why: BaseException | str) -> None:
+        """Keep the letter until `flush`. The first one is told at once: a loop over rows shows nothing of it."""
+        error = why if isinstance(why, str) else f"the row cannot be decoded: {one_line(why)}"
+        self._file.append(new_record(
+            pipeline=self._pipeline, stage=self._stage, slot=0, operator="decoding", time_s=time.time(), attempts=1,
+            error=error, traceback="" if isinstance(why, str) else user_traceback(why), row=row,
+        ))  # fmt: skip
+        if not self._told:
+            log.warning("%s: %s; it is set aside; %s", self._stage, error, self._look)
+        self._told += 1
+
+    def flush(self) -> int:
+        """Hand them to the operating system. The length to commit."""
+        return self._file.flush()
+
+    def close(self) -> None:
+        """Those of the frame in hand stay, too: who reads has passed them, or stops the run before them."""
+        self.flush()
+        self._file.close()
+        if self._told > 1:
+            log.warning("%s: %s rows were set aside; %s", self._stage, f"{self._told:,}", self._look)
+
+
+def made_rows(batch: Any, row_type: Any) -> tuple[list[Any], Mapping[int, tuple[Any, str]]]:
+    """The rows of a batch of any shape, and those of columns that have no Python value, by their index."""
+    if hasattr(batch, "__arrow_c_stream__"):
+        return columns.rows_or_failures(columns.as_table(batch), row_type)
+    return as_row_list(batch, row_type), {}
