@@ -206,8 +206,8 @@ class Killer:
     habits: Habits
     rng: random.Random
     for_s: float
-    then: Callable[[], None] = lambda: None
-    """Called when the time is over."""
+    then: Callable[[], bool | None] = lambda: None
+    """Called when the time is over; False: not enough yet, and it goes on."""
     kills: int = 0
     by_target: dict[str, int] = field(default_factory=dict)
 
@@ -226,8 +226,7 @@ class Killer:
     def _run(self) -> None:
         until = time.monotonic() + self.for_s
         while not self._stop.wait(self.rng.uniform(*self.habits.pause_s)):
-            if time.monotonic() >= until:
-                self.then()
+            if time.monotonic() >= until and self.then() is not False:
                 return
             self._strike()
 

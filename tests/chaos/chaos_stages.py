@@ -118,7 +118,7 @@ class OpensOnlyOnce:
 
     def open(self, context: ps.Context) -> None:
         if context.attempt > 1 and not self.until.exists():
-            raise OSError("not yet")
+            raise ConnectionError("not yet")  # of those that may pass by themselves
 
     def __call__(self, number: int) -> tuple[int, float]:
         return number, time.monotonic()

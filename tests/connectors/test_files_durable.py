@@ -11,6 +11,7 @@ import pytest
 from file_roles import open_writer
 
 from penstock.connectors import files
+from penstock.errors import TargetDamaged
 
 
 class Synced:
@@ -116,3 +117,32 @@ def test_a_new_database_has_its_name_on_the_disk(tmp_path: Path, synced: Synced)
 
     open_writer(duckdb.table(tmp_path / "x.duckdb", "t")).close()
     assert synced.has_name(tmp_path / "x.duckdb")
+
+
+@pytest.mark.parametrize("kind", ["json_lines", "csv"])
+@pytest.mark.parametrize("left", [0, 1, 20], ids=["cut_to_nothing", "cut_to_a_byte", "cut_within"])
+def test_a_file_that_somebody_cuts_is_named_and_gets_no_hole(tmp_path: Path, kind: str, left: int) -> None:
+    """As logrotate does with `copytruncate`: rows written on at the old length would follow a hole of null bytes."""
+    path = tmp_path / "out"
+    writer = open_writer(getattr(files, kind)(path))
+    writer.write([{"n": number} for number in range(100)])
+    os.truncate(path, left)
+    with pytest.raises(TargetDamaged, match="somebody cut it"):
+        writer.position()
+    with pytest.raises(TargetDamaged, match="somebody cut it"):
+        writer.write([{"n": 100}])
+    assert path.stat().st_size == left
+    writer.close()
+
+
+@pytest.mark.parametrize("kind", ["json_lines", "csv"])
+def test_what_somebody_else_writes_to_a_file_is_not_overwritten(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "out"
+    writer = open_writer(getattr(files, kind)(path))
+    writer.write([{"n": 1}])
+    with path.open("a") as other:
+        other.write("theirs\n")
+    with pytest.raises(TargetDamaged, match="somebody else wrote 7 bytes"):
+        writer.write([{"n": 2}])
+    assert path.read_text().endswith("theirs\n")
+    writer.close()

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from engine_scripts import environment, finish, start, write
+from engine_scripts import environment, finish, python, start, write
 
 SCRIPT = """
     import os, sys, penstock as ps
@@ -145,3 +145,28 @@ def _is_busy(pid: int) -> bool:
     before, began = used_s(), time.monotonic()
     signal.sigtimedwait([], 2.0)
     return used_s() - before > 0.1 * (time.monotonic() - began)
+
+
+def test_waiting_ends_where_the_program_closed_all_descriptors(tmp_path: Path) -> None:
+    """As programs do that become daemons. The run may get to its end or be lost; whoever waits for it hears which."""
+    write(
+        tmp_path, "daemon.py",
+        """
+        import os, time, penstock as ps
+
+        def slow(n):
+            time.sleep(0.01)
+            return n
+
+        app = ps.Pipeline("daemon")
+        app.source(range(300)).stage("w").map(slow).sink(ps.discard())
+        if __name__ == "__main__":
+            handle = app.start(run_dir="run", state_dir="state")
+            os.closerange(3, 200)
+            try:
+                print(handle.wait().outcome)
+            except ps.PenstockError as error:
+                print(type(error).__name__)
+        """,
+    )
+    assert python(tmp_path, "daemon.py").stdout in ("finished\n", "PipelineFailed\n")

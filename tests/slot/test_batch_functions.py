@@ -42,6 +42,26 @@ def run(
     return [row for given in out.batches() for row in as_row_list(given)], failures
 
 
+def _popped(rows: list[int]) -> list[int]:
+    return [rows.pop(0) for _ in range(len(rows))]
+
+
+def _in_place(rows: list[int]) -> list[int]:
+    rows[:] = [row for row in rows if row % 2]
+    return rows
+
+
+def test_a_function_of_many_rows_may_take_them_out_of_its_list() -> None:
+    rows = list(range(100))
+    given_back, failures = run([MapMany(_popped, "f.py:1")], rows)
+    assert (given_back, failures, rows) == (list(range(100)), [], list(range(100)))
+
+
+def test_a_function_of_many_rows_that_leaves_some_out_in_place_is_told() -> None:
+    _, failures = run([MapMany(_in_place, "f.py:1")], list(range(100)))
+    assert [failure.index for failure in failures] == list(range(0, 100, 2))
+
+
 @given(numbers, st.sets(st.integers(0, 100), max_size=4), st.integers(1, 10), st.booleans())
 def test_a_function_of_many_rows_gives_all_but_the_rows_that_it_cannot_take(
     rows: list[int], bad: set[int], batch_rows: int, stop: bool

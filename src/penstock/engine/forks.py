@@ -6,6 +6,7 @@ has a descriptor of it, so a helper that outlives the caller would keep the next
 
 from __future__ import annotations
 
+import errno
 import os
 import weakref
 from typing import Protocol
@@ -29,9 +30,17 @@ def close_in_children(fd: int) -> int:
 
 
 def close(fd: int) -> None:
-    """Close here what `close_in_children` was told of."""
+    """Close here what `close_in_children` was told of. The program may have closed it already, as daemons do."""
     _descriptors.discard(fd)
-    os.close(fd)
+    _close(fd)
+
+
+def _close(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError as exc:
+        if exc.errno != errno.EBADF:
+            raise
 
 
 def tell_of_forks(held: Forked) -> None:
@@ -41,7 +50,7 @@ def tell_of_forks(held: Forked) -> None:
 
 def _in_child() -> None:
     for fd in _descriptors:
-        os.close(fd)
+        _close(fd)
     _descriptors.clear()
     for held in list(_objects):
         held.forked()

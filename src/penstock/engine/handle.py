@@ -299,12 +299,24 @@ class Handle:
                     self._hear(message)
                 except Exception as exc:  # a stream or a log handler of the program's; the end must be heard
                     self._fail(message, exc)
-        except EOFError:
-            pass  # the supervisor has ended, one way or the other
+        except (EOFError, OSError):
+            pass  # the supervisor has ended, one way or the other; or the program closed descriptors that are ours
+        try:
+            self._clear_up()
+        finally:  # whoever waits must hear of the end, whatever clearing up met
+            with self._news:
+                self._gone = True
+                calls, self._on_end = self._on_end, []
+                self._news.notify_all()
+            for call in calls:
+                call()
+
+    def _clear_up(self) -> None:
+        """The supervisor is gone, or cannot be heard any more; then it hears nothing either, and ends."""
         self._process.wait()
         for timer in self._timers:
             timer.cancel()
-        with self._sending:
+        with self._sending, contextlib.suppress(OSError):
             self._socket.close()
         if self._ended is None:
             kill_stragglers(self._deployment.run_id)
@@ -315,13 +327,6 @@ class Handle:
             rundir.write_owner(self._deployment.lock_fd, self._owner)
         else:
             self._tidy_up()
-        with self._news:
-            self._gone = True
-            calls, self._on_end = self._on_end, []
-            self._news.notify_all()
-        for call in calls:
-            call()
-
 
     @property
     def _removes(self) -> bool:

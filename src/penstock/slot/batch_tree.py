@@ -127,7 +127,8 @@ def _columns(value: Any) -> Any:
 def _over_rows(operator: Operator, fn: Callable[[Any], Any]) -> Callable[[list[Any]], list[Any]]:
     match operator:
         case MapMany():
-            return lambda rows: _as_many(fn(rows), len(rows))
+            # A list of its own: what the function takes out of it, or puts into it, is no business of the batch.
+            return lambda rows: _as_many(fn(list(rows)), len(rows))
         case Filter():
             return lambda rows: [row for row in rows if fn(row)]
         case FlatMap():

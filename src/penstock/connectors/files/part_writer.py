@@ -13,7 +13,7 @@ from typing import Any
 from penstock.batch import Batch, WrittenLines
 from penstock.connectors.files import base
 from penstock.connectors.files.packed import pack, packing
-from penstock.connectors.files.target import PartFiles, require_still
+from penstock.connectors.files.target import PartFiles, require_length, require_still
 from penstock.connectors.files.write_behind import WriteBehind
 from penstock.connectors.folder_sync import sync_folder_of
 from penstock.errors import TargetDamaged
@@ -87,11 +87,11 @@ class PartWriter(Writer[Any]):
 
     def position(self) -> dict[str, Any]:
         if not self._finished:
-            require_still(self._fd, self._path)
+            self._require_untouched()
         return {"file": self._number, "length": self._length, **self._encoder.state()}
 
     def finish(self) -> None:
-        require_still(self._fd, self._path)
+        self._require_untouched()
         self._finished = True
         self._sync()
         if self._length == 0 and not self._files.single:
@@ -113,7 +113,7 @@ class PartWriter(Writer[Any]):
         return fd
 
     def _roll(self) -> None:
-        require_still(self._fd, self._path)
+        self._require_untouched()
         self._sync()
         os.close(self._fd)
         self._number += 1
@@ -125,7 +125,12 @@ class PartWriter(Writer[Any]):
         os.fsync(self._fd)
         sync_folder_of(self._path)
 
+    def _require_untouched(self) -> None:
+        require_still(self._fd, self._path)
+        require_length(self._fd, self._path, self._length)
+
     def _append(self, data: bytes) -> None:
+        require_length(self._fd, self._path, self._length)
         if self._lacks_line_end():
             data = b"\n" + data
         packed = memoryview(pack(self._packing, data))

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from penstock.connectors.files.arrow_schema import require_pyarrow
-from penstock.connectors.files.target import require_still
+from penstock.connectors.files.target import require_length, require_still
 from penstock.connectors.folder_sync import sync_folder_of
 from penstock.errors import TargetDamaged
 
@@ -49,6 +49,7 @@ class Spool:
     def require_still(self) -> None:
         """Raise `TargetDamaged` where it was removed or replaced meanwhile."""
         require_still(self._fd, self.path)
+        require_length(self._fd, self.path, self.length)
 
     def sync(self) -> None:
         """Have its bytes on the disk."""

@@ -75,6 +75,18 @@ class PartFiles:
             Path(path).unlink(missing_ok=True)
 
 
+def require_length(fd: int, path: str, length: int) -> None:
+    """Raise `TargetDamaged` where somebody else cut the open file, or wrote behind what was written to it.
+
+    Writing on would leave a hole of null bytes, or overwrite what the other one wrote.
+    """
+    there = os.fstat(fd).st_size
+    if there < length:
+        raise TargetDamaged(path, f"somebody cut it while rows were written to it: of {length} bytes {there} are there")
+    if there > length:
+        raise TargetDamaged(path, f"somebody else wrote {there - length} bytes to it while rows were written to it")
+
+
 def require_still(fd: int, path: str) -> None:
     """Raise `TargetDamaged` where the open file does not stand at its path any more: its rows would go nowhere."""
     try:
