@@ -174,6 +174,14 @@ async def _stops_the_loop(x: int) -> None:
     raise ValueError("stopped")
 
 
+async def _exits_a_generator(x: int) -> None:
+    raise GeneratorExit
+
+
+async def _exits_a_generator_in_a_task(x: int) -> None:
+    await asyncio.gather(_exits_a_generator(x))
+
+
 class Misbehaves:
     def __init__(self, deed: Callable[[int], Any]) -> None:
         self.deed = deed
@@ -190,6 +198,7 @@ class Misbehaves:
     [
         (_cancels_itself, "CancelledError"), (_exits_in_a_task, "SystemExit"), (_clings_on, "hung its worker"),
         (_crashes_in_a_thread, "SIGSEGV"), (_stops_the_loop, "stopped"),
+        (_exits_a_generator, "GeneratorExit"), (_exits_a_generator_in_a_task, "GeneratorExit"),
     ],
 )
 def test_what_one_row_does_to_its_task_loop_or_worker_is_its_own_error(
@@ -203,6 +212,29 @@ def test_what_one_row_does_to_its_task_loop_or_worker_is_its_own_error(
     assert letter.row == 33 and told in letter.error
     assert report.outcome == "finished"
     assert sorted(out.rows) == [x for x in range(60) if x != 33]
+
+
+class CancelsAllOthers:
+    """One row cancels every other task of its loop; those that have not run yet are among them."""
+
+    async def __call__(self, x: int) -> int:
+        await asyncio.sleep(0.001)
+        if x == 9:
+            for task in asyncio.all_tasks():
+                if task is not asyncio.current_task():
+                    task.cancel()
+        return x
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_rows_whose_tasks_another_row_cancels_are_set_aside_and_the_rest_goes_on(where: Any, ordered: bool) -> None:
+    app, out = ps.Pipeline("cancels"), ListSink[int]()
+    app.source(range(100), name="numbers").stage("work", ordered=ordered).map(CancelsAllOthers()).sink(out, name="out")
+    assert app.run(**where).outcome == "finished"
+    letters = letters_of(app, where)
+    assert letters and all("CancelledError" in letter.error for letter in letters)
+    assert sorted([*out.rows, *(letter.row for letter in letters)]) == list(range(100))
+    assert 9 in out.rows
 
 
 class FailsAtFirst:

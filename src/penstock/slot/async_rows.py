@@ -10,6 +10,7 @@ import time
 import types
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from penstock.errors import RowTimeout
@@ -69,23 +70,32 @@ class AsyncRows:
         row.failure, row.interrupted, row.age_s = None, False, 0.0
         row.attempts += 1
         self._flying.add(row)
-        row.task = self.loop.asyncio_loop.create_task(self._work(row, ended))
+        row.task = self.loop.asyncio_loop.create_task(self._work(row))
+        # Not at the end of the coroutine: a task that is cancelled before its first step never runs it.
+        row.task.add_done_callback(partial(self._through, row, ended))
         if self._timeout_s is not None and not self._ticking:
             self._ticking, self._ticked_at = True, time.monotonic()
             self._tick_later(self._timeout_s)
 
-    async def _work(self, row: RowInWork, ended: Callable[[RowInWork], None]) -> None:
+    async def _work(self, row: RowInWork) -> None:
         row_in_work.set(row)
         given: list[list[Any]] = [[] for _ in range(self._outs)]
         try:
             await _stepped(self._program.run(row.row, *given), row, self._steps)
             forks.leave_if_child()
             row.given = given
-        except (KeyboardInterrupt, GeneratorExit):
+        except KeyboardInterrupt:
             raise
         except BaseException as exc:  # the user's function, be it an exit, a panic or a cancelled task: the row's error
             forks.leave_if_child_by(exc)
             row.failure = self._failure(row, exc)
+
+    def _through(self, row: RowInWork, ended: Callable[[RowInWork], None], task: asyncio.Task[None]) -> None:
+        """The row's task is done, however it ended."""
+        if task.cancelled():
+            row.failure = self._failure(row, asyncio.CancelledError("the row's task was cancelled"))
+        elif (error := task.exception()) is not None:
+            row.failure = self._failure(row, error)
         self._flying.discard(row)
         row.done = True
         ended(row)
