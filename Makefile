@@ -37,14 +37,14 @@ test: $(VENV)/.for-work
 
 compiled: $(COMPILED)/.made
 
-# Each kind of run once is enough, so the compiled one has the odd surroundings.
+# Each kind of run once is enough, so the compiled one has the odd zone and locale.
 test-compiled: compiled
-	@$(SURROUNDINGS); PYTHONPATH=$(COMPILED) $(BIN)/python -m pytest $(PYTEST_ARGS) $(COMPILED_TESTS)
+	@$(ODD); PYTHONPATH=$(COMPILED) $(BIN)/python -m pytest $(PYTEST_ARGS) $(COMPILED_TESTS)
 
 # What users have around them and developers have not: few descriptors, a zone with summer time, no UTF-8 locale.
-SURROUNDINGS := ulimit -n 1024; export TZ=America/New_York LC_ALL=C PYTHONHASHSEED=random
+ODD := export TZ=America/New_York LC_ALL=C PYTHONHASHSEED=random
 test-surroundings: $(VENV)/.for-work
-	@$(SURROUNDINGS); $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@ulimit -n 1024; $(ODD); $(BIN)/python -m pytest $(PYTEST_ARGS)
 
 # A test that fails here alone takes a moment for a condition, or the product does.
 test-busy: $(VENV)/.for-work
