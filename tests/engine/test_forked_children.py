@@ -93,7 +93,10 @@ def test_a_forked_child_never_goes_on_with_the_rows(
     assert sorted(_rows(tmp_path)) == list(range(CHILDREN * 200))
     assert report.dead_letters == 0
     expected = {_returns: 0, _exits: 3 << 8}.get(leave, 1 << 8)
-    assert [int(status) for status in codes.read_text().split()] == [expected] * CHILDREN
+    seen = [int(status) for status in codes.read_text().split()]
+    assert set(seen) == {expected}
+    # A function of many rows may be called again for the same rows, in halves or by a successor.
+    assert len(seen) >= CHILDREN if kind == "batch" else len(seen) == CHILDREN
 
 
 class ForkingSource:

@@ -82,7 +82,7 @@ def test_a_reader_that_left_off_finds_each_letter_once(tmp_path: Path) -> None:
     del results
     more = [n for n, _ in _results("goes-on", tmp_path)]
     assert sorted({*read, *more}) == GOOD
-    assert more == GOOD[-len(more) :] and len(read) + len(more) < len(GOOD) + 16
+    assert more == GOOD[-len(more) :]
     assert len(list(ps.read_dead_letters("goes-on", state_dir=tmp_path))) == len(BAD)
 
 

@@ -24,8 +24,13 @@ def fingerprint(plan: Plan, arguments: Sequence[str] = ()) -> dict[str, str]:
     """What stands for each stage and edge, by `stage x` and `edge a->b`, and for the program's arguments."""
     lines = {f"stage {name}": _stage(stage) for name, stage in plan.stages.items()}
     lines |= {f"edge {edge.name}": _edge(edge) for edge in plan.edges}
-    lines[ARGUMENTS] = shlex.join(arguments) or "none"
+    lines[ARGUMENTS] = _as_text(shlex.join(arguments)) or "none"
     return lines
+
+
+def _as_text(arguments: str) -> str:
+    """Bytes of arguments that are no UTF-8 stand as their escapes: the manifest is JSON."""
+    return arguments.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def difference(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
