@@ -14,6 +14,7 @@ from penstock.engine.rundir import DAMAGED, REMOVING, FoundRun
 from penstock.errors import AlreadyRunning, PenstockError
 from penstock.metrics import text
 from penstock.plan.paths import RunPaths
+from penstock.private_files import is_ours
 from penstock.supervisor.leftover import settle
 from penstock.supervisor.stragglers import kill_stragglers
 
@@ -27,7 +28,10 @@ def settle_idle_runs(but: Path) -> None:
     left_to = rundir.left_to(None)
     if left_to is None:
         return
-    runs = [run for run in rundir.find_runs(rundir.parents(None)[0]) if run.path != but and _is_idle(run)]
+    shared = rundir.parents(None)[0]
+    if not is_ours(shared, tighten=True):
+        return  # somebody else was there first: this user's runs are in the next place
+    runs = [run for run in rundir.find_runs(shared) if run.path != but and _is_idle(run)]
     moved = [run for run in runs if _settle(run, left_to / run.path.name)]
     if moved:
         log.warning(
