@@ -76,8 +76,12 @@ def test_no_real_system_is_touched(tmp_path: Any) -> None:
     lines = app.source(files.lines(str(tmp_path / "missing" / "*.log")), name="ingest")
     lines.sink(files.json_lines(str(tmp_path / "out.jsonl")), name="file")
     lines.sink(duckdb.table(str(tmp_path / "db.duckdb"), "t"), name="table")
-    lines.sink(called.append, name="function")
-    lines.stage("fused").map(str.upper).sink(called.append, fused=True)
+
+    def call(line: str) -> None:
+        called.append(line)
+
+    lines.sink(call, name="function")
+    lines.stage("fused").map(str.upper).sink(call, fused=True)
     outcome = testing.run(app, {"ingest": ["a", "b"]})
     assert outcome.outputs == {"file": ["a", "b"], "table": ["a", "b"], "function": ["a", "b"], "fused": ["A", "B"]}
     assert called == []
