@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import subprocess
 from pathlib import Path
 
@@ -37,9 +38,13 @@ SCRIPT = """
         signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
         print(app.run(run_dir="run", progress=False).outcome)
 """
-SIGNALS = [number for number in range(1, 32) if number not in (9, 19)]
+# Not among the valid ones are 32 and 33: the C library keeps them for its threads, and `sigaction` refuses them. Who
+# starts with one of them ignored cannot set it back, and hands it on to every program that it starts.
+SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
+CAN_BE_SET = sum(1 << number - 1 for number in SIGNALS)
+"""As a mask of `/proc/<pid>/status`."""
 CHOICES = [(SIGNALS, SIGNALS)] + [
-    (sorted(dice.sample(SIGNALS, dice.randrange(30))), sorted(dice.sample(SIGNALS, dice.randrange(30))))
+    tuple(sorted(dice.sample(SIGNALS, dice.randrange(len(SIGNALS)))) for _ in ("blocked", "ignored"))
     for dice in map(random.Random, range(4))
 ]
 
@@ -55,4 +60,4 @@ def test_whatever_the_caller_blocks_or_ignores_a_death_is_seen_and_programs_star
     assert ran.stdout == "finished\n", ran.stderr
     rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert rows[:-1] == list(range(399))
-    assert rows[-1] == {"SigBlk": 0, "SigIgn": 0}
+    assert {name: mask & CAN_BE_SET for name, mask in rows[-1].items()} == {"SigBlk": 0, "SigIgn": 0}
