@@ -29,6 +29,7 @@ from faults import load
 from measure import machine, quiet, table
 
 from penstock.engine.handle import Handle
+from penstock.mapped_file import by_mapping
 from penstock.metrics.catalogue import Activity, Word
 from penstock.metrics.page import Page
 
@@ -59,7 +60,7 @@ class Seat:
 
     def __init__(self, path: Path) -> None:
         self.name = path.stem
-        self._page = Page(path, writable=False)
+        self._page = Page(path, by_mapping, writable=False)
 
     def __getitem__(self, word: int) -> int:
         return self._page.words[word]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from penstock.channel import backlog
 from penstock.channel.frame import Header, Kind
 from penstock.channel.ring import CONTROL_BYTES, RingReader, RingWriter, WouldBlock, create_ring
+from penstock.shared_file import by_calls
 
 CAPACITY = 64 * 1024
 steps = st.lists(st.tuples(st.sampled_from(["append", "publish", "read"]), st.integers(0, 20_000)), max_size=60)
@@ -23,7 +24,7 @@ def test_a_shrunk_queue_gives_what_the_whole_one_gives_and_what_was_appended_but
     with tempfile.TemporaryDirectory() as folder:
         path, copy = Path(folder, "queue"), Path(folder, "copy")
         create_ring(path, CAPACITY)
-        writer, reader = RingWriter(path, mapped=False), RingReader(path, mapped=False)
+        writer, reader = RingWriter(path, by_calls), RingReader(path, by_calls)
         waiting: list[bytes] = []
         appended: list[bytes] = []
 
@@ -53,10 +54,10 @@ def test_a_shrunk_queue_gives_what_the_whole_one_gives_and_what_was_appended_but
         backlog.reserve(copy)
         assert copy.stat().st_blocks * 512 >= CONTROL_BYTES + CAPACITY
         # The next life of the writer publishes what its journal says, and the reader reads all.
-        again = RingWriter(copy, mapped=False)
+        again = RingWriter(copy, by_calls)
         again.restore(writer.tail, writer.sequence, writer.rows)
         again.publish()
-        follower = RingReader(copy, mapped=False)
+        follower = RingReader(copy, by_calls)
         follower.restore(reader.head, reader.sequence, reader.rows)
         found = []
         while (frame := follower.read_nowait()) is not None:

@@ -17,6 +17,7 @@ from penstock.channel import bell as bell_module
 from penstock.channel.bell import Bell, Sleep, Waiter, create_bell
 from penstock.channel.words import drain
 from penstock.errors import QueueDamaged
+from penstock.mapped_file import by_mapping
 
 ROUNDS = 100_000
 LOST_S = 5.0
@@ -27,7 +28,7 @@ def bells(tmp_path: Path) -> Iterator[tuple[Bell, Bell]]:
     """The bells of two slots."""
     create_bell(tmp_path / "a")
     create_bell(tmp_path / "b")
-    pair = Bell(tmp_path / "a"), Bell(tmp_path / "b")
+    pair = Bell(tmp_path / "a", by_mapping), Bell(tmp_path / "b", by_mapping)
     yield pair
     for bell in pair:
         bell.close()
@@ -70,7 +71,7 @@ def test_others_that_are_ready_are_told_and_the_bell_is_not_among_them(bells: tu
 
 def test_a_neighbour_sees_what_the_owner_sleeps_for(tmp_path: Path) -> None:
     create_bell(tmp_path / "bell")
-    owner, neighbour = Bell(tmp_path / "bell"), Bell(tmp_path / "bell")
+    owner, neighbour = Bell(tmp_path / "bell", by_mapping), Bell(tmp_path / "bell", by_mapping)
     owner.say_asleep(Sleep.FOR_INPUT | Sleep.FOR_ROOM)
     assert neighbour.asleep == Sleep.FOR_INPUT | Sleep.FOR_ROOM
     owner.say_awake()
@@ -83,7 +84,7 @@ def test_a_bell_whose_word_was_cut_is_told(tmp_path: Path) -> None:
     create_bell(tmp_path / "bell")
     os.truncate(tmp_path / "bell.asleep", 0)
     with pytest.raises(QueueDamaged, match=r"bell\.asleep"):
-        Bell(tmp_path / "bell")
+        Bell(tmp_path / "bell", by_mapping)
 
 
 # The order, on a processor that may keep a store back beyond later loads (x86-64): every schedule of two slots.
@@ -231,7 +232,7 @@ class Table:
     """One side of a game in which each waits for the other's move."""
 
     def __init__(self, folder: Path, mine: int) -> None:
-        self.bell, self.other = Bell(folder / "ab"[mine]), Bell(folder / "ab"[1 - mine])
+        self.bell, self.other = Bell(folder / "ab"[mine], by_mapping), Bell(folder / "ab"[1 - mine], by_mapping)
         self.waiter = Waiter(self.bell)
         self._file = open(folder / "moves", "r+b")  # noqa: SIM115
         self.moves = memoryview(mmap.mmap(self._file.fileno(), 4096)).cast("Q")

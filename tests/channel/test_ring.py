@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from penstock.channel.frame import Header, Kind
 from penstock.channel.ring import CONTROL_BYTES, RingReader, RingWriter, create_ring
 from penstock.errors import QueueDamaged
+from penstock.mapped_file import by_mapping
 
 CAPACITY = 512
 
@@ -33,7 +34,7 @@ def append(writer: RingWriter, *payloads: bytes) -> None:
 
 
 def read_all(path: Path, head: int = 0, sequence: int = 0) -> list[bytes]:
-    reader = RingReader(path)
+    reader = RingReader(path, by_mapping)
     try:
         reader.restore(head, sequence, 0)
         found = []
@@ -51,7 +52,7 @@ def lapped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int, int]:
     """A queue in its second lap with two frames in it, one of which wraps around: (path, head, sequence)."""
     path = tmp_path_factory.mktemp("lapped") / "queue"
     create_ring(path, CAPACITY)
-    writer, reader = RingWriter(path), RingReader(path)
+    writer, reader = RingWriter(path, by_mapping), RingReader(path, by_mapping)
     append(writer, b"a" * 300)
     reader.read_nowait()
     reader.publish()
@@ -91,7 +92,7 @@ def test_a_flipped_bit_of_a_cursor_never_changes_what_either_side_sees(
         path.write_bytes(content)
         try:
             assert read_all(path, head, sequence) == [b"first" * 20, b"second" * 20]
-            writer = RingWriter(path)
+            writer = RingWriter(path, by_mapping)
             assert writer.room() == CAPACITY - 160 - 176
             writer.close()
         except QueueDamaged as damaged:
@@ -101,7 +102,7 @@ def test_a_flipped_bit_of_a_cursor_never_changes_what_either_side_sees(
 
 
 def test_a_frame_of_an_earlier_lap_is_told(path: Path) -> None:
-    writer, reader = RingWriter(path), RingReader(path)
+    writer, reader = RingWriter(path, by_mapping), RingReader(path, by_mapping)
     for _ in range(4):  # frames of 128 bytes: the fifth would overwrite the first
         append(writer, b"x" * 72)
         reader.read_nowait()
@@ -115,7 +116,7 @@ def test_a_frame_of_an_earlier_lap_is_told(path: Path) -> None:
 
 
 def test_a_frame_out_of_its_sequence_is_told(path: Path) -> None:
-    writer, reader = RingWriter(path), RingReader(path)
+    writer, reader = RingWriter(path, by_mapping), RingReader(path, by_mapping)
     writer.append_nowait(Header(Kind.BATCH, 1, 5), b"")
     writer.publish()
     with pytest.raises(QueueDamaged, match="frame 5 stands where frame 0 should"):
@@ -125,7 +126,7 @@ def test_a_frame_out_of_its_sequence_is_told(path: Path) -> None:
 
 
 def test_a_tail_behind_the_head_is_told_rather_than_waited_for(path: Path) -> None:
-    reader = RingReader(path)
+    reader = RingReader(path, by_mapping)
     reader.restore(64, 1, 0)
     assert reader.waiting
     with pytest.raises(QueueDamaged, match="impossible"):
@@ -134,7 +135,7 @@ def test_a_tail_behind_the_head_is_told_rather_than_waited_for(path: Path) -> No
 
 
 def test_a_head_beyond_the_tail_is_told_to_the_writer(path: Path) -> None:
-    reader, writer = RingReader(path), RingWriter(path)
+    reader, writer = RingReader(path, by_mapping), RingWriter(path, by_mapping)
     reader.restore(64, 1, 0)
     reader.publish()
     with pytest.raises(QueueDamaged, match="outside"):
@@ -144,7 +145,7 @@ def test_a_head_beyond_the_tail_is_told_to_the_writer(path: Path) -> None:
 
 
 def test_what_was_read_stays_when_the_writer_overwrites_its_place(path: Path) -> None:
-    writer, reader = RingWriter(path), RingReader(path)
+    writer, reader = RingWriter(path, by_mapping), RingReader(path, by_mapping)
     append(writer, b"a" * 400)
     frame = reader.read_nowait()
     reader.publish()
@@ -160,15 +161,15 @@ def test_what_was_read_stays_when_the_writer_overwrites_its_place(path: Path) ->
 def test_a_queue_that_was_cut_is_told_when_opened(path: Path, size: int) -> None:
     os.truncate(path, size)
     with pytest.raises(QueueDamaged, match=str(size)):
-        RingReader(path)
+        RingReader(path, by_mapping)
     with pytest.raises(QueueDamaged, match=str(size)):
-        RingWriter(path)
+        RingWriter(path, by_mapping)
 
 
 def test_what_is_no_queue_is_told(path: Path) -> None:
     path.write_bytes(bytes(CONTROL_BYTES + CAPACITY))
     with pytest.raises(QueueDamaged, match="no queue"):
-        RingReader(path)
+        RingReader(path, by_mapping)
 
 
 def test_a_queue_is_never_made_over_another(path: Path) -> None:
@@ -177,14 +178,14 @@ def test_a_queue_is_never_made_over_another(path: Path) -> None:
 
 
 def test_an_empty_queue_has_nothing_to_read(path: Path) -> None:
-    reader = RingReader(path)
+    reader = RingReader(path, by_mapping)
     assert not reader.waiting
     assert reader.read_nowait() is None
     reader.close()
 
 
 def test_the_writer_is_woken_when_half_of_the_queue_is_free(path: Path) -> None:
-    writer, reader = RingWriter(path), RingReader(path)
+    writer, reader = RingWriter(path, by_mapping), RingReader(path, by_mapping)
     append(writer, *[b"x" * 72] * 4)
     seen = [reader.half_empty]
     for _ in range(4):

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from penstock.channel.frame import HEADER_BYTES, Header, Kind, space
 from penstock.channel.ring import RingReader, RingWriter, WouldBlock, backlog_rows, create_ring
+from penstock.mapped_file import by_mapping
 
 
 class Schedules(RuleBasedStateMachine):
@@ -23,7 +24,7 @@ class Schedules(RuleBasedStateMachine):
         self.path = Path(self.folder.name) / "queue"
         self.capacity = capacity
         create_ring(self.path, capacity)
-        self.writer, self.reader = RingWriter(self.path), RingReader(self.path)
+        self.writer, self.reader = RingWriter(self.path, by_mapping), RingReader(self.path, by_mapping)
         self.frames: list[bytes] = []
         self.published = 0
         self.given_back = 0
@@ -58,7 +59,7 @@ class Schedules(RuleBasedStateMachine):
     @rule()
     def writer_dies(self) -> None:
         self.writer.close()
-        self.writer = RingWriter(self.path)
+        self.writer = RingWriter(self.path, by_mapping)
         self.writer.restore(*self.writer_journal)
         self.writer.publish()
         del self.frames[self.writer_journal[1] :]
@@ -86,7 +87,7 @@ class Schedules(RuleBasedStateMachine):
     @rule()
     def reader_dies(self) -> None:
         self.reader.close()
-        self.reader = RingReader(self.path)
+        self.reader = RingReader(self.path, by_mapping)
         self.reader.restore(*self.reader_journal)
         self.reader.publish()
         self.given_back = self.reader_journal[1]

@@ -15,7 +15,9 @@ from penstock.channel.bell import Bell, create_bell
 from penstock.channel.frame import HEADER_BYTES, Header, Kind
 from penstock.channel.ring import CONTROL_BYTES, RingReader, RingWriter, create_ring
 from penstock.errors import QueueDamaged
+from penstock.mapped_file import by_mapping
 from penstock.metrics.page import Page
+from penstock.shared_file import Opening, by_calls
 from penstock.slot.control import CONTROL_BYTES as WORDS_BYTES
 from penstock.slot.control import Control
 from penstock.slot.journal import Journal, create_journal, load_record
@@ -58,7 +60,7 @@ def edited(data: bytes, edits: list[Edit]) -> bytes:
 def lapped(path: Path, payloads: list[bytes]) -> tuple[list[bytes], int, int]:
     """A queue through which payloads went until it held as many as it can: what is in it, its head and sequence."""
     create_ring(path, CAPACITY)
-    writer, reader = RingWriter(path), RingReader(path)
+    writer, reader = RingWriter(path, by_mapping), RingReader(path, by_mapping)
     queued: list[bytes] = []
     for payload in payloads:
         while writer.room() < HEADER_BYTES + len(payload) + 8:
@@ -73,11 +75,11 @@ def lapped(path: Path, payloads: list[bytes]) -> tuple[list[bytes], int, int]:
     return queued, reader.head, reader.sequence
 
 
-def read(path: Path, head: int, sequence: int, *, mapped: bool) -> list[bytes]:
+def read(path: Path, head: int, sequence: int, opening: Opening) -> list[bytes]:
     """What a reader gets before the file ends or is named."""
     found: list[bytes] = []
     try:
-        reader = RingReader(path, mapped=mapped)
+        reader = RingReader(path, opening)
         reader.restore(head, sequence, 0)
         while reader.waiting:
             frame = reader.read_nowait()
@@ -91,15 +93,15 @@ def read(path: Path, head: int, sequence: int, *, mapped: bool) -> list[bytes]:
     return found
 
 
-@pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "by system calls"])
+@pytest.mark.parametrize("opening", [by_mapping, by_calls])
 @given(payloads=PAYLOADS, edits=EDITS)
 def test_a_queue_whatever_was_done_to_it_gives_what_was_written_or_is_named(
-    payloads: list[bytes], edits: list[Edit], mapped: bool, tmp_path_factory: pytest.TempPathFactory
+    payloads: list[bytes], edits: list[Edit], opening: Opening, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("damaged") / "queue"
     queued, head, sequence = lapped(path, payloads)
     path.write_bytes(edited(path.read_bytes(), edits))
-    found = read(path, head, sequence, mapped=mapped)
+    found = read(path, head, sequence, opening)
     assert found == queued[: len(found)]
 
 
@@ -110,14 +112,14 @@ def test_a_queue_of_any_bytes_gives_nothing_that_was_not_written(
     """Its cursors are whole, so that the frame reader gets to see what stands behind them."""
     path = tmp_path_factory.mktemp("any") / "queue"
     create_ring(path, CAPACITY)
-    writer = RingWriter(path)
+    writer = RingWriter(path, by_mapping)
     writer.restore(data.choice([tail, head + data.randrange(8, CAPACITY + 8, 8) & 2**64 - 1]), sequence, 0)
     writer.publish()
     writer.close()
     with path.open("r+b") as file:
         file.seek(CONTROL_BYTES)
         file.write(data.randbytes(CAPACITY))
-    assert read(path, head, sequence, mapped=False) == []
+    assert read(path, head, sequence, by_calls) == []
 
 
 def numbered(number: int, filler: int) -> Record:
@@ -130,7 +132,7 @@ def test_a_journal_whatever_was_done_to_it_gives_its_last_record_or_is_named(
 ) -> None:
     path = tmp_path_factory.mktemp("damaged") / "journal"
     create_journal(path, numbered(0, 0), 512)
-    journal = Journal(path)
+    journal = Journal(path, by_mapping)
     for number, filler in enumerate(fillers, 1):
         journal.commit(numbered(number, filler))
     journal.close()
@@ -145,7 +147,7 @@ def test_a_journal_whatever_was_done_to_it_gives_its_last_record_or_is_named(
 def test_the_halves_of_a_journal_swapped_are_told(commits: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("swapped") / "journal"
     create_journal(path, numbered(0, 0), 512)
-    journal = Journal(path)
+    journal = Journal(path, by_mapping)
     for number in range(1, commits + 1):
         journal.commit(numbered(number, 10))
     journal.close()
@@ -163,33 +165,33 @@ def test_a_journal_of_any_bytes_is_named(data: bytes, tmp_path_factory: pytest.T
         load_record(path)
 
 
-def _page(path: Path, mapped: bool) -> None:
-    page = Page(path, writable=True, mapped=mapped)
+def _page(path: Path, opening: Opening) -> None:
+    page = Page(path, opening, writable=True)
     page.read_words()
     page.close()
 
 
-def _work(path: Path, mapped: bool) -> None:
-    page = WorkPage(path, mapped=mapped)
+def _work(path: Path, opening: Opening) -> None:
+    page = WorkPage(path, opening)
     page.read()
     page.close()
 
 
-def _bell(path: Path, mapped: bool) -> None:
-    bell = Bell(path.with_name("bell"), mapped=mapped)
+def _bell(path: Path, opening: Opening) -> None:
+    bell = Bell(path.with_name("bell"), opening)
     assert bell.asleep >= 0
     bell.close()
 
 
-def _control(path: Path, mapped: bool) -> None:
-    control = Control(path, mapped=mapped)
+def _control(path: Path, opening: Opening) -> None:
+    control = Control(path, opening)
     try:
         assert (control.draining, control.stopping) == (False, False)
     finally:
         control.close()
 
 
-SMALL: dict[str, tuple[Callable[[Path], None], Callable[[Path, bool], None]]] = {
+SMALL: dict[str, tuple[Callable[[Path], None], Callable[[Path, Opening], None]]] = {
     "a.page": (Page.create, _page),
     "work": (WorkPage.create, _work),
     "bell.asleep": (lambda path: create_bell(path.with_name("bell")), _bell),
@@ -197,18 +199,18 @@ SMALL: dict[str, tuple[Callable[[Path], None], Callable[[Path, bool], None]]] = 
 }
 
 
-@pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "by system calls"])
+@pytest.mark.parametrize("opening", [by_mapping, by_calls])
 @pytest.mark.parametrize("name", SMALL)
 @given(edits=EDITS)
 def test_a_page_whatever_was_done_to_it_is_read_or_named(
-    name: str, edits: list[Edit], mapped: bool, tmp_path_factory: pytest.TempPathFactory
+    name: str, edits: list[Edit], opening: Opening, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("damaged") / name
     create, look = SMALL[name]
     create(path)
     path.write_bytes(edited(path.read_bytes(), edits))
     try:
-        look(path, mapped)
+        look(path, opening)
     except QueueDamaged as damaged:
         assert damaged.path == path
 
@@ -220,7 +222,7 @@ def test_a_flipped_bit_never_drains_or_stops_a_run(
     """What a drained run gives looks like the end of its input."""
     path = tmp_path_factory.mktemp("flipped") / "control"
     Control.create(path)
-    control = Control(path)
+    control = Control(path, by_mapping)
     if drained:
         control.drain()
     data = bytearray(path.read_bytes())
@@ -240,13 +242,13 @@ def test_a_page_that_is_missing_or_no_file_is_named(name: str, tmp_path: Path) -
     path = tmp_path / name
     create(path)
     path.unlink()
-    for mapped in (True, False):
+    for opening in (by_mapping, by_calls):
         with pytest.raises(QueueDamaged, match=f"{name}: .* is missing"):
-            look(path, mapped)
+            look(path, opening)
     path.mkdir()
-    for mapped in (True, False):
+    for opening in (by_mapping, by_calls):
         with pytest.raises(QueueDamaged, match=f"{name}: .* is no file any more"):
-            look(path, mapped)
+            look(path, opening)
 
 
 def test_a_bell_that_is_no_fifo_is_named(tmp_path: Path) -> None:
@@ -254,7 +256,7 @@ def test_a_bell_that_is_no_fifo_is_named(tmp_path: Path) -> None:
     (tmp_path / "bell").unlink()
     (tmp_path / "bell").touch()
     with pytest.raises(QueueDamaged, match="bell: a bell is no FIFO"):
-        Bell(tmp_path / "bell")
+        Bell(tmp_path / "bell", by_mapping)
 
 
 @pytest.mark.parametrize("name", ["queue", "journal", *SMALL])
@@ -264,11 +266,11 @@ def test_what_is_read_by_system_calls_is_told_when_it_is_cut_meanwhile(name: str
     touch: Callable[[], object]
     if name == "queue":
         create_ring(path, CAPACITY)
-        ring = RingReader(path, mapped=False)
+        ring = RingReader(path, by_calls)
         touch = ring.publish
     elif name == "journal":
         create_journal(path, numbered(0, 0))
-        journal = Journal(path, mapped=False)
+        journal = Journal(path, by_calls)
         touch = lambda: journal.commit(numbered(1, 10))  # noqa: E731
     else:
         SMALL[name][0](path)
@@ -281,13 +283,13 @@ def test_what_is_read_by_system_calls_is_told_when_it_is_cut_meanwhile(name: str
 
 def _held_open(name: str, path: Path) -> Callable[[], object]:
     if name == "a.page":
-        return Page(path, writable=True, mapped=False).read_words
+        return Page(path, by_calls, writable=True).read_words
     if name == "work":
-        page = WorkPage(path, mapped=False)
+        page = WorkPage(path, by_calls)
         return lambda: page.clear(1)
     if name == "control":
-        return Control(path, mapped=False).drain
-    return Bell(path.with_name("bell"), mapped=False).say_awake
+        return Control(path, by_calls).drain
+    return Bell(path.with_name("bell"), by_calls).say_awake
 
 
 @given(value=st.integers(1, 2**64 - 1), index=st.integers(0, 3))
@@ -296,7 +298,7 @@ def test_words_are_the_same_mapped_and_by_system_calls(
 ) -> None:
     path = tmp_path_factory.mktemp("words") / "page"
     Page.create(path)
-    mapped, called = Page(path, writable=True), Page(path, writable=True, mapped=False)
+    mapped, called = Page(path, by_mapping, writable=True), Page(path, by_calls, writable=True)
     mapped.words[100 + index] = value
     assert called.words[100 + index] == value
     called.words[200 + index] = value

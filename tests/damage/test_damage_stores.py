@@ -21,6 +21,7 @@ from penstock.dead_letters import DeadLetterRecord, encode_frame, new_record, re
 from penstock.engine import rundir
 from penstock.engine.rundir import Manifest, encode_manifest, read_manifest
 from penstock.errors import PenstockError, QueueDamaged
+from penstock.mapped_file import by_mapping
 from penstock.run_files import read_checked, write_checked
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.queue_inputs import QueueInput
@@ -149,11 +150,11 @@ def test_what_cannot_be_decoded_is_named_by_its_queue(
     path = folder / "queue"
     create_ring(path, 1024)
     create_bell(folder / "bell")
-    writer = RingWriter(path)
+    writer = RingWriter(path, by_mapping)
     writer.append_nowait(Header(Kind.BATCH, 1, 0, codec), payload)
     writer.publish()
-    bell = Bell(folder / "bell")
-    queue = QueueInput(RingReader(path), RowCodec(Point), SideFiles(path), bell, "queue")
+    bell = Bell(folder / "bell", by_mapping)
+    queue = QueueInput(RingReader(path, by_mapping), RowCodec(Point), SideFiles(path), bell, "queue")
     try:
         taken = queue.take(None, 0)
         assert taken is not None

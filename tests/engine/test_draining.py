@@ -10,6 +10,7 @@ import pytest
 from engine_lines import Line
 
 import penstock as ps
+from penstock.mapped_file import by_mapping
 from penstock.slot.control import Control
 from penstock.testing import ListSink
 
@@ -67,7 +68,7 @@ def test_a_stop_does_not_wait_for_the_rest_of_a_batch(where: Any, heard: Line, t
     app.source(range(4096)).stage("work").map(work).sink(ps.discard())
     handle = app.start(**where)
     assert heard.hear() == "0"
-    control = Control(handle.run_dir / "control")
+    control = Control(handle.run_dir / "control", by_mapping)
     handle.ask_to_stop()
     while not control.stopping:
         handle.wait_a_while(0.01)

@@ -14,6 +14,7 @@ import pytest
 import penstock as ps
 from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page
+from penstock.shared_file import by_calls
 from penstock.slot import spool
 from penstock.testing import ListSink
 
@@ -134,7 +135,7 @@ def _kill_while_sending(handle: Any, where: Any) -> None:
 
 
 def _workers(run_dir: Path, stage: str) -> list[int]:
-    page = Page(run_dir / "slots" / f"{stage}.0" / f"{stage}.page", writable=False, mapped=False)
+    page = Page(run_dir / "slots" / f"{stage}.0" / f"{stage}.page", by_calls, writable=False)
     pid = int(page.words[Word.PID])
     page.close()
     return [pid] if pid else []

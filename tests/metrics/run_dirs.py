@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from penstock.mapped_file import by_mapping
 from penstock.metrics import layout
 from penstock.metrics.catalogue import Activity, Word
 from penstock.metrics.latency import bucket
@@ -64,13 +65,13 @@ class HandmadeRun:
         (self.path / "layout.json").write_bytes(layout.encode(whole))
 
     def set_words(self, stage: str, words: dict[Word, int], slot: int = 0) -> None:
-        page = Page(self.path / f"{stage}.{slot}.page", writable=True)
+        page = Page(self.path / f"{stage}.{slot}.page", by_mapping, writable=True)
         for word, value in words.items():
             page.words[word] = value
         page.close()
 
     def add(self, stage: str, words: dict[Word, int], slot: int = 0) -> None:
-        page = Page(self.path / f"{stage}.{slot}.page", writable=True)
+        page = Page(self.path / f"{stage}.{slot}.page", by_mapping, writable=True)
         for word, value in words.items():
             page.words[word] += value
         page.close()
@@ -86,7 +87,7 @@ class HandmadeRun:
 
     def observe(self, stage: str, histogram: int, seconds: float, times: int = 1, slot: int = 0) -> None:
         """Count a duration so many times."""
-        page = Page(self.path / f"{stage}.{slot}.page", writable=True)
+        page = Page(self.path / f"{stage}.{slot}.page", by_mapping, writable=True)
         page.words[histogram + bucket(int(seconds * SECOND_NS))] += times
         page.close()
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import QueueDamaged
+from penstock.mapped_file import by_mapping
 from penstock.slot import journal as journal_module
 from penstock.slot.journal import Journal, create_journal
 from penstock.slot.record import (
@@ -57,13 +58,13 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def journal(path: Path) -> Iterator[Journal]:
     create_journal(path, numbered(0), HALF)
-    journal = Journal(path)
+    journal = Journal(path, by_mapping)
     yield journal
     journal.close()
 
 
 def load(path: Path) -> Record:
-    journal = Journal(path)
+    journal = Journal(path, by_mapping)
     try:
         return journal.load()
     finally:
@@ -94,7 +95,7 @@ def test_a_commit_cut_off_at_any_byte_has_not_happened(number: int, filler: int,
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal"
         create_journal(path, numbered(0), HALF)
-        journal = Journal(path)
+        journal = Journal(path, by_mapping)
         for earlier in range(1, number):
             journal.commit(numbered(earlier))
         before = path.read_bytes()
@@ -172,7 +173,7 @@ def test_growing_that_was_cut_off_has_not_happened(
         journal.commit(numbered(2, 5000))
     monkeypatch.undo()
     assert path.with_name("journal.new").exists()
-    successor = Journal(path)
+    successor = Journal(path, by_mapping)
     assert successor.load() == numbered(1)
     successor.commit(numbered(2, 5000))
     assert load(path) == numbered(2, 5000)
@@ -185,7 +186,7 @@ def test_a_newer_record_is_taken_over_whatever_its_number(number: int, ahead: in
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal"
         create_journal(path, numbered(number), HALF)
-        journal = Journal(path)
+        journal = Journal(path, by_mapping)
         journal.advance(numbered(number + ahead, 2000))
         assert load(path) == numbered(number + ahead, 2000)
         journal.commit(numbered(number + ahead + 1))
@@ -216,7 +217,7 @@ def test_a_journal_that_was_cut_is_told(journal: Journal, path: Path, size: int)
     copy = path.with_name("cut")
     copy.write_bytes(path.read_bytes()[:size])
     with pytest.raises(QueueDamaged, match=str(size)):
-        Journal(copy)
+        Journal(copy, by_mapping)
 
 
 def test_a_journal_of_another_version_is_told(path: Path) -> None:
@@ -225,4 +226,4 @@ def test_a_journal_of_another_version_is_told(path: Path) -> None:
         file.seek(8 * journal_module._W_VERSION)
         file.write((99).to_bytes(8, sys.byteorder))
     with pytest.raises(QueueDamaged, match="version"):
-        Journal(path)
+        Journal(path, by_mapping)

@@ -17,6 +17,7 @@ from penstock.channel.frame import space
 from penstock.channel.gate import EdgeGate, Gate
 from penstock.channel.ring import RingReader, RingWriter, create_ring
 from penstock.channel.side_file import SideFiles
+from penstock.mapped_file import by_mapping
 from penstock.plan.plan import EdgePlan, Route
 from penstock.slot.batches import Out
 from penstock.slot.outputs import EdgeOutput, QueueOutput
@@ -38,16 +39,16 @@ class Ends:
         self.queue = folder / "a->b.0-0"
         create_ring(self.queue, CAPACITY)
         create_bell(folder / "bell")
-        self.bell = Bell(folder / "bell")
+        self.bell = Bell(folder / "bell", by_mapping)
 
     def sender(self, record: OutputRecord, *, turns: bool = False) -> EdgeOutput:
-        output = QueueOutput(RingWriter(self.queue), RowCodec(), SideFiles(self.queue), self.bell)
+        output = QueueOutput(RingWriter(self.queue, by_mapping), RowCodec(), SideFiles(self.queue), self.bell)
         output.restore(record)
         output.publish(always=True)
         return EdgeOutput(edge_plan(), Route.FORWARD, [output], turns=turns)
 
     def receiver(self, record: PartRecord, *, merge: bool = False) -> QueueInputs:
-        queue = QueueInput(RingReader(self.queue), RowCodec(), SideFiles(self.queue), self.bell, "a->b.0-0")
+        queue = QueueInput(RingReader(self.queue, by_mapping), RowCodec(), SideFiles(self.queue), self.bell, "a->b.0-0")
         inputs = QueueInputs([queue], Gate([EdgeGate(range(1), merge)], 1), "run")
         inputs.restore(record)
         inputs.publish()

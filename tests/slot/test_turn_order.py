@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from penstock.channel.bell import Bell, create_bell
+from penstock.mapped_file import by_mapping
 from penstock.slot.commit import Turn
 from penstock.slot.crash_points import CrashPoints
 from penstock.slot.queue_inputs import QueueInputs
@@ -61,7 +62,7 @@ class Steps:
 @pytest.mark.interpreted
 def test_a_turn_commits_then_publishes_then_fences_and_only_then_looks_who_sleeps(tmp_path: Path) -> None:
     create_bell(tmp_path / "bell")
-    bell = Bell(tmp_path / "bell")
+    bell = Bell(tmp_path / "bell", by_mapping)
     steps: Any = Steps(bell)
     inputs = QueueInputs.__new__(QueueInputs)
     inputs.queues = [SimpleNamespace(sender_bell=steps)]  # type: ignore[assignment]

@@ -14,6 +14,7 @@ from penstock.channel.bell import Bell, Waiter, create_bell
 from penstock.channel.codec import RowCodec
 from penstock.channel.ring import RingReader, RingWriter, create_ring
 from penstock.channel.side_file import SideFiles
+from penstock.mapped_file import by_mapping
 from penstock.plan.plan import EdgePlan, Route
 from penstock.slot.batches import Out
 from penstock.slot.commit import Turn
@@ -48,14 +49,15 @@ class Sender:
 
     def __init__(self, folder: Path) -> None:
         create_bell(folder / "bell")
-        self.bell = Bell(folder / "bell")
+        self.bell = Bell(folder / "bell", by_mapping)
         self.control = Control(self.bell)
         self.readers = []
         queues = []
         for name in ("a->b.0-0", "a->b.0-1"):
             create_ring(folder / name, CAPACITY)
-            self.readers.append(RingReader(folder / name))
-            queues.append(QueueOutput(RingWriter(folder / name), RowCodec(), SideFiles(folder / name), self.bell))
+            self.readers.append(RingReader(folder / name, by_mapping))
+            ring = RingWriter(folder / name, by_mapping)
+            queues.append(QueueOutput(ring, RowCodec(), SideFiles(folder / name), self.bell))
         plan = EdgePlan("a->b", "a", "b", Route.DEAL, CAPACITY, CAPACITY, 50, 0.005)
         self.edge = EdgeOutput(plan, Route.DEAL, queues, turns=True)
         self.out = Out()

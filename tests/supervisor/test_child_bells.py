@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from penstock.channel.bell import Bell, Ringers, create_bell
+from penstock.mapped_file import by_mapping
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
 from penstock.slot.work import Mark, WorkPage
@@ -37,7 +38,7 @@ def test_the_death_of_a_worker_rings_all_that_it_reads_from_and_writes_to(tmp_pa
         create_bell(tmp_path / name)
     spec = SeatSpec("middle", 0, ("middle",), None, (10, 60), False, ("first",), ("second", "third"))
     child = Child(spec, tmp_path, Ringers())
-    bells = [Bell(tmp_path / name) for name in names]
+    bells = [Bell(tmp_path / name, by_mapping) for name in names]
     assert rung(bells) == []
     child.died()
     assert rung(bells) == bells
@@ -54,7 +55,7 @@ def test_what_a_dead_worker_left_in_work_is_not_the_successors(tmp_path: Path) -
     create_bell(paths.bell)
     child = Child(SeatSpec("middle", 0, ("middle",), 1.0, (10, 60), False, (), ()), tmp_path, Ringers())
     child.life("run", "letters")
-    worker = WorkPage(paths.work)
+    worker = WorkPage(paths.work, by_mapping)
     worker.clear(child.attempt)
     worker.enter(Mark(0, 0, 1, 2, 1))
     child.state = ChildState.ALIVE

@@ -13,6 +13,7 @@ from penstock.channel import frame as frames
 from penstock.channel.frame import HEADER_BYTES
 from penstock.channel.ring import CONTROL_BYTES, RingReader
 from penstock.errors import FileUnusable, QueueDamaged
+from penstock.shared_file import by_calls
 
 _PIECE_BYTES = 1024 * 1024
 
@@ -20,7 +21,7 @@ _PIECE_BYTES = 1024 * 1024
 def needed(path: Path) -> list[tuple[int, int]]:
     """(offset, length) of what has to be kept; all of it where the queue is damaged, so that whoever reads it tells."""
     try:
-        ring = RingReader(path, mapped=False)
+        ring = RingReader(path, by_calls)
     except (QueueDamaged, FileUnusable):
         return [(0, path.stat().st_size)]
     try:

@@ -10,13 +10,13 @@ import os
 import select
 import stat
 from enum import IntEnum
-from mmap import mmap
 from pathlib import Path
 from typing import Final, Protocol
 
 from penstock.channel.words import drain, fence
 from penstock.errors import QueueDamaged
-from penstock.run_files import FileBytes, FileWords, map_file, open_file
+from penstock.run_files import open_file
+from penstock.shared_file import Opening
 
 _BYTES: Final = 4096
 
@@ -57,27 +57,14 @@ def open_fifo(path: Path, what: str) -> int:
 class Bell:
     """One end of a bell; the owner sleeps on it, neighbours ring it."""
 
-    _map: mmap | FileBytes
-    _bytes: memoryview | FileBytes
-
-    def __init__(self, path: Path, *, mapped: bool = True) -> None:
-        """`mapped`: for workers, which may die of a SIGBUS; others go through system calls (`run_files`)."""
+    def __init__(self, path: Path, opening: Opening) -> None:
         self.fd = open_fifo(path, "a bell")
         try:
-            self._map_word(_word_path(path), mapped)
+            self._file = opening(_word_path(path), "a bell's word", size=_BYTES)
         except BaseException:
             os.close(self.fd)
             raise
-
-    def _map_word(self, path: Path, mapped: bool) -> None:
-        self._words: memoryview | FileWords
-        if mapped:
-            self._map = map_file(path, "a bell's word", size=_BYTES)
-            self._bytes = memoryview(self._map)
-            self._words = self._bytes.cast("Q")
-        else:
-            self._map = self._bytes = FileBytes(path, "a bell's word", size=_BYTES)
-            self._words = self._bytes.words()
+        self._words = self._file.words
 
     @property
     def asleep(self) -> int:
@@ -109,9 +96,7 @@ class Bell:
         fence()
 
     def close(self) -> None:
-        self._words.release()
-        self._bytes.release()
-        self._map.close()
+        self._file.close()
         if self.fd >= 0:  # a second close does nothing: an edge's two ends may be in one process
             os.close(self.fd)
             self.fd = -1

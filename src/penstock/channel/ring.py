@@ -1,4 +1,4 @@
-"""A queue: a memory-mapped file with one writer and one reader, a ring of frames between two published cursors.
+"""A queue: a shared file with one writer and one reader, a ring of frames between two published cursors.
 
 Each side has a private cursor that runs ahead of the published one: the writer appends past the published tail,
 where nobody sees it, the reader reads past the published head, so that its successor reads the same again. The slot
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from mmap import mmap
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +16,8 @@ from penstock.channel import frame as frames
 from penstock.channel.frame import HEADER_BYTES, Frame, Header
 from penstock.channel.words import TornWord, load_cursor, store_cursor
 from penstock.errors import QueueDamaged
-from penstock.run_files import FileBytes, FileTail, FileWords, map_file, require_size
+from penstock.run_files import require_size
+from penstock.shared_file import Opening, by_calls
 
 CONTROL_BYTES: Final = 4096
 _MAGIC: Final = 0x5045_4E53_5155_4555
@@ -55,33 +55,18 @@ def create_ring(path: Path, capacity: int) -> None:
 
 
 class _Ring:
-    _file: mmap | FileBytes
-    _bytes: memoryview | FileBytes
-    _words: memoryview | FileWords
-    _data: memoryview | FileTail
-
-    def __init__(self, path: Path, *, mapped: bool = True) -> None:
-        """`mapped`: for workers, which may die of a SIGBUS; others read and write by system calls (`run_files`)."""
+    def __init__(self, path: Path, opening: Opening) -> None:
         self.path = path
-        if mapped:
-            self._open_mapped(path)
-        else:
-            self._open_unmapped(path)
-        size = len(self._bytes)
+        self._file = opening(path, "the queue", least=CONTROL_BYTES)
+        self._words, self._data = self._file.words, self._file.data
         self.capacity = int(self._words[_W_CAPACITY])
-        if self._words[_W_MAGIC] != _MAGIC or self._words[_W_VERSION] != _VERSION or not self.capacity:
-            raise QueueDamaged(path, "this is no queue of this version")
-        require_size(path, "the queue", size, CONTROL_BYTES + self.capacity)
-
-    def _open_mapped(self, path: Path) -> None:
-        self._file = map_file(path, "the queue", least=CONTROL_BYTES)
-        self._bytes = memoryview(self._file)
-        self._words = self._bytes[:CONTROL_BYTES].cast("Q")
-        self._data = self._bytes[CONTROL_BYTES:]
-
-    def _open_unmapped(self, path: Path) -> None:
-        file = self._file = self._bytes = FileBytes(path, "the queue", least=CONTROL_BYTES)
-        self._words, self._data = file.words(), FileTail(file, CONTROL_BYTES)
+        try:
+            if self._words[_W_MAGIC] != _MAGIC or self._words[_W_VERSION] != _VERSION or not self.capacity:
+                raise QueueDamaged(path, "this is no queue of this version")
+            require_size(path, "the queue", self._file.size, CONTROL_BYTES + self.capacity)
+        except QueueDamaged:
+            self._file.close()
+            raise
 
     def _cursor(self, index: int) -> int:
         try:
@@ -90,18 +75,15 @@ class _Ring:
             raise QueueDamaged(self.path, str(exc)) from exc
 
     def close(self) -> None:
-        """Unmap; the file stays."""
-        self._words.release()
-        self._data.release()
-        self._bytes.release()
+        """Let go of the file; it stays."""
         self._file.close()
 
 
 class RingWriter(_Ring):
     """The sending end. `tail` and `sequence` are private until `publish`."""
 
-    def __init__(self, path: Path, *, mapped: bool = True) -> None:
-        super().__init__(path, mapped=mapped)
+    def __init__(self, path: Path, opening: Opening) -> None:
+        super().__init__(path, opening)
         self.tail = self._cursor(_W_TAIL)
         self.sequence = 0
         self.rows = int(self._words[_W_TAIL_ROWS])
@@ -157,20 +139,20 @@ class RingWriter(_Ring):
         store_cursor(self._words, _W_TAIL, self.tail)
 
     def _copy_in(self, position: int, data: bytes) -> None:
-        offset = position % self.capacity
-        first = self.capacity - offset
+        offset = CONTROL_BYTES + position % self.capacity
+        first = CONTROL_BYTES + self.capacity - offset
         if len(data) <= first:
             self._data[offset : offset + len(data)] = data
         else:
-            self._data[offset:] = data[:first]
-            self._data[: len(data) - first] = data[first:]
+            self._data[offset : offset + first] = data[:first]
+            self._data[CONTROL_BYTES : CONTROL_BYTES + len(data) - first] = data[first:]
 
 
 class RingReader(_Ring):
     """The receiving end. `head` and `sequence` are private until `publish`."""
 
-    def __init__(self, path: Path, *, mapped: bool = True) -> None:
-        super().__init__(path, mapped=mapped)
+    def __init__(self, path: Path, opening: Opening) -> None:
+        super().__init__(path, opening)
         self.head = self._cursor(_W_HEAD)
         self.sequence = 0
         self.rows = int(self._words[_W_HEAD_ROWS])
@@ -231,11 +213,12 @@ class RingReader(_Ring):
         store_cursor(self._words, _W_HEAD, self.head)
 
     def _copy_out(self, position: int, length: int) -> bytes:
-        offset = position % self.capacity
-        first = self.capacity - offset
+        offset = CONTROL_BYTES + position % self.capacity
+        first = CONTROL_BYTES + self.capacity - offset
         if length <= first:
             return bytes(self._data[offset : offset + length])
-        return bytes(self._data[offset:]) + bytes(self._data[: length - first])
+        rest = bytes(self._data[CONTROL_BYTES : CONTROL_BYTES + length - first])
+        return bytes(self._data[offset : offset + first]) + rest
 
     def _damaged(self, what: str) -> QueueDamaged:
         return QueueDamaged(self.path, f"frame {self.sequence} at {self.head} is damaged: {what}")
@@ -243,7 +226,7 @@ class RingReader(_Ring):
 
 def backlog_rows(path: Path) -> int:
     """Rows that stand in a queue, by the published counts; for anybody who looks."""
-    ring = _Ring(path, mapped=False)
+    ring = _Ring(path, by_calls)
     try:
         return max(int(ring._words[_W_TAIL_ROWS]) - int(ring._words[_W_HEAD_ROWS]), 0)
     finally:
@@ -252,7 +235,7 @@ def backlog_rows(path: Path) -> int:
 
 def rows_taken(path: Path) -> int:
     """Rows that a queue's reader has done with, ever, as it published; for anybody who looks."""
-    ring = _Ring(path, mapped=False)
+    ring = _Ring(path, by_calls)
     try:
         return int(ring._words[_W_HEAD_ROWS])
     finally:

@@ -12,14 +12,14 @@ import os
 import threading
 from typing import Final
 
-from penstock.run_files import FileWords
+from penstock.shared_file import Words
 
 MASK: Final = 0xFFFF_FFFF_FFFF_FFFF
 _COMPLEMENT: Final = 1
 _COPY: Final = 3
 
 
-def store_cursor(words: memoryview | FileWords, index: int, value: int) -> None:
+def store_cursor(words: Words, index: int, value: int) -> None:
     """Publish a cursor, its complement before it and its copy behind it.
 
     Readers that see the cursor see what was written before. The copy keeps one word off: the cursor's row count
@@ -34,7 +34,7 @@ class TornWord(Exception):
     """A cursor agrees with neither its complement nor its copy: no writer leaves that behind."""
 
 
-def load_cursor(words: memoryview | FileWords, index: int) -> int:
+def load_cursor(words: Words, index: int) -> int:
     """A cursor as published. Raises `TornWord`.
 
     A writer that is at it, or died there, leaves a cursor that agrees with its complement (the new value) or with its

@@ -18,6 +18,7 @@ from penstock.errors import QueueDamaged
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths, SeatPaths
 from penstock.plan.plan import Plan
+from penstock.shared_file import by_calls
 from penstock.slot.assembly import first_record, receivers_of
 from penstock.slot.control import Control
 from penstock.slot.failure_file import reserve
@@ -68,7 +69,7 @@ def make_bell(path: Path) -> None:
 def _make_page(path: Path) -> None:
     if path.exists():
         try:
-            Page(path, writable=True, mapped=False).close()
+            Page(path, by_calls, writable=True).close()
             return
         except QueueDamaged as damage:
             log.warning("%s; it is made anew: what the status shows of this slot begins at nothing", damage.told)
@@ -97,7 +98,7 @@ def require_whole(plan: Plan, paths: RunPaths) -> None:
     for edge in plan.edges:
         for sender in range(plan.stages[edge.sender].settings.workers):
             for receiver in receivers_of(plan, edge, sender):
-                RingReader(paths.queue(edge, sender, receiver), mapped=False).close()
+                RingReader(paths.queue(edge, sender, receiver), by_calls).close()
 
 
 def _shape(record: Record) -> list[tuple[int, int, int]]:

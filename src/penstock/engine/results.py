@@ -18,6 +18,7 @@ from penstock.engine.caller_letters import CallerLetters, made_rows
 from penstock.engine.deploy import Deployment
 from penstock.engine.handle import Handle
 from penstock.report import Report, StageReport
+from penstock.shared_file import by_calls
 from penstock.slot.assembly import senders_of
 from penstock.slot.journal import Journal
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
@@ -155,13 +156,13 @@ class _CallerInput:
             first = len(queues)
             for sender in senders_of(plan, edge, 0):
                 path = paths.queue(edge, sender, 0)
-                bell = Bell(paths.bell(plan, edge.sender, sender), mapped=False)
-                ring = RingReader(path, mapped=False)
+                bell = Bell(paths.bell(plan, edge.sender, sender), by_calls)
+                ring = RingReader(path, by_calls)
                 queues.append(QueueInput(ring, RowCodec(edge.row_type), SideFiles(path), bell, edge.name))
             gates.append(EdgeGate(range(first, len(queues)), edge.merge and len(queues) - first > 1))
         self._row_type = plan.inputs(stage.name)[0].row_type
         self._inputs = QueueInputs(queues, Gate(gates, len(queues)), "")
-        self._journal = Journal(paths.caller_journal, mapped=False)
+        self._journal = Journal(paths.caller_journal, by_calls)
         self._record = self._journal.load()
         self._inputs.restore(self._record.parts[0])
         self.letters = CallerLetters(
@@ -169,7 +170,7 @@ class _CallerInput:
         )
         self._counts = self._record.parts[0].counts
         self._inputs.publish()
-        self._bell = Bell(paths.caller_bell, mapped=False)
+        self._bell = Bell(paths.caller_bell, by_calls)
         self._waiter = Waiter(self._bell)
         self._unit: Unit | None = None
         self._closing = threading.Lock()

@@ -1,4 +1,4 @@
-"""A slot's page: a small memory-mapped file of 64-bit words, written by the worker, readable by anybody.
+"""A slot's page: a small shared file of 64-bit words, written by the worker, readable by anybody.
 
 `catalogue.py` names the words. Words are stored through a cast memoryview: one move each, never torn.
 """
@@ -6,34 +6,21 @@
 from __future__ import annotations
 
 import os
-from mmap import mmap
 from pathlib import Path
 
 from penstock.errors import QueueDamaged
 from penstock.metrics.catalogue import MAGIC, PAGE_BYTES, PAGE_WORDS, VERSION, Word
-from penstock.run_files import FileBytes, FileWords, map_file
+from penstock.shared_file import Opening
 
 
 class Page:
-    """A mapped page; `words[Word.ROWS_IN]` reads and writes."""
+    """An open page; `words[Word.ROWS_IN]` reads and writes."""
 
-    _file: mmap | FileBytes
-    _bytes: memoryview | FileBytes
-    words: memoryview | FileWords
-
-    def __init__(self, path: Path, *, writable: bool, mapped: bool = True) -> None:
-        """Open the page at `path`. Raises `QueueDamaged` when it is none.
-
-        `mapped`: for workers, which may die of a SIGBUS; others read and write by system calls (`run_files`).
-        """
+    def __init__(self, path: Path, opening: Opening, *, writable: bool) -> None:
+        """Open the page at `path`. Raises `QueueDamaged` when it is none."""
         self.path = path
-        if mapped:
-            self._file = map_file(path, "a slot's page", size=PAGE_BYTES, writable=writable)
-            self._bytes = memoryview(self._file)
-            self.words = self._bytes.cast("Q")
-        else:
-            self._file = self._bytes = FileBytes(path, "a slot's page", size=PAGE_BYTES, writable=writable)
-            self.words = self._bytes.words()
+        self._file = opening(path, "a slot's page", size=PAGE_BYTES, writable=writable)
+        self.words = self._file.words
         if self.words[Word.MAGIC] != MAGIC or self.words[Word.VERSION] != VERSION:
             self.close()
             raise QueueDamaged(path, "this is no slot's page of this version")
@@ -55,6 +42,4 @@ class Page:
         return tuple(self.words[:PAGE_WORDS])
 
     def close(self) -> None:
-        self.words.release()
-        self._bytes.release()
         self._file.close()

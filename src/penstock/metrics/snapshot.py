@@ -19,7 +19,8 @@ from penstock.metrics.catalogue import Word
 from penstock.metrics.layout import LAST_ERROR_DIR, LAYOUT_FILE, EdgeLayout, StageLayout, decode
 from penstock.metrics.page import Page
 from penstock.private_files import read_own
-from penstock.run_files import FileBytes, refused
+from penstock.run_files import refused
+from penstock.shared_file import by_calls
 from penstock.status import Phase
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
@@ -162,7 +163,7 @@ def _read_stage(run_dir: Path, stage: StageLayout, clock: Clock) -> StageReading
 
 
 def _read_page(path: Path, clock: Clock) -> PageReading:
-    page = Page(path, writable=False, mapped=False)
+    page = Page(path, by_calls, writable=False)
     try:
         # The worker may change its activity while the words are copied: a sum of after and an activity of before
         # would count the same time twice. Then read again; a worker that is quicker than four reads has short ones.
@@ -189,8 +190,8 @@ def _read_edge(run_dir: Path, edge: EdgeLayout) -> EdgeReading:
 
 
 def _read_queue(path: Path) -> QueueReading:
-    queue = FileBytes(path, "the queue", least=_QUEUE_PAGE_BYTES, writable=False)
-    words = queue.words()
+    queue = by_calls(path, "the queue", least=_QUEUE_PAGE_BYTES, writable=False)
+    words = queue.words
     try:
         # The head first: it never passes a tail that is read later.
         head, rows_read = words[QueueWord.HEAD], words[QueueWord.ROWS_READ]

@@ -13,6 +13,7 @@ from penstock.channel.codec import RowCodec
 from penstock.channel.gate import EdgeGate, Gate
 from penstock.channel.ring import RingReader, RingWriter
 from penstock.channel.side_file import SideFiles
+from penstock.mapped_file import by_mapping
 from penstock.metrics.page import Page
 from penstock.operator import Context
 from penstock.plan.paths import RunPaths
@@ -111,7 +112,7 @@ class Assembler:
         """One for each neighbour, however many edges lead there."""
         path = self.paths.bell(self.plan, stage, slot)
         if path not in self._bells:
-            self._bells[path] = Bell(path)
+            self._bells[path] = Bell(path, by_mapping)
         return self._bells[path]
 
     def part(self, number: int, stage: StagePlan) -> Part:
@@ -136,7 +137,7 @@ class Assembler:
             spool=None if in_order else Spool(self.paths.seat(stage.seat, self.slot).folder, number),
             event_loop=self.event_loop, steps=PageSteps(self.work, number),
         )
-        pages = [Page(self.paths.page(plan, stage.name, slot), writable=slot == self.slot)
+        pages = [Page(self.paths.page(plan, stage.name, slot), by_mapping, writable=slot == self.slot)
                  for slot in range(settings.workers)]
         return Part(
             number=number, plan=stage, context=context, inputs=inputs, chain=chain, outs=[Out() for _ in leaves],
@@ -166,7 +167,8 @@ class Assembler:
                 path = self.paths.queue(edge, sender, self.slot)
                 bell = self._bell(edge.sender, sender)
                 name = f"{edge.name}.{sender}-{self.slot}"
-                queues.append(QueueInput(RingReader(path), RowCodec(edge.row_type), SideFiles(path), bell, name))
+                ring = RingReader(path, by_mapping)
+                queues.append(QueueInput(ring, RowCodec(edge.row_type), SideFiles(path), bell, name))
             dealt = effective_route(self.plan, edge) is Route.DEAL
             stride = self.plan.stages[edge.receiver].settings.workers if dealt else 1
             gates.append(EdgeGate(range(first, len(queues)), edge.merge and len(senders) > 1, stride=stride))
@@ -180,7 +182,8 @@ class Assembler:
         for receiver in receivers_of(self.plan, edge, self.slot):
             path = self.paths.queue(edge, self.slot, receiver)
             bell = self._bell(edge.receiver, receiver)
-            queues.append(QueueOutput(RingWriter(path), RowCodec(edge.row_type), SideFiles(path), bell, text))
+            ring = RingWriter(path, by_mapping)
+            queues.append(QueueOutput(ring, RowCodec(edge.row_type), SideFiles(path), bell, text))
         timer = RowTimer(edge.timeout_s, self.work.still) if edge.timeout_s is not None and callable(edge.key) else None
         return EdgeOutput(edge, route, queues, turns=edge.merge or route is Route.DEAL, timer=timer)
 

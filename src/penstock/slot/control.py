@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from mmap import mmap
 from pathlib import Path
 from typing import Final
 
 from penstock.errors import QueueDamaged
 from penstock.private_files import open_own
-from penstock.run_files import FileBytes, FileWords, map_file
+from penstock.shared_file import Opening
 
 CONTROL_BYTES: Final = 4096
 _W_DRAIN: Final = 0
@@ -22,18 +21,10 @@ _STOP: Final = 0x5045_4E53_5354_4F50
 class Control:
     """The words. Workers read, the supervisor writes."""
 
-    _file: mmap | FileBytes
-    _words: memoryview | FileWords
-
-    def __init__(self, path: Path, *, mapped: bool = True) -> None:
-        """`mapped`: for workers, which may die of a SIGBUS; others read and write by system calls (`run_files`)."""
+    def __init__(self, path: Path, opening: Opening) -> None:
         self._path = path
-        if mapped:
-            self._file = map_file(path, "the control page", size=CONTROL_BYTES, shared=True)
-            self._words = memoryview(self._file).cast("Q")
-        else:
-            self._file = FileBytes(path, "the control page", size=CONTROL_BYTES)
-            self._words = self._file.words()
+        self._file = opening(path, "the control page", size=CONTROL_BYTES, for_children=True)
+        self._words = self._file.words
 
     @staticmethod
     def create(path: Path) -> None:
@@ -71,5 +62,4 @@ class Control:
         self._words[_W_DRAIN] = self._words[_W_STOP] = 0
 
     def close(self) -> None:
-        self._words.release()
         self._file.close()

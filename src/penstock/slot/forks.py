@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from penstock import run_files
+from penstock import mapped_file
 from penstock.slot.failure import Failure
 
 _owner = 0
@@ -26,7 +26,7 @@ def own() -> None:
     """This process is the worker, and no child of it ever will be."""
     global _owner, _hooked
     _owner = os.getpid()
-    run_files.keep_from_children()
+    mapped_file.keep_from_children()
     if not _hooked:
         _hooked = True
         os.register_at_fork(after_in_child=_take_rows_away)

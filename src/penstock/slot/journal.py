@@ -1,6 +1,6 @@
 """The journal of a slot: what its successor must agree on, changed in one atomic step.
 
-A small memory-mapped file with two halves and a selector. A commit writes the record into the idle half and flips
+A small shared file with two halves and a selector. A commit writes the record into the idle half and flips
 the selector with one aligned 8-byte store: it happened or it did not. A record too large for a half goes into a new,
 larger file that replaces this one by a rename, which is as atomic.
 """
@@ -8,7 +8,6 @@ larger file that replaces this one by a rename, which is as atomic.
 from __future__ import annotations
 
 import os
-from mmap import mmap
 from pathlib import Path
 from typing import Final
 from zlib import crc32
@@ -17,7 +16,8 @@ import msgspec
 
 from penstock.errors import FileUnusable, QueueDamaged
 from penstock.private_files import open_own
-from penstock.run_files import FileBytes, FileWords, map_file, require_size
+from penstock.run_files import require_size
+from penstock.shared_file import Opening, by_calls
 from penstock.slot.record import Record, decode_record, encode_record
 
 _HEAD_BYTES: Final = 64
@@ -69,31 +69,24 @@ def _framed(data: bytes) -> bytes:
 
 
 class Journal:
-    """A mapped journal. One process at a time, guarded by the slot's lock."""
+    """An open journal. One process at a time, guarded by the slot's lock."""
 
-    _file: mmap | FileBytes
-    _bytes: memoryview | FileBytes
-    _words: memoryview | FileWords
-
-    def __init__(self, path: Path, *, mapped: bool = True) -> None:
-        """`mapped`: for workers, which may die of a SIGBUS; others read and write by system calls (`run_files`)."""
+    def __init__(self, path: Path, opening: Opening) -> None:
         self._path = path
-        self._mapped = mapped
+        self._opening = opening
         self._open()
 
     def _open(self) -> None:
-        if self._mapped:
-            self._file = map_file(self._path, "the journal", least=_HEAD_BYTES)
-            self._bytes = memoryview(self._file)
-            self._words = self._bytes[:_HEAD_BYTES].cast("Q")
-        else:
-            self._file = self._bytes = FileBytes(self._path, "the journal", least=_HEAD_BYTES)
-            self._words = self._bytes.words()
-        size = len(self._bytes)
+        self._file = self._opening(self._path, "the journal", least=_HEAD_BYTES)
+        self._words, self._data = self._file.words, self._file.data
         self._half = int(self._words[_W_HALF])
-        if self._words[_W_MAGIC] != _MAGIC or self._words[_W_VERSION] != _VERSION:
-            raise QueueDamaged(self._path, "this is no journal of this version")
-        require_size(self._path, "the journal", size, _HEAD_BYTES + 2 * self._half)
+        try:
+            if self._words[_W_MAGIC] != _MAGIC or self._words[_W_VERSION] != _VERSION:
+                raise QueueDamaged(self._path, "this is no journal of this version")
+            require_size(self._path, "the journal", self._file.size, _HEAD_BYTES + 2 * self._half)
+        except QueueDamaged:
+            self._file.close()
+            raise
 
     def load(self) -> Record:
         """The last committed record. Raises `QueueDamaged`."""
@@ -104,9 +97,9 @@ class Journal:
         if self._words[_W_SELECTOR] != _selector(number):
             raise QueueDamaged(self._path, "the journal's selector is damaged")
         offset = _HEAD_BYTES + (number & 1) * self._half
-        length = int.from_bytes(self._bytes[offset : offset + 4], "little")
-        check = int.from_bytes(self._bytes[offset + 4 : offset + 8], "little")
-        data = bytes(self._bytes[offset + 8 : offset + 8 + length])
+        length = int.from_bytes(self._data[offset : offset + 4], "little")
+        check = int.from_bytes(self._data[offset + 4 : offset + 8], "little")
+        data = bytes(self._data[offset + 8 : offset + 8 + length])
         if length > self._half - 8 or crc32(data) != check:
             raise QueueDamaged(self._path, f"record {number} of the journal is damaged")
         try:
@@ -126,7 +119,7 @@ class Journal:
             self._open()
             return
         offset = _HEAD_BYTES + (record.number & 1) * self._half
-        self._bytes[offset : offset + 8 + len(data)] = _framed(data)
+        self._data[offset : offset + 8 + len(data)] = _framed(data)
         self._words[_W_SELECTOR] = _selector(record.number)
 
     def advance(self, record: Record) -> None:
@@ -136,14 +129,12 @@ class Journal:
         self._open()
 
     def close(self) -> None:
-        self._words.release()
-        self._bytes.release()
         self._file.close()
 
 
 def load_record(path: Path) -> Record:
     """The last committed record of a journal that nobody is at; for those who only look. Raises `QueueDamaged`."""
-    journal = Journal(path, mapped=False)
+    journal = Journal(path, by_calls)
     try:
         return journal.load()
     finally:
@@ -152,4 +143,4 @@ def load_record(path: Path) -> Record:
 
 def whole(path: Path) -> None:
     """Look at a journal's size and selector only, which hold at any moment. Raises `QueueDamaged`."""
-    Journal(path, mapped=False).close()
+    Journal(path, by_calls).close()

@@ -15,10 +15,12 @@ from msgspec.structs import replace
 from penstock import standard_streams
 from penstock.channel.bell import Bell, Waiter, Waits, open_fifo
 from penstock.errors import FileUnusable, QueueDamaged, TargetDamaged
+from penstock.mapped_file import by_mapping
 from penstock.metrics.catalogue import Activity
 from penstock.plan.paths import RunPaths, SeatPaths
 from penstock.plan.plan import Plan
 from penstock.run_files import read_checked
+from penstock.shared_file import by_calls
 from penstock.sink import TransactionalWriter
 from penstock.slot import forks, lifeline, lock, signals, stack, worker_log
 from penstock.slot.assembly import Assembler, dead_letter_path, has_coroutines, seat_stages
@@ -55,7 +57,7 @@ def live(run_dir: Path, life: Life, import_program: Callable[[], None] | None = 
     code = _live(run_dir, life, import_program)
     if code != Exit.ORPHANED:
         try:
-            work = WorkPage(seat.work, mapped=False)
+            work = WorkPage(seat.work, by_calls)
             work.say_farewell(code, life.attempt, os.getpid())
             work.close()
         except (QueueDamaged, FileUnusable) as exc:  # it counts as a death, and a successor follows
@@ -77,7 +79,7 @@ def _live(run_dir: Path, life: Life, import_program: Callable[[], None] | None) 
         _connect_streams(seat, life.log_level)
         lock.take_over(seat.lock)  # kept open until the process ends
         forks.own()
-        work = WorkPage(seat.work)
+        work = WorkPage(seat.work, by_mapping)
         work.clear(life.attempt)
         _note_who_aborts(work)
         stack.show_on_demand()
@@ -133,9 +135,9 @@ class Worker:
         self._plan = plan
         self._life = life
         self._paths = paths
-        self._control = Control(paths.control)
+        self._control = Control(paths.control, by_mapping)
         self._loop: SlotLoop | None = None
-        self._journal = Journal(seat.journal)
+        self._journal = Journal(seat.journal, by_mapping)
         stages = seat_stages(plan, life.seat)
         self._event_loop = EventLoop() if has_coroutines(stages) else None
         assembler = Assembler(
@@ -146,7 +148,7 @@ class Worker:
         self._parts = [assembler.part(number, stage) for number, stage in enumerate(stages)]
         self._meter = Meter([part.page for part in self._parts])
         self._meter.now_doing(Activity.STARTING)
-        self._bell = Bell(seat.bell)
+        self._bell = Bell(seat.bell, by_mapping)
         self._bell.say_awake()
         self._waiter: Waits = (
             Waiter(self._bell) if self._event_loop is None else LoopWaiter(self._bell, self._event_loop)

@@ -6,13 +6,12 @@ import os
 import resource
 import time
 from dataclasses import dataclass
-from mmap import mmap
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from penstock.run_files import FileBytes, FileWords, map_file
+from penstock.shared_file import Opening
 
 _BYTES: Final = 4096
 _W_RUNNING: Final = 0
@@ -103,21 +102,11 @@ class WorkState:
 
 
 class WorkPage:
-    """The mapped words of one slot."""
+    """The words of one slot."""
 
-    _file: mmap | FileBytes
-    _bytes: memoryview | FileBytes
-    _words: memoryview | FileWords
-
-    def __init__(self, path: Path, *, mapped: bool = True) -> None:
-        """`mapped`: for workers, which may die of a SIGBUS; others read and write by system calls (`run_files`)."""
-        if mapped:
-            self._file = map_file(path, "the page of what is in work", size=_BYTES)
-            self._bytes = memoryview(self._file)
-            self._words = self._bytes.cast("Q")
-        else:
-            self._file = self._bytes = FileBytes(path, "the page of what is in work", size=_BYTES)
-            self._words = self._bytes.words()
+    def __init__(self, path: Path, opening: Opening) -> None:
+        self._file = opening(path, "the page of what is in work", size=_BYTES)
+        self._words = self._file.words
 
     @staticmethod
     def create(path: Path) -> None:
@@ -215,6 +204,4 @@ class WorkPage:
         self.beat()
 
     def close(self) -> None:
-        self._words.release()
-        self._bytes.release()
         self._file.close()

@@ -13,6 +13,7 @@ from penstock.channel.bell import Ringers, open_fifo
 from penstock.metrics.catalogue import Activity, Word
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
+from penstock.shared_file import by_calls
 from penstock.slot.life import Blamed, Exit, Life, Suspect
 from penstock.slot.stack import ASKS
 from penstock.slot.work import OPENED, WorkPage, WorkState
@@ -67,10 +68,10 @@ class Child:
         self.careful = 0
         self.ungathered = 0
         # Nothing is mapped: a page that somebody cuts must not be the supervisor's death.
-        self.work = WorkPage(self.paths.work, mapped=False)
+        self.work = WorkPage(self.paths.work, by_calls)
         self.bell = ringers.of(self.paths.bell)
         self.pages = [
-            Page(self.paths.folder / f"{stage}.page", writable=True, mapped=False) for stage in spec.stages
+            Page(self.paths.folder / f"{stage}.page", by_calls, writable=True) for stage in spec.stages
         ]
         self.commits_at_start = self.commits()
         for page in self.pages:  # a new run judges the code anew, and slots ask each other before all are born

@@ -17,6 +17,7 @@ from penstock.errors import FileUnusable, QueueDamaged
 from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
+from penstock.shared_file import by_calls
 from penstock.slot.journal import load_record
 from penstock.slot.life import FailureNote
 from penstock.slot.record import Counts, PartRecord, Record
@@ -90,7 +91,7 @@ def _kept_by_pages(root: Path, stage: StageSpec, damages: list[QueueDamaged | Fi
 
 
 def _page(path: Path) -> tuple[int, int]:
-    page = Page(path, writable=False, mapped=False)
+    page = Page(path, by_calls, writable=False)
     try:
         return int(page.words[Word.RESTARTS]), int(page.words[Word.BUSY_NS])
     finally:

@@ -22,6 +22,7 @@ from penstock.channel.bell import Ringers, open_fifo
 from penstock.errors import MORE_DESCRIPTORS, FileUnusable, QueueDamaged
 from penstock.plan.paths import RunPaths
 from penstock.private_files import replace_own
+from penstock.shared_file import by_calls
 from penstock.slot.control import Control
 from penstock.slot.failure_file import read_failure
 from penstock.slot.last_error import write_last_error
@@ -81,7 +82,7 @@ class Supervisor:
         self._spec = spec
         self._caller = caller
         self._selector = selectors.DefaultSelector()
-        self._control = Control(self._paths.control, mapped=False)
+        self._control = Control(self._paths.control, by_calls)
         ringers = Ringers()
         self._children = [Child(seat, run_dir, ringers) for seat in spec.seats]
         self._policies = {

@@ -13,6 +13,7 @@ from penstock.channel.ring import backlog_rows
 from penstock.errors import FileUnusable, QueueDamaged
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
+from penstock.shared_file import by_calls
 from penstock.slot import journal
 from penstock.slot.control import Control
 from penstock.slot.work import WorkPage
@@ -20,7 +21,7 @@ from penstock.supervisor.protocol import RunSpec
 
 
 class WholeFiles:
-    """The mapped files of one run."""
+    """The shared files of one run."""
 
     def __init__(self, run_dir: Path, spec: RunSpec) -> None:
         self._looks: list[tuple[Callable[[Path], object], Path]] = [(_control, RunPaths(run_dir).control)]
@@ -41,16 +42,16 @@ class WholeFiles:
 
 
 def _control(path: Path) -> None:
-    Control(path, mapped=False).close()
+    Control(path, by_calls).close()
 
 
 def _work(path: Path) -> None:
-    WorkPage(path, mapped=False).close()
+    WorkPage(path, by_calls).close()
 
 
 def _bell(path: Path) -> None:
-    Bell(path, mapped=False).close()
+    Bell(path, by_calls).close()
 
 
 def _page(path: Path) -> None:
-    Page(path, writable=False, mapped=False).close()
+    Page(path, by_calls, writable=False).close()
