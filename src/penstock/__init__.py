@@ -1,44 +1,47 @@
-"""penstock: data pipelines whose workers may die at any moment. The public names; nothing is defined here."""
+"""penstock: data pipelines whose workers may die at any moment. The public names; nothing is defined here.
+
+A name is imported when it is first asked for: supervisor and zygote start once for each run, and need few of them.
+"""
 
 from __future__ import annotations
 
 import importlib
 from typing import TYPE_CHECKING
 
-from penstock.dead_letters import DeadLetter, read_dead_letters
-from penstock.errors import (
-    AlreadyRunning,
-    CommandRefused,
-    ExtraMissing,
-    FileUnusable,
-    LayoutChanged,
-    Mistake,
-    NoRunDirectory,
-    NotPrivate,
-    OutputExists,
-    PenstockError,
-    PipelineFailed,
-    PipelineInvalid,
-    QueueDamaged,
-    RowTimeout,
-    SourceDamaged,
-    TargetDamaged,
-    TargetInUse,
-    TooFewDescriptors,
-)
 from penstock.linux import require_linux, require_ordered_stores
-from penstock.operator import Context, Drop, Reject, Retry, Unavailable
-from penstock.options import Edge, ErrorPolicy, FullPolicy, StageOptions, block, dead_letter, fail, skip
-from penstock.pipeline import KeyedStream, Pipeline, Row, Stream
-from penstock.plan.plan import Plan
-from penstock.report import Report, StageReport
-from penstock.sink import Sink, discard
-from penstock.source import Source
-from penstock.status import EdgeStatus, StageStatus, Status
 
 if TYPE_CHECKING:
+    from penstock.dead_letters import DeadLetter, read_dead_letters
     from penstock.engine.handle import Handle
     from penstock.engine.results import Results
+    from penstock.errors import (
+        AlreadyRunning,
+        CommandRefused,
+        ExtraMissing,
+        FileUnusable,
+        LayoutChanged,
+        Mistake,
+        NoRunDirectory,
+        NotPrivate,
+        OutputExists,
+        PenstockError,
+        PipelineFailed,
+        PipelineInvalid,
+        QueueDamaged,
+        RowTimeout,
+        SourceDamaged,
+        TargetDamaged,
+        TargetInUse,
+        TooFewDescriptors,
+    )
+    from penstock.operator import Context, Drop, Reject, Retry, Unavailable
+    from penstock.options import Edge, ErrorPolicy, FullPolicy, StageOptions, block, dead_letter, fail, skip
+    from penstock.pipeline import KeyedStream, Pipeline, Row, Stream
+    from penstock.plan.plan import Plan
+    from penstock.report import Report, StageReport
+    from penstock.sink import Sink, discard
+    from penstock.source import Source
+    from penstock.status import EdgeStatus, StageStatus, Status
 
 __all__ = [
     "AlreadyRunning", "CommandRefused", "Context", "DeadLetter", "Drop", "Edge", "EdgeStatus", "ErrorPolicy",
@@ -50,14 +53,37 @@ __all__ = [
     "dead_letter", "discard", "fail", "read_dead_letters", "skip",
 ]  # fmt: skip
 
-_OF_THE_ENGINE = {"Handle": "penstock.engine.handle", "Results": "penstock.engine.results"}
+_NAMES = {
+    "dead_letters": "DeadLetter read_dead_letters",
+    "engine.handle": "Handle",
+    "engine.results": "Results",
+    "errors": "AlreadyRunning CommandRefused ExtraMissing FileUnusable LayoutChanged Mistake NoRunDirectory NotPrivate "
+              "OutputExists PenstockError PipelineFailed PipelineInvalid QueueDamaged RowTimeout SourceDamaged "
+              "TargetDamaged TargetInUse TooFewDescriptors",
+    "operator": "Context Drop Reject Retry Unavailable",
+    "options": "Edge ErrorPolicy FullPolicy StageOptions block dead_letter fail skip",
+    "pipeline": "KeyedStream Pipeline Row Stream",
+    "plan.plan": "Plan",
+    "report": "Report StageReport",
+    "sink": "Sink discard",
+    "source": "Source",
+    "status": "EdgeStatus StageStatus Status",
+}  # fmt: skip
+"""By module, as above."""
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> object:
-    """Asked for names that are not there yet: the engine's are imported with it, since building needs no engine."""
-    if name not in _OF_THE_ENGINE:
+    """A public name that nobody has asked for yet."""
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_OF_THE_ENGINE[name]), name)
+    found = getattr(importlib.import_module(f"penstock.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
 
 
 require_linux()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from penstock.plan.plan import EdgePlan, Plan
+if TYPE_CHECKING:
+    from penstock.plan.plan import EdgePlan, Plan
 
 
 @dataclass(frozen=True, slots=True)
