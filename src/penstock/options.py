@@ -121,6 +121,8 @@ def block() -> FullPolicy:
     return FullPolicy("block")
 
 
+ROW_OUTPUT_MAX = "1 GiB"
+"""What a `flat_map` function may give of one row, where nothing else is said."""
 BATCH_ROWS = 8192
 """Rows that travel together at most, where nothing else is said."""
 
@@ -154,3 +156,4 @@ class StageOptions(TypedDict, total=False):
     timeout: Duration | None
     max_restarts: Rate
     unavailable_for: Duration
+    row_output_max: Size

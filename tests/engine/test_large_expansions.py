@@ -15,7 +15,8 @@ import penstock as ps
 from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page
 from penstock.shared_file import by_calls
-from penstock.slot import spool
+from penstock.slot import expansion, spool
+from penstock.slot.expansion import Expansion, ExpansionTooLarge
 from penstock.testing import ListSink
 
 PAD = "x" * 10_000
@@ -164,13 +165,156 @@ def _endless(n: int) -> Iterator[Any]:
         yield PAD
 
 
-def test_an_endless_row_is_told_and_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "_room", lambda folder: 40 * 1024 * 1024)
-    made = spool.Spool(tmp_path, 0)
+async def _awaited(n: int) -> int:
+    return n
+
+
+def _as_many(rows: list[Any]) -> list[Any]:
+    return rows
+
+
+LETTERS = ps.dead_letter(give_up_after=None)
+
+
+@pytest.mark.timeout(300)
+def test_an_endless_row_is_set_aside_at_the_limit_with_what_raises_it(where: Any, tmp_path: Path) -> None:
+    app = ps.Pipeline("endless")
+    many = app.source(range(3), name="numbers").stage("many", row_output_max="40 MiB", retries=2, on_error=LETTERS)
+    many.flat_map(_endless).sink(ps.discard(), name="out")
+    report = app.run(**where)
+    assert (report.stages["many"].rows_out, report.dead_letters) == (2, 1)
+    [letter] = ps.read_dead_letters("endless", state_dir=where["state_dir"])
+    assert letter.row == 1 and letter.attempts == 1, "another attempt would find the same"
+    for part in ("one row has given", "`row_output_max` allows 40 MiB", "row_output_max='80 MiB'", "--set many.row_"):
+        assert part in letter.error
+    assert not list(tmp_path.rglob("spill.*"))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["ordered", "async", "batch"])
+def test_an_endless_row_is_set_aside_where_rows_must_wait_in_memory(where: Any, kind: str) -> None:
+    app = ps.Pipeline("endless")
+    stage = app.source(range(3), name="numbers").stage(
+        "many", row_output_max="4 MiB", on_error=LETTERS, ordered=kind == "ordered"
+    )
+    if kind == "batch":
+        stage = stage.map_many(_as_many)
+    if kind == "async":
+        stage = stage.map(_awaited)
+    stage.flat_map(_endless).sink(ps.discard(), name="out")
+    report = app.run(**where)
+    assert (report.stages["many"].rows_out, report.dead_letters) == (2, 1)
+    [letter] = ps.read_dead_letters("endless", state_dir=where["state_dir"])
+    assert letter.row == 1 and "`row_output_max` allows 4 MiB" in letter.error
+
+
+class Huge:
+    """300 MiB of one row."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, n: int) -> Iterator[bytes]:
+        for i in range(300 if n == 1 else 1):
+            yield i.to_bytes(2, "little") * (512 * 1024)
+        (self.folder / f"peak.{n}").write_text(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+
+
+class Counted:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, row: bytes) -> None:
+        with (self.folder / "rows").open("a") as file:
+            file.write(f"{int.from_bytes(row[:2], 'little')} {len(row)}\n")
+
+
+@pytest.mark.timeout(300)
+def test_three_hundred_megabytes_of_one_row_take_little_memory(where: Any, tmp_path: Path) -> None:
+    app = ps.Pipeline("huge")
+    app.source(range(3), name="numbers").stage("many").flat_map(Huge(tmp_path)).sink(Counted(tmp_path), name="out")
+    app.run(**where)
+    assert sorted(_rows(tmp_path)) == sorted([(0, 1 << 20)] * 2 + [(i, 1 << 20) for i in range(300)])
+    before, after = (int((tmp_path / f"peak.{n}").read_text()) for n in (0, 1))
+    # The first 32 rows wait until their size is known.
+    assert after - before < 150_000, "300 MiB of rows were not in memory at once"
+
+
+def _made(folder: Path, most: int = 1 << 30) -> spool.Spool:
+    return spool.Spool(folder, 0, Expansion("many", most, lambda: "numbers/7"))
+
+
+def test_an_endless_row_ends_where_half_of_the_room_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "_room", lambda folder: 20 * 1024 * 1024)
+    made = _made(tmp_path)
     with pytest.raises(spool.GivesTooMuch):
         made.as_rows(_endless(1))
     made.begin()
-    with pytest.raises(spool.ExpansionTooLarge, match="went on"):
+    with pytest.raises(ExpansionTooLarge, match=r"only 20 MiB are left in .* larger place with run_dir"):
         made.as_rows(_endless(1))
     made.end(failed=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_row_that_goes_on_for_long_is_told_with_its_stage_its_name_and_what_it_gave(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(expansion.time, "monotonic", lambda: now[0])
+    made = _made(tmp_path, 64 * 1024 * 1024)
+
+    def slow() -> Iterator[str]:
+        while True:
+            now[0] += 0.01
+            yield PAD
+
+    with pytest.raises(spool.GivesTooMuch):
+        made.as_rows(slow())
+    told = caplog.messages[0]
+    assert "stage many: one row has given" in told and "numbers/7" in told and "set aside at 64 MiB" in told
+    caplog.clear()
+    made.begin()
+    with pytest.raises(ExpansionTooLarge, match="64 MiB"):
+        made.as_rows(slow())
+    made.end(failed=True)
+    assert 2 <= len(caplog.messages) <= 12, "each time that twice the time has gone by"
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_rows_that_grow_on_the_way_are_not_taken_by_the_size_of_the_first(tmp_path: Path, alone: bool) -> None:
+    """32 small numbers, then megabytes: what had been asked for by the first ones would fill the memory."""
+    taken = 0
+
+    def growing() -> Iterator[Any]:
+        nonlocal taken
+        yield from range(5000)
+        for _ in range(2000):
+            taken += 1
+            yield bytes(200_000)
+
+    made = _made(tmp_path)
+    if alone:
+        made.begin()
+        rows = made.as_rows(growing())
+        assert isinstance(rows, spool.Spooled)
+        pieces, offset = [], 0
+        while (piece := spool.read_chunk(rows.path, offset)) is not None:
+            pieces.append(sum(isinstance(row, bytes) for row in piece[0]))
+            offset = piece[1]
+        assert sum(pieces) == 2000 and max(pieces) < 1000
+    else:
+        with pytest.raises(spool.GivesTooMuch):
+            made.as_rows(growing())
+        assert taken <= 256
+
+
+def test_a_batch_function_that_never_ends_is_an_error_of_its_rows(where: Any) -> None:
+    app = ps.Pipeline("endless-many")
+    app.source(range(3), name="numbers", on_error=LETTERS).map_many(_endless_many).sink(ps.discard(), name="out")
+    report = app.run(**where)
+    assert report.dead_letters == 3
+
+
+def _endless_many(rows: list[int]) -> Iterator[int]:
+    while True:
+        yield 1

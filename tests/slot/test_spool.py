@@ -14,6 +14,7 @@ from penstock.operators.filter import Filter
 from penstock.operators.flat_map import FlatMap
 from penstock.operators.map import Map
 from penstock.slot import spool as spool_module
+from penstock.slot.expansion import Expansion
 from penstock.slot.row_program import ProgramNode, compile_program
 from penstock.slot.spool import Spool, read_chunk
 
@@ -39,6 +40,10 @@ OPERATORS = [FlatMap(_count, ""), Map(_double, ""), Filter(_is_kept, ""), FlatMa
 NODES = [ProgramNode(operator, parent, operator.fn) for parent, operator in enumerate(OPERATORS, -1)]
 
 
+def _spool(folder: Path) -> Spool:
+    return Spool(folder, 0, Expansion("many", 1 << 30, lambda: "key"))
+
+
 def _read(spool: Spool, name: str) -> list[Any]:
     rows: list[Any] = []
     offset = 0
@@ -57,7 +62,7 @@ def test_a_row_gives_the_same_wherever_its_rows_stand(
     leaves = [0, 2, 3]
     plain: list[list[Any]] = [[] for _ in leaves]
     compile_program(NODES, leaves, "plain").run(iter([row]), *plain)
-    spool = Spool(tmp_path, 0)
+    spool = _spool(tmp_path)
     given: list[list[Any]] = [[] for _ in leaves]
     spool.begin()
     compile_program(NODES, leaves, "spooled", spool=spool).run(iter([row]), *given)
@@ -70,7 +75,7 @@ def test_a_row_gives_the_same_wherever_its_rows_stand(
 
 def test_rows_of_neighbours_are_not_put_into_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spool_module, "IN_MEMORY_BYTES", 100)
-    spool = Spool(tmp_path, 0)
+    spool = _spool(tmp_path)
     program = compile_program(NODES, [3], "spooled", spool=spool)
     out: list[Any] = []
     with pytest.raises(spool_module.GivesTooMuch):
@@ -80,6 +85,6 @@ def test_rows_of_neighbours_are_not_put_into_files(tmp_path: Path, monkeypatch: 
 
 
 def test_text_is_no_iterable_of_rows(tmp_path: Path) -> None:
-    program = compile_program([ProgramNode(FlatMap(str, ""), -1, str)], [0], "text", spool=Spool(tmp_path, 0))
+    program = compile_program([ProgramNode(FlatMap(str, ""), -1, str)], [0], "text", spool=_spool(tmp_path))
     with pytest.raises(TypeError, match="give an iterable of rows"):
         program.run(iter([1]), [])

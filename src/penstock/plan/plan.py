@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from penstock.operators.operator import Operator
-from penstock.options import ErrorPolicy
+from penstock.options import ROW_OUTPUT_MAX, ErrorPolicy, parse_size
 from penstock.sink import Sink
 from penstock.source import Source
 
@@ -62,8 +62,10 @@ class StageSettings:
     retry_on: tuple[type[Exception], ...] = (Exception,)
     timeout_s: float | None = None
     max_restarts: tuple[float, float] = (10.0, 60.0)
-    unavailable_for_s: float = 3600.0
     """So many unblamed deaths within so many seconds."""
+    unavailable_for_s: float = 3600.0
+    row_output_max: int = parse_size(ROW_OUTPUT_MAX)
+    """Bytes that one row may give."""
     workers_most: int = 1
     """The upper end of `workers=(1, 8)`; the stage runs with `workers`."""
 

@@ -129,6 +129,13 @@ def _memory(value: object) -> dict[str, object]:
     return {"memory_bytes": size}
 
 
+def _row_output_max(value: object) -> dict[str, object]:
+    size = parse_size(value)  # type: ignore[arg-type]
+    if size < 1:
+        raise ValueError(f"{value!r} leaves no row anything to give; write one like \"4 GiB\"")
+    return {"row_output_max": size}
+
+
 def _when_full(value: object) -> dict[str, object]:
     if not isinstance(value, FullPolicy):
         raise ValueError(f"{value!r} is no policy; write ps.block()")
@@ -180,6 +187,7 @@ STAGE_OPTIONS: Mapping[str, Option] = {
     "timeout": Option(_timeout, _read_word({"none": None})),
     "max_restarts": Option(_max_restarts),
     "unavailable_for": Option(_duration("unavailable_for_s")),
+    "row_output_max": Option(_row_output_max),
 }
 EDGE_OPTIONS: Mapping[str, Option] = {
     "memory": Option(_memory),

@@ -22,6 +22,7 @@ from penstock.sink import WrittenText
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
 from penstock.slot.event_loop import EventLoop
+from penstock.slot.expansion import Expansion
 from penstock.slot.gathered import MOST_ROWS
 from penstock.slot.in_flight import PageSteps
 from penstock.slot.outputs import EdgeOutput, QueueOutput
@@ -129,12 +130,14 @@ class Assembler:
         carries = carries_turns(plan, stage)
         deals = not carries and any(edge.turns for edge in edges)
         in_order = settings.ordered or carries or deals  # then a row may not be set apart
+        expansion = Expansion(stage.name, settings.row_output_max, lambda: context.idempotency_key)
         chain = Chain(
             stage.nodes, leaves, label=stage.name,
             input_type=stage.source_type if stage.source is not None else incoming[0].row_type,
             batch_rows=min((edge.batch_rows for edge in incoming), default=MOST_ROWS),
             concurrency=settings.concurrency, timeout_s=settings.timeout_s, timer=self._timer(stage),
-            spool=None if in_order else Spool(self.paths.seat(stage.seat, self.slot).folder, number),
+            spool=None if in_order else Spool(self.paths.seat(stage.seat, self.slot).folder, number, expansion),
+            expansion=expansion,
             event_loop=self.event_loop, steps=PageSteps(self.work, number),
         )
         pages = [Page(self.paths.page(plan, stage.name, slot), by_mapping, writable=slot == self.slot)

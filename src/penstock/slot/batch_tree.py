@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import islice
 from typing import Any
 
 from penstock.batch import Lines
@@ -22,7 +23,7 @@ from penstock.plan.plan import Node
 from penstock.slot import forks
 from penstock.slot.batches import Out, as_row_list, batch_cut, batch_join, batch_length, batch_slice
 from penstock.slot.failure import Failure
-from penstock.slot.row_program import as_rows
+from penstock.slot.row_program import AsRows, as_rows, checked
 from penstock.slot.timers import RowTimer
 
 _ANY = 1 << 62
@@ -39,14 +40,16 @@ class BatchTree:
 
     def __init__(
         self, nodes: Sequence[Node], leaves: Sequence[int], functions: Sequence[Callable[[Any], Any]], *,
-        input_type: Any, batch_rows: int, timer: RowTimer | None,
+        input_type: Any, batch_rows: int, timer: RowTimer | None, as_rows: AsRows = as_rows,
     ) -> None:
+        """`as_rows`: makes lists of what the generators of `flat_map` functions give."""
         self._nodes = nodes
         self._leaves = leaves
         self._functions = functions
         self._types = _row_types(nodes, input_type)
         self._batch_rows = batch_rows
         self._timer = timer
+        self._as_rows = as_rows
 
     def run(self, batch: Any, outs: Sequence[Out], *, stop_at_failure: bool) -> list[Failure]:
         """All rows but the failed ones; with `stop_at_failure` only up to the first failed."""
@@ -98,7 +101,7 @@ class BatchTree:
                 return columns.as_result(result)
             rows = as_row_list(value, self._types[node.parent])
             with guard:
-                return _call(_over_rows(operator, fn), rows)
+                return _call(_over_rows(operator, fn, self._as_rows), rows)
         except (KeyboardInterrupt, _OperatorRaised):
             raise
         except BaseException as exc:  # the user's function, be it an exit or a panic
@@ -124,7 +127,7 @@ def _columns(value: Any) -> Any:
     return columns.rows_to_table(value) if isinstance(value, list) else value
 
 
-def _over_rows(operator: Operator, fn: Callable[[Any], Any]) -> Callable[[list[Any]], list[Any]]:
+def _over_rows(operator: Operator, fn: Callable[[Any], Any], as_rows: AsRows) -> Callable[[list[Any]], list[Any]]:
     match operator:
         case MapMany():
             # A list of its own: what the function takes out of it, or puts into it, is no business of the batch.
@@ -132,7 +135,7 @@ def _over_rows(operator: Operator, fn: Callable[[Any], Any]) -> Callable[[list[A
         case Filter():
             return lambda rows: [row for row in rows if fn(row)]
         case FlatMap():
-            return lambda rows: [out for row in rows for out in as_rows(fn(row))]
+            return lambda rows: [out for row in rows for out in as_rows(checked(fn(row)))]
         case Each():
             return lambda rows: [None for row in rows if fn(row) and False]
         case _:
@@ -140,9 +143,10 @@ def _over_rows(operator: Operator, fn: Callable[[Any], Any]) -> Callable[[list[A
 
 
 def _as_many(result: Any, expected: int) -> list[Any]:
-    results = list(result)
+    results = list(islice(result, expected + 1))  # a generator may never end
     if len(results) != expected:
-        raise ValueError(f"a map_many function gave {len(results)} results for {expected} rows; give one per row")
+        many = f"{len(results)}" if len(results) < expected else "more"
+        raise ValueError(f"a map_many function gave {many} results for {expected} rows; give one per row")
     return results
 
 

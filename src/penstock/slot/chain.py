@@ -27,10 +27,18 @@ from penstock.slot.async_rows import AsyncRows, Steps
 from penstock.slot.batch_tree import BatchTree
 from penstock.slot.batches import Out, as_row_list
 from penstock.slot.event_loop import EventLoop
+from penstock.slot.expansion import Expansion
 from penstock.slot.failure import Failure, Unmade
 from penstock.slot.json_block import decode_block, decodes_without_user_code
 from penstock.slot.row_in_work import row_in_work
-from penstock.slot.row_program import ProgramNode, RowProgram, compile_async_program, compile_program
+from penstock.slot.row_program import (
+    AsRows,
+    ProgramNode,
+    RowProgram,
+    as_rows,
+    compile_async_program,
+    compile_program,
+)
 from penstock.slot.spool import Spool
 from penstock.slot.timers import RowTimer
 
@@ -41,10 +49,13 @@ class Chain:
     def __init__(
         self, nodes: Sequence[Node], leaves: Sequence[int], *, label: str, input_type: Any = Any,
         batch_rows: int = BATCH_ROWS, concurrency: int = 16, timer: RowTimer | None = None,
-        timeout_s: float | None = None, spool: Spool | None = None,
+        timeout_s: float | None = None, spool: Spool | None = None, expansion: Expansion | None = None,
         event_loop: EventLoop | None = None, steps: Steps | None = None,
     ) -> None:
-        """`event_loop`: the worker's, for coroutines, whose steps are told to `steps`; None: one of its own."""
+        """`event_loop`: the worker's, for coroutines, whose steps are told to `steps`; None: one of its own.
+
+        `expansion`: bounds what one row gives; None: nothing does.
+        """
         self._nodes = tuple(nodes)
         self._leaves = tuple(leaves)
         self._label = label
@@ -61,6 +72,7 @@ class Chain:
         self._timeout_s = timeout_s
         self.spool = spool
         """Takes what a row gives that is too much for memory; None: all of it waits there."""
+        self._as_rows: AsRows = as_rows if expansion is None else expansion.as_rows
         self._instances: list[Any] = []
         self._event_loop = event_loop
         self._owns_event_loop = False
@@ -108,9 +120,10 @@ class Chain:
             self._tree = BatchTree(
                 self._nodes, self._leaves, functions,
                 input_type=self.input_type, batch_rows=self.batch_rows, timer=self._timer,
+                as_rows=self._as_rows,
             )
         elif self.is_async:
-            program = compile_async_program(nodes, self._leaves, self._label)
+            program = compile_async_program(nodes, self._leaves, self._label, as_rows=self._as_rows)
             self.async_rows = AsyncRows(
                 self._loop(), program, len(self._leaves), self._concurrency, self._timeout_s, self._steps
             )
@@ -228,7 +241,9 @@ class Chain:
             self._loop().complete(finish())
 
     def _compile(self, nodes: Sequence[ProgramNode], leaves: Sequence[int]) -> RowProgram:
-        return compile_program(nodes, leaves, self._label, interrupted=self._timer is not None, spool=self.spool)
+        return compile_program(
+            nodes, leaves, self._label, interrupted=self._timer is not None, spool=self.spool, as_rows=self._as_rows
+        )
 
     def _compile_after_parsing(self, nodes: Sequence[ProgramNode]) -> tuple[Callable[[Any], Any], RowProgram] | None:
         """What decodes a line, and the program behind it, where parsing comes first."""

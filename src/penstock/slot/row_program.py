@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from penstock.operators.each import Each
 from penstock.operators.filter import Filter
@@ -19,6 +19,7 @@ from penstock.operators.operator import Operator
 from penstock.slot.spool import Spool
 
 _numbers = itertools.count()
+AsRows: TypeAlias = Callable[[Iterable[Any]], list[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +65,32 @@ def as_rows(result: Iterable[Any]) -> list[Any]:
 
 def compile_program(
     nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str, *, interrupted: bool = False,
-    spool: Spool | None = None,
+    spool: Spool | None = None, as_rows: AsRows = as_rows,
 ) -> RowProgram:
     """A loop over rows. `leaves[i]`: the node (-1: the row itself) whose results go to `outs[i]`.
 
-    `interrupted`: a timer may raise between any two of its lines. `spool`: takes what is too much for memory.
+    `interrupted`: a timer may raise between any two of its lines. `spool`: takes what is too much for memory; without
+    one `as_rows` makes lists of what generators give.
     """
     is_one_map = len(nodes) == 1 and isinstance(nodes[0].operator, Map) and list(leaves) == [0]
-    compiler = _Compiler(nodes, leaves, label, per_row=False, spool=spool)
+    compiler = _Compiler(nodes, leaves, label, per_row=False, spool=spool, as_rows=as_rows)
     return compiler.compile(single_map=is_one_map and not interrupted)
 
 
-def compile_async_program(nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str) -> RowProgram:
+def compile_async_program(
+    nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str, *, as_rows: AsRows = as_rows
+) -> RowProgram:
     """A coroutine for one row: `await run(row, *outs)`."""
-    return _Compiler(nodes, leaves, label, per_row=True).compile()
+    return _Compiler(nodes, leaves, label, per_row=True, as_rows=as_rows).compile()
 
 
 class _Compiler:
     def __init__(
         self, nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str, *, per_row: bool,
-        spool: Spool | None = None,
+        spool: Spool | None = None, as_rows: AsRows,
     ) -> None:
         self._spool = spool
+        self._as_rows = as_rows
         self._nodes = nodes
         self._leaves = leaves
         self._per_row = per_row
@@ -116,7 +121,7 @@ class _Compiler:
 
     def _compiled(self) -> RowProgram:
         namespace: dict[str, Any] = {f"f{i}": node.fn for i, node in enumerate(self._nodes)}
-        namespace["checked"], namespace["as_rows"] = checked, as_rows
+        namespace["checked"], namespace["as_rows"] = checked, self._as_rows
         if self._spool is not None:
             namespace["as_rows"], namespace["give"] = self._spool.as_rows, self._spool.give
         source = "\n".join(self._lines)
@@ -190,7 +195,10 @@ class _Compiler:
                 case Filter():
                     self._list(indent, name, f"x for x in {var} if {wait}f{index}(x)", var, node)
                 case FlatMap():
-                    self._list(indent, name, f"y for x in {var} for y in checked({wait}f{index}(x))", "", node)
+                    rows = f"checked({wait}f{index}(x))"
+                    if self._spool is None:  # which counts what all of them give
+                        rows = f"as_rows({rows})"
+                    self._list(indent, name, f"y for x in {var} for y in {rows}", "", node)
                 case Each():
                     self._write(indent, f"for x in {var}: {wait}f{index}(x)", node)
                     continue

@@ -7,35 +7,29 @@ makes them count, and further ones send them on, as much at a time as queues tak
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from penstock.private_files import open_own
 from penstock.run_files import write_all
+from penstock.slot.expansion import SAMPLE_ROWS, Expansion, ExpansionTooLarge, Growth, size_text
 from penstock.slot.record import SpillRecord
 
-log = logging.getLogger("penstock.worker")
-_SAMPLE_ROWS = 32
-"""So many are taken before anybody asks how large they are."""
 IN_MEMORY_BYTES = 8 * 1024 * 1024
 _CHUNK_BYTES = 128 * 1024
-_TELL_BYTES = 256 * 1024 * 1024
-_USUAL_ROW_BYTES = 1024
-_LENGTH_BYTES = 4
+_CHUNK_ROWS = 4096
+_LOOK_BYTES = 16 * 1024 * 1024
+"""The room that is left is looked at so often."""
+_LENGTH_BYTES = 8
 _WHAT = "the file of what a row gives"
 
 
 class GivesTooMuch(Exception):
     """A row gives more than may wait in memory; it is called again alone."""
-
-
-class ExpansionTooLarge(Exception):
-    """A row gives more than there is room for."""
 
 
 class Spooled:
@@ -55,8 +49,9 @@ class Spooled:
 class Spool:
     """The files of one stage in one slot."""
 
-    def __init__(self, folder: Path, part: int) -> None:
+    def __init__(self, folder: Path, part: int, expansion: Expansion) -> None:
         self._folder = folder
+        self._expansion = expansion
         self._part = part
         self._alone = False
         self._made = 0
@@ -91,46 +86,52 @@ class Spool:
         if isinstance(result, (list, tuple)):
             return list(result)
         rest = iter(result)
-        rows = list(islice(rest, _SAMPLE_ROWS))
-        if len(rows) < _SAMPLE_ROWS:
+        rows = list(islice(rest, SAMPLE_ROWS))
+        if len(rows) < SAMPLE_ROWS:
             return rows
-        row_bytes = _bytes_of(rows)
-        most = max(int(IN_MEMORY_BYTES / row_bytes), _SAMPLE_ROWS)
-        rows.extend(islice(rest, most - len(rows) + 1))
-        if len(rows) <= most:
-            return rows
+        growth = self._expansion.growth()
+        growth.sampled(rows)
+        chunks = growth.chunks(rest)
+        while growth.bytes <= IN_MEMORY_BYTES:
+            chunk = next(chunks, None)
+            if chunk is None:
+                return rows
+            rows += chunk
         if not self._alone:
             raise GivesTooMuch
-        return self._spooled(rows, rest, max(int(_CHUNK_BYTES / row_bytes), 1))
+        return self._spooled(chain(rows, rest), max(int(_CHUNK_BYTES * growth.rows / growth.bytes), 1))
 
     def give(self, leaf: int, spooled: Spooled) -> None:
         """What a leaf gets, once the row is through."""
         self._given.append(SpillRecord(spooled.path.name, leaf, 0))
 
-    def _spooled(self, rows: list[Any], rest: Iterator[Any], chunk_rows: int) -> Spooled:
+    def _spooled(self, rows: Iterator[Any], chunk_rows: int) -> Spooled:
         self._made += 1
         path = self._folder / f"spill.{self._part}.{os.getpid()}-{self._made}"
-        limit = _room(self._folder) // 2
-        told, written, count, waiting = _TELL_BYTES, 0, 0, iter(rows)
+        growth, written, look_at = self._expansion.growth(), 0, _LOOK_BYTES
         fd = open_own(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
-            while chunk := list(islice(waiting, chunk_rows)) or list(islice(rest, chunk_rows)):
+            while chunk := list(islice(rows, min(chunk_rows, _CHUNK_ROWS))):
                 data = pickle.dumps(chunk, 5)
+                chunk_rows = max(min(2 * len(chunk), _CHUNK_BYTES * len(chunk) // len(data)), 1)
                 written += write_all(
                     fd, len(data).to_bytes(_LENGTH_BYTES, "little") + data, written, path=path, what=_WHAT
                 )
-                count += len(chunk)
-                if written > limit:
-                    raise ExpansionTooLarge(
-                        f"the row gave {count:,} rows ({written >> 20:,} MiB) and went on: more than half of the room "
-                        f"in {self._folder}; end the function's rows sooner, or choose a larger place with run_dir"
-                    )
-                if written >= told:
-                    log.warning("a row has given %s rows (%s MiB) by now, and goes on", f"{count:,}", written >> 20)
-                    told *= 2
+                growth.took(len(chunk), len(data))
+                if written >= look_at:
+                    look_at = written + _LOOK_BYTES
+                    self._look_at_room(growth, written)
         finally:
             os.close(fd)
-        return Spooled(path, count)
+        return Spooled(path, growth.rows)
+
+    def _look_at_room(self, growth: Growth, written: int) -> None:
+        left = _room(self._folder)
+        if written > left:  # other rows may be on their way, too, in other workers
+            raise ExpansionTooLarge(
+                f"{growth.told} and went on, and only {size_text(left)} are left in {self._folder}; end the function's "
+                "rows sooner, make room, or choose a larger place with run_dir (`--run-dir`)"
+            )
 
 
 def read_chunk(path: Path, offset: int) -> tuple[list[Any], int] | None:
@@ -144,13 +145,6 @@ def read_chunk(path: Path, offset: int) -> tuple[list[Any], int] | None:
         return rows, offset + _LENGTH_BYTES + length
     finally:
         os.close(fd)
-
-
-def _bytes_of(rows: list[Any]) -> float:
-    try:
-        return max(len(pickle.dumps(rows, 5)) / len(rows), 1.0)
-    except Exception:  # pickling runs the user's code; that these rows cannot travel is told where they shall
-        return _USUAL_ROW_BYTES
 
 
 def _room(folder: Path) -> int:

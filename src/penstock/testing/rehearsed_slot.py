@@ -22,6 +22,7 @@ from penstock.slot.assembly import carries_turns
 from penstock.slot.batches import Out, as_row_list, batch_length, batch_slice
 from penstock.slot.chain import Chain
 from penstock.slot.error_policy import RetryRow
+from penstock.slot.expansion import Expansion
 from penstock.slot.failure import Failure
 from penstock.slot.gathered import MOST_ROWS
 from penstock.testing.clock import ManualClock
@@ -59,6 +60,9 @@ class RehearsedSlot:
             batch_rows=min((edge.batch_rows for edge in incoming), default=MOST_ROWS),
             concurrency=stage.settings.concurrency, timeout_s=stage.settings.timeout_s,
             timer=None if is_async else timer_for(stage.settings.timeout_s),
+            expansion=Expansion(
+                stage.name, stage.settings.row_output_max, lambda: self.context.idempotency_key
+            ),
         )
         deals = any(edge.deals_turns for edge in self._edges)
         self._in_place = stage.settings.ordered or carries_turns(plan, stage) or deals

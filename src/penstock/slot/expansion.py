@@ -1,0 +1,128 @@
+"""How much a `flat_map` function may give of one row: counted while it goes on, told in the log, ended at a limit.
+
+A generator may never end, and each of its rows takes room. `spool` puts into a file what is too much for memory, and
+asks here, as programs of rows do where no file can be used.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from penstock.errors import PenstockError
+from penstock.operator import Reject
+
+log = logging.getLogger("penstock.worker")
+SAMPLE_ROWS = 32
+"""So many are taken before anybody asks how large they are, which costs more than most rows give."""
+_CHUNK_ROWS = 256
+_CHUNK_BYTES = 1024 * 1024
+_CHUNK_S = 1.0
+_SAMPLED_OF_CHUNK = 8
+_USUAL_ROW_BYTES = 1024
+TELL_S = 5.0
+"""A row whose function goes on for so long is told of, and again each time that twice the time has gone by."""
+
+
+class ExpansionTooLarge(Reject, PenstockError):
+    """A row gives more than it may, or than there is room for. Another attempt would find the same."""
+
+
+class Expansion:
+    """The limit of one stage in one worker."""
+
+    def __init__(self, stage: str, most_bytes: int, row_name: Callable[[], str]) -> None:
+        """`row_name`: the idempotency key of the row in work."""
+        self.stage = stage
+        self.most_bytes = most_bytes
+        self._row_name = row_name
+
+    def growth(self) -> Growth:
+        """What one row gives, from now on."""
+        return Growth(self.stage, self.most_bytes, self._row_name)
+
+    def as_rows(self, result: Iterable[Any]) -> list[Any]:
+        """All that a function gave, as a list. Raises `ExpansionTooLarge`."""
+        if isinstance(result, (list, tuple)):
+            return list(result)
+        rest = iter(result)
+        rows = list(islice(rest, SAMPLE_ROWS))
+        if len(rows) == SAMPLE_ROWS:
+            growth = self.growth()
+            growth.sampled(rows)
+            for chunk in growth.chunks(rest):
+                rows += chunk
+        return rows
+
+
+class Growth:
+    """How much one row has given so far, in rows and in bytes as pickled."""
+
+    def __init__(self, stage: str, most_bytes: int, row_name: Callable[[], str]) -> None:
+        self.rows = 0
+        self.bytes = 0.0
+        self._stage = stage
+        self._most_bytes = most_bytes
+        self._row_name = row_name
+        self._since = time.monotonic()
+        self._tell_after_s = TELL_S
+        self._chunk_rows = SAMPLE_ROWS
+
+    def chunks(self, rest: Iterator[Any]) -> Iterator[list[Any]]:
+        """More of them, a few at a time: sizes and pace may change on the way. Raises `ExpansionTooLarge`."""
+        began = time.monotonic()
+        while chunk := list(islice(rest, self._chunk_rows)):
+            self.sampled(chunk)
+            now = time.monotonic()
+            if now - began > _CHUNK_S:
+                self._chunk_rows = max(int(len(chunk) * _CHUNK_S / (now - began)), 1)
+            yield chunk
+            began = time.monotonic()
+
+    def sampled(self, chunk: list[Any]) -> None:
+        """So many more rows; their size is looked at in some of them."""
+        row_bytes = _bytes_of(chunk[:: max(len(chunk) // _SAMPLED_OF_CHUNK, 1)])
+        self._chunk_rows = max(min(2 * len(chunk), _CHUNK_ROWS, int(_CHUNK_BYTES / row_bytes)), 1)
+        self.took(len(chunk), row_bytes * len(chunk))
+
+    def took(self, rows: int, size: float) -> None:
+        """The same, where the size is known."""
+        self.rows += rows
+        self.bytes += size
+        if self.bytes > self._most_bytes:
+            raise ExpansionTooLarge(
+                f"{self.told} and went on: `row_output_max` allows {size_text(self._most_bytes)}; end the function's "
+                f"rows sooner, or raise it (row_output_max={size_text(2 * self._most_bytes)!r} at stage "
+                f"{self._stage!r}, or `--set {self._stage}.row_output_max=...`)"
+            )
+        took_s = time.monotonic() - self._since
+        if took_s >= self._tell_after_s:
+            self._tell_after_s = 2 * took_s
+            log.warning(
+                "stage %s: %s in %.0f s and goes on (row %s); it is set aside at %s (`row_output_max`)",
+                self._stage, self.told, took_s, self._row_name(), size_text(self._most_bytes),
+            )
+
+    @property
+    def told(self) -> str:
+        """How much it is, in words."""
+        return f"one row has given {self.rows:,} rows ({size_text(self.bytes)})"
+
+
+def size_text(size: float) -> str:
+    """As options are written: `"300 MiB"`."""
+    for unit, bytes_of_unit in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= bytes_of_unit:
+            return f"{size / bytes_of_unit:.4g} {unit}"
+    return f"{size:.0f} B"
+
+
+def _bytes_of(rows: list[Any]) -> float:
+    try:
+        return max(len(pickle.dumps(rows, 5)) / len(rows), 1.0)
+    except Exception:  # pickling runs the user's code; that these rows cannot travel is told where they shall
+        return _USUAL_ROW_BYTES
