@@ -85,7 +85,7 @@ class Growth:
 
     def sampled(self, chunk: list[Any]) -> None:
         """So many more rows; their size is looked at in some of them."""
-        row_bytes = _bytes_of(chunk[:: max(len(chunk) // _SAMPLED_OF_CHUNK, 1)])
+        row_bytes = row_bytes_of(chunk)
         self._chunk_rows = max(min(2 * len(chunk), _CHUNK_ROWS, int(_CHUNK_BYTES / row_bytes)), 1)
         self.took(len(chunk), row_bytes * len(chunk))
 
@@ -121,8 +121,10 @@ def size_text(size: float) -> str:
     return f"{size:.0f} B"
 
 
-def _bytes_of(rows: list[Any]) -> float:
+def row_bytes_of(chunk: list[Any]) -> float:
+    """Bytes of a row, by some of them; each for itself, for what they share is sent with each."""
+    rows = chunk[:: max(len(chunk) // _SAMPLED_OF_CHUNK, 1)]
     try:
-        return max(len(pickle.dumps(rows, 5)) / len(rows), 1.0)
+        return max(sum(len(pickle.dumps(row, 5)) for row in rows) / len(rows), 1.0)
     except Exception:  # pickling runs the user's code; that these rows cannot travel is told where they shall
         return _USUAL_ROW_BYTES

@@ -16,12 +16,13 @@ from typing import Any
 
 from penstock.private_files import open_own
 from penstock.run_files import write_all
-from penstock.slot.expansion import SAMPLE_ROWS, Expansion, ExpansionTooLarge, Growth, size_text
+from penstock.slot.expansion import SAMPLE_ROWS, Expansion, ExpansionTooLarge, Growth, row_bytes_of, size_text
 from penstock.slot.record import SpillRecord
 
 IN_MEMORY_BYTES = 8 * 1024 * 1024
 _CHUNK_BYTES = 128 * 1024
-_CHUNK_ROWS = 4096
+_CHUNK_ROWS = 512
+"""Rows that suddenly are large may be so many at once in memory."""
 _LOOK_BYTES = 16 * 1024 * 1024
 """The room that is left is looked at so often."""
 _LENGTH_BYTES = 8
@@ -113,11 +114,12 @@ class Spool:
         try:
             while chunk := list(islice(rows, min(chunk_rows, _CHUNK_ROWS))):
                 data = pickle.dumps(chunk, 5)
-                chunk_rows = max(min(2 * len(chunk), _CHUNK_BYTES * len(chunk) // len(data)), 1)
+                row_bytes = row_bytes_of(chunk)
+                chunk_rows = max(min(2 * len(chunk), int(_CHUNK_BYTES / row_bytes)), 1)
                 written += write_all(
                     fd, len(data).to_bytes(_LENGTH_BYTES, "little") + data, written, path=path, what=_WHAT
                 )
-                growth.took(len(chunk), len(data))
+                growth.took(len(chunk), row_bytes * len(chunk))
                 if written >= look_at:
                     look_at = written + _LOOK_BYTES
                     self._look_at_room(growth, written)
