@@ -1,7 +1,12 @@
-"""The supervisor's process: exec'ed by the caller with the run directory, its lock and a socket."""
+"""The supervisor's process: exec'ed by the caller with the run directory, its lock and a socket.
+
+The zygote takes longest to be ready, for it imports the user's program. So it is started before anything else, and
+what the supervisor itself needs is imported meanwhile.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 from pathlib import Path
@@ -9,18 +14,19 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from penstock.channel.bell import open_fifo
 from penstock.errors import NotPrivate, PenstockError
 from penstock.plan.paths import RunPaths
 from penstock.run_files import read_checked, refused
 from penstock.slot import signals
 from penstock.slot.life import FailureNote
 from penstock.supervisor.caller_link import CallerLink
-from penstock.supervisor.cleanup import remove_run_dir
 from penstock.supervisor.descriptors import raise_limit
-from penstock.supervisor.leftover import settle
 from penstock.supervisor.orphans import kill_descendants
 from penstock.supervisor.protocol import Ended, Notice, RunSpec
-from penstock.supervisor.supervisor import Supervisor
+from penstock.supervisor.zygote_process import ZygoteProcess
+
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 def main(socket_fd: int, caller_fd: int, lock_fd: int, claims: list[int], run_dir: str) -> None:
@@ -37,12 +43,7 @@ def main(socket_fd: int, caller_fd: int, lock_fd: int, claims: list[int], run_di
     root = Path(run_dir)
     try:
         spec = msgspec.msgpack.decode(read_checked(RunPaths(root).spec, "what the supervisor is told"), type=RunSpec)
-        supervisor = Supervisor(root, spec, caller)
-        ended = supervisor.run()
-        if ended.leaves_queues:
-            ended = replace(ended, left_in=str(_settle(root, spec, caller)))
-        elif caller.gone and supervisor.stopped:
-            remove_run_dir(root)  # it was told to, by one who did not wait
+        ended = _run(root, spec, caller)
     except (PenstockError, OSError) as exc:
         # Files are missing, damaged or out of reach. What stands in the queues stays.
         kill_descendants()
@@ -51,8 +52,27 @@ def main(socket_fd: int, caller_fd: int, lock_fd: int, claims: list[int], run_di
     caller.say_last(ended)
 
 
+def _run(root: Path, spec: RunSpec, caller: CallerLink) -> Ended:
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    lifeline = open_fifo(RunPaths(root).lifeline, "the lifeline")  # a zygote that finds it closed leaves
+    zygote = ZygoteProcess(root, spec)
+    from penstock.supervisor.cleanup import remove_run_dir
+    from penstock.supervisor.supervisor import Supervisor
+
+    supervisor = Supervisor(root, spec, caller, zygote)
+    ended = supervisor.run()
+    os.close(lifeline)
+    if ended.leaves_queues:
+        return replace(ended, left_in=str(_settle(root, spec, caller)))
+    if caller.gone and supervisor.stopped:
+        remove_run_dir(root)  # it was told to, by one who did not wait
+    return ended
+
+
 def _settle(root: Path, spec: RunSpec, caller: CallerLink) -> Path:
     """Shared memory is not for what waits: what is left goes to disk, without the room of its queues."""
+    from penstock.supervisor.leftover import settle
+
     try:
         return settle(root, Path(spec.left_to) if spec.left_to is not None else None)
     except (OSError, NotPrivate) as exc:

@@ -8,7 +8,6 @@ ends the workers and leaves the queues to the next run.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import random
@@ -18,7 +17,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from penstock.channel.bell import Ringers, open_fifo
+from penstock.channel.bell import Ringers
 from penstock.errors import MORE_DESCRIPTORS, FileUnusable, QueueDamaged
 from penstock.plan.paths import RunPaths
 from penstock.private_files import replace_own
@@ -71,13 +70,13 @@ _ZYGOTE_S = 10.0
 """So long a zygote may take to tell of a death that its pidfd has shown."""
 _MOST_BLAMED = 500
 """Blamed rows are committed one by one as they are met: only the last ones can still come up."""
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Supervisor:
     """One run, from the first birth to the last death."""
 
-    def __init__(self, run_dir: Path, spec: RunSpec, caller: CallerLink) -> None:
+    def __init__(self, run_dir: Path, spec: RunSpec, caller: CallerLink, zygote: ZygoteProcess) -> None:
+        """`zygote`: the first one, already started; this process is the child subreaper and holds the lifeline."""
         self._paths = RunPaths(run_dir)
         self._spec = spec
         self._caller = caller
@@ -90,7 +89,7 @@ class Supervisor:
         }
         self._files = WholeFiles(run_dir, spec)
         self._memory_kills = MemoryKills()
-        self._zygote: ZygoteProcess | None = None
+        self._zygote: ZygoteProcess | None = zygote
         self._zygote_ready = False
         self._zygotes = RestartPolicy(10, 60.0)
         self._zygote_due = 0.0
@@ -111,13 +110,11 @@ class Supervisor:
 
     def run(self) -> Ended:
         """Until every worker has ended for good; how it went."""
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        lifeline = open_fifo(self._paths.lifeline, "the lifeline")
         self._phase("starting")
         self._control.clear()
         self._watch_everything()
         self._watch_deaths()
-        self._start_zygote()
+        self._watch_zygote()
         try:
             while not self._over():
                 self._wait()
@@ -133,7 +130,6 @@ class Supervisor:
         self._drain_output()
         ended = self._end()
         self._phase("left" if self._ladder.abandoned else "failed" if self._failure else "ended")
-        os.close(lifeline)
         return ended
 
     @property
@@ -270,6 +266,10 @@ class Supervisor:
     def _start_zygote(self) -> None:
         self._zygote_ready = False
         self._zygote = ZygoteProcess(self._paths.root, self._spec)
+        self._watch_zygote()
+
+    def _watch_zygote(self) -> None:
+        assert self._zygote is not None
         self._selector.register(self._zygote.socket, selectors.EVENT_READ, self._hear_zygote)
 
     def _hear_zygote(self) -> None:
