@@ -121,14 +121,19 @@ def body_length(head: bytes) -> int | None:
     return int(length) if crc32(_LENGTH.pack(length)) == check else None
 
 
-def store_path(state_dir: Path | str | None, pipeline: str, run_id: str, seat: str, slot: int) -> Path:
-    """The file that one slot of one run writes."""
-    return store_dir(state_dir) / pipeline / run_id / f"{seat}.{slot}{SUFFIX}"
-
-
 def store_dir(state_dir: Path | str | None) -> Path:
     """The directory that holds one directory per pipeline."""
     return resolve_state_dir(state_dir) / STORE
+
+
+def letters_folder(state_dir: Path | str | None, pipeline: str, run_id: str) -> Path:
+    """The folder of one run's dead letters."""
+    return store_dir(state_dir) / pipeline / run_id
+
+
+def letters_file(folder: Path, seat: str, slot: int) -> Path:
+    """The file in it that one slot writes."""
+    return folder / f"{seat}.{slot}{SUFFIX}"
 
 
 def read_dead_letters(pipeline: str, *, state_dir: Path | str | None = None) -> Iterator[DeadLetter]:

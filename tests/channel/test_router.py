@@ -21,7 +21,9 @@ from hypothesis import strategies as st
 
 from penstock.batch import Lines
 from penstock.channel import router as router_module
-from penstock.channel.router import Router, slot_of_key
+from penstock.channel.keys import key_bytes
+from penstock.channel.router import Router, group_of_key
+from penstock.plan.membership import KEY_GROUPS, dealt
 from penstock.plan.plan import Route
 
 keys = st.recursive(
@@ -36,13 +38,21 @@ class Visit(msgspec.Struct):
     ms: int = 0
 
 
+def slot_of_key(key: Any, slots: int) -> int:
+    return dealt(slots)[group_of_key(key)]
+
+
+def keyed(slots: int, key: Any) -> Router:
+    return Router(Route.HASH, slots, key, dealt(slots))
+
+
 def no_rooms() -> list[int]:
     raise AssertionError("asked for rooms that do not matter")
 
 
 @given(st.lists(st.tuples(keys, st.integers(0, 9)), max_size=30), st.integers(1, 7))
 def test_every_row_goes_to_exactly_one_slot_by_its_key_and_in_order(rows: list[Any], slots: int) -> None:
-    parts, failures = Router(Route.HASH, slots, lambda row: row[0]).split(rows, no_rooms, 0)
+    parts, failures = keyed(slots, lambda row: row[0]).split(rows, no_rooms, 0)
     assert not failures
     assert len({slot for slot, _ in parts}) == len(parts)
     for slot, part in parts:
@@ -50,16 +60,26 @@ def test_every_row_goes_to_exactly_one_slot_by_its_key_and_in_order(rows: list[A
     assert sum(len(part) for _, part in parts) == len(rows)
 
 
-@given(keys, st.integers(1, 1000))
-def test_a_keys_slot_is_one_of_the_slots_and_never_changes(key: Any, slots: int) -> None:
-    assert 0 <= slot_of_key(key, slots) < slots
-    assert slot_of_key(key, slots) == slot_of_key(key, slots)
+@given(keys)
+def test_every_key_has_a_group_and_keeps_it(key: Any) -> None:
+    assert 0 <= group_of_key(key) < KEY_GROUPS
+    assert group_of_key(key) == group_of_key(key)
 
 
-def test_a_key_has_the_same_slot_in_every_process() -> None:
+@given(st.lists(keys, max_size=30), st.lists(st.integers(0, 3), min_size=KEY_GROUPS, max_size=KEY_GROUPS))
+def test_rows_go_where_the_table_says(rows: list[Any], table: list[int]) -> None:
+    parts, failures = Router(Route.HASH, 4, lambda row: row, table).split(rows, no_rooms, 0)
+    assert not failures
+    assert dict(parts) == {
+        channel: [row for row in rows if table[group_of_key(row)] == channel]
+        for channel in {table[group_of_key(row)] for row in rows}
+    }
+
+
+def test_a_key_has_the_same_group_in_every_process() -> None:
     code = (
-        "import json, sys; from penstock.channel.router import slot_of_key\n"
-        f"print(json.dumps([hash('user-17')] + [slot_of_key(k, 64) for k in {FIXED_KEYS!r} + [(1, 'a'), b'x']]))"
+        "import json, sys; from penstock.channel.router import group_of_key\n"
+        f"print(json.dumps([hash('user-17')] + [group_of_key(k) for k in {FIXED_KEYS!r} + [(1, 'a'), b'x']]))"
     )
     found = []
     for seed in ("1", "2"):
@@ -69,12 +89,12 @@ def test_a_key_has_the_same_slot_in_every_process() -> None:
         )
         found.append(json.loads(done.stdout))
     assert found[0][0] != found[1][0]  # Python's own hash does differ
-    assert found[0][1:] == found[1][1:] == [slot_of_key(key, 64) for key in [*FIXED_KEYS, (1, "a"), b"x"]]
+    assert found[0][1:] == found[1][1:] == [group_of_key(key) for key in [*FIXED_KEYS, (1, "a"), b"x"]]
 
 
-def test_the_slots_of_keys_never_change_between_versions() -> None:
-    """What stands in the queues of an earlier version was routed by it."""
-    assert [slot_of_key(key, 256) for key in ("user-17", 17, (1, "a"), None)] == [59, 127, 98, 61]
+def test_the_groups_of_keys_never_change_between_versions() -> None:
+    """What stands in the queues of an earlier version was routed by them, and what is stored is stored by them."""
+    assert [group_of_key(key) for key in ("user-17", 17, (1, "a"), None)] == [59, 127, 98, 61]
 
 
 def test_keys_spread_over_the_slots() -> None:
@@ -84,10 +104,20 @@ def test_keys_spread_over_the_slots() -> None:
     assert min(counts) > 800
 
 
+@pytest.mark.parametrize(
+    "key", [lambda n: n, lambda n: 64 * n, lambda n: f"user-{n}", lambda n: f"{n:08}", lambda n: (n % 50, n), UUID],
+)
+def test_keys_spread_over_the_groups(key: Any) -> None:
+    counts = [0] * KEY_GROUPS
+    for number in range(100 * KEY_GROUPS):
+        counts[group_of_key(UUID(int=number) if key is UUID else key(number))] += 1
+    assert min(counts) > 50 and max(counts) < 200
+
+
 @pytest.mark.parametrize("key", [1j, [1], {"a": 1}, {1}, object(), (1, [2]), Visit("u"), bytearray(b"x")])
 def test_what_is_no_key_is_told(key: Any) -> None:
     with pytest.raises(TypeError, match=r"keys are .*, not "):
-        slot_of_key(key, 4)
+        group_of_key(key)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,9 +169,9 @@ NOON = datetime(2024, 7, 1, 12, tzinfo=UTC)
         [Spot(1.0), Spot(1)],
     ],
 )
-def test_equal_keys_have_one_slot(equal: list[Any]) -> None:
+def test_equal_keys_have_one_group(equal: list[Any]) -> None:
     assert all(key == equal[0] for key in equal)
-    assert len({slot_of_key(key, 1 << 30) for key in equal}) == 1
+    assert len({key_bytes(key) for key in equal}) == len({group_of_key(key) for key in equal}) == 1
 
 
 numbers = st.one_of(
@@ -151,24 +181,24 @@ numbers = st.one_of(
 
 
 @given(numbers, st.sampled_from([int, float, Decimal, Fraction]))
-def test_equal_numbers_have_one_slot_whatever_their_type(number: Any, kind: Any) -> None:
+def test_equal_numbers_have_one_group_whatever_their_type(number: Any, kind: Any) -> None:
     try:
         other = kind(number)
     except (ValueError, OverflowError, TypeError):
         return
     if other == number:
-        assert slot_of_key(number, 1 << 30) == slot_of_key(other, 1 << 30)
+        assert key_bytes(number) == key_bytes(other)
 
 
-def test_keys_that_differ_have_slots_of_their_own() -> None:
+def test_keys_that_differ_are_told_apart() -> None:
     keys = [1, "1", b"1", None, 1.5, 2.5, ("1",), NOON, NOON.replace(tzinfo=None), NOON.date(), NOON.time(),
             timedelta(1), UUID(int=1), Kind.ONE, Place("1", 1), Spot(1), frozenset({1}), (), frozenset()]
-    assert len({slot_of_key(key, 1 << 30) for key in keys}) == len(keys)
+    assert len(set(map(key_bytes, keys))) == len(keys)
 
 
-def test_what_equals_nothing_has_a_slot_all_the_same() -> None:
+def test_what_equals_nothing_has_a_group_all_the_same() -> None:
     for key in (float("nan"), Decimal("NaN"), Decimal("sNaN")):
-        assert 0 <= slot_of_key(key, 4) < 4
+        assert 0 <= group_of_key(key) < KEY_GROUPS
 
 
 @given(st.lists(st.sampled_from(["good", "bad", 1j]), max_size=20))
@@ -179,7 +209,7 @@ def test_rows_without_a_key_are_told_whole_and_the_others_go_their_way(users: li
         return row.user
 
     rows = [Visit(user, n) for n, user in enumerate(users)]
-    parts, failures = Router(Route.HASH, 3, key).split(rows, no_rooms, 0)
+    parts, failures = keyed(3, key).split(rows, no_rooms, 0)
     assert [failure.row for failure in failures] == [row for row in rows if row.user != "good"]
     assert [type(failure.error) for failure in failures] == [
         KeyError if row.user == "bad" else TypeError for row in rows if row.user != "good"
@@ -189,7 +219,7 @@ def test_rows_without_a_key_are_told_whole_and_the_others_go_their_way(users: li
 
 @pytest.mark.parametrize("row", [{"user": "x"}, Visit("x")])
 def test_a_key_is_a_field_of_a_dict_or_of_an_object(row: Any) -> None:
-    parts, failures = Router(Route.HASH, 16, "user").split([row], no_rooms, 0)
+    parts, failures = keyed(16, "user").split([row], no_rooms, 0)
     assert parts == [(slot_of_key("x", 16), [row])]
     assert not failures
 
@@ -204,7 +234,7 @@ def test_columns_are_split_by_key_without_losing_a_column(users: list[Any], by_f
             raise ValueError("c has none")
         return row["user"]
 
-    parts, failures = Router(Route.HASH, 4, key if by_function else "user").split(table, no_rooms, 0)
+    parts, failures = keyed(4, key if by_function else "user").split(table, no_rooms, 0)
     found = [row for _, part in parts for row in part.to_pylist()] + [failure.row for failure in failures]
     assert sorted(found, key=lambda row: row["n"]) == table.to_pylist()
     assert len(failures) == (users.count("c") if by_function else 0)
@@ -214,18 +244,18 @@ def test_columns_are_split_by_key_without_losing_a_column(users: list[Any], by_f
 
 def test_columns_whose_keys_are_none_are_told_with_all_their_columns() -> None:
     pa = pytest.importorskip("pyarrow")
-    _, failures = Router(Route.HASH, 4, "ms").split(pa.table({"ms": [[1]], "user": ["u"]}), no_rooms, 0)
+    _, failures = keyed(4, "ms").split(pa.table({"ms": [[1]], "user": ["u"]}), no_rooms, 0)
     assert [failure.row for failure in failures] == [{"ms": [1], "user": "u"}]
 
 
 def test_lines_are_split_by_key() -> None:
-    parts, _ = Router(Route.HASH, 4, lambda line: line).split(Lines(b"a\nb\na\n", 1), no_rooms, 0)
+    parts, _ = keyed(4, lambda line: line).split(Lines(b"a\nb\na\n", 1), no_rooms, 0)
     assert dict(parts) == {slot_of_key("a", 4): ["a", "a"], slot_of_key("b", 4): ["b"]}
 
 
 def test_remembering_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(router_module, "_CACHED_KEYS", 10)
-    router = Router(Route.HASH, 4, lambda row: row)
+    router = keyed(4, lambda row: row)
     rows = [f"key {n}" for n in range(100)]
     parts, _ = router.split(rows, no_rooms, 0)
     assert sorted(row for _, part in parts for row in part) == sorted(rows)

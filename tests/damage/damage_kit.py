@@ -87,6 +87,7 @@ ONLY_FILES = {"bits flipped", "bytes overwritten", "cut to nothing", "cut to hal
 KINDS = {
     "manifest": r"manifest\.json",
     "splits": r"splits",
+    "membership": r"membership",
     "queue": r"queues/[^/]*\.\d+-\d+",
     "side file": r"queues/.*\.side-\d+",
     "journal": r"slots/.*/journal",

@@ -14,7 +14,7 @@ import pytest
 from engine_lines import Line
 
 import penstock as ps
-from penstock.engine import deploy, rundir
+from penstock.engine import rundir
 from penstock.metrics.catalogue import Word
 from penstock.metrics.snapshot import take_snapshot
 from penstock.testing import ListSink
@@ -194,7 +194,7 @@ def test_too_little_shared_memory_moves_the_run_to_disk_with_a_warning(
         return os.statvfs_result([*found[:3], 1, 1, *found[5:]])
 
     monkeypatch.setattr(rundir, "SHARED_MEMORY", small)
-    monkeypatch.setattr(deploy.os, "statvfs", statvfs)
+    monkeypatch.setattr(os, "statvfs", statvfs)
     app, out = ps.Pipeline("disk"), ListSink[int]()
     app.source(range(10), name="numbers").sink(out, name="out")
     with caplog.at_level(logging.WARNING), app.start(state_dir=tmp_path / "state") as handle:

@@ -49,8 +49,7 @@ def test_code_and_options_that_no_queue_depends_on_leave_the_layout_alone() -> N
 @pytest.mark.parametrize(
     ("changed", "lines"),
     [
-        ({"workers": 2}, ["stage x: workers 1 -> workers 2",
-                          "edge items->x: queues of 8388608 bytes -> queues of 4194304",
+        ({"workers": 2}, ["edge items->x: queues of 8388608 bytes -> queues of 4194304",
                           "edge x->stdout: queues of 8388608 bytes -> queues of 4194304"]),
         ({"edge": ps.Edge(memory="1 MiB")}, ["edge items->x: queues of 8388608 bytes -> queues of 1048576"]),
         ({"ordered": True}, ["stage x: unordered -> ordered"]),

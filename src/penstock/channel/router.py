@@ -1,6 +1,7 @@
 """Which receiving slot a row goes to. Pure: rows and numbers go in, (channel, rows) come out.
 
-`keys` says what a key is.
+A key belongs to one of 256 groups, for good; a table says which slot owns the group (`plan/membership.py`). `keys`
+says what a key is.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from penstock.batch import Lines
 from penstock.channel import columns
 from penstock.channel.keys import key_bytes
 from penstock.column_rows import shown_row
+from penstock.plan.membership import KEY_GROUPS
 from penstock.plan.plan import Route
 
 _CACHED_KEYS = 65536
 
 
-def slot_of_key(key: Any, slots: int) -> int:
-    """The slot that owns a key, the same in every process and run. Raises `TypeError` for what is no key."""
-    return crc32(key_bytes(key)) % slots
+def group_of_key(key: Any) -> int:
+    """The key's group, the same in every process, run and version. Raises `TypeError` for what is no key."""
+    return crc32(key_bytes(key)) % KEY_GROUPS
 
 
 class KeyFailure:
@@ -34,9 +36,13 @@ class KeyFailure:
 class Router:
     """Routes the rows of one edge from one sending slot; channels are numbered as the plan lists them."""
 
-    def __init__(self, route: Route, channels: int, key: str | Callable[[Any], Any] | None = None) -> None:
+    def __init__(
+        self, route: Route, channels: int, key: str | Callable[[Any], Any] | None = None, table: Sequence[int] = (),
+    ) -> None:
+        """`table`: the channel of each key group, where rows go by their key."""
         self.route = route
         self._channels = channels
+        self._table = tuple(table)
         self._key = _getter(key) if isinstance(key, str) else key
         self._field = key if isinstance(key, str) else None
         self._slots: dict[Any, int] = {}
@@ -103,7 +109,7 @@ class Router:
         return parts, failures
 
     def _remember(self, key: Any) -> int:
-        slot = slot_of_key(key, self._channels)
+        slot = self._table[group_of_key(key)]
         if key.__class__ is str or key.__class__ is bytes:
             if len(self._slots) >= _CACHED_KEYS:
                 self._slots.clear()

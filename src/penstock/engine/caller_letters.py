@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.channel import columns
-from penstock.dead_letters import new_record
-from penstock.slot.assembly import dead_letter_path
+from penstock.dead_letters import letters_file, new_record
 from penstock.slot.batches import as_row_list
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.user_errors import one_line, user_traceback
@@ -25,7 +24,7 @@ class CallerLetters:
     """The dead letters of `results()`: one file, whose committed length stands in the caller's journal."""
 
     def __init__(self, folder: Path, pipeline: str, stage: str, committed_bytes: int) -> None:
-        self._file = DeadLetterFile(dead_letter_path(str(folder), stage, 0), committed_bytes)
+        self._file = DeadLetterFile(letters_file(folder, stage, 0), committed_bytes)
         self._pipeline = pipeline
         self._stage = stage
         self._look = f"look: penstock dead-letters list {pipeline}"

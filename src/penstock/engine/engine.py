@@ -13,7 +13,8 @@ from types import FrameType
 from typing import Any
 
 from penstock.engine import open_results
-from penstock.engine.deploy import Deployment, deploy
+from penstock.engine.deploy import deploy
+from penstock.engine.deployment import Deployment
 from penstock.engine.handle import Handle
 from penstock.engine.results import Results
 from penstock.metrics.progress import Progress

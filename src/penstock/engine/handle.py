@@ -17,7 +17,7 @@ from typing import Self, cast
 from msgspec.structs import replace
 
 from penstock.engine import forks, rundir
-from penstock.engine.deploy import Deployment
+from penstock.engine.deployment import Deployment
 from penstock.engine.supervisor_process import start_supervisor
 from penstock.engine.worker_output import show
 from penstock.errors import STARTS_OVER, PipelineFailed
@@ -25,7 +25,7 @@ from penstock.metrics.catalogue import Word
 from penstock.metrics.snapshot import RunGone, take_snapshot
 from penstock.metrics.status import compute
 from penstock.options import Duration, parse_duration
-from penstock.plan.plan import Plan
+from penstock.plan.topology import Topology
 from penstock.report import Outcome, Report, StageReport
 from penstock.slot.life import FailureNote
 from penstock.slot.pickled_error import unpickled_error
@@ -120,7 +120,7 @@ class Handle:
             now = take_snapshot(self.run_dir)
         except RunGone:
             self._wait_for(lambda: self._gone, None)  # what removed it says its last word next
-            return ended_status(self._deployment.plan, self._ended)
+            return ended_status(self._deployment.topology, self._ended)
         before, self._last_look = self._last_look, now
         return compute(before, now)
 
@@ -360,11 +360,11 @@ def _report(pipeline: str, ended: Ended) -> Report:
     return Report(pipeline, cast(Outcome, ended.outcome), ended.duration_s, stages, ended.undelivered_rows)
 
 
-def ended_status(plan: Plan, ended: Ended | None) -> Status:
+def ended_status(topology: Topology, ended: Ended | None) -> Status:
     """The status of a run that is over: its counts, and nothing in motion."""
     stages = {
         stage.name: StageStatus(
-            name=stage.name, workers=plan.stages[stage.name].settings.workers, rows_in=stage.rows_in,
+            name=stage.name, workers=topology.workers(stage.name), rows_in=stage.rows_in,
             rows_out=stage.rows_out, rows_in_per_s=0.0, rows_out_per_s=0.0, busy_share=0.0, input_wait_share=0.0,
             output_wait_share=0.0, batch_p50_s=0.0, batch_p99_s=0.0, retries=stage.retries,
             dead_letters=stage.dead_letters, skipped=stage.skipped, restarts=stage.restarts, last_error=None,
@@ -373,6 +373,7 @@ def ended_status(plan: Plan, ended: Ended | None) -> Status:
     }
     failed = ended is None or ended.failure is not None
     return Status(
-        pipeline=plan.pipeline, phase="failed" if failed else "ended", uptime_s=ended.duration_s if ended else 0.0,
+        pipeline=topology.plan.pipeline, phase="failed" if failed else "ended",
+        uptime_s=ended.duration_s if ended else 0.0,
         end_to_end_p50_s=0.0, end_to_end_p99_s=0.0, bottleneck=None, stages=stages, edges={},
     )

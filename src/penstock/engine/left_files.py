@@ -17,13 +17,12 @@ from penstock.channel.ring import RingReader
 from penstock.errors import QueueDamaged
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths, SeatPaths
-from penstock.plan.plan import Plan
+from penstock.plan.topology import Topology
 from penstock.shared_file import by_calls
-from penstock.slot.assembly import first_record, receivers_of
 from penstock.slot.control import Control
 from penstock.slot.failure_file import reserve
 from penstock.slot.journal import load_record
-from penstock.slot.record import Record
+from penstock.slot.record import Record, first_record
 from penstock.slot.work import WorkPage
 
 log = logging.getLogger("penstock.engine")
@@ -88,17 +87,14 @@ def _remove(*paths: Path) -> None:
 # What holds rows, or says where they are.
 
 
-def require_whole(plan: Plan, paths: RunPaths) -> None:
+def require_whole(topology: Topology, paths: RunPaths) -> None:
     """Raises `QueueDamaged` or `FileUnusable` for a queue or a journal that cannot be gone on with."""
-    for seat, stages in plan.seats().items():
-        for slot in range(stages[0].settings.workers):
-            path = paths.caller_journal if stages[0].caller else paths.seat(seat, slot).journal
-            if _shape(load_record(path)) != _shape(first_record(plan, stages, slot)):
-                raise QueueDamaged(path, "the journal is another slot's")
-    for edge in plan.edges:
-        for sender in range(plan.stages[edge.sender].settings.workers):
-            for receiver in receivers_of(plan, edge, sender):
-                RingReader(paths.queue(edge, sender, receiver), by_calls).close()
+    for slot in topology.slots():
+        path = paths.caller_journal if slot.caller else paths.seat(slot.seat, slot.number).journal
+        if _shape(load_record(path)) != _shape(first_record(topology, slot)):
+            raise QueueDamaged(path, "the journal is another slot's")
+    for channel in topology.channels():
+        RingReader(paths.queue(channel.edge, channel.sender, channel.receiver), by_calls).close()
 
 
 def _shape(record: Record) -> list[tuple[int, int, int]]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from penstock.engine.deploy import Deployment
+from penstock.engine.deployment import Deployment
 from penstock.engine.handle import Handle
 from penstock.engine.results import Results
 from penstock.errors import AlreadyRunning

@@ -15,11 +15,10 @@ from penstock.channel.gate import EdgeGate, Gate
 from penstock.channel.ring import RingReader
 from penstock.channel.side_file import SideFiles
 from penstock.engine.caller_letters import CallerLetters, made_rows
-from penstock.engine.deploy import Deployment
+from penstock.engine.deployment import Deployment
 from penstock.engine.handle import Handle
 from penstock.report import Report, StageReport
 from penstock.shared_file import by_calls
-from penstock.slot.assembly import senders_of
 from penstock.slot.journal import Journal
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
 from penstock.slot.record import PartRecord, Record
@@ -147,14 +146,14 @@ class _CallerInput:
     """The queues that end in the calling process. Nothing is mapped: a queue that somebody cuts must not kill it."""
 
     def __init__(self, deployment: Deployment) -> None:
-        plan, paths = deployment.plan, deployment.paths
+        topology, plan, paths = deployment.topology, deployment.plan, deployment.paths
         stage = next(stage for stage in plan.stages.values() if stage.caller)
         self._stage = stage.name
         queues: list[QueueInput] = []
         gates: list[EdgeGate] = []
         for edge in plan.inputs(stage.name):
             first = len(queues)
-            for sender in senders_of(plan, edge, 0):
+            for sender in topology.senders(edge, 0):
                 path = paths.queue(edge, sender, 0)
                 bell = Bell(paths.bell(plan, edge.sender, sender), by_calls)
                 ring = RingReader(path, by_calls)

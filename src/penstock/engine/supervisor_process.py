@@ -7,7 +7,7 @@ import socket
 import subprocess
 
 from penstock.engine import forks, rundir
-from penstock.engine.deploy import Deployment
+from penstock.engine.deployment import Deployment
 from penstock.supervisor import own_process
 
 

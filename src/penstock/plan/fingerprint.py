@@ -1,6 +1,7 @@
 """The layout of a plan in readable lines: what must be the same for one run to take over the queues of another.
 
-Topology, workers, queues, row types, targets; not the code. The engine stores the lines and compares.
+Stages, queues, row types, targets; not the code, and not how many slots there are (`membership`). The engine stores
+the lines and compares.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def _change(old: str, new: str) -> str:
 
 
 def _stage(stage: StagePlan) -> str:
-    parts = [f"workers {stage.settings.workers}", "ordered" if stage.settings.ordered else "unordered"]
+    parts = ["ordered" if stage.settings.ordered else "unordered"]
     if stage.source is not None:
         parts.append(f"reads {stage.source.target}")
         if isinstance(stage.source, SequenceSource):

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 
 from penstock.errors import Mistake
 from penstock.graph.findings import mistake
-from penstock.graph.graph import BroadcastCall, ResultsCall, SinkCall, SourceCall
+from penstock.graph.graph import BroadcastCall, KeyByCall, ResultsCall, SinkCall, SourceCall
 from penstock.graph.stages import Stage, Stages
 from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
+from penstock.plan.membership import KEY_GROUPS
 from penstock.plan.settings import Resolved
 from penstock.sequences import CallableSource, SequenceSource
 from penstock.sink import Sink
@@ -37,6 +38,7 @@ def option_mistakes(stages: Stages, resolved: Mapping[int, Resolved]) -> Iterato
         yield from _retries(stage, options)
         yield from _ordered(stages, stage, resolved)
         yield from _waits(stages, stage, options)
+        yield from _keys(stages, stage, options)
         yield from _route(stages, stage, resolved)
 
 
@@ -122,6 +124,13 @@ def _ordered(stages: Stages, stage: Stage, resolved: Mapping[int, Resolved]) -> 
         verb = "broadcast" if isinstance(routing, BroadcastCall) else "key_by"
         what = f"stage {stage.name!r} is ordered, which deals rows to its workers in turn, and {verb} decides otherwise"
         yield mistake(routing.where, what, "leave out ordered=True: rows of one key keep their order anyway")
+
+
+def _keys(stages: Stages, stage: Stage, options: Resolved) -> Iterator[Mistake]:
+    routing, workers = stages.routing_of(stage), options.stage.workers
+    if isinstance(routing, KeyByCall) and workers > KEY_GROUPS:
+        what = f"stage {stage.name!r} has {workers} workers, and keys have {KEY_GROUPS} groups: some would get no rows"
+        yield mistake(stage.where, what, f"give it {KEY_GROUPS} workers at most")
 
 
 def _is_unordered(sender: Resolved) -> bool:

@@ -94,6 +94,11 @@ class RunPaths:
         return self.root / "splits"
 
     @property
+    def membership(self) -> Path:
+        """How many slots each stage has, and who owns which keys."""
+        return self.root / "membership"
+
+    @property
     def lifeline(self) -> Path:
         """FIFO whose only writer is the supervisor."""
         return self.root / "lifeline"

@@ -53,6 +53,7 @@ class StageSettings:
     """A stage's options with every text turned into numbers."""
 
     workers: int = 1
+    """As many as are asked for; a run has those of its `Membership`."""
     ordered: bool = False
     concurrency: int = 16
     on_error: ErrorPolicy = field(default_factory=lambda: ErrorPolicy("dead_letter", 100))
@@ -141,6 +142,10 @@ class Plan:
     def inputs(self, stage: str) -> tuple[EdgePlan, ...]:
         """Edges that end at a stage."""
         return tuple(edge for edge in self.edges if edge.receiver == stage)
+
+    def outputs(self, stage: StagePlan) -> tuple[EdgePlan, ...]:
+        """Edges that a stage sends to, one for each of its outputs."""
+        return tuple(self.edge(output.edge) for output in stage.outputs)
 
     def edge(self, name: str) -> EdgePlan:
         return next(edge for edge in self.edges if edge.name == name)

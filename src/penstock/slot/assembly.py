@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from penstock.batch import Batch
 from penstock.channel.bell import Bell
 from penstock.channel.codec import RowCodec
 from penstock.channel.gate import EdgeGate, Gate
@@ -17,8 +15,8 @@ from penstock.mapped_file import by_mapping
 from penstock.metrics.page import Page
 from penstock.operator import Context
 from penstock.plan.paths import RunPaths
-from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
-from penstock.sink import WrittenText
+from penstock.plan.plan import StagePlan
+from penstock.plan.topology import Topology, text_of
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
 from penstock.slot.event_loop import EventLoop
@@ -28,76 +26,17 @@ from penstock.slot.in_flight import PageSteps
 from penstock.slot.outputs import EdgeOutput, QueueOutput
 from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
-from penstock.slot.record import InputRecord, OutputRecord, PartRecord, Record
 from penstock.slot.source_input import SourceInput
 from penstock.slot.spool import Spool
 from penstock.slot.timers import RowTimer
 from penstock.slot.work import WorkPage
 
 
-def effective_route(plan: Plan, edge: EdgePlan) -> Route:
-    """Behind an ordered stage rows are dealt by turns rather than to whom has room: the merge must know whom."""
-    if edge.merge and edge.route is Route.BALANCE and plan.stages[edge.receiver].settings.workers > 1:
-        return Route.DEAL
-    return edge.route
-
-
-def receivers_of(plan: Plan, edge: EdgePlan, slot: int) -> list[int]:
-    """The receiving slots that a sending slot has a queue to."""
-    pairs = edge.channels(plan.stages[edge.sender].settings.workers, plan.stages[edge.receiver].settings.workers)
-    return [receiver for sender, receiver in pairs if sender == slot]
-
-
-def senders_of(plan: Plan, edge: EdgePlan, slot: int) -> list[int]:
-    """The sending slots that a receiving slot has a queue from."""
-    pairs = edge.channels(plan.stages[edge.sender].settings.workers, plan.stages[edge.receiver].settings.workers)
-    return [sender for sender, receiver in pairs if receiver == slot]
-
-
-def text_of(plan: Plan, edge: EdgePlan) -> Callable[[Batch[Any]], WrittenText] | None:
-    """How the sender makes the text that is written behind the edge; None: it sends rows.
-
-    Not where every receiver gets every row: each refuses a row without text, and the sender gave it out all the same.
-    """
-    receiver = plan.stages[edge.receiver]
-    if receiver.sink is None or receiver.nodes or edge.route is Route.BROADCAST:
-        return None
-    return receiver.sink.text
-
-
-def first_record(plan: Plan, stages: tuple[StagePlan, ...], slot: int) -> Record:
-    """What the journal of a slot says before its first life."""
-    parts = []
-    for stage in stages:
-        inputs = plan.inputs(stage.name)
-        parts.append(
-            PartRecord(
-                inputs=[InputRecord() for edge in inputs for _ in senders_of(plan, edge, slot)],
-                outputs=[
-                    OutputRecord() for out in stage.outputs for _ in receivers_of(plan, plan.edge(out.edge), slot)
-                ],
-                turns_in=[slot if effective_route(plan, edge) is Route.DEAL else 0 for edge in inputs],
-            )
-        )
-    return Record(parts=parts)
-
-
-def carries_turns(plan: Plan, stage: StagePlan) -> bool:
-    """True: what the stage gives out has the turn numbers of what it takes in."""
-    return stage.settings.ordered and stage.settings.workers > 1
-
-
-def splits_of(stage: StagePlan, slot: int) -> dict[str, Any]:
-    """The splits that a slot reads."""
-    names = list(stage.splits)
-    return {name: stage.splits[name] for name in names[slot :: stage.settings.workers]}
-
-
 @dataclass(frozen=True, slots=True)
 class Assembler:
     """Makes the parts of one slot."""
 
-    plan: Plan
+    topology: Topology
     paths: RunPaths
     slot: int
     attempt: int
@@ -111,23 +50,23 @@ class Assembler:
 
     def _bell(self, stage: str, slot: int) -> Bell:
         """One for each neighbour, however many edges lead there."""
-        path = self.paths.bell(self.plan, stage, slot)
+        path = self.paths.bell(self.topology.plan, stage, slot)
         if path not in self._bells:
             self._bells[path] = Bell(path, by_mapping)
         return self._bells[path]
 
     def part(self, number: int, stage: StagePlan) -> Part:
         """A stage, its files mapped; nothing of the user's is opened yet."""
-        plan, settings = self.plan, stage.settings
+        plan, settings, workers = self.topology.plan, stage.settings, self.topology.workers(stage.name)
         context = Context(
-            pipeline=plan.pipeline, stage=stage.name, slot=self.slot, workers=settings.workers, attempt=self.attempt,
+            pipeline=plan.pipeline, stage=stage.name, slot=self.slot, workers=workers, attempt=self.attempt,
             key=self.key, stopping=self.stopping, seed=self.run_id,
         )
         inputs = self._source(stage, context) if stage.source is not None else self._queues(stage)
         edges = [self._edge_output(stage, out.edge) for out in stage.outputs]
         leaves = [out.node for out in stage.outputs] + ([stage.sink_node] if stage.sink is not None else [])
         incoming = plan.inputs(stage.name)
-        carries = carries_turns(plan, stage)
+        carries = self.topology.carries_turns(stage)
         deals = not carries and any(edge.turns for edge in edges)
         in_order = settings.ordered or carries or deals  # then a row may not be set apart
         expansion = Expansion(stage.name, settings.row_output_max, lambda: context.idempotency_key)
@@ -141,7 +80,7 @@ class Assembler:
             event_loop=self.event_loop, steps=PageSteps(self.work, number),
         )
         pages = [Page(self.paths.page(plan, stage.name, slot), by_mapping, writable=slot == self.slot)
-                 for slot in range(settings.workers)]
+                 for slot in range(workers)]
         return Part(
             number=number, plan=stage, context=context, inputs=inputs, chain=chain, outs=[Out() for _ in leaves],
             edges=edges, page=pages[self.slot], sibling_pages=pages, carries_turns=carries,
@@ -157,50 +96,38 @@ class Assembler:
     def _source(self, stage: StagePlan, context: Context) -> SourceInput:
         assert stage.source is not None
         return SourceInput(
-            stage.source, splits_of(stage, self.slot), frozenset(stage.splits), context, self.run_id,
+            stage.source, self.topology.splits(stage, self.slot), frozenset(stage.splits), context, self.run_id,
             gather_rows=MOST_ROWS if any(node.operator.batch for node in stage.nodes) else 0,
         )
 
     def _queues(self, stage: StagePlan) -> QueueInputs:
+        topology = self.topology
         queues: list[QueueInput] = []
         gates: list[EdgeGate] = []
-        for edge in self.plan.inputs(stage.name):
-            senders, first = senders_of(self.plan, edge, self.slot), len(queues)
+        for edge in topology.plan.inputs(stage.name):
+            senders, first = topology.senders(edge, self.slot), len(queues)
             for sender in senders:
                 path = self.paths.queue(edge, sender, self.slot)
                 bell = self._bell(edge.sender, sender)
                 name = f"{edge.name}.{sender}-{self.slot}"
                 ring = RingReader(path, by_mapping)
                 queues.append(QueueInput(ring, RowCodec(edge.row_type), SideFiles(path), bell, name))
-            dealt = effective_route(self.plan, edge) is Route.DEAL
-            stride = self.plan.stages[edge.receiver].settings.workers if dealt else 1
-            gates.append(EdgeGate(range(first, len(queues)), edge.merge and len(senders) > 1, stride=stride))
+            merges = edge.merge and len(senders) > 1
+            gates.append(EdgeGate(range(first, len(queues)), merges, stride=topology.stride(edge)))
         return QueueInputs(queues, Gate(gates, len(queues)), self.run_id)
 
     def _edge_output(self, stage: StagePlan, name: str) -> EdgeOutput:
-        edge = self.plan.edge(name)
-        route = effective_route(self.plan, edge)
+        topology = self.topology
+        edge = topology.plan.edge(name)
         queues = []
-        text = text_of(self.plan, edge)
-        for receiver in receivers_of(self.plan, edge, self.slot):
+        text = text_of(topology.plan, edge)
+        for receiver in topology.receivers(edge, self.slot):
             path = self.paths.queue(edge, self.slot, receiver)
             bell = self._bell(edge.receiver, receiver)
             ring = RingWriter(path, by_mapping)
             queues.append(QueueOutput(ring, RowCodec(edge.row_type), SideFiles(path), bell, text))
         timer = RowTimer(edge.timeout_s, self.work.still) if edge.timeout_s is not None and callable(edge.key) else None
-        return EdgeOutput(edge, route, queues, turns=edge.merge or route is Route.DEAL, timer=timer)
-
-
-def seat_stages(plan: Plan, seat: str) -> tuple[StagePlan, ...]:
-    """The stages that sit in a seat."""
-    return plan.seats()[seat]
-
-
-def has_coroutines(stages: tuple[StagePlan, ...]) -> bool:
-    """True: rows of one of the stages are coroutines."""
-    return any(node.operator.is_async for stage in stages for node in stage.nodes)
-
-
-def dead_letter_path(folder: str, seat: str, slot: int) -> Path:
-    """The file of one slot in the run's folder of dead letters."""
-    return Path(folder) / f"{seat}.{slot}.dl"
+        return EdgeOutput(
+            edge, topology.route(edge), queues, turns=topology.counts_turns(edge),
+            key_table=topology.key_table(edge), timer=timer,
+        )

@@ -6,7 +6,7 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -14,16 +14,19 @@ from msgspec.structs import replace
 
 from penstock import standard_streams
 from penstock.channel.bell import Bell, Waiter, Waits, open_fifo
+from penstock.dead_letters import letters_file
 from penstock.errors import FileUnusable, QueueDamaged, TargetDamaged
 from penstock.mapped_file import by_mapping
 from penstock.metrics.catalogue import Activity
+from penstock.plan.membership import MEMBERSHIP_IS, decode_membership
 from penstock.plan.paths import RunPaths, SeatPaths
-from penstock.plan.plan import Plan
+from penstock.plan.plan import Plan, StagePlan
+from penstock.plan.topology import Topology, has_coroutines
 from penstock.run_files import read_checked
 from penstock.shared_file import by_calls
 from penstock.sink import TransactionalWriter
 from penstock.slot import forks, lifeline, lock, signals, stack, worker_log
-from penstock.slot.assembly import Assembler, dead_letter_path, has_coroutines, seat_stages
+from penstock.slot.assembly import Assembler
 from penstock.slot.commit import Turn
 from penstock.slot.control import Control
 from penstock.slot.crash_points import ArmedCrash, CrashPoints
@@ -87,9 +90,10 @@ def _live(run_dir: Path, life: Life, import_program: Callable[[], None] | None) 
         if import_program is not None:
             _import(import_program, stage)
         plan: Plan = pickle.loads(read_checked(paths.program, "the plan"))
-        _keep_stdin_only_for_sources(plan, life.seat)
+        membership = decode_membership(read_checked(paths.membership, MEMBERSHIP_IS), paths.membership)
+        _keep_stdin_only_for_sources(plan.seats()[life.seat])
         reseed_libraries()
-        _run(Worker(plan, paths, seat, life, work))
+        _run(Worker(Topology(plan, membership), paths, seat, life, work))
         return Exit.FINISHED
     except Stopped:
         return Exit.STOPPED
@@ -131,17 +135,19 @@ def _run(worker: Worker) -> None:
 class Worker:
     """One life, assembled."""
 
-    def __init__(self, plan: Plan, paths: RunPaths, seat: SeatPaths, life: Life, work: WorkPage) -> None:
-        self._plan = plan
+    def __init__(
+        self, topology: Topology, paths: RunPaths, seat: SeatPaths, life: Life, work: WorkPage
+    ) -> None:
+        self._plan = topology.plan
         self._life = life
         self._paths = paths
         self._control = Control(paths.control, by_mapping)
         self._loop: SlotLoop | None = None
         self._journal = Journal(seat.journal, by_mapping)
-        stages = seat_stages(plan, life.seat)
+        stages = self._plan.seats()[life.seat]
         self._event_loop = EventLoop() if has_coroutines(stages) else None
         assembler = Assembler(
-            plan=plan, paths=paths, slot=life.slot, attempt=life.attempt, run_id=life.run_id, key=self._key,
+            topology=topology, paths=paths, slot=life.slot, attempt=life.attempt, run_id=life.run_id, key=self._key,
             stopping=lambda: self._control.draining or self._control.stopping, work=work,
             event_loop=self._event_loop,
         )
@@ -217,7 +223,7 @@ class Worker:
         for part in self._parts:
             if part.chain.spool is not None:
                 part.chain.spool.clean(spill.name for spill in part.spills)
-        store = dead_letter_path(life.dead_letters, life.seat, life.slot)
+        store = letters_file(Path(life.dead_letters), life.seat, life.slot)
         dead_letters = DeadLetterFile(store, record.dead_letter_bytes)
         retries = RetryFile(self._seat.retries, record.retry_generation, record.retry_bytes)
         if life.anew:
@@ -302,8 +308,8 @@ def _connect_streams(seat: SeatPaths, log_level: int = 20) -> None:
     worker_log.configure(log_level)
 
 
-def _keep_stdin_only_for_sources(plan: Plan, seat: str) -> None:
-    if any(stage.source is not None and not stage.source.replayable for stage in seat_stages(plan, seat)):
+def _keep_stdin_only_for_sources(stages: Sequence[StagePlan]) -> None:
+    if any(stage.source is not None and not stage.source.replayable for stage in stages):
         return
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)

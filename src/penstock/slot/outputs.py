@@ -184,11 +184,12 @@ class EdgeOutput:
 
     def __init__(
         self, edge: EdgePlan, route: Route, queues: Sequence[QueueOutput], *, turns: bool,
-        timer: RowTimer | None = None,
+        key_table: Sequence[int] = (), timer: RowTimer | None = None,
     ) -> None:
         """`turns`: the receivers count turns, so every turn must be given out with its number and its end.
 
-        `timer`: of the function that gives keys, where its stage has a time-out.
+        `key_table`: the queue of each key group, where rows go by their key. `timer`: of the function that gives
+        keys, where its stage has a time-out.
         """
         self.edge = edge
         self.queues = tuple(queues)
@@ -196,7 +197,7 @@ class EdgeOutput:
         self._watched = WatchedKey(edge.key, timer) if timer is not None and callable(edge.key) else None
         self.limit_ns = int((edge.timeout_s or 0.0) * 1e9) if self._watched is not None else 0
         """How long a key may take; 0: no key is computed here, or no time is set."""
-        self._router = Router(route, len(queues), self._watched or edge.key)
+        self._router = Router(route, len(queues), self._watched or edge.key, key_table)
         balances = route is Route.BALANCE and len(queues) > 1
         self.balances = balances
         """Rows go to whoever has room."""

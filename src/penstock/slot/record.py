@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from penstock.plan.topology import Slot, Topology
+
 
 class InputRecord(msgspec.Struct, array_like=True):
     """Where a slot stands in one input queue."""
@@ -110,3 +112,18 @@ def encode_record(record: Record) -> bytes:
 
 def decode_record(data: bytes) -> Record:
     return _decoder.decode(data)
+
+
+def first_record(topology: Topology, slot: Slot) -> Record:
+    """What the journal of a slot says before its first life."""
+    parts = []
+    for stage in slot.stages:
+        inputs = topology.plan.inputs(stage.name)
+        parts.append(PartRecord(
+            inputs=[InputRecord() for edge in inputs for _ in topology.senders(edge, slot.number)],
+            outputs=[
+                OutputRecord() for edge in topology.plan.outputs(stage) for _ in topology.receivers(edge, slot.number)
+            ],
+            turns_in=[topology.first_turn(edge, slot.number) for edge in inputs],
+        ))
+    return Record(parts=parts)

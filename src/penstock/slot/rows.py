@@ -165,7 +165,7 @@ class RowFates:
     def _give_up_on_edge(self, part: Part, edge: EdgePlan, lost: Lost) -> None:
         limit = edge.on_error.give_up_after
         sent = any(out.sent_anything for out in part.edges if out.edge is edge)
-        if limit is not None and not sent and self._never_sent >= limit / part.plan.settings.workers:
+        if limit is not None and not sent and self._never_sent >= limit / part.context.workers:
             raise StageFailed(edge.receiver, trial.hopeless(self._never_sent, lost.error), lost.traceback)
 
     def rejected(self, part: Part, row: Any, reason: str) -> None:

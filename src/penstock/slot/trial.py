@@ -29,7 +29,7 @@ def is_on(part: Part) -> bool:
 def give_up_if_hopeless(part: Part, told: str, traceback: str) -> None:
     """After a failure. Raises `StageFailed`; what the turn took stays queued."""
     limit = limit_of(part)
-    if limit is None or part.counts.failed_before_success < limit / part.plan.settings.workers:
+    if limit is None or part.counts.failed_before_success < limit / part.context.workers:
         return
     if _failures(part) >= limit and is_on(part):
         raise StageFailed(part.plan.name, hopeless(_failures(part), told), traceback)

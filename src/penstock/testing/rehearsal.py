@@ -7,16 +7,16 @@ Sources are read until they give nothing; then the clock is moved on to what is 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from penstock.dead_letters import DeadLetter
 from penstock.errors import PipelineFailed, SourceDamaged
 from penstock.operator import Context
 from penstock.plan.plan import Plan, StagePlan
+from penstock.plan.topology import Topology, with_splits
 from penstock.report import Outcome as End
 from penstock.report import Report, StageReport
-from penstock.slot.assembly import splits_of
 from penstock.slot.source_input import checked
 from penstock.slot.stops import StageFailed
 from penstock.slot.user_errors import one_line, user_traceback
@@ -35,21 +35,24 @@ class Rehearsal:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
+        splits = {s.name: dict(s.source.splits()) for s in plan.stages.values() if s.source is not None}
+        topology = Topology.first(with_splits(plan, splits))
         self._clock = ManualClock()
         self._began = time.monotonic()
         self._counts = {name: Counts() for name in plan.stages}
         self._dead_letters: list[DeadLetter] = []
         self._slots = {
             (name, slot): RehearsedSlot(
-                plan, stage, slot, counts=self._counts[name], clock=self._clock, dead_letters=self._dead_letters
+                topology, stage, slot, counts=self._counts[name], clock=self._clock, dead_letters=self._dead_letters
             )
-            for name, stage in plan.stages.items()
-            for slot in range(stage.settings.workers)
+            for name, stage in topology.plan.stages.items()
+            for slot in range(topology.workers(name))
         }
         self._readings = [
             _Reading(stage, slot, name, split, self._clock, self._slots[stage.name, slot].context)
-            for stage in plan.stages.values() if stage.source is not None
-            for slot, name, split in _splits(stage)
+            for stage in topology.plan.stages.values() if stage.source is not None
+            for slot in range(topology.workers(stage.name))
+            for name, split in topology.splits(stage, slot).items()
         ]
 
     def run(self) -> Outcome:
@@ -209,15 +212,6 @@ class _Aborted(Exception):
 
 def _abort(reader: ScriptedReader) -> None:
     raise _Aborted
-
-
-def _splits(stage: StagePlan) -> Iterator[tuple[int, str, Any]]:
-    """(slot, name, split) of everything that a stage's source has."""
-    assert stage.source is not None
-    frozen = StagePlan(stage.name, stage.settings, source=stage.source, splits=dict(stage.source.splits()))
-    for slot in range(stage.settings.workers):
-        for name, split in splits_of(frozen, slot).items():
-            yield slot, name, split
 
 
 def _open(slot: RehearsedSlot) -> None:

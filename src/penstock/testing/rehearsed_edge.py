@@ -7,8 +7,8 @@ from typing import Any
 
 from penstock.channel.codec import RowCodec
 from penstock.channel.router import KeyFailure, Router
-from penstock.plan.plan import EdgePlan, Plan, Route
-from penstock.slot.assembly import effective_route, receivers_of
+from penstock.plan.plan import EdgePlan
+from penstock.plan.topology import Topology
 from penstock.slot.batches import Out
 
 
@@ -24,18 +24,14 @@ class Delivery:
 class RehearsedEdge:
     """An edge as one sending slot sees it."""
 
-    def __init__(self, plan: Plan, edge: EdgePlan, slot: int) -> None:
+    def __init__(self, topology: Topology, edge: EdgePlan, slot: int) -> None:
         self.plan = edge
-        self._route = effective_route(plan, edge)
-        self._receivers = receivers_of(plan, edge, slot)
-        self._router = Router(self._route, len(self._receivers), edge.key)
+        self.deals_turns = topology.counts_turns(edge)
+        """True: rows may not overtake each other on the way here."""
+        self._receivers = topology.receivers(edge, slot)
+        self._router = Router(topology.route(edge), len(self._receivers), edge.key, topology.key_table(edge))
         self._codec = RowCodec(edge.row_type)
         self._turn = 0
-
-    @property
-    def deals_turns(self) -> bool:
-        """True: rows may not overtake each other on the way here."""
-        return self.plan.merge or self._route is Route.DEAL
 
     def prepare(self, out: Out) -> tuple[list[Delivery], list[KeyFailure]]:
         """Route what a leaf gave, and take it through the codec. Raises what a codec raises."""

@@ -17,8 +17,8 @@ from typing import Any
 from penstock.channel.router import KeyFailure
 from penstock.dead_letters import DeadLetter
 from penstock.operator import Context
-from penstock.plan.plan import EdgePlan, Node, Plan, StagePlan
-from penstock.slot.assembly import carries_turns
+from penstock.plan.plan import EdgePlan, Node, StagePlan
+from penstock.plan.topology import Topology
 from penstock.slot.batches import Out, as_row_list, batch_length, batch_slice
 from penstock.slot.chain import Chain
 from penstock.slot.error_policy import RetryRow
@@ -36,12 +36,13 @@ class RehearsedSlot:
     """A slot that works at once, in the test's thread."""
 
     def __init__(
-        self, plan: Plan, stage: StagePlan, slot: int, *, counts: Counts, clock: ManualClock,
+        self, topology: Topology, stage: StagePlan, slot: int, *, counts: Counts, clock: ManualClock,
         dead_letters: list[DeadLetter],
     ) -> None:
+        plan = topology.plan
         self.stage = stage
         self.context = Context(
-            pipeline=plan.pipeline, stage=stage.name, slot=slot, workers=stage.settings.workers, attempt=1,
+            pipeline=plan.pipeline, stage=stage.name, slot=slot, workers=topology.workers(stage.name), attempt=1,
             key=self._key,
         )
         self.fates = RehearsedFates(
@@ -49,7 +50,7 @@ class RehearsedSlot:
         )
         self._counts = counts
         self._clock = clock
-        self._edges = [RehearsedEdge(plan, plan.edge(output.edge), slot) for output in stage.outputs]
+        self._edges = [RehearsedEdge(topology, edge, slot) for edge in plan.outputs(stage)]
         self._sink = stage.sink if isinstance(stage.sink, ListSink) else None
         self._leaves = [output.node for output in stage.outputs] + ([stage.sink_node] if self._sink else [])
         incoming = plan.inputs(stage.name)
@@ -65,7 +66,7 @@ class RehearsedSlot:
             ),
         )
         deals = any(edge.deals_turns for edge in self._edges)
-        self._in_place = stage.settings.ordered or carries_turns(plan, stage) or deals
+        self._in_place = stage.settings.ordered or topology.carries_turns(stage) or deals
         self._stops = self._in_place or stage.settings.on_error.kind == "fail"
         self._taken = 0
         self._key_of_row: Callable[[int], str] | None = None

@@ -1,0 +1,51 @@
+"""The values of a deployment: what shall run and how, and the run directory that came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.plan.paths import RunPaths
+from penstock.plan.plan import Plan
+from penstock.plan.topology import Topology
+from penstock.program import Program
+from penstock.slot.life import Crash
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What shall run, and how."""
+
+    plan: Plan
+    program: Program
+    fresh: bool
+    """True: what an earlier run left is discarded."""
+    state_dir: Path
+    crashes: Mapping[str, tuple[Crash, ...]]
+    """A test's, by stage."""
+    in_own_place: bool
+    """True: the user named no place, and the folder above shall be ours alone."""
+    left_to: Path | None
+    """Where on disk what the run may leave goes to; None: it stays where it is."""
+    signals: Sequence[int] = ()
+    """Those heard so far, where the caller only notes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A run directory that is ready for its supervisor, and its lock."""
+
+    paths: RunPaths
+    topology: Topology
+    program: Program
+    run_id: str
+    lock_fd: int
+    claims: list[int]
+    """Descriptors that hold the claims on what is written to."""
+    dead_letters: Path
+    """The run's folder of dead letters; it is made for the first one."""
+
+    @property
+    def plan(self) -> Plan:
+        return self.topology.plan

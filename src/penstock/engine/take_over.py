@@ -1,0 +1,115 @@
+"""Taking over: a run goes on with the queues that a killed or failed one left, with the code as it is now."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from penstock.dead_letters import letters_folder
+from penstock.engine import rundir
+from penstock.engine.deployment import Deployment, Order
+from penstock.engine.left_files import make_caller_bell, make_shared, make_slot, require_whole
+from penstock.engine.run_lock import Held
+from penstock.engine.run_spec import slot_files
+from penstock.engine.rundir import Manifest
+from penstock.engine.told_files import write_layout, write_manifest, write_program
+from penstock.errors import FileUnusable, LayoutChanged, QueueDamaged
+from penstock.plan.fingerprint import ARGUMENTS, difference, fingerprint
+from penstock.plan.membership import MEMBERSHIP_IS, Membership, decode_membership, membership_changes
+from penstock.plan.paths import RunPaths
+from penstock.plan.topology import Topology, with_splits
+from penstock.run_files import read_checked
+from penstock.supervisor.leftover import reserve
+from penstock.supervisor.stragglers import kill_stragglers
+from penstock.terminal_text import visible
+
+log = logging.getLogger("penstock.engine")
+
+
+def require_same(order: Order, path: Path, left: Manifest) -> Membership:
+    """The slots of what was left. Raises `LayoutChanged` or `QueueDamaged` for what this run cannot go on with."""
+    if left.boot_id != rundir.boot_id() and not RunPaths(path).settled.exists():
+        # Queues live in the page cache: after a crash of the machine nobody knows which pages reached the disk.
+        raise QueueDamaged(path, "the machine was started anew since these queues were written; parts may be missing")
+    membership = _membership(RunPaths(path).membership)
+    changes = difference(_of_the_plan(left.fingerprint), _of_the_plan(fingerprint(order.plan)))
+    changes = membership_changes(membership, order.plan) + changes
+    if changes:
+        raise LayoutChanged(changes)
+    return membership
+
+
+def take_over(order: Order, path: Path, held: Held, left: Manifest) -> Deployment:
+    """Go on with the queues as they stand. Raises what `require_same` does, and `FileUnusable`."""
+    paths = RunPaths(path)
+    membership = require_same(order, path, left)
+    held.claim(path, order.plan)
+    _wake(path, left)
+    topology = Topology(with_splits(order.plan, _frozen_splits(paths.splits)), membership)
+    killed = kill_stragglers(left.run_id)
+    if killed:
+        log.warning("%s processes that workers of the last run had started lived on, and were killed", killed)
+    require_whole(topology, paths)
+    _make_anew(topology, paths, left)
+    dead_letters = letters_folder(left.state_dir, order.plan.pipeline, left.run_id)
+    write_program(order, topology, paths, left.run_id, dead_letters)
+    _tell(order, path, left)
+    return Deployment(paths, topology, order.program, left.run_id, held.lock_fd, held.claims, dead_letters)
+
+
+def _of_the_plan(prints: Mapping[str, str]) -> dict[str, str]:
+    """Without the arguments, which may change: that is told, and not refused."""
+    return {name: found for name, found in prints.items() if name != ARGUMENTS}
+
+
+def _membership(path: Path) -> Membership:
+    return decode_membership(read_checked(path, MEMBERSHIP_IS), path)
+
+
+def _frozen_splits(path: Path) -> dict[str, dict[str, Any]]:
+    data = read_checked(path, "the list of splits")
+    try:
+        return msgspec.msgpack.decode(data, type=dict[str, dict[str, Any]])
+    except msgspec.MsgspecError as exc:
+        raise QueueDamaged(path, f"the list of splits cannot be read ({exc})") from exc
+
+
+def _wake(path: Path, left: Manifest) -> None:
+    """From here on it is written to again, and a crash of the machine would spoil it."""
+    paths = RunPaths(path)
+    try:
+        reserve(path)
+        if left.boot_id != rundir.boot_id():
+            write_manifest(paths, msgspec.structs.replace(left, boot_id=rundir.boot_id()))
+        paths.settled.unlink(missing_ok=True)
+    except OSError as exc:
+        raise FileUnusable(exc.filename or path, "what an earlier run left", exc) from exc
+
+
+def _make_anew(topology: Topology, paths: RunPaths, left: Manifest) -> None:
+    """What no row depends on: whatever became of it, it is as at the start."""
+    try:
+        make_shared(paths)
+        write_layout(topology, paths, left.started_s)
+        for slot in slot_files(topology, paths):
+            if slot.caller:
+                make_caller_bell(paths)
+            else:
+                make_slot(paths.seat(slot.seat, slot.number), slot.pages)
+    except OSError as exc:
+        raise FileUnusable(exc.filename or paths.root, "the run directory", exc) from exc
+
+
+def _tell(order: Order, path: Path, left: Manifest) -> None:
+    given = left.fingerprint.get(ARGUMENTS, "")
+    gives = fingerprint(order.plan, order.program.arguments)[ARGUMENTS]
+    other = "" if given == gives else f", though its arguments were {given} and are {gives} now"
+    log.warning(
+        "%s goes on with what the run of %s left in %s%s (`--fresh`, fresh=True starts over)", order.plan.pipeline,
+        time.ctime(left.started_s), path, visible(other),
+    )

@@ -1,0 +1,62 @@
+"""The files by which a run's processes know what they are: plan, supervisor's spec, layout, manifest.
+
+Written at the start, and anew at a take-over, for the code may be another one then.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import pickle
+from pathlib import Path
+
+import msgspec
+
+from penstock.engine import rundir
+from penstock.engine.deployment import Order
+from penstock.engine.run_spec import layout_of, run_spec
+from penstock.engine.rundir import Manifest
+from penstock.engine.shipping import modules_named, ship
+from penstock.engine.worker_output import log_level
+from penstock.metrics import layout
+from penstock.operators.map_batches import MapBatches
+from penstock.plan.paths import RunPaths
+from penstock.plan.plan import Plan
+from penstock.plan.topology import Topology
+from penstock.private_files import replace_own
+from penstock.run_files import write_checked
+
+
+def write_program(order: Order, topology: Topology, paths: RunPaths, run_id: str, dead_letters: Path) -> None:
+    """The plan for the workers, and what the supervisor is told."""
+    pickled = ship(topology.plan, order.program)
+    write_checked(paths.program, "the plan", pickled)
+    spec = run_spec(
+        topology, run_id=run_id, dead_letters=dead_letters, crashes=order.crashes,
+        program=pickle.dumps(order.program), preload=_preload(topology.plan, pickled), log_level=log_level(),
+        left_to=order.left_to if order.left_to != paths.root else None,
+    )
+    write_checked(paths.spec, "what the supervisor is told", msgspec.msgpack.encode(spec))
+
+
+def write_layout(topology: Topology, paths: RunPaths, started_s: float) -> None:
+    """For whoever looks at the status."""
+    replace_own(paths.layout, layout.encode(layout_of(topology, started_s)))
+
+
+def write_manifest(paths: RunPaths, manifest: Manifest) -> None:
+    """The last file of a start: a directory without it was never ready."""
+    replace_own(paths.manifest, rundir.encode_manifest(manifest))
+
+
+def _preload(plan: Plan, pickled: bytes) -> tuple[str, ...]:
+    """What the zygote imports before it forks."""
+    names = set(modules_named(pickled))
+    for stage in plan.stages.values():
+        for endpoint in (stage.source, stage.sink):
+            names.update(endpoint.modules if endpoint is not None else ())
+        for node in stage.nodes:
+            if isinstance(node.operator, MapBatches):
+                names.update(("pyarrow", node.operator.library.partition(".")[0]))
+                if importlib.util.find_spec("pandas"):
+                    names.add("pandas")  # pyarrow looks for it when it makes its first array: 0.2 s in every life
+    return tuple(sorted(names))
