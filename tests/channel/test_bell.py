@@ -254,6 +254,12 @@ class Table:
                     raise AssertionError(f"nobody rang for move {number}")
             self.bell.say_awake()
 
+    def close(self) -> None:
+        self._file.close()
+        self.waiter.close()
+        self.bell.close()
+        self.other.close()
+
 
 def _answer(folder: Path) -> None:
     table = Table(folder, 1)
@@ -266,8 +272,8 @@ def test_two_processes_never_miss_each_others_bell(bells: tuple[Bell, Bell], tmp
     (tmp_path / "moves").write_bytes(bytes(4096))
     other: BaseProcess = multiprocessing.get_context("fork").Process(target=_answer, args=(tmp_path,))
     other.start()
+    table = Table(tmp_path, 0)
     try:
-        table = Table(tmp_path, 0)
         for number in range(1, ROUNDS + 1):
             table.move(number)
             table.wait_for(number)
@@ -277,3 +283,4 @@ def test_two_processes_never_miss_each_others_bell(bells: tuple[Bell, Bell], tmp
         other.kill()
         other.join()
         other.close()
+        table.close()

@@ -96,6 +96,7 @@ def test_letters_are_kept_exactly_once_whenever_the_writer_dies(
             length = flushed
             committed += list(zip(ids, written, strict=True))
         else:  # killed before the journal's flip
+            file.close()
             file = DeadLetterFile(path, length)
     file.close()
     DeadLetterFile(path, length).close()

@@ -68,11 +68,12 @@ class Sender:
             show_counts=lambda commit: None, clear_outs=self._clear, rows_in_flight=0,
         )
         journal: Any = SimpleNamespace(commit=lambda record: None)
+        self.waiter = Waiter(self.bell)
         store: Any = SimpleNamespace(flush=lambda: 0, generation=0)
         meter: Any = SimpleNamespace(committed=lambda *args: None, now_doing=lambda activity: None)
         self.turn = Turn(
             [self.part], journal, Record(), dead_letters=store, retries=store, bell=self.bell,
-            waiter=Waiter(self.bell), meter=meter, crash=CrashPoints(), control=self.control, fates=None,  # type: ignore[arg-type]
+            waiter=self.waiter, meter=meter, crash=CrashPoints(), control=self.control, fates=None,  # type: ignore[arg-type]
             after_commit=lambda: None, last_errors=folder, run_id="r",
                 work=SimpleNamespace(enter=lambda *args: None, leave=lambda: None),  # type: ignore[arg-type]
         )
@@ -95,6 +96,7 @@ class Sender:
     def close(self) -> None:
         for end in (*self.readers, *(queue.ring for queue in self.edge.queues)):
             end.close()
+        self.waiter.close()
         self.bell.close()
 
 

@@ -25,6 +25,14 @@ def rung(bells: list[Bell]) -> list[Bell]:
     return [bell for bell in bells if bell.fd in ready]
 
 
+def close(child: Child, *others: Bell | WorkPage) -> None:
+    """The supervisor never does: a child is its own for as long as it lives."""
+    for file in (child.work, child.bell, *child.pages, *child.neighbours, *others):
+        file.close()
+    os.close(child.log_fd)
+    os.close(child.stdout_fd)
+
+
 def test_the_death_of_a_worker_rings_all_that_it_reads_from_and_writes_to(tmp_path: Path) -> None:
     paths = RunPaths(tmp_path).seat("middle", 0)
     paths.folder.mkdir(parents=True)
@@ -42,6 +50,7 @@ def test_the_death_of_a_worker_rings_all_that_it_reads_from_and_writes_to(tmp_pa
     assert rung(bells) == []
     child.died()
     assert rung(bells) == bells
+    close(child, *bells)
 
 
 def test_what_a_dead_worker_left_in_work_is_not_the_successors(tmp_path: Path) -> None:
@@ -63,3 +72,4 @@ def test_what_a_dead_worker_left_in_work_is_not_the_successors(tmp_path: Path) -
     assert child.overdue(late, 1.0)
     child.life("run", "letters")
     assert child.state is ChildState.ALIVE and not child.overdue(late, 1.0)
+    close(child, worker)

@@ -67,7 +67,8 @@ class Handle:
             """What rates are counted from: the last status, or at first this moment, when nothing moves yet."""
             self._process, self._socket = start_supervisor(deployment)
         except BaseException:
-            forks.close(deployment.lock_fd)
+            for fd in (deployment.lock_fd, *deployment.claims):
+                forks.close(fd)
             raise
         self._inbox: Inbox[Running | Output | Notice | Ended] = Inbox(self._socket, FromSupervisor)
         self._read_by_caller = any(stage.caller for stage in deployment.plan.stages.values())

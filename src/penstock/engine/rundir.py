@@ -132,6 +132,9 @@ def lock_run_dir(path: Path, *, in_own_place: bool = False) -> int:
         except (BlockingIOError, PermissionError):
             os.close(fd)
             raise AlreadyRunning(_pid_in(lock) or 0, path) from None
+        except OSError:  # a file system without locks
+            os.close(fd)
+            raise
         try:
             if os.stat(lock).st_ino == os.fstat(fd).st_ino:
                 write_owner(fd, os.getpid())

@@ -25,6 +25,9 @@ def start_supervisor(deployment: Deployment) -> tuple[subprocess.Popen[bytes], s
             fds=[theirs.fileno(), caller, deployment.lock_fd, *deployment.claims], start_new_session=True,
         )
         rundir.write_owner(deployment.lock_fd, process.pid)
+    except BaseException:
+        ours.close()
+        raise
     finally:
         theirs.close()
         os.close(caller)

@@ -39,13 +39,20 @@ class DeadLetterFile:
         self._count = 0
         if os.path.lexists(path):
             self._fd = self._open()
-            there = os.fstat(self._fd).st_size
-            self._count, whole = _count_frames(self._fd, min(committed_length, there))
-            self._length = min(committed_length, there)
-            if there < committed_length:
-                self._length = whole
-                log.warning("%s was cut from %s to %s bytes: letters are missing", path, committed_length, there)
-            os.ftruncate(self._fd, self._length)
+            try:
+                self._go_on_behind(self._fd, committed_length)
+            except BaseException:
+                os.close(self._fd)
+                raise
+
+    def _go_on_behind(self, fd: int, committed_length: int) -> None:
+        there = os.fstat(fd).st_size
+        self._count, whole = _count_frames(fd, min(committed_length, there))
+        self._length = min(committed_length, there)
+        if there < committed_length:
+            self._length = whole
+            log.warning("%s was cut from %s to %s bytes: letters are missing", self._path, committed_length, there)
+        os.ftruncate(fd, self._length)
 
     def append(self, record: DeadLetterRecord) -> str:
         """Keep the letter until `flush`; the id that it was given."""

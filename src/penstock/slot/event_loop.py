@@ -72,6 +72,7 @@ class EventLoop:
     def close(self) -> None:
         """Cancel what is left, and wait for it."""
         self._runner.close()
+        self._selector.close()  # the runner makes its loop when it is first asked for, and knows of no selector before
 
 
 class LoopWaiter:

@@ -80,11 +80,6 @@ class RetryFile:
         for other in base.parent.glob(base.name + ".*"):
             if other != self._path and other.suffix[1:].isdecimal():  # `retries.page` is that of a stage named so
                 _remove(other)
-        self._fd = self._open()
-        there = os.fstat(self._fd).st_size
-        if there < committed_length:
-            raise QueueDamaged(self._path, f"the waiting retries were cut from {committed_length} to {there} bytes")
-        os.ftruncate(self._fd, committed_length)
         self._length = committed_length
         self._buffer: list[bytes] = []
         self._waiting: dict[int, WaitingRow] = {}
@@ -92,7 +87,12 @@ class RetryFile:
         self._bytes = 0
         self._held_bytes = 0
         self._next = self.generation << _GENERATION_SHIFT
-        self._load(os.pread(self._fd, committed_length, 0))
+        self._fd = self._open()
+        try:
+            self._load(self._committed(committed_length))
+        except BaseException:
+            self.close()
+            raise
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -203,6 +203,14 @@ class RetryFile:
             self._held_bytes += row.size
         # What was left before the machine was started anew is not due by that clock: it waits once more at most.
         heapq.heappush(self._due, (min(row.due_s, now_s() + row.wait_s), row.number))
+
+    def _committed(self, length: int) -> bytes:
+        """What the journal knows of; the rest is cut away."""
+        there = os.fstat(self._fd).st_size
+        if there < length:
+            raise QueueDamaged(self._path, f"the waiting retries were cut from {length} to {there} bytes")
+        os.ftruncate(self._fd, length)
+        return os.pread(self._fd, length, 0)
 
     def _load(self, data: bytes) -> None:
         offset = 0

@@ -113,7 +113,7 @@ class PackedContent(Content):
         """Members not left behind yet: (unpacked bytes before them, their offset in the file)."""
         try:
             self._skip(skip)
-        except SourceDamaged:
+        except BaseException:
             os.close(self._fd)
             raise
 

@@ -45,10 +45,14 @@ class ParquetReader(Reader[Any]):
     ) -> None:
         self._path = path
         raw = os.fdopen(open_file(path), "rb")
-        self._watch = FileWatch(raw.fileno(), path, log)
-        self._size = os.fstat(raw.fileno()).st_size
-        self._last = self._seen_before(position, planned, ranged=start > 0 or end is not None)
-        self._file = _parquet_of(raw, path)
+        try:
+            self._watch = FileWatch(raw.fileno(), path, log)
+            self._size = os.fstat(raw.fileno()).st_size
+            self._last = self._seen_before(position, planned, ranged=start > 0 or end is not None)
+            self._file = _parquet_of(raw, path)
+        except BaseException:
+            raw.close()
+            raise
         self._end = self._file.num_row_groups if end is None else end
         self._group: int = start if position is None else position["group"]
         self._done: int = 0 if position is None else position["rows"]

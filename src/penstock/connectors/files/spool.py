@@ -26,8 +26,12 @@ class Spool:
         self.path = path
         self.rows = rows
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self.length = _length_of(path, rows)
-        os.ftruncate(self._fd, self.length)
+        try:
+            self.length = _length_of(path, rows)
+            os.ftruncate(self._fd, self.length)
+        except BaseException:
+            os.close(self._fd)
+            raise
 
     def append(self, table: Any) -> None:
         """Write columns and hand them to the operating system."""
