@@ -14,7 +14,9 @@ import pytest
 from penstock.channel.bell import Bell, create_bell
 from penstock.channel.ring import RingReader, RingWriter
 from penstock.errors import QueueDamaged
+from penstock.mapped_file import by_mapping
 from penstock.metrics.page import Page
+from penstock.shared_file import Opening, by_calls
 from penstock.slot.control import Control
 from penstock.slot.event_loop import EventLoop
 from penstock.slot.journal import Journal
@@ -22,10 +24,10 @@ from penstock.slot.retries import RetryFile
 from penstock.slot.work import WorkPage
 
 Opened = Callable[[Path], Any]
+WritablePage = partial(Page, writable=True)
 READERS: list[Opened] = [
-    *[partial(kind, mapped=mapped) for kind in (RingReader, RingWriter, Journal, WorkPage, Control)
-      for mapped in (True, False)],
-    *[partial(Page, writable=True, mapped=mapped) for mapped in (True, False)],
+    *[partial(kind, opening=opening) for kind in (RingReader, RingWriter, Journal, WorkPage, Control, WritablePage)
+      for opening in (by_mapping, by_calls)],
     lambda path: RetryFile(path.with_suffix(""), 1, 8192),
     lambda path: RetryFile(path.with_suffix(""), 1, 4095),
 ]
@@ -47,13 +49,13 @@ def test_a_file_of_zeros_is_closed_whether_it_is_refused_or_not(reader: Opened, 
         assert descriptors() == there
 
 
-@pytest.mark.parametrize("mapped", [True, False])
-def test_a_bell_whose_word_is_gone_is_closed(mapped: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("opening", [by_mapping, by_calls])
+def test_a_bell_whose_word_is_gone_is_closed(opening: Opening, tmp_path: Path) -> None:
     create_bell(tmp_path / "bell")
     (tmp_path / "bell.asleep").unlink()
     there = descriptors()
     with pytest.raises(QueueDamaged):
-        Bell(tmp_path / "bell", mapped=mapped)
+        Bell(tmp_path / "bell", opening)
     assert descriptors() == there
 
 
