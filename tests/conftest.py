@@ -20,8 +20,9 @@ from penstock.build import is_compiled
 SHARED_MEMORY = Path("/dev/shm")
 MARK = "PENSTOCK_TEST_SESSION"
 """In the environment of every process that a test starts, however deep below it."""
-FOR_TESTS = ("PENSTOCK_DATA", "PENSTOCK_CHAOS_SECONDS", "PENSTOCK_CHAOS_SEED")
-"""What a person may tell the tests: where the data sets are, how long chaos goes on, and by which dice."""
+FOR_TESTS = ("PENSTOCK_DATA", "PENSTOCK_CHAOS_SECONDS", "PENSTOCK_CHAOS_SEED", "PENSTOCK_EXAMPLES")
+"""What a person may tell the tests: where the data sets are, how long chaos goes on, by which dice, and how many
+surroundings of a program are drawn."""
 GRACE_S = 10.0
 """How long processes of the last test may take to leave."""
 

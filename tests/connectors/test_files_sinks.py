@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import resource
@@ -368,3 +369,20 @@ def test_an_unknown_way_with_them_is_refused(option: Any, problem: str, tmp_path
     assert any(problem in found for found in files.json_lines(tmp_path / "out.jsonl", nan=option).check_as_sink())
     (tmp_path / "in.jsonl").write_text("")
     assert any("no effect" in found for found in files.json_lines(tmp_path / "in.jsonl", nan="null").check_as_source())
+
+
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=5)
+    | st.sampled_from(["\ud800", "\n", "\u2028", "\0"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(st.lists(documents, max_size=5))
+def test_each_row_is_the_line_that_any_reader_of_json_reads_back_or_is_rejected(rows: list[Any]) -> None:
+    written = JsonEncoder().encode(rows)
+    kept = [row for index, row in enumerate(rows) if index not in written.rejected]
+    lines = written.data.decode().split("\n")
+    assert lines.pop() == ""
+    assert [repr(json.loads(line)) for line in lines] == list(map(repr, kept))
