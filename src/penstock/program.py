@@ -10,9 +10,11 @@ import importlib
 import importlib.util
 import os
 import sys
-from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
+
+import msgspec
+from msgspec.structs import replace
 
 from penstock.errors import PenstockError
 
@@ -21,8 +23,7 @@ _importing = False
 _imported: tuple[ModuleType, Program] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(msgspec.Struct, frozen=True):
     """How to import the user's program in another process."""
 
     path: str | None

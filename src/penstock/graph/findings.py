@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from penstock.errors import Mistake
 from penstock.graph.graph import Where
 
 
-@dataclass(frozen=True, slots=True)
-class Caution:
+class Caution(msgspec.Struct, frozen=True):
     """Something that will work but is worth a second thought."""
 
     file: str
@@ -18,8 +18,7 @@ class Caution:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(msgspec.Struct, frozen=True):
     """All that was found, in the order of the lines."""
 
     mistakes: tuple[Mistake, ...] = ()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, get_args
 
 import msgspec
@@ -30,8 +29,7 @@ from penstock.options import MIB, parse_duration
 _NO_KEYS = (complex, list, dict, set, bytearray)
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(msgspec.Struct, frozen=True):
     """One function of the user in its place."""
 
     where: Where
@@ -42,8 +40,7 @@ class Use:
     row: RowType
 
 
-@dataclass(frozen=True, slots=True)
-class KeyFunction(Operator):
+class KeyFunction(Operator, frozen=True):
     """What `key_by` was given, in the form of an operator, so that the same checks serve."""
 
     verb: ClassVar[str] = "key_by"

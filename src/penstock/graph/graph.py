@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import msgspec
 
 from penstock.operators.each import Each
 from penstock.operators.operator import Operator
@@ -16,8 +17,7 @@ DEFAULT_EDGE = Edge()
 """The edge of a call that was given none; known by identity, since `Edge()` may be written out, too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Where:
+class Where(msgspec.Struct, frozen=True):
     """The user's file and line of one call."""
 
     file: str
@@ -27,8 +27,7 @@ class Where:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
-class SourceCall:
+class SourceCall(msgspec.Struct, frozen=True):
     """`app.source(...)`: opens a stage."""
 
     where: Where
@@ -40,8 +39,7 @@ class SourceCall:
     options: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class StageCall:
+class StageCall(msgspec.Struct, frozen=True):
     """`.stage(...)`: opens a stage that is fed by `parent`."""
 
     where: Where
@@ -51,8 +49,7 @@ class StageCall:
     options: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorCall:
+class OperatorCall(msgspec.Struct, frozen=True):
     """`.map(...)` and the like: a node of the stage of `parent`."""
 
     where: Where
@@ -66,8 +63,7 @@ KEYS_ARE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class KeyByCall:
+class KeyByCall(msgspec.Struct, frozen=True):
     """`.key_by(...)`: rows of one key go to one worker of the stage that `parent` opened."""
 
     where: Where
@@ -75,24 +71,21 @@ class KeyByCall:
     key: object
 
 
-@dataclass(frozen=True, slots=True)
-class BroadcastCall:
+class BroadcastCall(msgspec.Struct, frozen=True):
     """`.broadcast()`: every worker of the stage that `parent` opened gets every row."""
 
     where: Where
     parent: int
 
 
-@dataclass(frozen=True, slots=True)
-class MergeCall:
+class MergeCall(msgspec.Struct, frozen=True):
     """`.merge(...)`: has no stage; the stage that follows has all `parents` as inputs."""
 
     where: Where
     parents: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SinkCall:
+class SinkCall(msgspec.Struct, frozen=True):
     """`.sink(...)`: opens a stage, or (`fused`) ends the stage of `parent`."""
 
     where: Where
@@ -106,8 +99,7 @@ class SinkCall:
     options: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class ResultsCall:
+class ResultsCall(msgspec.Struct, frozen=True):
     """`.results()`: rows go to the calling process."""
 
     where: Where
@@ -132,8 +124,7 @@ def parents_of(call: Call) -> tuple[int, ...]:
             return (call.parent,)
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(msgspec.Struct, frozen=True):
     """All calls of one pipeline, by number; a call's parents have lower numbers than it."""
 
     pipeline: str

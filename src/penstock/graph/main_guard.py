@@ -11,8 +11,9 @@ import dis
 import inspect
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from penstock.graph.findings import Caution
 from penstock.graph.function_rules import uses
@@ -51,10 +52,9 @@ def _functions(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[tuple[Wher
             yield call.where, f"source({fn_name(call.source.fn)})", call.source.fn
 
 
-@dataclass(slots=True)
-class _Files:
+class _Files(msgspec.Struct):
     lines_of: Callable[[str], Sequence[str]]
-    known: dict[str, dict[str, int]] = field(default_factory=dict)
+    known: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
 
     def guarded(self, file: str) -> dict[str, int]:
         """Names that the guard of a file alone sets, with the line."""

@@ -7,18 +7,17 @@ import inspect
 import io
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import cloudpickle
+import msgspec
 
 from penstock.options import MIB
 
 LARGE_BYTES = MIB
 
 
-@dataclass(frozen=True, slots=True)
-class Travel:
+class Travel(msgspec.Struct, frozen=True):
     """How a value fares on its way to the workers."""
 
     size: int

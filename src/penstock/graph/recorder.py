@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, field
+
+import msgspec
 
 from penstock.graph.graph import Call, Graph, ResultsCall, Where
 
@@ -23,15 +24,14 @@ def _short(path: str) -> str:
     return path.removeprefix(inside)
 
 
-@dataclass(slots=True)
-class Recorder:
+class Recorder(msgspec.Struct):
     """The one mutable thing behind the streams of a pipeline."""
 
     pipeline: str
     where: Where
-    calls: dict[int, Call] = field(default_factory=dict)
-    strangers: list[Where] = field(default_factory=list)
-    read_by_caller: set[int] = field(default_factory=set)
+    calls: dict[int, Call] = msgspec.field(default_factory=dict)
+    strangers: list[Where] = msgspec.field(default_factory=list)
+    read_by_caller: set[int] = msgspec.field(default_factory=set)
     """Streams on which `results()` was called: they need no sink."""
 
     def add(self, call: Call) -> int:

@@ -10,8 +10,9 @@ import operator
 import types
 import typing
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, get_args, get_origin
+
+import msgspec
 
 from penstock.graph.annotations import element_of, narrowed_by, returned_by
 from penstock.graph.graph import (
@@ -39,8 +40,7 @@ from penstock.operators.parse_json import ParseJson
 _NUMBERS = (bool, int, float, complex)
 
 
-@dataclass(frozen=True, slots=True)
-class RowType:
+class RowType(msgspec.Struct, frozen=True):
     """A stream's row, and the line that decided it."""
 
     type: Any

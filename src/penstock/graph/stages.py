@@ -6,7 +6,8 @@ Used by the checks, which explain what is wrong in it, and by `plan.fusion`, whi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from penstock.graph.graph import (
     BroadcastCall,
@@ -29,8 +30,7 @@ RESULTS = "results"
 """Name of the stage in which the calling process reads."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True):
     """One stage as the user wrote it."""
 
     number: int
@@ -50,8 +50,7 @@ class Stage:
         return self.opener.where
 
 
-@dataclass(frozen=True, slots=True)
-class Stages:
+class Stages(msgspec.Struct, frozen=True):
     """All stages, by the number of the call that opened them, senders before receivers."""
 
     graph: Graph

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from penstock.operators.operator import Operator
 
 
-@dataclass(frozen=True, slots=True)
-class Each(Operator):
+class Each(Operator, frozen=True):
     """`fn(row)` is called; its result is dropped."""
 
     verb: ClassVar[str] = "each"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from penstock.operators.operator import Operator
 
 
-@dataclass(frozen=True, slots=True)
-class Filter(Operator):
+class Filter(Operator, frozen=True):
     """`fn(row)` true: the row goes on as it is."""
 
     verb: ClassVar[str] = "filter"

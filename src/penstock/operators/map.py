@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from penstock.operators.operator import Operator
 
 
-@dataclass(frozen=True, slots=True)
-class Map(Operator):
+class Map(Operator, frozen=True):
     """`fn(row)` gives the row that goes on."""
 
     verb: ClassVar[str] = "map"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from penstock.operators.operator import Operator, Shape
 from penstock.options import Duration
 
 
-@dataclass(frozen=True, slots=True)
-class MapBatches(Operator):
+class MapBatches(Operator, frozen=True):
     """`fn(columns)` gives columns; n rows in, m out, borders of batches mean nothing."""
 
     verb: ClassVar[str] = "map_batches"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from penstock.operators.operator import Operator
 from penstock.options import Duration
 
 
-@dataclass(frozen=True, slots=True)
-class MapMany(Operator):
+class MapMany(Operator, frozen=True):
     """`fn(rows)` gives as many results, in the same order."""
 
     verb: ClassVar[str] = "map_many"

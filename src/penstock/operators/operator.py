@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar
+
+import msgspec
 
 
 class Shape(Enum):
@@ -16,8 +17,7 @@ class Shape(Enum):
     COLUMNS = "columns"
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
+class Operator(msgspec.Struct, frozen=True):
     """Base of the operators; one file each beside this one.
 
     `fn` is a function, an instance with `__call__`, or a class whose instances are callable (made in each worker).

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from penstock.operators.operator import Operator
 
 
-@dataclass(frozen=True, slots=True)
-class ParseJson(Operator):
+class ParseJson(Operator, frozen=True):
     """Each row (str or bytes) is one JSON document, decoded and checked against `type`. `fn` is None."""
 
     verb: ClassVar[str] = "parse_json"

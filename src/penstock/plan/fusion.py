@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from penstock.graph.graph import BroadcastCall, Call, KeyByCall, OperatorCall, SinkCall, SourceCall
 from penstock.graph.stages import Stage, Stages
@@ -16,8 +17,7 @@ from penstock.sink import Sink
 from penstock.source import Source
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(msgspec.Struct, frozen=True):
     """What runs in one stage."""
 
     nodes: tuple[Node, ...]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from penstock.plan.plan import EdgePlan, Plan
 
 
-@dataclass(frozen=True, slots=True)
-class SeatPaths:
+class SeatPaths(msgspec.Struct, frozen=True):
     """The files of one slot."""
 
     folder: Path
@@ -54,8 +54,7 @@ class SeatPaths:
         return self.folder / "log"
 
 
-@dataclass(frozen=True, slots=True)
-class RunPaths:
+class RunPaths(msgspec.Struct, frozen=True):
     """The files of one run."""
 
     root: Path

@@ -6,9 +6,10 @@ The planner makes it of a graph and settings; `engine` deploys it; workers read 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
+
+import msgspec
 
 from penstock.operators.operator import Operator
 from penstock.options import ROW_OUTPUT_MAX, ErrorPolicy, parse_size
@@ -31,8 +32,7 @@ class Route(Enum):
     """Turn t to slot t mod n: the split of an ordered stage."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(msgspec.Struct, frozen=True):
     """One operator in a stage's tree."""
 
     operator: Operator
@@ -40,23 +40,21 @@ class Node:
     """Index of the node that feeds it; -1: the stage's input."""
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(msgspec.Struct, frozen=True):
     """Rows that leave a stage: the result of `node` (-1: the stage's input as it came) goes to `edge`."""
 
     node: int
     edge: str
 
 
-@dataclass(frozen=True, slots=True)
-class StageSettings:
+class StageSettings(msgspec.Struct, frozen=True):
     """A stage's options with every text turned into numbers."""
 
     workers: int = 1
     """As many as are asked for; a run has those of its `Membership`."""
     ordered: bool = False
     concurrency: int = 16
-    on_error: ErrorPolicy = field(default_factory=lambda: ErrorPolicy("dead_letter", 100))
+    on_error: ErrorPolicy = msgspec.field(default_factory=lambda: ErrorPolicy("dead_letter", 100))
     retries: int = 0
     retry_delay_s: float = 0.2
     retry_delay_max_s: float = 30.0
@@ -71,8 +69,7 @@ class StageSettings:
     """The upper end of `workers=(1, 8)`; the stage runs with `workers`."""
 
 
-@dataclass(frozen=True, slots=True)
-class StagePlan:
+class StagePlan(msgspec.Struct, frozen=True):
     """One stage: what enters, the tree of operators, what leaves."""
 
     name: str
@@ -83,7 +80,7 @@ class StagePlan:
     source: Source[Any] | None = None
     source_type: Any = Any
     """Annotation of the source's rows."""
-    splits: Mapping[str, Any] = field(default_factory=dict)
+    splits: Mapping[str, Any] = msgspec.field(default_factory=dict)
     """The source's frozen splits; filled in at deployment."""
     sink: Sink[Any] | None = None
     sink_node: int = -1
@@ -96,8 +93,7 @@ class StagePlan:
     """file:line where the stage was opened."""
 
 
-@dataclass(frozen=True, slots=True)
-class EdgePlan:
+class EdgePlan(msgspec.Struct, frozen=True):
     """One edge: a queue from each sending slot to each receiving slot (`forward`: slot i to slot i only)."""
 
     name: str
@@ -116,7 +112,7 @@ class EdgePlan:
     key: str | Callable[[Any], Any] | None = None
     """For `HASH`: field name or function."""
     key_where: str = ""
-    on_error: ErrorPolicy = field(default_factory=lambda: ErrorPolicy("dead_letter"))
+    on_error: ErrorPolicy = msgspec.field(default_factory=lambda: ErrorPolicy("dead_letter"))
     """The receiving stage's policy, for what senders do in its stead: keys, and the text of its sink."""
     timeout_s: float | None = None
     """The receiving stage's time-out, for its keys."""
@@ -130,8 +126,7 @@ class EdgePlan:
         return [(s, r) for s in range(senders) for r in range(receivers)]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What will run, whole."""
 
     pipeline: str

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from penstock.errors import Mistake, PipelineInvalid
 from penstock.graph.findings import Findings, in_line_order
@@ -25,8 +26,7 @@ CHANNEL_LEAST_BYTES = 512 * KIB
 PAGE_BYTES = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(msgspec.Struct, frozen=True):
     """A graph with all that the checks found out about it."""
 
     stages: Stages

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from penstock.plan.plan import Plan
 from penstock.plan.render import render_json, render_mermaid, render_text
 
 
-@dataclass(frozen=True, slots=True)
-class PrintablePlan(Plan):
+class PrintablePlan(Plan, frozen=True):
     """What will run, whole; `Pipeline.plan` gives it."""
 
     def to_text(self) -> str:

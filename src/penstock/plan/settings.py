@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
+
+import msgspec
 
 from penstock.errors import Mistake
 from penstock.graph.findings import mistake, mistake_from
@@ -34,8 +36,7 @@ _POLICIES = {"fail": fail, "skip": skip, "dead_letter": dead_letter}
 _ROUTES = ("auto", "forward", "balance")
 
 
-@dataclass(frozen=True, slots=True)
-class EdgeSettings:
+class EdgeSettings(msgspec.Struct, frozen=True):
     """An edge's options as numbers."""
 
     memory_bytes: int = parse_size(DEFAULT_EDGE.memory)
@@ -45,8 +46,7 @@ class EdgeSettings:
     linger_s: float = parse_duration(DEFAULT_EDGE.linger)
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
+class Resolved(msgspec.Struct, frozen=True):
     """One stage's options, and which of them somebody gave."""
 
     stage: StageSettings
@@ -56,8 +56,7 @@ class Resolved:
     in_code: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(msgspec.Struct, frozen=True):
     """How one option is checked, and how it is read from text. Both raise `ValueError`: "what is wrong; remedy"."""
 
     check: Callable[[Any], dict[str, object]]

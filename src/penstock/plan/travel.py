@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import types
 import typing
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -33,8 +32,7 @@ class Form(Enum):
     PICKLED = "pickle"
 
 
-@dataclass(frozen=True, slots=True)
-class Travel:
+class Travel(msgspec.Struct, frozen=True):
     """The form of an edge's rows."""
 
     form: Form
