@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from penstock.batch import Lines
 from penstock.errors import SourceDamaged
@@ -19,8 +20,7 @@ WIDE = {"utf-16": 2, "utf-16-le": 2, "utf-16-be": 2, "utf-32": 4, "utf-32-le": 4
 """Encodings in which a line end takes several bytes, and how many."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextForm:
+class TextForm(msgspec.Struct, frozen=True):
     """How bytes are made into text. The bytes have `\\n` as line ends: wide encodings are made UTF-8 before."""
 
     encoding: str = "utf-8"

@@ -7,11 +7,12 @@ dead letter), one that fails at its first call, and a fan-out of two. A module o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 import penstock as ps
 from penstock.connectors import duckdb, files

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import Plan
@@ -13,8 +14,7 @@ from penstock.program import Program
 from penstock.slot.life import Crash
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """What shall run, and how."""
 
     plan: Plan
@@ -32,8 +32,7 @@ class Order:
     """Those heard so far, where the caller only notes them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
+class Deployment(msgspec.Struct, frozen=True):
     """A run directory that is ready for its supervisor, and its lock."""
 
     paths: RunPaths

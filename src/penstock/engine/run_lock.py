@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from penstock.engine import forks, rundir
 from penstock.engine.deployment import Order
@@ -20,12 +21,11 @@ _ENDING_S = 60.0
 _LOOK_S = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """What a deployment holds by now."""
 
     lock_fd: int
-    claims: list[int] = field(default_factory=list)
+    claims: list[int] = msgspec.field(default_factory=list)
 
     def claim(self, path: Path, plan: Plan) -> None:
         """Claim what the sinks write to. Raises `TargetInUse`."""

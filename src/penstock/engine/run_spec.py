@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from penstock.channel.ring import CONTROL_BYTES
 from penstock.metrics.layout import EdgeLayout, Layout, StageLayout
@@ -27,16 +28,14 @@ _IN_RUN = RunPaths(Path())
 # Files to make.
 
 
-@dataclass(frozen=True, slots=True)
-class QueueFile:
+class QueueFile(msgspec.Struct, frozen=True):
     """A queue to reserve."""
 
     path: Path
     capacity: int
 
 
-@dataclass(frozen=True, slots=True)
-class SlotFiles:
+class SlotFiles(msgspec.Struct, frozen=True):
     """The files of a slot. Where the calling process reads (`caller`), a journal and a bell are all there is."""
 
     seat: str

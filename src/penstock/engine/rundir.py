@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from struct import Struct
 from zlib import crc32
@@ -48,8 +47,7 @@ class Manifest(msgspec.Struct, frozen=True):
     """crc32 of all of this with a 0 here."""
 
 
-@dataclass(frozen=True, slots=True)
-class FoundRun:
+class FoundRun(msgspec.Struct, frozen=True):
     """A run directory on this machine."""
 
     name: str

@@ -6,7 +6,6 @@ The workers are not asked and do not notice: anybody who may read the files may 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import get_args
@@ -52,8 +51,7 @@ class RunGone(PenstockError):
         super().__init__(f"{run_dir} is gone: the run ended; `penstock status` lists what runs")
 
 
-@dataclass(frozen=True, slots=True)
-class PageReading:
+class PageReading(msgspec.Struct, frozen=True):
     """The words of a slot's page, and when they were read."""
 
     at_ns: int
@@ -61,8 +59,7 @@ class PageReading:
     words: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class QueueReading:
+class QueueReading(msgspec.Struct, frozen=True):
     """What stands in one queue."""
 
     queued_bytes: int
@@ -72,8 +69,7 @@ class QueueReading:
     """0: the queue is empty."""
 
 
-@dataclass(frozen=True, slots=True)
-class StageReading:
+class StageReading(msgspec.Struct, frozen=True):
     """One stage as it was read."""
 
     layout: StageLayout
@@ -81,16 +77,14 @@ class StageReading:
     last_error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class EdgeReading:
+class EdgeReading(msgspec.Struct, frozen=True):
     """One edge as it was read."""
 
     layout: EdgeLayout
     queues: tuple[QueueReading, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True):
     """A run at one moment, as far as reading one file after the other can tell."""
 
     pipeline: str

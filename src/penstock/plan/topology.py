@@ -6,8 +6,10 @@ The engine makes files by it, the supervisor is told of it, workers are put toge
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from typing import Any
+
+import msgspec
+from msgspec.structs import replace
 
 from penstock.batch import Batch
 from penstock.plan.membership import Membership, first_membership
@@ -15,8 +17,7 @@ from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
 from penstock.sink import WrittenText
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(msgspec.Struct, frozen=True):
     """One slot: the stages that sit there, in plan order. A worker lives in it, or the calling process reads there."""
 
     seat: str
@@ -29,8 +30,7 @@ class Slot:
         return self.stages[0].caller
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(msgspec.Struct, frozen=True):
     """One queue: from a slot of the edge's sender to a slot of its receiver."""
 
     edge: EdgePlan
@@ -38,8 +38,7 @@ class Channel:
     receiver: int
 
 
-@dataclass(frozen=True, slots=True)
-class Topology:
+class Topology(msgspec.Struct, frozen=True):
     """A plan whose stages have slots."""
 
     plan: Plan

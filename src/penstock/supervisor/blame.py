@@ -15,8 +15,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from penstock.slot.life import Blamed, Suspect
 from penstock.slot.work import TURN_INPUT, Doing, Mark
@@ -61,8 +62,7 @@ class Cause(Enum):
     """A stop, a take-over, or the worker's own orderly exit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Death:
+class Death(msgspec.Struct, frozen=True):
     """One death. Times in seconds."""
 
     cause: Cause
@@ -78,8 +78,7 @@ class Death:
     """What was being done with the rows in work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What the successor is told, and whether the death counts against the stage."""
 
     suspect: Suspect | None = None
@@ -91,8 +90,7 @@ class Verdict:
     """Give so many rows to batch functions batch by batch: it is not known which of several batches it was."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Pause:
+class _Pause(msgspec.Struct, frozen=True):
     """A pause that a life was told, and how long its call may run to count as a hit."""
 
     seconds: float

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from penstock.errors import TooFewDescriptors
 
@@ -18,8 +19,7 @@ _PER_SLOT = 5
 """In the supervisor: a slot's bell, log, standard output, page of work, and process."""
 
 
-@dataclass(frozen=True, slots=True)
-class SlotNeeds:
+class SlotNeeds(msgspec.Struct, frozen=True):
     """What counts of one slot."""
 
     pages: int

@@ -6,10 +6,10 @@ Pages show the same counts, but nothing tells when a bit of theirs has flipped; 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
 from msgspec.structs import asdict
 
 from penstock.channel.ring import rows_taken
@@ -26,8 +26,7 @@ from penstock.supervisor.protocol import RunSpec, SeatSpec, StageEnd, StageSpec
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class FinalTotals:
+class FinalTotals(msgspec.Struct, frozen=True):
     """The sums."""
 
     stages: Sequence[StageEnd]

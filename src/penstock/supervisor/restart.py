@@ -9,8 +9,9 @@ would only repeat it.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
 from enum import Enum
+
+import msgspec
 
 FIRST_DELAY_S = 0.05
 MOST_DELAY_S = 10.0
@@ -31,22 +32,19 @@ class Progress(Enum):
     COMMITTED = "committed"
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(msgspec.Struct, frozen=True):
     """Give birth to the successor after so long."""
 
     after_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Escalate:
+class Escalate(msgspec.Struct, frozen=True):
     """The stage has failed."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """Give birth to the successor after so long, for what it needs is down."""
 
     after_s: float
@@ -56,11 +54,10 @@ class Wait:
     """How long it will have waited by then."""
 
 
-@dataclass(slots=True)
-class _Budget:
+class _Budget(msgspec.Struct):
     """The deaths of one slot since it last committed."""
 
-    deaths: deque[float] = field(default_factory=deque)
+    deaths: deque[float] = msgspec.field(default_factory=deque)
     fruitless: int = 0
     same: str = ""
     """The error of its last life."""
@@ -70,13 +67,12 @@ class _Budget:
     waits: int = 0
 
 
-@dataclass(slots=True)
-class RestartPolicy:
+class RestartPolicy(msgspec.Struct):
     """The deaths of one stage's workers."""
 
     most: float
     within_s: float
-    _budgets: dict[int, _Budget] = field(default_factory=dict)
+    _budgets: dict[int, _Budget] = msgspec.field(default_factory=dict)
 
     def decide(
         self, slot: int, now: float, *, counted: bool, progress: Progress, chance: float, same: str = "",

@@ -11,8 +11,9 @@ import functools
 import inspect
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from penstock.channel.router import KeyFailure
 from penstock.dead_letters import DeadLetter
