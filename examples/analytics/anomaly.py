@@ -1,34 +1,33 @@
 """Scores a sensor's readings online: 0 usual, towards 1 never seen. Each score uses that reading and earlier ones only.
 
-Three views of a reading, each a number that is large when the reading is odd:
+A sensor is seen on several time scales: the reading itself, and the mean of its last readings (`Constants.means`). A
+spike shows in the first, what lasts in the second. On each scale there are two views, numbers that are large when the
+value is odd:
 
 - its distance from what is usual at this hour of the day (`HourOfDay`);
-- how far it is beyond everything that came before (`Range`);
-- how seldom a value like it has come (`Novelty`).
+- how far it is beyond everything that came before (`Range`).
 
-Distances of different sensors, and of different views, cannot be compared; how seldom something comes can. So each
-view is told in bits (`Recurrence`): a reading so odd that one in 1,024 of those before was as odd has 10 bits. What is
-rare in several views counts more than their sum (`Constants.sharpens`). What sticks out is told once: a score is what
-exceeds the last one, which fades over some hundred readings (`Echo`).
+Distances of different sensors, scales and views cannot be compared; how seldom something comes can. So each is told in
+bits (`Recurrence`): a value so odd that one in 1,024 of those before was as odd has 10 bits. What all views together
+say is their weighted mean. What sticks out is told once: after it, only what exceeds it is told, while it fades over
+some hundred readings (`Rest`).
 
 `select_anomaly.py` chose the constants by cross-validation; the README says with what result.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import floor, frexp, log2, sqrt
+from math import frexp, log2, sqrt
 
 from analytics.events import Reading
 
-_WARM_READINGS = 300
-"""From these the novelty's scale is taken; it says nothing before."""
 _FAR = 1000.0
 """Standard deviations; whatever is further counts as much, since a series that stood still has next to none."""
-_HALF = 3000.0
-"""What has the score 0.5: above the last alarm by this, which is 14 bits from nothing (`Constants.sharpens`)."""
+_HALF = 4.1
+"""Bits with the score 0.5: what is above is an alarm by the threshold that all labelled series together choose."""
 _LARGEST = 1e100
 """A reading beyond it counts as this one: its square is still a number."""
 
@@ -37,12 +36,14 @@ _LARGEST = 1e100
 class Constants:
     """What was chosen."""
 
-    weights: tuple[float, float, float] = (1.0, 1.0, 0.0)
-    """Of the three views, in the order above. Cross-validation gave novelty none: then it is not computed."""
-    sharpens: float = 3.0
-    """The power that the sum is raised to: one rare reading weighs more than many uncommon ones."""
-    shortens: float = 0.0
-    """How far bits are measured against the most that a history so short can tell: 0 not at all, 1 wholly."""
+    means: tuple[int, ...] = (1, 30)
+    """The time scales: over how many readings the mean is taken. The first is 1, the reading itself."""
+    hour: float = 2.0
+    """The weight of the hour of the day, shared by the scales. The range of the reading itself has 1."""
+    ranges: float = 1.0
+    """The weight of the ranges of all scales, shared by them."""
+    exceeds: float = 1.0
+    """How many times as rare as what is left of the last alarm a new one must be."""
     fades: float = 0.995
     """What is left of an alarm after a reading."""
 
@@ -79,20 +80,23 @@ class HourOfDay:
     """Distance of a value from what is usual at this hour, in that hour's standard deviations."""
 
     _LEARNS = 0.02
+    _KNOWN = 5
+    """An hour that is new counts as if it had been seen so often: its first values teach fast, but none alone."""
 
     def __init__(self) -> None:
         self.all = Level(0.002)
-        self.hours: dict[int, tuple[float, float]] = {}
+        self.hours: dict[int, tuple[int, float, float]] = {}
 
     def distance(self, value: float, hour: int) -> float:
         """Standard deviations; then learns the value."""
         self.all.learn(value)
-        mean, variance = self.hours.get(hour, (value, self.all.variance))
+        count, mean, variance = self.hours.get(hour, (0, value, self.all.variance))
         away = value - mean
         # An hour that was always the same still has some of the whole series' spread.
         spread = sqrt(max(variance, 0.02 * self.all.variance))
-        learns = self._LEARNS
-        self.hours[hour] = mean + learns * away, (1 - learns) * (variance + learns * away * away)
+        count += 1
+        learns = max(self._LEARNS, 1 / (count + self._KNOWN))
+        self.hours[hour] = count, mean + learns * away, (1 - learns) * (variance + learns * away * away)
         return min(abs(away) / spread, _FAR) if spread > 0 else 0.0
 
 
@@ -119,47 +123,6 @@ class Range:
         return min(max(value - high, low - value) / width, self._MOST)
 
 
-class Novelty:
-    """Bits of surprise at a value's bin, neighbours counted half."""
-
-    _BINS = 8
-    _FURTHEST = 1000
-    """Bins beyond it are one: the state of a sensor stays small."""
-
-    def __init__(self) -> None:
-        self.first: list[float] = []
-        self.low = 0.0
-        self.width = 0.0
-        self.total = 0
-        self.counts: defaultdict[int, float] = defaultdict(float)
-
-    def bits(self, value: float) -> float:
-        """How seldom; then counts the value."""
-        if not self.width:
-            self.first.append(value)
-            if len(self.first) == _WARM_READINGS:
-                self._scale()
-            return 0.0
-        return self._count(value)
-
-    def _scale(self) -> None:
-        ordered = sorted(self.first)
-        usual = ordered[int(0.95 * len(ordered))] - ordered[int(0.05 * len(ordered))]
-        self.low = ordered[0]
-        self.width = (usual or (ordered[-1] - ordered[0]) or abs(ordered[-1]) or 1.0) / self._BINS or 1.0
-        for value in self.first:
-            self._count(value)
-        self.first = []
-
-    def _count(self, value: float) -> float:
-        bin = floor(max(-self._FURTHEST, min((value - self.low) / self.width, self._FURTHEST)))
-        self.total += 1
-        bits = log2((self.total + 1) / (self.counts[bin] + 1))
-        for near, weight in ((bin - 1, 0.5), (bin, 1.0), (bin + 1, 0.5)):
-            self.counts[near] += weight
-        return bits
-
-
 class Recurrence:
     """Bits of rarity: how few of the readings so far were at least as odd as this one.
 
@@ -174,27 +137,47 @@ class Recurrence:
 
     def bits(self, oddness: float) -> float:
         """0 for the usual, the logarithm of the readings so far for what is odder than all of them."""
+        self.total += 1
+        if oddness <= 0:
+            self.counts[0] += 1
+            return 0.0
         mantissa, exponent = frexp(oddness)
-        bin = (exponent + 15) * 8 + int(mantissa * 16) - 8
-        bin = 0 if bin < 0 or oddness <= 0 else min(bin, self._BINS - 1)
+        bin = max(0, min((exponent + 15) * 8 + int(mantissa * 16) - 8, self._BINS - 1))
         as_odd = sum(self.counts[bin:])
         self.counts[bin] += 1
-        self.total += 1
         return log2(self.total / (as_odd + 1))
 
 
-class Echo:
-    """What exceeds the last alarm, which fades."""
+class Scale:
+    """The two views of the mean of the last readings."""
 
-    def __init__(self, fades: float) -> None:
-        self.fades = fades
+    def __init__(self, readings: int) -> None:
+        self.last: deque[float] = deque(maxlen=readings)
+        self.hour = HourOfDay()
+        self.range = Range()
+        self.hours = Recurrence()
+        self.ranges = Recurrence()
+
+    def bits(self, value: float, hour: int) -> tuple[float, float]:
+        """Takes the next reading: how seldom its hour has such a mean, and how seldom one is so far outside of all."""
+        self.last.append(value)
+        mean = sum(self.last) / len(self.last)  # a running sum would keep the rounding of a huge value for ever
+        return self.hours.bits(self.hour.distance(mean, hour)), self.ranges.bits(self.range.beyond(mean))
+
+
+class Rest:
+    """After an alarm: what does not exceed what is left of it is not told. Alarms fade."""
+
+    def __init__(self, constants: Constants) -> None:
+        self.exceeds = constants.exceeds
+        self.fades = constants.fades
         self.last = 0.0
 
-    def beyond(self, score: float) -> float:
-        """0 for what was said already."""
+    def told(self, bits: float) -> float:
+        """The bits, or 0 for what was told already."""
         self.last *= self.fades
-        new = max(0.0, score - self.last)
-        self.last = max(self.last, score)
+        new = bits if bits > self.exceeds * self.last else 0.0
+        self.last = max(self.last, bits)
         return new
 
 
@@ -203,35 +186,26 @@ class Detector:
 
     def __init__(self, constants: Constants = CHOSEN) -> None:
         self.constants = constants
-        self.hour = HourOfDay()
-        self.range = Range()
-        self.novelty = Novelty()
-        self.recurrences = (Recurrence(), Recurrence(), Recurrence())
-        self.echo = Echo(constants.fades)
-        self.count = 0
+        self.scales = [Scale(readings) for readings in constants.means]
+        self.rest = Rest(constants)
 
     def score(self, value: float, hour: int) -> float:
         """Takes the next reading; 0 to 1."""
-        new = self.echo.beyond(rarity(self.bits(value, hour), self.count, self.constants))
-        return new / (new + _HALF)
+        told = self.rest.told(rarity(self.bits(value, hour), self.constants))
+        return told / (told + _HALF)
 
-    def bits(self, value: float, hour: int) -> tuple[float, float, float]:
-        """The three views of the next reading, in bits."""
-        self.count += 1
+    def bits(self, value: float, hour: int) -> list[tuple[float, float]]:
+        """Of the next reading, on each scale: hour and range, in bits."""
         value = max(-_LARGEST, min(value, _LARGEST))
-        hours, beyond, novel = self.recurrences
-        return (
-            hours.bits(self.hour.distance(value, hour)), beyond.bits(self.range.beyond(value)),
-            novel.bits(self.novelty.bits(value)) if self.constants.weights[2] else 0.0,
-        )
+        return [scale.bits(value, hour) for scale in self.scales]
 
 
-def rarity(bits: tuple[float, float, float], count: int, constants: Constants) -> float:
-    """The views as one number. `count`: readings so far."""
-    weights = constants.weights
-    total = weights[0] * bits[0] + weights[1] * bits[1] + weights[2] * bits[2]
-    most = log2(count + 1)
-    return float((total / most**constants.shortens) ** constants.sharpens)
+def rarity(bits: Sequence[tuple[float, float]], constants: Constants) -> float:
+    """All views as one number of bits."""
+    hour = sum(hour for hour, _ in bits) / len(bits)
+    ranges = sum(range for _, range in bits) / len(bits)
+    total = constants.hour * hour + bits[0][1] + constants.ranges * ranges
+    return total / (constants.hour + 1.0 + constants.ranges)
 
 
 def score_readings(readings: Sequence[Reading]) -> None:

@@ -1,8 +1,9 @@
 """Chooses the constants of `anomaly.py` by cross-validation: `python select_anomaly.py DATA/sensors/nab`.
 
 Needs numpy. Series are put into folds: by what they measure (one group left out at a time), and, six at a time, drawn
-by seed. For each fold, constants *and threshold* are those that score best on all other folds; the fold's own series
-are then scored with them. What is printed first are these scores of series left out, pooled over the folds. Then come
+by seed. For each fold, constants *and threshold* are those that score best on all other folds, where a threshold is
+judged together with its neighbours, so that no single lucky detection decides; the fold's own series are then scored
+with them. What is printed first are these scores of series left out, pooled over the folds. Then come
 the constants that all series together choose, which are those to put into `anomaly.py`.
 """
 
@@ -14,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -24,67 +26,71 @@ if __package__ in (None, ""):  # run as a file: its package is found beside it
 
 import numpy as np
 
-from analytics.anomaly import Constants, Detector
+from analytics.anomaly import Constants, Detector, rarity
 from analytics.nab_score import PROFILES, STANDARD, Labelled, Profile, Worth, windows_of, worths
 
 SEEDS = range(10)
 FOLDS = 6
-_THRESHOLDS = 96
+_THRESHOLDS = 200
+_NEIGHBOURS = 10
+"""Thresholds on either side that one is judged with; nearer ones weigh more."""
 _MOST_DETECTIONS = 2500
 """In the whole corpus; a lower threshold than gives these never pays."""
+SCALES = (1, 3, 6, 10, 12, 30, 36, 100)
 CANDIDATES = [
-    Constants(weights, sharpens, shortens, fades)
-    for weights, sharpens, shortens, fades in product(
-        [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0), (1.0, 1.0, 0.0), (0.0, 1.0, 1.0), (1.0, 0.0, 1.0),
-         (1.0, 1.0, 1.0), (2.0, 1.0, 1.0), (1.0, 2.0, 1.0), (1.0, 1.0, 2.0)],
-        [1.0, 2.0, 3.0], [0.0, 0.5, 1.0], [0.995, 0.998, 0.999, 0.9995],
+    Constants(means, hour, ranges, exceeds, fades)
+    for means, hour, ranges, exceeds, fades in product(
+        [(1,), (1, 12), (1, 30), (1, 100), (1, 6, 36), (1, 10, 100), (1, 3, 10, 30, 100)],
+        [1.0, 2.0], [0.0, 0.5, 1.0], [1.0, 1.1, 1.2], [0.995, 0.9965, 0.998],
     )
 ]
 
 
 @dataclass
 class Series:
-    """One labelled series; its rows after probation."""
+    """One labelled series."""
 
     group: str
-    bits: Any
+    bits: dict[int, Any]
+    """By time scale: of each row, hour and range."""
     labelled: Labelled
     windows: int
     _worths: dict[Profile, list[Worth]] = field(default_factory=dict)
 
     def worth(self, profile: Profile) -> list[Worth]:
-        """What a detection at each row is worth."""
+        """What a detection at each row after probation is worth."""
         if profile not in self._worths:
             self._worths[profile] = list(worths(0, self.labelled, profile))
         return self._worths[profile]
 
-    def score(self, constants: Constants) -> Any:
-        """The anomaly scores of all rows, as `Detector.score` gives them, but for the last scaling."""
-        most = np.log2(np.arange(len(self.bits)) + 2.0)
-        rare = ((self.bits @ np.array(constants.weights)) / most**constants.shortens) ** constants.sharpens
+    def told(self, constants: Constants) -> Any:
+        """The bits of all rows, as `Detector` tells them."""
+        views: Any = [self.bits[readings].T for readings in constants.means]  # columns where `Detector` has numbers
+        rare: Any = rarity(views, constants)
         fading = np.arange(len(rare)) * np.log(constants.fades)
         with np.errstate(divide="ignore"):
             last = np.maximum.accumulate(np.append(-np.inf, np.log(rare) - fading))[:-1] + fading
-        return np.maximum(0.0, rare - np.exp(last))
+        return np.where(rare > constants.exceeds * np.exp(last), rare, 0.0)
 
 
-def series_of(folder: Path) -> Iterator[Series]:
+def series_of(folder: Path, scales: tuple[int, ...] = SCALES) -> Iterator[Series]:
     """All series with their bits, by the detector that runs."""
     labels = json.loads((folder / "labels/combined_windows.json").read_text())
     for file in (folder / "files.txt").read_text().split():
         with (folder / "data" / file).open(newline="") as opened:
             rows = list(csv.reader(opened))[1:]
-        detector = Detector(Constants(weights=(1.0, 1.0, 1.0)))  # all views
+        detector = Detector(Constants(means=scales))
         bits = np.array([detector.bits(float(value), int(stamp[11:13])) for stamp, value in rows])
         windows = windows_of([stamp for stamp, _ in rows], labels[file])
         group = file.partition("/")[0]
-        yield Series("artificial" if group.startswith("artificial") else group, bits,
+        yield Series("artificial" if group.startswith("artificial") else group,
+                     {readings: bits[:, n] for n, readings in enumerate(scales)},
                      Labelled([0.0] * len(rows), windows), len(windows))
 
 
 def curves(series: Sequence[Series], constants: Constants, profile: Profile) -> tuple[Any, Any]:
     """Thresholds, and what each series is worth at each of them."""
-    found = [one.score(constants)[one.labelled.probation :] for one in series]
+    found = [one.told(constants)[one.labelled.probation :] for one in series]
     together = np.concatenate(found)
     together = np.sort(np.partition(together, -_MOST_DETECTIONS)[-_MOST_DETECTIONS:])[::-1]
     thresholds = together[np.round(np.geomspace(1, len(together), _THRESHOLDS)).astype(int) - 1]
@@ -127,14 +133,23 @@ def folds_by_seed(series: Sequence[Series], seed: int) -> list[list[int]]:
     return [drawn[n::FOLDS] for n in range(FOLDS)]
 
 
+def best(worth: Any) -> tuple[int, int]:
+    """The candidate and its threshold, of what all candidates are worth at all thresholds."""
+    near = np.bartlett(2 * _NEIGHBOURS + 3)[1:-1]
+    padded = np.pad(worth, ((0, 0), (_NEIGHBOURS, _NEIGHBOURS)), "edge")
+    judged = np.array([np.convolve(one, near / near.sum(), "valid") for one in padded])
+    candidate, threshold = np.unravel_index(int(judged.argmax()), judged.shape)
+    return int(candidate), int(threshold)
+
+
 def left_out(worth: Any, folds: Sequence[Sequence[int]]) -> tuple[float, list[int]]:
     """What the series of each fold are worth with constants and threshold of the others; which constants."""
     total, chosen = 0.0, []
     for fold in folds:
-        others = worth[:, [n for n in range(worth.shape[1]) if n not in fold], :].sum(axis=1)
-        candidate, threshold = np.unravel_index(int(others.argmax()), others.shape)
+        others = [n for n in range(worth.shape[1]) if n not in fold]
+        candidate, threshold = best(worth[:, others, :].sum(axis=1))
         total += float(worth[candidate, list(fold), threshold].sum())
-        chosen.append(int(candidate))
+        chosen.append(candidate)
     return total, chosen
 
 
@@ -142,17 +157,13 @@ def main(folder: Path) -> None:
     """Prints the scores of series left out, then the constants."""
     started = time.monotonic()
     series = list(series_of(folder))
-    rows = sum(len(one.bits) for one in series)
-    print(f"{len(series)} series, {rows:,} rows, {rows / (time.monotonic() - started):,.0f} rows/s; "
-          f"{len(CANDIDATES)} candidates")
+    rows = sum(len(one.labelled.scores) for one in series)
+    print(f"{len(series)} series, {rows:,} rows, {rows / (time.monotonic() - started):,.0f} rows/s on "
+          f"{len(SCALES)} scales; {len(CANDIDATES)} candidates")
     for name, profile in zip(("standard", "low false positives", "low false negatives"), PROFILES, strict=True):
-        worth = np.array([curves(series, constants, profile)[1] for constants in CANDIDATES])
-        silence = sum(null(one, profile) for one in series)
-        perfect = profile.hit * sum(one.windows for one in series)
-
-        def shown(total: float, silence: float = silence, perfect: float = perfect) -> float:
-            return 100 * (total - silence) / (perfect - silence)
-
+        found = [curves(series, constants, profile) for constants in CANDIDATES]
+        worth = np.array([worth for _, worth in found])
+        shown = partial(percent, series, profile)
         by_group, chosen = left_out(worth, folds_by_group(series))
         by_seed = [shown(left_out(worth, folds_by_seed(series, seed))[0]) for seed in SEEDS]
         print(f"{name}: a group left out {shown(by_group):.1f}; {FOLDS} folds by seed {np.mean(by_seed):.1f} "
@@ -160,8 +171,15 @@ def main(folder: Path) -> None:
         if profile is STANDARD:
             for n in chosen:
                 print(f"   {CANDIDATES[n]}")
-            candidate, _ = np.unravel_index(int(worth.sum(1).argmax()), worth.sum(1).shape)
-            print(f"all series together choose {CANDIDATES[candidate]}")
+            candidate, threshold = best(worth.sum(axis=1))
+            print(f"all series together choose {CANDIDATES[candidate]}, "
+                  f"and alarms from {found[candidate][0][threshold]:.2f} bits")
+
+
+def percent(series: Sequence[Series], profile: Profile, total: float) -> float:
+    """What all series are worth, on the benchmark's scale from silence to a perfect detector."""
+    silence = sum(null(one, profile) for one in series)
+    return 100 * (total - silence) / (profile.hit * sum(one.windows for one in series) - silence)
 
 
 if __name__ == "__main__":
