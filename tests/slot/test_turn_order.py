@@ -10,10 +10,14 @@ import pytest
 
 from penstock.channel.bell import Bell, create_bell
 from penstock.mapped_file import by_mapping
-from penstock.slot.commit import Turn
+from penstock.slot.backpressure import Backpressure
+from penstock.slot.commit import Commit
 from penstock.slot.crash_points import CrashPoints
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.record import Counts, PartRecord, Record
+from penstock.slot.sending import Sending
+from penstock.slot.sink_output import SinkOutput
+from penstock.slot.turn import Turn
 
 
 class Steps:
@@ -70,17 +74,13 @@ def test_a_turn_commits_then_publishes_then_fences_and_only_then_looks_who_sleep
         plan=SimpleNamespace(
             name="s", settings=SimpleNamespace(on_error=SimpleNamespace(give_up_after=None))
         ),
-        writer=None, edges=[], queues=[steps], inputs=inputs, counts=Counts(), finished=False,
-        save=PartRecord, publish=steps.publish, show_counts=lambda commit: None, page=None, last_error="",
+        number=0, sink_output=SinkOutput(), edges=[], queues=[steps], linger_s=1.0, inputs=inputs, counts=Counts(),
+        finished=False, save=PartRecord, publish=steps.publish, show_counts=lambda commit: None,
     )
     store: Any = SimpleNamespace(flush=lambda: 0, generation=0)
-    turn = Turn(
-        [part], steps, Record(), dead_letters=store, retries=store, bell=steps, waiter=steps,
-        meter=SimpleNamespace(committed=lambda *args: None),  # type: ignore[arg-type]
-        crash=CrashPoints(), control=SimpleNamespace(stopping=False), fates=steps,  # type: ignore[arg-type]
-        after_commit=lambda: None, last_errors=tmp_path, run_id="r",
-        work=SimpleNamespace(enter=lambda *args: None, leave=lambda: None),  # type: ignore[arg-type]
-    )
+    commit = Commit([part], steps, Record(), dead_letters=store, retries=store, bell=steps, crash=CrashPoints())
+    sending = Sending(Backpressure(steps, steps, steps, steps), steps, CrashPoints())
+    turn = Turn([part], sending=sending, commit=commit, errors=steps, work=steps, meter=steps, crash=CrashPoints())
     turn.finish(part)
     assert steps.taken == ["append", "commit", "publish", "fence", "look at the reader", "look at the writer"]
     bell.close()

@@ -16,12 +16,17 @@ from penstock.channel.ring import RingReader, RingWriter, create_ring
 from penstock.channel.side_file import SideFiles
 from penstock.mapped_file import by_mapping
 from penstock.plan.plan import EdgePlan, Route
+from penstock.slot.backpressure import Backpressure
 from penstock.slot.batches import Out
-from penstock.slot.commit import Turn
+from penstock.slot.commit import Commit
 from penstock.slot.crash_points import CrashPoints
 from penstock.slot.outputs import EdgeOutput, QueueOutput
+from penstock.slot.pauses import Pauses
 from penstock.slot.record import Counts, PartRecord, Record
+from penstock.slot.sending import Sending
+from penstock.slot.sink_output import SinkOutput
 from penstock.slot.stops import Stopped
+from penstock.slot.turn import Turn
 from penstock.slot.unit import Unit
 
 CAPACITY = 4096
@@ -62,20 +67,27 @@ class Sender:
         self.edge = EdgeOutput(plan, Route.DEAL, queues, turns=True)
         self.out = Out()
         self.part: Any = SimpleNamespace(
-            number=0, plan=SimpleNamespace(name="a"), writer=None, edges=[self.edge], queues=queues, outs=[self.out],
-            inputs=None, counts=Counts(), finished=False, last_error="", page=None, turn_out=0, deals_turns=True,
+            number=0, plan=SimpleNamespace(name="a"), sink_output=SinkOutput(), edges=[self.edge], queues=queues,
+            outs=[self.out], inputs=None, counts=Counts(), finished=False, turn_out=0, deals_turns=True,
             carries_turns=False, save=PartRecord, publish=self._publish, learn=lambda rows, sent: None,
             show_counts=lambda commit: None, clear_outs=self._clear, rows_in_flight=0,
+            linger_s=1.0,
         )
         journal: Any = SimpleNamespace(commit=lambda record: None)
         self.waiter = Waiter(self.bell)
         store: Any = SimpleNamespace(flush=lambda: 0, generation=0)
-        meter: Any = SimpleNamespace(committed=lambda *args: None, now_doing=lambda activity: None)
+        meter: Any = SimpleNamespace(batch_taken=lambda unit, is_last: None, now_doing=lambda activity: None)
+        work: Any = SimpleNamespace(enter=lambda *args: None, leave=lambda: None)
+        waiter, control, crash = self.waiter, self.control, CrashPoints()
+        errors: Any = None
+        self.pauses = Pauses(self.bell, waiter, control)  # type: ignore[arg-type]
         self.turn = Turn(
-            [self.part], journal, Record(), dead_letters=store, retries=store, bell=self.bell,
-            waiter=self.waiter, meter=meter, crash=CrashPoints(), control=self.control, fates=None,  # type: ignore[arg-type]
-            after_commit=lambda: None, last_errors=folder, run_id="r",
-                work=SimpleNamespace(enter=lambda *args: None, leave=lambda: None),  # type: ignore[arg-type]
+            [self.part],
+            sending=Sending(Backpressure(self.bell, waiter, meter, control), work, crash),  # type: ignore[arg-type]
+            commit=Commit(
+                [self.part], journal, Record(), dead_letters=store, retries=store, bell=self.bell, crash=crash
+            ),
+            errors=errors, work=work, meter=meter, crash=crash,
         )
 
     def give(self, rows: list[Any]) -> None:
@@ -139,7 +151,7 @@ def test_a_pause_before_a_suspicious_row_ends_when_the_supervisor_asks_to_stop(s
     sender.control.meanwhile = iter([False, False, True])
     began = time.monotonic()
     with pytest.raises(Stopped):
-        sender.turn.pause(3600.0)
+        sender.pauses.pause(3600.0)
     assert time.monotonic() - began < 60
 
 

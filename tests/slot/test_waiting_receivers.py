@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from penstock.slot.commit import Turn
 from penstock.slot.queue_inputs import QueueInputs
+from penstock.slot.sending import Sending
 from penstock.slot.source_input import SourceInput
+from penstock.slot.turn import Turn
+from penstock.slot.turn_policy import TurnPolicy
 
 pytestmark = pytest.mark.interpreted
 
@@ -37,10 +39,11 @@ def is_served(
     flushed: list[bool] = []
     turn: Any = Turn.__new__(Turn)
     turn.pending, turn._unit, turn._rows, turn._encoded_rows = True, SimpleNamespace(done=1, length=1 + rows_left), 0, 0
+    turn._policies, turn._sending = [TurnPolicy(linger_s=linger_s, sends=queued)], Sending.__new__(Sending)
     turn._since, turn.flush = time.monotonic() - age_s, lambda: flushed.append(True)
     part: Any = SimpleNamespace(
-        queues=[SimpleNamespace(reader_waits=waits)] if queued else [], piece_s=piece_s, writer=None,
-        linger_s=linger_s, outs=[], edges=[], inputs=Reading(source_waits_s) if source else Queues(more),
+        number=0, is_waited_for=lambda: queued and waits, piece_s=piece_s, outs=[], edges=[],
+        inputs=Reading(source_waits_s) if source else Queues(more),
         bytes_per_row=0.0,
     )
     turn.go_on(part)

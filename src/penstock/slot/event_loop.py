@@ -1,6 +1,6 @@
 """The event loop of a worker: coroutines go on whenever the worker waits, be it for input, for room or for time.
 
-`loop` and `commit` wait on a `LoopWaiter` as they do on a bell's `Waiter`; `stalls` finds the row that holds the loop
+`loop` and `backpressure` wait on a `LoopWaiter` as they do on a bell's `Waiter`; `stalls` finds the row that holds the loop
 up.
 """
 

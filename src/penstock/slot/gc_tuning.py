@@ -11,6 +11,8 @@ from __future__ import annotations
 import gc
 import time
 
+from penstock.slot.part import Part
+
 _YOUNG_ALLOCATIONS = 500_000
 """Net allocations within one turn after which the collector looks all the same."""
 _BETWEEN_TURNS = 20_000
@@ -26,7 +28,7 @@ class TurnGc:
         gc.set_threshold(_YOUNG_ALLOCATIONS, 1_000_000, 1_000_000)
         self._next_full = time.monotonic() + 10.0
 
-    def between_turns(self) -> None:
+    def between_turns(self, part: Part) -> None:
         """Called after a commit."""
         if gc.get_count()[0] < _BETWEEN_TURNS:
             return

@@ -7,24 +7,22 @@ event loop runs (`event_loop`), in which the end of each row starts the next one
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from penstock.channel.columns import as_table, rows_or_failures
 from penstock.slot.async_rows import AsyncRows
-from penstock.slot.commit import Turn
 from penstock.slot.crash_points import CrashPoints
-from penstock.slot.error_policy import RetryRow, decide
 from penstock.slot.failure import Failure, Unmade
 from penstock.slot.part import Part
 from penstock.slot.retries import RetryFile, WaitingRow
+from penstock.slot.row_errors import RowErrors
 from penstock.slot.row_in_work import RowInWork
-from penstock.slot.rows import RowFates
 from penstock.slot.source_input import SourceInput
 from penstock.slot.stops import StageFailed
 from penstock.slot.suspicion import Suspicion
+from penstock.slot.turn import Turn
 from penstock.slot.unit import Unit
 from penstock.slot.work import RETRY_INPUT, Mark, WorkPage
 
@@ -46,7 +44,7 @@ class InFlight:
     """The rows of one stage in one slot."""
 
     def __init__(
-        self, part: Part, rows: AsyncRows, *, turn: Turn, fates: RowFates, suspicion: Suspicion, retries: RetryFile,
+        self, part: Part, rows: AsyncRows, *, turn: Turn, errors: RowErrors, suspicion: Suspicion, retries: RetryFile,
         work: WorkPage, crash: CrashPoints, write: Callable[[Part, Mark], None], tell: Callable[..., None],
     ) -> None:
         """`write`: hands what rows gave to the part's sink; `tell`: decides about a row, with its mark."""
@@ -54,14 +52,14 @@ class InFlight:
         self._rows = rows
         self._loop = rows.loop
         self._turn = turn
-        self._fates = fates
+        self._errors = errors
         self._suspicion = suspicion
         self._retries = retries
         self._work = work
         self._crash = crash
         self._write = write
         self._tell = tell
-        self._in_place = fates.stops_at_failure(part)
+        self._in_place = errors.stops_at_failure(part)
         self._units: deque[Unit] = deque()
         """Taken, and not through; the first one may be begun."""
         self._begun = False
@@ -269,10 +267,10 @@ class InFlight:
             self._retrying.discard(row)
             self._retried.append(row)
         elif row.failure is not None and self._in_place:
-            row.decision = decide(self._part.plan.settings, row.failure.error, row.attempts, random.random())
-            if isinstance(row.decision, RetryRow):  # those behind it go on, and wait for it to be given out
+            after_s = self._errors.in_place(self._part, row.failure, row.attempts)
+            if after_s is not None:  # those behind it go on, and wait for it to be given out
                 row.done = False
-                self._loop.asyncio_loop.call_later(row.decision.after_s, self._try_again, row)
+                self._loop.asyncio_loop.call_later(after_s, self._try_again, row)
 
     def _try_again(self, row: RowInWork) -> None:
         self._due.append(row)
@@ -293,11 +291,11 @@ class InFlight:
             self._advance(unit, 0)
         elif self._window[0].never:
             mark = self._mark_of(self._window.popleft())
-            self._tell(mark, self._fates.never_called, self._part, unit, self._suspicion.blamed(mark), self._turn)
+            self._tell(mark, self._errors.never_called, self._part, unit, self._suspicion.blamed(mark))
             self._advance(unit, 1)
         else:
             self._give_out_piece(unit)
-        self._fates.settle(self._part)
+        self._errors.settle(self._part)
         self._turn.go_on(self._part)
         if unit.left == 0:
             self._units.popleft()
@@ -323,8 +321,8 @@ class InFlight:
         if failed is not None:
             part.counts.retries += max(failed.attempts - 1, 0)
             self._tell(
-                self._mark_of(failed), self._fates.failed_for_good, part, [failed.row], 0, failed.failure,
-                max(failed.attempts, 1), self._turn,
+                self._mark_of(failed), self._errors.failed_for_good, part, [failed.row], 0, failed.failure,
+                max(failed.attempts, 1),
             )
             self._advance(unit, 1)
 
@@ -341,7 +339,7 @@ class InFlight:
         batch = [row.row for row in piece]
         for failure in failures:
             self._tell(
-                self._mark_of(piece[failure.index]), self._fates.failed, part, unit, batch, failure, self._turn
+                self._mark_of(piece[failure.index]), self._errors.failed, part, unit, batch, failure
             )
         self._advance(unit, len(piece))
 
@@ -368,12 +366,12 @@ class InFlight:
             self._give(row.given)
         self._write(part, mark)
         self._turn.succeeded(part, 1 if row.failure is None else 0)
-        self._tell(mark, self._fates.retried, part, row.retry, row.failure, self._turn)
+        self._tell(mark, self._errors.retried, part, row.retry, row.failure)
         self._turn.took(part, 0)
-        self._fates.settle(part)
+        self._errors.settle(part)
         error = self._turn.flush_carefully(mark)
         if error is not None:
-            self._tell(mark, self._fates.retry_not_encoded, part, row.retry, error)
+            self._tell(mark, self._errors.retry_not_encoded, part, row.retry, error)
             self._turn.flush()
         return True
 

@@ -1,7 +1,7 @@
 """The life of a worker: take a batch, run the chain, append, commit, publish, ring; sleep when there is nothing.
 
 A turn is what lies between two commits: one batch, or as many as came while the receivers were busy. `commit` makes
-it happen, `rows` decides about rows that fail, `suspicion` about rows that kill.
+it happen, `row_errors` decides about rows that fail, `suspicion` about rows that kill.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from typing import Any, Final
 from penstock.channel.bell import Bell, Sleep, Waits
 from penstock.metrics.catalogue import Activity
 from penstock.slot.async_rows import current_key
-from penstock.slot.batches import batch_slice
-from penstock.slot.commit import Turn
+from penstock.slot.batches import batch_slice, row_at
 from penstock.slot.control import Control
 from penstock.slot.crash_points import CrashPoints
 from penstock.slot.decoding import Decoding
@@ -24,12 +23,14 @@ from penstock.slot.gathering import Gathering, Span, spans_of
 from penstock.slot.in_flight import InFlight
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
+from penstock.slot.pauses import Pauses
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.retries import RetryFile, WaitingRow, now_s
-from penstock.slot.rows import RowFates
+from penstock.slot.row_errors import RowErrors, StageEnd
 from penstock.slot.spool import GivesTooMuch
 from penstock.slot.stops import StageFailed, Stopped
 from penstock.slot.suspicion import Suspicion
+from penstock.slot.turn import Turn
 from penstock.slot.unit import Unit
 from penstock.slot.work import RETRY_INPUT, Doing, Mark, WorkPage
 
@@ -47,12 +48,14 @@ class SlotLoop:
     """Runs the stages of one slot until their input is through."""
 
     def __init__(
-        self, parts: Sequence[Part], *, turn: Turn, fates: RowFates, suspicion: Suspicion, retries: RetryFile,
-        bell: Bell, waiter: Waits, work: WorkPage, control: Control, meter: Meter, crash: CrashPoints,
+        self, parts: Sequence[Part], *, turn: Turn, errors: RowErrors, pauses: Pauses, suspicion: Suspicion,
+        retries: RetryFile, bell: Bell, waiter: Waits, work: WorkPage, control: Control, meter: Meter,
+        crash: CrashPoints,
     ) -> None:
         self._parts = tuple(parts)
         self._turn = turn
-        self._fates = fates
+        self._errors = errors
+        self._pauses = pauses
         self._suspicion = suspicion
         self._retries = retries
         self._bell = bell
@@ -69,14 +72,14 @@ class SlotLoop:
         """True: a stage is through, and other slots decide whether its failed rows are letters or its failure."""
         for part in parts:
             if isinstance(part.inputs, QueueInputs):
-                part.inputs.decoding = Decoding(part.number, work, suspicion, flush=turn.flush, pause=turn.pause)
+                part.inputs.decoding = Decoding(part.number, work, suspicion, flush=turn.flush, pause=pauses.pause)
         self._flights: dict[int, InFlight] = {}
         """The rows in flight of the async stages, by the stage's number."""
         for part in self._parts:
             rows = part.chain.async_rows
             if rows is not None:
                 self._flights[part.number] = InFlight(
-                    part, rows, turn=turn, fates=fates, suspicion=suspicion, retries=retries, work=work, crash=crash,
+                    part, rows, turn=turn, errors=errors, suspicion=suspicion, retries=retries, work=work, crash=crash,
                     write=self._write, tell=self._tell,
                 )
         self._gatherings: dict[int, Gathering] = {}
@@ -145,7 +148,7 @@ class SlotLoop:
 
     def _finish_if_through(self, part: Part) -> bool:
         if part.inputs.ended and not self._retries.waits(part.number):
-            if self._fates.may_finish(part, draining=self._control.draining):
+            if self._errors.may_finish(part, draining=self._control.draining):
                 self._finish(part)
                 return True
             self._undecided = True
@@ -230,7 +233,7 @@ class SlotLoop:
         rows = sum(span.rows for span in spans)
         if gathering.begins(spans[0].unit):
             self._turn.begin(part, spans[0].unit)
-        mark, stops = self._turn.mark_of_all(part, rows), self._fates.stops_at_failure(part)
+        mark, stops = self._turn.mark_of_all(part, rows), self._errors.stops_at_failure(part)
         began = time.monotonic()
         failures = self._call(part, batch, mark, stops)
         part.took(rows, time.monotonic() - began)
@@ -244,7 +247,7 @@ class SlotLoop:
             self._advance_span(part, gathering, span, mine, first, min(through - first, span.rows), stops)
             if stops and mine:
                 break
-        self._fates.settle(part)
+        self._errors.settle(part)
         self._turn.go_on(part)
 
     def _advance_span(
@@ -257,7 +260,7 @@ class SlotLoop:
         own = [Failure(failure.index - first, failure.error, failure.operator) for failure in failures]
         for failure in () if stops else own:
             mark = self._mark(part, unit, unit.done + failure.index)
-            self._tell(mark, self._fates.failed, part, unit, batch, failure, self._turn)
+            self._tell(mark, self._errors.failed, part, unit, batch, failure)
         self._advance(part, unit, rows)
         if stops and own:
             self._try_in_place(part, unit, batch, own[0])
@@ -292,11 +295,11 @@ class SlotLoop:
         if careful and self._turn.pending:
             self._turn.flush()  # what is marked is what is not committed
         if blamed is not None or unit.done in unit.failures:
-            self._tell(mark, self._fates.never_called, part, unit, blamed, self._turn)
+            self._tell(mark, self._errors.never_called, part, unit, blamed)
             self._advance(part, unit, 1)
         else:
             self._run_piece(part, unit, mark, careful)
-        self._fates.settle(part)
+        self._errors.settle(part)
         if careful:
             self._turn.flush()
         else:
@@ -307,10 +310,10 @@ class SlotLoop:
         rows = self._piece(part, unit, mark)
         mark = mark.over(rows)
         if careful:
-            self._turn.pause(self._suspicion.pause_s(mark))
+            self._pauses.pause(self._suspicion.pause_s(mark))
         self._key, self._key_row = unit.key, unit.first_row + unit.done
         batch = batch_slice(unit.batch, unit.done, unit.done + rows)
-        stops = self._fates.stops_at_failure(part)
+        stops = self._errors.stops_at_failure(part)
         began = time.monotonic()
         failures = self._call(part, batch, mark, stops)
         part.took(rows, time.monotonic() - began)
@@ -321,11 +324,11 @@ class SlotLoop:
         if not stops:
             for failure in failures:
                 row = Mark(mark.part, mark.input, mark.sequence, mark.row + failure.index, 1)
-                self._tell(row, self._fates.failed, part, unit, batch, failure, self._turn)
+                self._tell(row, self._errors.failed, part, unit, batch, failure)
             failures = []
         if failures and isinstance(failures[0].error, GivesTooMuch):
             row = Mark(mark.part, mark.input, mark.sequence, mark.row + rows, 1)
-            self._tell(row, self._fates.failed, part, unit, batch, failures[0], self._turn)
+            self._tell(row, self._errors.failed, part, unit, batch, failures[0])
             failures, rows = [], rows + 1
         self._advance(part, unit, rows)
         if failures:
@@ -333,17 +336,26 @@ class SlotLoop:
         if careful:
             error = self._turn.flush_carefully(mark)
             if error is not None:
-                self._tell(mark, self._fates.not_encoded, part, batch, error)
+                self._tell(mark, self._errors.not_encoded, part, batch, error)
 
     def _try_in_place(self, part: Part, unit: Unit, batch: object, failure: Failure) -> None:
         """The next row of the unit has failed, and those behind it wait: try it again until its fate is known."""
         again = self._mark(part, unit)
         self._key, self._key_row = unit.key, again.row
-        last = self._fates.failed_in_place(
-            part, unit, batch, failure, self._turn, lambda row: self._call(part, [row], again, True)
-        )
-        if last is not None:
-            self._tell(again, self._fates.failed_for_good, part, batch, failure.index, *last, self._turn)
+        row, attempts, last = row_at(batch, failure.index, part.plan.source_type), 1, failure
+        while (after_s := self._errors.in_place(part, last, attempts)) is not None:
+            if self._turn.pending:
+                self._turn.flush()  # what is through already need not wait
+            part.counts.retries += 1
+            self._pauses.pause(after_s)
+            attempts += 1
+            failures = self._call(part, [row], again, True)
+            if not failures:
+                self._turn.succeeded(part, 1)
+                break
+            last = failures[0]
+        else:
+            self._tell(again, self._errors.failed_for_good, part, batch, failure.index, last, attempts)
         self._write(part, again)
         self._advance(part, unit, 1)
 
@@ -357,14 +369,15 @@ class SlotLoop:
         self._in_call = None
         return failures
 
-    def _tell(self, mark: Mark, fate: Callable[..., None], *told: Any) -> None:
+    def _tell(self, mark: Mark, decide: Callable[..., StageEnd | None], *about: Any) -> None:
         """Decide about a row. Its words, its error's and its pickle are the user's code, too."""
         self._work.enter(mark, Doing.TELLING)
-        fate(*told)
+        end = decide(*about)
         self._work.leave()
+        self._turn.carry_out(end)
 
     def _write(self, part: Part, mark: Mark) -> None:
-        if part.writer is not None:
+        if part.sink is not None:
             self._work.enter(mark)
             self._turn.write(part, mark.count)
             leave_if_child()
@@ -401,16 +414,16 @@ class SlotLoop:
         mark = Mark(part.number, RETRY_INPUT, waiting.number, 0, 1)
         blamed = self._suspicion.blamed(mark)
         if blamed is not None:
-            self._tell(mark, self._fates.retry_lost, part, waiting, blamed)
+            self._tell(mark, self._errors.retry_lost, part, waiting, blamed)
         else:
-            self._turn.pause(self._suspicion.pause_s(mark))
+            self._pauses.pause(self._suspicion.pause_s(mark))
             self._try_again(part, waiting, mark)
         self._turn.took(part, 0)
-        self._fates.settle(part)
+        self._errors.settle(part)
         error = self._turn.flush_carefully(mark)
         if error is not None:
             part.spills = []
-            self._tell(mark, self._fates.retry_not_encoded, part, waiting, error)
+            self._tell(mark, self._errors.retry_not_encoded, part, waiting, error)
             self._turn.flush()
         self._turn.send_spooled(part)
         return True
@@ -423,7 +436,7 @@ class SlotLoop:
         except (MemoryError, KeyboardInterrupt):
             raise
         except BaseException as exc:  # unpickling runs code of the row's class: what it raises is the row's error
-            self._tell(mark, self._fates.retry_undecoded, part, waiting, exc)
+            self._tell(mark, self._errors.retry_undecoded, part, waiting, exc)
             return
         spool = part.chain.spool
         if spool is not None:
@@ -433,7 +446,7 @@ class SlotLoop:
             part.spills = spool.end(failed=bool(failures))
         self._write(part, mark)
         self._turn.succeeded(part, 1 - len(failures))
-        self._tell(mark, self._fates.retried, part, waiting, failures[0] if failures else None, self._turn)
+        self._tell(mark, self._errors.retried, part, waiting, failures[0] if failures else None)
 
     def _goes_in_flight(self, waiting: WaitingRow, flight: InFlight) -> bool:
         """True: nothing is to be done about a due row here, for now. False: it is to be worked apart, and can be."""

@@ -24,10 +24,10 @@ from penstock.plan.plan import Plan, StagePlan
 from penstock.plan.topology import Topology, has_coroutines
 from penstock.run_files import read_checked
 from penstock.shared_file import by_calls
-from penstock.sink import TransactionalWriter
 from penstock.slot import forks, lifeline, lock, signals, stack, worker_log
 from penstock.slot.assembly import Assembler
-from penstock.slot.commit import Turn
+from penstock.slot.backpressure import Backpressure
+from penstock.slot.commit import Commit
 from penstock.slot.control import Control
 from penstock.slot.crash_points import ArmedCrash, CrashPoints
 from penstock.slot.dead_letter_file import DeadLetterFile
@@ -35,17 +35,22 @@ from penstock.slot.event_loop import EventLoop, LoopWaiter
 from penstock.slot.failure_file import write_failure
 from penstock.slot.gc_tuning import TurnGc
 from penstock.slot.journal import Journal
+from penstock.slot.last_error import LastErrors
 from penstock.slot.life import Exit, FailureNote, Life
 from penstock.slot.loop import SlotLoop
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
+from penstock.slot.pauses import Pauses
 from penstock.slot.pickled_error import pickled_error
 from penstock.slot.randomness import reseed_libraries
-from penstock.slot.record import Record, decode_record
+from penstock.slot.record import Record
 from penstock.slot.retries import RetryFile
-from penstock.slot.rows import RowFates
+from penstock.slot.row_errors import RowErrors
+from penstock.slot.sending import Sending
+from penstock.slot.sink_output import open_sink
 from penstock.slot.stops import CarefulRestart, StageFailed, Stopped, Trouble
 from penstock.slot.suspicion import Suspicion
+from penstock.slot.turn import Turn
 from penstock.slot.user_errors import one_line, same_error, unavailable, user_traceback
 from penstock.slot.work import LISTENS, OPENED, Mark, WorkPage
 from penstock.terminal_text import visible_lines
@@ -201,12 +206,10 @@ class Worker:
             if part.sink is None or part.finished:
                 continue
             try:
-                part.writer = part.sink.writer(part.sink_position, part.context)
-                if isinstance(part.writer, TransactionalWriter):
-                    data = part.writer.last_record()
-                    stored = decode_record(data) if data else newest
-                    if stored.run_id == self._life.run_id:
-                        newest = max(newest, stored, key=lambda found: found.number)
+                part.sink_output = open_sink(part.sink, part.sink_output.position, part.context)
+                stored = part.sink_output.newer_record(self._life.run_id)
+                if stored is not None and stored.number > newest.number:
+                    newest = stored
             except TargetDamaged as damage:
                 raise StageFailed(part.plan.name, str(damage)) from damage
             except Exception as exc:
@@ -228,16 +231,22 @@ class Worker:
         retries = RetryFile(self._seat.retries, record.retry_generation, record.retry_bytes)
         if life.anew:
             retries.let_go()
-        fates = RowFates(self._plan.pipeline, dead_letters, retries)
+        record.run_id = life.run_id  # the first record knows of none
+        errors = RowErrors(self._plan.pipeline, dead_letters, retries)
         crash = CrashPoints(tuple(ArmedCrash(c.point, c.row) for c in life.crashes))
-        turn = Turn(
+        told = self._meter.committed, LastErrors(self._paths.last_errors).tell, TurnGc().between_turns
+        commit = Commit(
             self._parts, self._journal, record, dead_letters=dead_letters, retries=retries, bell=self._bell,
-            waiter=self._waiter, meter=self._meter, crash=crash, control=self._control, fates=fates,
-            after_commit=self._after_commit(), last_errors=self._paths.last_errors, run_id=life.run_id,
-            work=self._work,
+            crash=crash, told=told,
+        )
+        backpressure = Backpressure(self._bell, self._waiter, self._meter, self._control)
+        turn = Turn(
+            self._parts, sending=Sending(backpressure, self._work, crash), commit=commit, errors=errors,
+            work=self._work, meter=self._meter, crash=crash,
         )
         self._loop = SlotLoop(
-            self._parts, turn=turn, fates=fates, suspicion=Suspicion(life), retries=retries, bell=self._bell,
+            self._parts, turn=turn, errors=errors, pauses=Pauses(self._bell, self._waiter, self._control),
+            suspicion=Suspicion(life), retries=retries, bell=self._bell,
             waiter=self._waiter, work=self._work, control=self._control, meter=self._meter, crash=crash,
         )
         self._work.say_reached(OPENED)
@@ -253,14 +262,10 @@ class Worker:
         """After the last row: what is closed here holds nothing that is not committed."""
         try:
             part.chain.close()
-            if part.writer is not None:
-                part.writer.close()
+            part.sink_output.close()
             part.inputs.close()
         except Exception as exc:  # the work is done and committed; the user should know all the same
             part.context.log.warning("closing failed: %s", one_line(exc), exc_info=exc)
-
-    def _after_commit(self) -> Callable[[], None]:
-        return TurnGc().between_turns
 
     def _key(self) -> str:
         if self._loop is None:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from penstock.metrics.catalogue import Activity, Word
 from penstock.metrics.latency import bucket
 from penstock.metrics.page import Page
+from penstock.slot.part import Part
+from penstock.slot.unit import Unit
 
 _SUM = {
     Activity.BUSY: Word.BUSY_NS,
@@ -23,6 +25,10 @@ class Meter:
         self._pages = tuple(page.words for page in pages)
         self._activity = Activity.NONE
         self._since = time.monotonic_ns()
+        self._taken: list[int] = []
+        """When the batches of the turn were taken, by the monotonic clock."""
+        self._ingested: list[int] = []
+        """When their rows entered the pipeline, by the wall clock, where they leave it here."""
 
     def now_doing(self, activity: Activity) -> None:
         """Book the time since the last call on what was done till now."""
@@ -43,15 +49,22 @@ class Meter:
                 words[Word.LONGEST_BLOCKED_NS] = spent
         self._activity, self._since = activity, now
 
-    def committed(self, page: Page, taken_ns: Sequence[int], ingest_ns: Sequence[int]) -> None:
-        """A turn is through. `taken_ns`: monotonic, per batch; `ingest_ns`: wall clock, per batch of a last stage."""
+    def batch_taken(self, unit: Unit, *, is_last: bool) -> None:
+        """A batch is in work. `is_last`: its rows leave the pipeline here."""
+        self._taken.append(unit.taken_ns)
+        if is_last:
+            self._ingested.append(unit.ingest_ns)
+
+    def committed(self, part: Part) -> None:
+        """A turn of the stage is through."""
         self._book(self._activity)  # a kill loses what is not booked
-        now, words = time.monotonic_ns(), page.words
-        for taken in taken_ns:
+        now, words = time.monotonic_ns(), part.page.words
+        for taken in self._taken:
             words[Word.BATCH_LATENCY + bucket(max(now - taken, 0))] += 1
         words[Word.LAST_PROGRESS_NS] = now
-        if ingest_ns:
+        if self._ingested:
             wall = time.time_ns()
-            for ingest in ingest_ns:
+            for ingest in self._ingested:
                 if ingest:
                     words[Word.END_TO_END + bucket(max(wall - ingest, 0))] += 1
+        self._taken, self._ingested = [], []

@@ -10,12 +10,13 @@ from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page
 from penstock.operator import Context
 from penstock.plan.plan import StagePlan
-from penstock.sink import Sink, Writer
+from penstock.sink import Sink
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
 from penstock.slot.outputs import FRAME_BYTES, EdgeOutput, QueueOutput
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.record import Counts, PartRecord, SpillRecord
+from penstock.slot.sink_output import SinkOutput
 from penstock.slot.source_input import SourceInput
 
 FIRST_ROWS: Final = 1
@@ -56,8 +57,7 @@ class Part:
     spills: list[SpillRecord] = field(default_factory=list)
     """What a row gave that was too much for memory, still to be sent."""
     finished: bool = False
-    writer: Writer[Any] | None = None
-    sink_position: Any = None
+    sink_output: SinkOutput = field(default_factory=SinkOutput)
     last_error: str = ""
     """What went wrong with a row last, not yet told."""
     bytes_per_row: float = 0.0
@@ -89,10 +89,6 @@ class Part:
     @property
     def sink(self) -> Sink[Any] | None:
         return self.plan.sink
-
-    @property
-    def sink_name(self) -> str:
-        return self.plan.sink.target if self.plan.sink is not None else "sink"
 
     @property
     def in_place_retries(self) -> bool:
@@ -130,6 +126,10 @@ class Part:
         """How long a piece like the last one is expected to take, in seconds."""
         return self.seconds_per_row * self.last_piece_rows
 
+    def is_waited_for(self) -> bool:
+        """True: a receiver has nothing to do and sleeps until something comes."""
+        return any(queue.reader_waits for queue in self.queues)
+
     def learn(self, rows_in: int, bytes_out: int) -> None:
         """What rows gave; for the next `piece_rows`."""
         if rows_in:
@@ -141,7 +141,7 @@ class Part:
         self.turn_out = record.turn_out
         self.finished = record.finished
         self.spills = record.spills
-        self.sink_position = record.sink_position
+        self.sink_output.position = record.sink_position
         self.inputs.restore(record)
         for queue, saved in zip(self.queues, record.outputs, strict=True):
             queue.restore(saved)
@@ -150,7 +150,7 @@ class Part:
         """What a successor must know."""
         record = PartRecord(
             outputs=[queue.record() for queue in self.queues],
-            counts=self.counts, sink_position=self.sink_position, turn_out=self.turn_out, finished=self.finished,
+            counts=self.counts, sink_position=self.sink_output.position, turn_out=self.turn_out, finished=self.finished,
             spills=self.spills,
         )
         self.inputs.save(record)

@@ -7,7 +7,6 @@ from contextvars import ContextVar
 from types import CodeType
 from typing import Any
 
-from penstock.slot.error_policy import Decision
 from penstock.slot.failure import Failure
 from penstock.slot.retries import WaitingRow
 from penstock.slot.unit import Unit
@@ -17,7 +16,7 @@ class RowInWork:
     """From its call until it is given out."""
 
     __slots__ = (
-        "age_s", "attempts", "code", "decision", "done", "failure", "given", "index", "interrupted", "never", "retry",
+        "age_s", "attempts", "code", "done", "failure", "given", "index", "interrupted", "never", "retry",
         "row", "task", "timeout_s", "unit",
     )
 
@@ -37,8 +36,6 @@ class RowInWork:
         self.never = False
         """True: user code is not to be called for it."""
         self.attempts = 0
-        self.decision: Decision | None = None
-        """What becomes of it after its last attempt, where rows behind it wait for that."""
         self.age_s = 0.0
         """How long this attempt has been in flight, without the time in which somebody else held the loop up."""
         self.interrupted = False

@@ -2,7 +2,7 @@
 
 A row is given out whole or not at all, so its rows wait until the function is through. Few wait in a list. A row that
 gives more is set apart and called again alone, its rows going to a file of the slot; once all are there, one commit
-makes them count, and further ones send them on, as much at a time as queues take. `loop` calls it, `commit` sends.
+makes them count, and further ones send them on, as much at a time as queues take. `loop` calls it, `turn` sends.
 """
 
 from __future__ import annotations

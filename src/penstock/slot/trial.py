@@ -2,7 +2,7 @@
 
 Rows that fail meanwhile wait in the retry file, each with the letter that it would be. The first success, in any slot
 of the stage, makes letters of them; the end of the input without one, or too many failures, fails the stage, and the
-next run, perhaps of fixed code, finds all of them. `rows` asks; the slots tell each other by their pages.
+next run, perhaps of fixed code, finds all of them. `row_errors` asks; the slots tell each other by their pages.
 """
 
 from __future__ import annotations

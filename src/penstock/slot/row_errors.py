@@ -1,4 +1,8 @@
-"""The fates of rows that failed: another attempt, the dead-letter store, left out, or the end of the stage."""
+"""Rows that failed: another attempt, the dead-letter store, left out, or the end of the stage.
+
+What is decided here about a row goes with the next commit: a letter, a waiting row, a count. That the stage ends is
+given back as a value, for only the caller knows what must be committed before.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,10 @@ import math
 import pickle
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 from msgspec import structs
 
 from penstock.batch import UndecodedRow
@@ -19,7 +23,6 @@ from penstock.operator import Drop
 from penstock.plan.plan import EdgePlan, StageSettings
 from penstock.slot import trial
 from penstock.slot.batches import row_at
-from penstock.slot.commit import Turn
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.error_policy import Decision, FailStage, RetryRow, SetAside, SkipRow, decide, last_resort
 from penstock.slot.failure import Failure
@@ -48,8 +51,23 @@ class Lost:
     """What the user's code raised."""
 
 
-class RowFates:
-    """Decides by each stage's settings; keeps dead letters and waiting rows for the next commit."""
+class StageEnd(msgspec.Struct, frozen=True):
+    """The stage fails at a row."""
+
+    error: StageFailed
+    undoes: bool
+    """True: the row counts as taken and its loss is written down nowhere, so its turn must not be committed.
+
+    False: what is before the row is to be committed first.
+    """
+
+
+class RowErrors:
+    """Decides by each stage's settings; keeps dead letters and waiting rows for the next commit.
+
+    A method gives None where the row is dealt with. `StageFailed` is raised at once where no row of the stage can be
+    expected to succeed: then nothing of the turn is committed.
+    """
 
     def __init__(self, pipeline: str, dead_letters: DeadLetterFile, retries: RetryFile) -> None:
         self._pipeline = pipeline
@@ -64,39 +82,28 @@ class RowFates:
         """True: rows behind a failed one may not be given out before its fate is known."""
         return part.in_place_retries or part.plan.settings.on_error.kind == "fail"
 
-    def failed(self, part: Part, unit: Unit, batch: Any, failure: Failure, turn: Turn) -> None:
+    def failed(self, part: Part, unit: Unit, batch: Any, failure: Failure) -> StageEnd | None:
         """A row raised for the first time, and those behind it may go on."""
         row = _row(part, batch, failure.index)
         key = f"{unit.key}/{unit.first_row + unit.done + failure.index}"
-        self._decide(part, row, failure, 1, key, unit.ingest_ns, turn)
+        return self._decide(part, row, failure, 1, key, unit.ingest_ns)
 
-    def failed_in_place(
-        self, part: Part, unit: Unit, batch: Any, failure: Failure, turn: Turn, again: Callable[[Any], list[Failure]]
-    ) -> tuple[Failure, int] | None:
-        """A row raised and those behind it must wait: try it `again` here. Gives its last failure and the attempts."""
-        row = _row(part, batch, failure.index)
-        attempts = 1
-        while True:
-            decision = decide(part.plan.settings, failure.error, attempts, random.random())
-            if not isinstance(decision, RetryRow):
-                return failure, attempts
-            if turn.pending:
-                turn.flush()  # what is through already need not wait
-            part.counts.retries += 1
-            turn.pause(decision.after_s)
-            attempts += 1
-            failures = again(row)
-            if not failures:
-                turn.succeeded(part, 1)
-                return None
-            failure = failures[0]
+    def in_place(self, part: Part, failure: Failure, attempts: int) -> float | None:
+        """A row raised and those behind it wait: after how many seconds to try it again; None: never.
 
-    def failed_for_good(self, part: Part, batch: Any, index: int, failure: Failure, attempts: int, turn: Turn) -> None:
+        `attempts`: calls made so far.
+        """
+        decision = decide(part.plan.settings, failure.error, attempts, random.random())
+        return decision.after_s if isinstance(decision, RetryRow) else None
+
+    def failed_for_good(
+        self, part: Part, batch: Any, index: int, failure: Failure, attempts: int
+    ) -> StageEnd | None:
         """A row that was tried in its place has no further attempt. `index`: its own, in the batch."""
         decision = decide(part.plan.settings, failure.error, attempts, random.random())
-        self._end(part, decision, _lost(_row(part, batch, index), failure, attempts), turn)
+        return self._end(part, decision, _lost(_row(part, batch, index), failure, attempts))
 
-    def never_called(self, part: Part, unit: Unit, blamed: Blamed | None, turn: Turn) -> None:
+    def never_called(self, part: Part, unit: Unit, blamed: Blamed | None) -> StageEnd | None:
         """A row that killed its worker, or that could not be decoded."""
         if unit.done in unit.failures:
             row, why = unit.failures[unit.done]
@@ -105,43 +112,48 @@ class RowFates:
             assert blamed is not None
             row = UndecodedRow() if blamed.untouchable else _row(part, unit.batch, unit.done)
             lost = Lost(row, blamed.reason, blamed.attempts)
-        self._end(part, last_resort(part.plan.settings), lost, turn)
+        return self._end(part, last_resort(part.plan.settings), lost)
 
-    def not_encoded(self, part: Part, batch: Any, error: BaseException) -> None:
+    def not_encoded(self, part: Part, batch: Any, error: BaseException) -> StageEnd | None:
         """What a single row gave cannot travel. The row counts as taken, so its turn may not be committed as it is."""
-        self._end(part, last_resort(part.plan.settings), _not_sendable(_row(part, batch, 0), error, 1), None)
+        lost = _not_sendable(_row(part, batch, 0), error, 1)
+        return self._end(part, last_resort(part.plan.settings), lost, undoes=True)
 
-    def retried(self, part: Part, waiting: WaitingRow, failure: Failure | None, turn: Turn) -> None:
+    def retried(self, part: Part, waiting: WaitingRow, failure: Failure | None) -> StageEnd | None:
         """A waiting row had its next attempt."""
         part.counts.retries += int(waiting.attempts > 0)
-        if failure is None:
+        end = None
+        if failure is not None:
+            end = self._decide(part, waiting.load(), failure, waiting.attempts + 1, waiting.key, waiting.ingest_ns)
+        if end is None:  # else nothing comes after, and the row stays: fixed code finds it waiting
             self._retries.through(waiting.number)
-            return
-        decision = self._decide(
-            part, waiting.load(), failure, waiting.attempts + 1, waiting.key, waiting.ingest_ns, turn
-        )
-        # Where it fails the stage nothing comes after, and the row stays: fixed code finds it waiting.
-        assert not isinstance(decision, FailStage)
-        self._retries.through(waiting.number)
+        return end
 
-    def retry_lost(self, part: Part, waiting: WaitingRow, blamed: Blamed) -> None:
+    def retry_lost(self, part: Part, waiting: WaitingRow, blamed: Blamed) -> StageEnd | None:
         """A waiting row that killed its worker."""
         self._retries.through(waiting.number)
         row = UndecodedRow(waiting.row) if blamed.untouchable else waiting.load()
-        self._end(part, last_resort(part.plan.settings), Lost(row, blamed.reason, waiting.attempts + 1), None)
+        lost = Lost(row, blamed.reason, waiting.attempts + 1)
+        return self._end(part, last_resort(part.plan.settings), lost, undoes=True)
 
-    def retry_undecoded(self, part: Part, waiting: WaitingRow, error: BaseException) -> None:
+    def retry_undecoded(self, part: Part, waiting: WaitingRow, error: BaseException) -> StageEnd | None:
         """A waiting row that cannot be brought back."""
         self._retries.through(waiting.number)
         lost = _undecoded(UndecodedRow(waiting.row), error, waiting.attempts)
-        self._end(part, last_resort(part.plan.settings), lost, None)
+        return self._end(part, last_resort(part.plan.settings), lost, undoes=True)
 
-    def retry_not_encoded(self, part: Part, waiting: WaitingRow, error: BaseException) -> None:
+    def retry_not_encoded(self, part: Part, waiting: WaitingRow, error: BaseException) -> StageEnd | None:
         """What a waiting row gave in its last attempt cannot travel."""
         lost = _not_sendable(waiting.load(), error, waiting.attempts + 1)
-        self._end(part, last_resort(part.plan.settings), lost, None)
+        return self._end(part, last_resort(part.plan.settings), lost, undoes=True)
 
-    def without_key(self, part: Part, edge: EdgePlan, failure: KeyFailure) -> None:
+    def unsent(self, part: Part, edge: EdgePlan, failure: KeyFailure | Unsendable) -> StageEnd | None:
+        """A row that cannot go over an edge: it is set aside under the name and the policy of the receiver."""
+        if isinstance(failure, Unsendable):
+            return self._unsendable(part, edge, failure)
+        return self._without_key(part, edge, failure)
+
+    def _without_key(self, part: Part, edge: EdgePlan, failure: KeyFailure) -> StageEnd | None:
         """The receiving stage's key function raised, here in the sending worker: its policy counts."""
         lost = Lost(
             failure.row, one_line(failure.error), 1, user_traceback(failure.error), f"key_by {edge.key_where}".rstrip(),
@@ -149,34 +161,36 @@ class RowFates:
         )
         settings = StageSettings(on_error=edge.on_error)
         # A verdict counts; there are no further attempts, for the row that would be tried is the sender's.
-        self._end(part, SkipRow() if isinstance(failure.error, Drop) else last_resort(settings), lost, None)
-        self._never_sent += 1
-        self._give_up_on_edge(part, edge, lost)
+        decision = SkipRow() if isinstance(failure.error, Drop) else last_resort(settings)
+        end = self._end(part, decision, lost, undoes=True)
+        return end or self._give_up_on_edge(part, edge, lost)
 
-    def unsendable(self, part: Part, edge: EdgePlan, failure: Unsendable) -> None:
+    def _unsendable(self, part: Part, edge: EdgePlan, failure: Unsendable) -> StageEnd | None:
         """The sink behind the edge has no text for a row, here in the sending worker: the sink's policy counts."""
         lost = Lost(
             failure.row, f"rejected by the sink: {failure.reason}", 1, operator="sink", stage=edge.receiver
         )
-        self._end(part, last_resort(StageSettings(on_error=edge.on_error)), lost, None)
-        self._never_sent += 1
-        self._give_up_on_edge(part, edge, lost)
+        end = self._end(part, last_resort(StageSettings(on_error=edge.on_error)), lost, undoes=True)
+        return end or self._give_up_on_edge(part, edge, lost)
 
-    def _give_up_on_edge(self, part: Part, edge: EdgePlan, lost: Lost) -> None:
+    def _give_up_on_edge(self, part: Part, edge: EdgePlan, lost: Lost) -> StageEnd | None:
+        self._never_sent += 1
         limit = edge.on_error.give_up_after
         sent = any(out.sent_anything for out in part.edges if out.edge is edge)
         if limit is not None and not sent and self._never_sent >= limit / part.context.workers:
-            raise StageFailed(edge.receiver, trial.hopeless(self._never_sent, lost.error), lost.traceback)
+            hopeless = trial.hopeless(self._never_sent, lost.error)
+            return StageEnd(StageFailed(edge.receiver, hopeless, lost.traceback), undoes=True)
+        return None
 
-    def rejected(self, part: Part, row: Any, reason: str) -> None:
+    def rejected(self, part: Part, row: Any, reason: str) -> StageEnd | None:
         """A sink refused a row."""
         lost = Lost(row, f"rejected by the sink: {reason}", 1, operator="sink")
-        self._end(part, last_resort(part.plan.settings), lost, None)
+        return self._end(part, last_resort(part.plan.settings), lost, undoes=True)
 
     def _decide(
-        self, part: Part, row: Any, failure: Failure, attempts: int, key: str, ingest_ns: int, turn: Turn
-    ) -> Decision:
-        """Let a row wait for its next attempt, or end it. Raises `StageFailed` where that is its end."""
+        self, part: Part, row: Any, failure: Failure, attempts: int, key: str, ingest_ns: int
+    ) -> StageEnd | None:
+        """Let a row wait for its next attempt, or end it."""
         decision = decide(part.plan.settings, failure.error, attempts, random.random())
         attempts -= int(isinstance(failure.error, GivesTooMuch))
         lost = _lost(row, failure, attempts)
@@ -191,25 +205,23 @@ class RowFates:
                     part=part.number, due_s=now_s() + decision.after_s, attempts=attempts, row=data, key=key,
                     ingest_ns=ingest_ns,
                 )
-                return decision
-        self._end(part, decision, lost, turn, (key, ingest_ns))
-        return decision
+                return None
+        return self._end(part, decision, lost, (key, ingest_ns))
 
     def _end(
-        self, part: Part, decision: Decision, lost: Lost, turn: Turn | None, held: tuple[str, int] | None = None
-    ) -> None:
-        """Carry the decision out. `turn`: what may be committed before a failing row; None: nothing, all is undone.
+        self, part: Part, decision: Decision, lost: Lost, held: tuple[str, int] | None = None, *, undoes: bool = False
+    ) -> StageEnd | None:
+        """Carry the decision out, as far as it is about the row.
 
-        `held`: the row's key and time, where it may be tried again by another run.
+        `held`: the row's key and time, where it may be tried again by another run. `undoes`: of `StageEnd`.
         """
         stage = lost.stage or part.plan.name
         told = f"{lost.operator}: {lost.error}" if lost.operator else lost.error
         match decision:
             case FailStage():
-                reason = f"{told}; the row was {_shown(lost.row)}"  # before others' results are encoded and sent
-                if turn is not None:
-                    turn.flush()
-                raise StageFailed(stage, reason, lost.traceback, lost.cause)
+                # Its words before others' results are encoded and sent: they may say that the row is to blame.
+                reason = f"{told}; the row was {_shown(lost.row)}"
+                return StageEnd(StageFailed(stage, reason, lost.traceback, lost.cause), undoes)
             case SkipRow():
                 part.counts.skipped += 1
             case SetAside():
@@ -227,6 +239,7 @@ class RowFates:
             self._last[part.number] = told, lost.traceback
             trial.give_up_if_hopeless(part, told, lost.traceback)
         part.last_error = told
+        return None
 
     def _hold(self, part: Part, lost: Lost, letter: DeadLetterRecord, held: tuple[str, int]) -> bool:
         """Let a row wait for the verdict about its stage. False: there is no room, or it cannot wait."""

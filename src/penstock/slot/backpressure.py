@@ -1,0 +1,40 @@
+"""The wait for room in queues, which is all the backpressure there is: who cannot send does not take more either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from penstock.channel.bell import Bell, Sleep, Waits
+from penstock.metrics.catalogue import Activity
+from penstock.slot.control import Control
+from penstock.slot.meter import Meter
+from penstock.slot.stops import Stopped
+
+_SAFETY_POLL_S: Final = 2.0
+
+
+class Backpressure:
+    """Lets a slot sleep until its receivers have made room."""
+
+    def __init__(self, bell: Bell, waiter: Waits, meter: Meter, control: Control) -> None:
+        self._bell = bell
+        self._waiter = waiter
+        self._meter = meter
+        self._control = control
+
+    def wait_until(self, has_room: Callable[[], bool]) -> None:
+        """Raises `Stopped` when the supervisor asks for it meanwhile."""
+        if has_room():
+            return
+        self._meter.now_doing(Activity.WAITING_FOR_OUTPUT)
+        while True:
+            # First "I sleep", then a look: a reader that makes room in between sees one of the two and rings.
+            self._bell.say_asleep(Sleep.FOR_ROOM)
+            if has_room():
+                break
+            if self._control.stopping:
+                raise Stopped
+            self._waiter.wait(_SAFETY_POLL_S)
+        self._bell.say_awake()
+        self._meter.now_doing(Activity.BUSY)

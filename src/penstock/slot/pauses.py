@@ -1,0 +1,30 @@
+"""A pause before a row that may have killed a worker: who kills at random hits it rather than the row (`suspicion`)."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from penstock.channel.bell import Bell, Waits
+from penstock.slot.control import Control
+from penstock.slot.stops import Stopped
+
+_SAFETY_POLL_S: Final = 2.0
+
+
+class Pauses:
+    """Does nothing for a while."""
+
+    def __init__(self, bell: Bell, waiter: Waits, control: Control) -> None:
+        self._bell = bell
+        self._waiter = waiter
+        self._control = control
+
+    def pause(self, seconds: float) -> None:
+        """With nothing pending. Raises `Stopped` when the supervisor asks for it meanwhile."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._control.stopping:
+                raise Stopped
+            self._waiter.wait(min(left, _SAFETY_POLL_S))
+            self._bell.drain()

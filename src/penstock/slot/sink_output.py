@@ -1,0 +1,159 @@
+"""Where the rows of a stage leave the pipeline: into no sink, into one that has a position, or one with transactions.
+
+A sink by position is written to as rows come; the record says how far it counts, and what stands behind is cut away
+by the next life. A sink by transaction stores the record itself, together with the rows. Rows that a sink refuses are
+given back, for `turn` to have them set aside. Another kind of sink is another class here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from penstock.operator import Context
+from penstock.sink import RowsRejected, Sink, TransactionalWriter, Writer
+from penstock.slot.batches import batch_length, batch_without, row_at
+from penstock.slot.record import Counts, Record, decode_record, encode_record
+from penstock.slot.stops import Trouble
+
+Refused = tuple[Any, str]
+"""A row that a sink refused, and why."""
+
+
+class SinkOutput:
+    """No sink, or one that is not open."""
+
+    collects = False
+    """True: the more rows are written before a commit, the less it costs."""
+
+    def __init__(self, position: Any = None) -> None:
+        self.position = position
+        """Goes into the record."""
+
+    def write(self, batches: Sequence[Any], counts: Counts) -> list[Refused]:
+        """Hand rows to the sink and count them; gives those that it refused."""
+        raise AssertionError("rows for a sink that is not open")
+
+    def prepare(self) -> None:
+        """A commit comes: see to it that `position` covers all that was written."""
+
+    def commit(self, record: Record, counts: Counts) -> list[Refused]:
+        """Store rows and record in one transaction, if the sink has them.
+
+        Where it refuses rows nothing is stored: the others are written again, and the commit has to be, too, with a
+        record that knows of the refused ones.
+        """
+        return []
+
+    def newer_record(self, run_id: str) -> Record | None:
+        """The record that the sink holds of this run, if it holds records."""
+        return None
+
+    def finish(self) -> None:
+        """The stage is through with its input."""
+
+    def close(self) -> None:
+        """The last call of a life that ends in order."""
+
+
+class PositionOutput(SinkOutput):
+    """A sink whose position is committed with everything else."""
+
+    def __init__(self, stage: str, target: str, writer: Writer[Any], position: Any) -> None:
+        super().__init__(position)
+        self._stage = stage
+        self._target = target
+        self._writer = writer
+
+    def write(self, batches: Sequence[Any], counts: Counts) -> list[Refused]:
+        refused: list[Refused] = []
+        for batch in batches:
+            self._write(batch, counts, refused)
+        return refused
+
+    def _write(self, batch: Any, counts: Counts, refused: list[Refused]) -> Any:
+        """Write one batch; gives what of it was written."""
+        try:
+            self._writer.write(batch)
+        except RowsRejected as rejected:
+            refused.extend(_rows(batch, rejected.reasons))
+            batch = batch_without(batch, rejected.reasons)
+        except Exception as exc:
+            raise self._trouble("write", exc) from exc
+        counts.rows_out += batch_length(batch)
+        return batch
+
+    def prepare(self) -> None:
+        self.position = self._writer.position()
+
+    def finish(self) -> None:
+        try:
+            self._writer.finish()
+        except Exception as exc:
+            raise self._trouble("finish", exc) from exc
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def _trouble(self, what: str, error: Exception) -> Trouble:
+        return Trouble(self._stage, f"{self._target}: {what}", error, of_sink=True)
+
+
+class TransactionOutput(PositionOutput):
+    """A sink that stores rows and record in one transaction of its own."""
+
+    collects = True
+
+    def __init__(self, stage: str, target: str, writer: TransactionalWriter[Any], position: Any) -> None:
+        super().__init__(stage, target, writer, position)
+        self._transactional = writer
+        self._written: list[Any] = []
+        """The batches since the last commit, to be written again where the transaction fails for some of their rows."""
+
+    def write(self, batches: Sequence[Any], counts: Counts) -> list[Refused]:
+        refused: list[Refused] = []
+        for batch in batches:
+            self._written.append(self._write(batch, counts, refused))
+        return refused
+
+    def commit(self, record: Record, counts: Counts) -> list[Refused]:
+        try:
+            self._transactional.commit(encode_record(record))
+        except RowsRejected as rejected:
+            return self._write_others(rejected, counts)
+        except Exception as exc:
+            raise self._trouble("commit", exc) from exc
+        self._written = []
+        return []
+
+    def _write_others(self, rejected: RowsRejected, counts: Counts) -> list[Refused]:
+        """Write all but the refused rows again; these are numbered over all batches written."""
+        written, self._written, first = self._written, [], 0
+        refused: list[Refused] = []
+        for batch in written:
+            length = batch_length(batch)
+            mine = {i - first: why for i, why in rejected.reasons.items() if first <= i < first + length}
+            refused.extend(_rows(batch, mine))
+            counts.rows_out -= length
+            if len(mine) < length:
+                others = batch_without(batch, mine) if mine else batch
+                self._written.append(self._write(others, counts, refused))
+            first += length
+        return refused
+
+    def newer_record(self, run_id: str) -> Record | None:
+        data = self._transactional.last_record()
+        record = decode_record(data) if data else None
+        return record if record is not None and record.run_id == run_id else None
+
+
+def open_sink(sink: Sink[Any], position: Any, context: Context) -> SinkOutput:
+    """Open a sink for writing behind `position`. Raises what the connector raises."""
+    writer = sink.writer(position, context)
+    if isinstance(writer, TransactionalWriter):
+        return TransactionOutput(context.stage, sink.target, writer, position)
+    return PositionOutput(context.stage, sink.target, writer, position)
+
+
+def _rows(batch: Any, reasons: dict[int, str]) -> list[Refused]:
+    return [(row_at(batch, index), reason) for index, reason in sorted(reasons.items())]

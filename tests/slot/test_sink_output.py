@@ -1,0 +1,127 @@
+"""Rows that a sink refuses, when they are written or with their transaction: each is stored or told, and once."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.operator import Context
+from penstock.sink import RowsRejected, Sink, TransactionalWriter, Writer
+from penstock.slot.record import Counts, Record, decode_record
+from penstock.slot.sink_output import open_sink
+
+CONTEXT = Context(pipeline="p", stage="s")
+
+
+class Table(Sink[Any]):
+    """Refuses rows when they are written, or when they are committed."""
+
+    def __init__(self, at_write: Collection[int], at_commit: Collection[int], *, transactional: bool) -> None:
+        self.at_write, self.at_commit = set(at_write), set(at_commit)
+        self.open_rows: list[int] = []
+        self.stored: list[int] = []
+        self.record = b""
+        self._transactional = transactional
+
+    def writer(self, position: Any, context: Context) -> Writer[Any]:
+        return _Transactions(self) if self._transactional else _Writes(self)
+
+
+class _Writes(Writer[Any]):
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def write(self, batch: Any) -> None:
+        bad = {index: "when written" for index, row in enumerate(batch) if row in self.table.at_write}
+        self.keep([row for index, row in enumerate(batch) if index not in bad])
+        if bad:
+            raise RowsRejected(bad)
+
+    def keep(self, rows: list[int]) -> None:
+        self.table.stored += rows
+
+    def position(self) -> int:
+        return len(self.table.stored)
+
+
+class _Transactions(TransactionalWriter[Any]):
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def write(self, batch: Any) -> None:
+        bad = {index: "when written" for index, row in enumerate(batch) if row in self.table.at_write}
+        self.table.open_rows += [row for index, row in enumerate(batch) if index not in bad]
+        if bad:
+            raise RowsRejected(bad)
+
+    def commit(self, record: bytes) -> None:
+        table = self.table
+        refused = {index: "when committed" for index, row in enumerate(table.open_rows) if row in table.at_commit}
+        rows, table.open_rows = table.open_rows, []
+        if refused:
+            # Some databases tell of one row at a time.
+            raise RowsRejected(dict(list(refused.items())[:1]))
+        table.stored, table.record = table.stored + rows, record
+
+    def last_record(self) -> bytes | None:
+        return self.table.record or None
+
+
+numbers = st.integers(0, 30)
+batches = st.lists(st.lists(numbers, max_size=6), max_size=6)
+bad = st.sets(numbers, max_size=10)
+
+
+@given(batches, bad, bad, st.booleans())
+def test_each_row_is_stored_or_refused_and_the_count_says_how_many(
+    batches: list[list[int]], at_write: set[int], at_commit: set[int], transactional: bool
+) -> None:
+    table = Table(at_write, at_commit if transactional else (), transactional=transactional)
+    sink, counts = open_sink(table, None, CONTEXT), Counts()
+    refused = sink.write(batches, counts)
+    attempts = 0
+    while more := sink.commit(Record(number=len(refused), run_id="run"), counts):
+        refused += more
+        attempts += 1
+        assert attempts <= 60
+    rows = [row for batch in batches for row in batch]
+    good = [row for row in rows if row not in table.at_write and row not in table.at_commit]
+    assert table.stored == good
+    assert sorted(row for row, _ in refused) == sorted(row for row in rows if row not in good)
+    assert counts.rows_out == len(good)
+    if transactional:  # the record that is stored knows of all that was refused
+        assert decode_record(table.record).number == len(refused)
+
+
+@given(batches)
+def test_a_second_transaction_holds_nothing_of_the_first(batches: list[list[int]]) -> None:
+    table = Table((), (), transactional=True)
+    sink, counts = open_sink(table, None, CONTEXT), Counts()
+    for batch in batches:
+        assert sink.write([batch], counts) == []
+        assert sink.commit(Record(run_id="run"), counts) == []
+    table.at_commit = {99}
+    assert sink.write([[99, 1]], counts) == []
+    assert sink.commit(Record(run_id="run"), counts) == [(99, "when committed")]
+    assert sink.commit(Record(run_id="run"), counts) == []
+    assert table.stored == [row for batch in batches for row in batch] + [1]
+
+
+def test_the_position_in_the_record_covers_what_was_written() -> None:
+    table = Table((), (), transactional=False)
+    sink = open_sink(table, 0, CONTEXT)
+    sink.write([[1, 2], [3]], Counts())
+    sink.prepare()
+    assert sink.position == 3
+
+
+def test_a_record_of_another_run_is_not_this_runs() -> None:
+    table = Table((), (), transactional=True)
+    sink = open_sink(table, None, CONTEXT)
+    sink.commit(Record(number=7, run_id="one"), Counts())
+    newer = sink.newer_record("one")
+    assert newer is not None and newer.number == 7
+    assert sink.newer_record("another") is None
