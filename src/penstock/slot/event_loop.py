@@ -1,7 +1,7 @@
 """The event loop of a worker: coroutines go on whenever the worker waits, be it for input, for room or for time.
 
-`loop` and `backpressure` wait on a `LoopWaiter` as they do on a bell's `Waiter`; `stalls` finds the row that holds the loop
-up.
+`loop` and `backpressure` wait on a `LoopWaiter` as they do on a bell's `Waiter`; `stalls` finds the row that holds the
+loop up.
 """
 
 from __future__ import annotations
