@@ -13,7 +13,7 @@ from penstock.sink import RowsRejected, Sink, TransactionalWriter, Writer
 from penstock.slot.record import Counts, Record, decode_record
 from penstock.slot.sink_output import open_sink
 
-CONTEXT = Context(pipeline="p", stage="s")
+CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=0)
 
 
 class Table(Sink[Any]):
