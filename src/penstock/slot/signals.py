@@ -44,7 +44,7 @@ def give_back_to_children() -> None:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Keep signals waiting while one of our own processes is forked; it takes them once it has called `settle`."""
+    """Keep signals waiting while one of our own processes is made; it takes them once it has called `settle`."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_OURS)
     try:
         yield

@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from penstock.slot import signals
+
 _BOOT = """\
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -41,10 +43,13 @@ def start(
     # Not by the command line: that is read by everybody on the machine, and one argument has 128 KiB at most.
     handed = _in_memory(msgspec.msgpack.encode(told))
     try:
-        return subprocess.Popen(
-            [sys.executable, *_flags(), "-P", "-c", _BOOT, module, str(handed), run_dir, *_places()],
-            pass_fds=[*fds, handed], **options,
-        )
+        # An interpreter that is only starting would die of a Ctrl-C that is meant for the caller alone. A mask goes
+        # through `exec`: what comes meanwhile waits until the module has called `signals.settle`, and is dropped there.
+        with signals.held_back():
+            return subprocess.Popen(
+                [sys.executable, *_flags(), "-P", "-c", _BOOT, module, str(handed), run_dir, *_places()],
+                pass_fds=[*fds, handed], **options,
+            )
     finally:
         os.close(handed)
 
