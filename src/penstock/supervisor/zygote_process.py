@@ -28,6 +28,8 @@ class ZygoteProcess:
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._stderr = os.memfd_create("penstock-import")
         self._shown = 0
+        self.closed = False
+        """True: it is gone, and tells of no death any more."""
         told = {"socket_fd": theirs.fileno(), "run_dir": str(run_dir), "program": spec.program, "preload": spec.preload}
         self._process = own_process.start(
             "penstock.supervisor.zygote", told, str(run_dir), fds=[theirs.fileno()],
@@ -88,6 +90,7 @@ class ZygoteProcess:
 
     def close(self) -> int:
         """Kill it, if it still is, and reap it; how it ended, as `subprocess` has it."""
+        self.closed = True
         self.socket.close()
         self._outbox.forget()
         self._process.kill()

@@ -1,0 +1,45 @@
+"""What is told of the deaths of one slot. Nothing dies silently, and nothing floods: words have a rate. Pure."""
+
+from __future__ import annotations
+
+from penstock.slot.life import Exit, FailureNote
+from penstock.supervisor.restart import Wait
+
+_TELL_S = 1.0
+_WAITING_TOLD_S = 10.0
+
+
+class DeathNotices:
+    """The deaths of one slot; `label` names it. None instead of words: it is not their time."""
+
+    def __init__(self, label: str, unavailable_for_s: float) -> None:
+        self._label = label
+        self._unavailable_for_s = unavailable_for_s
+        self._told_at = 0.0
+        self._untold = 0
+
+    def died(self, note: FailureNote, orderly: Exit | None, attempt: int, now: float) -> str | None:
+        """A successor follows; a slot that dies all the time is told of once a second."""
+        self._untold += 1
+        if now < self._told_at + _TELL_S:
+            return None
+        more = f" ({self._untold} deaths since the last word)" if self._untold > 1 else ""
+        self._told_at, self._untold = now, 0
+        what = f"worker {self._label}: {note.reason}" if orderly is Exit.TROUBLE else note.reason
+        return f"{what}{more}; life {attempt + 1} follows"
+
+    def waits(self, note: FailureNote, wait: Wait, now: float) -> str | None:
+        """What it needs is down; told at once, and then now and then."""
+        if wait.times > 1 and now < self._told_at + _WAITING_TOLD_S:
+            return None
+        self._told_at = now
+        since = f", after {wait.waited_s - wait.after_s:.0f} s" if wait.times > 1 else ""
+        return (
+            f"worker {self._label} waits for what is unavailable{since}: {retried(note, wait)} "
+            f"(`unavailable_for`: {self._unavailable_for_s:g} s at most)"
+        )
+
+
+def retried(note: FailureNote, wait: Wait) -> str:
+    """What is down, and when it is tried again."""
+    return f"{note.reason}; it is tried again in {wait.after_s:.1f} s"

@@ -1,0 +1,75 @@
+"""What the supervisor reads and writes of a slot's pages: what is in work, and the figures of its stages.
+
+Nothing is mapped: a page that somebody cuts must not be the supervisor's death.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from penstock.metrics.catalogue import Activity, Word
+from penstock.metrics.page import Page
+from penstock.plan.paths import SeatPaths
+from penstock.shared_file import by_calls
+from penstock.slot.life import Exit
+from penstock.slot.work import WorkPage, WorkState
+from penstock.supervisor.restart import Progress
+
+
+class SlotPages:
+    """The pages of one slot."""
+
+    def __init__(self, paths: SeatPaths, stages: Sequence[str]) -> None:
+        self._work = WorkPage(paths.work, by_calls)
+        self._pages = [Page(paths.folder / f"{stage}.page", by_calls, writable=True) for stage in stages]
+        self._at_start = self._at_birth = self.commits()
+        for page in self._pages:  # a new run judges the code anew, and slots ask each other before all are born
+            page.words[Word.ROWS_FAILED_BEFORE_SUCCESS] = page.words[Word.ENDED_WITHOUT_SUCCESS] = 0
+
+    def commits(self) -> int:
+        return sum(int(page.words[Word.COMMITS]) for page in self._pages)
+
+    @property
+    def proven(self) -> bool:
+        """True: a life of this run has got something done."""
+        return self.commits() > self._at_start
+
+    @property
+    def committed(self) -> bool:
+        """True: the life that was born last has got something done."""
+        return self.commits() > self._at_birth
+
+    def progress(self) -> Progress:
+        """How far this life came; to be asked before `died`."""
+        if self.committed:
+            return Progress.COMMITTED
+        waiting = (Activity.WAITING_FOR_INPUT, Activity.WAITING_FOR_OUTPUT)
+        return Progress.IDLE if any(p.words[Word.ACTIVITY] in waiting for p in self._pages) else Progress.NONE
+
+    def in_work(self) -> WorkState:
+        """What the worker is at."""
+        return self._work.read()
+
+    def left_with(self, attempt: int, pid: int, code: int | None) -> Exit | None:
+        """How it left, where it left in order: by its word on the page of work, never by a code alone."""
+        said = self._work.farewell(attempt, pid)
+        return Exit(said) if said is not None and said == code else None
+
+    def clear(self, attempt: int) -> None:
+        """Before a birth: what is said of the life before is judged by now."""
+        self._work.clear(attempt)
+
+    def born(self, pid: int, attempt: int) -> None:
+        self._at_birth = self.commits()
+        for page in self._pages:
+            page.words[Word.PID], page.words[Word.ATTEMPT] = pid, attempt
+
+    def died(self) -> None:
+        for page in self._pages:
+            page.words[Word.PID] = 0
+            if page.words[Word.ACTIVITY] != Activity.FINISHED:
+                page.words[Word.ACTIVITY] = Activity.NONE
+
+    def count_restart(self) -> None:
+        for page in self._pages:
+            page.words[Word.RESTARTS] += 1
