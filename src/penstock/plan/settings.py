@@ -5,8 +5,7 @@ Pure. Precedence: default < code < settings. The planner asks for one stage afte
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -196,22 +195,6 @@ EDGE_OPTIONS: Mapping[str, Option] = {
     "linger": Option(_duration("linger_s")),
 }
 _NAMES = (*STAGE_OPTIONS, *(f"edge.{name}" for name in EDGE_OPTIONS))
-
-
-def assignments(texts: Iterable[str]) -> dict[str, str]:
-    """`["enrich.workers=4", ...]` as settings; the CLI calls it. Raises `ValueError` that says what to write."""
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or "." not in name:
-            raise ValueError(f"{text!r} is no setting; write one like enrich.workers=4")
-        found[name.strip()] = value.strip()
-    return found
-
-
-def assignments_of_line(line: str) -> dict[str, str]:
-    """The same of the one text of `PENSTOCK_SET`: settings with spaces between, quoted as in a shell."""
-    return assignments(shlex.split(line))
 
 
 def resolve(stages: Stages, settings: Mapping[str, object]) -> tuple[dict[int, Resolved], list[Mistake]]:
