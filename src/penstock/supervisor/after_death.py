@@ -6,8 +6,10 @@ together with what the worker itself said. `lives` acts on it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TypeAlias
+
+import msgspec
+from msgspec.structs import replace
 
 from penstock.slot.life import Blamed, Exit, FailureNote, Suspect
 from penstock.slot.work import WorkState
@@ -19,8 +21,7 @@ _MOST_BLAMED = 500
 """Blamed rows are committed one by one as they are met: only the last ones can still come up."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerEnd:
+class WorkerEnd(msgspec.Struct, frozen=True):
     """What is known of a worker that has ended."""
 
     status: int
@@ -41,8 +42,7 @@ class WorkerEnd:
     """True: the system killed it, and what was in work had taken the memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Guidance:
+class Guidance(msgspec.Struct, frozen=True):
     """What a life is told about rows."""
 
     suspect: Suspect | None = None
@@ -51,8 +51,7 @@ class Guidance:
     ungathered: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """What is known of the slot, and of the run."""
 
     slot: int
@@ -67,18 +66,15 @@ class Standing:
     """True: nobody is born any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(msgspec.Struct, frozen=True):
     """The slot is through."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(msgspec.Struct, frozen=True):
     """Nobody follows, for the run is leaving."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(msgspec.Struct, frozen=True):
     """The stage has failed, and the run with it."""
 
     note: FailureNote
@@ -87,8 +83,7 @@ class Fail:
     """True: it counts among the restarts of the stage, as every death does that was followed until now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Respawn:
+class Respawn(msgspec.Struct, frozen=True):
     """A successor is born after so long, and is told this."""
 
     after_s: float
