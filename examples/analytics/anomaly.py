@@ -129,10 +129,13 @@ class Recurrence:
     Oddness is sorted into bins of an eighth of a doubling, from 2 ** -16 to 2 ** 12.
     """
 
-    _BINS = 28 * 8
+    _DOUBLINGS = 28
+    _LAST = _DOUBLINGS * 8 - 1
 
     def __init__(self) -> None:
-        self.counts = [0] * self._BINS
+        self.counts = [0] * (self._LAST + 1)
+        self.doublings = [0] * self._DOUBLINGS
+        """Sums of eight counts each: what is as odd is counted with few additions."""
         self.total = 0
 
     def bits(self, oddness: float) -> float:
@@ -140,11 +143,15 @@ class Recurrence:
         self.total += 1
         if oddness <= 0:
             self.counts[0] += 1
+            self.doublings[0] += 1
             return 0.0
         mantissa, exponent = frexp(oddness)
-        bin = max(0, min((exponent + 15) * 8 + int(mantissa * 16) - 8, self._BINS - 1))
-        as_odd = sum(self.counts[bin:])
+        bin = (exponent + 15) * 8 + int(mantissa * 16) - 8
+        bin = 0 if bin < 0 else self._LAST if bin > self._LAST else bin
+        doubling = bin // 8
+        as_odd = sum(self.counts[bin : doubling * 8 + 8]) + sum(self.doublings[doubling + 1 :])
         self.counts[bin] += 1
+        self.doublings[doubling] += 1
         return log2(self.total / (as_odd + 1))
 
 
@@ -202,9 +209,11 @@ class Detector:
 
 def rarity(bits: Sequence[tuple[float, float]], constants: Constants) -> float:
     """All views as one number of bits."""
-    hour = sum(hour for hour, _ in bits) / len(bits)
-    ranges = sum(range for _, range in bits) / len(bits)
-    total = constants.hour * hour + bits[0][1] + constants.ranges * ranges
+    hours = ranges = 0.0
+    for hour, beyond in bits:
+        hours += hour
+        ranges += beyond
+    total = (constants.hour * hours + constants.ranges * ranges) / len(bits) + bits[0][1]
     return total / (constants.hour + 1.0 + constants.ranges)
 
 

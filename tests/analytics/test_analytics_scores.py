@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+from math import log2
 from pathlib import Path
 from random import Random
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analytics.anomaly import _HALF, CHOSEN, Constants, Detector, Rest, Scale, scores
+from analytics.anomaly import _HALF, CHOSEN, Constants, Detector, Recurrence, Rest, Scale, scores
 from analytics.enrich import notional
 from analytics.events import Click, LogRecord, Tick
 from analytics.flow import score_ticks
@@ -178,6 +179,14 @@ def test_a_spike_a_shift_of_the_mean_and_an_hour_out_of_order_stand_out() -> Non
         found = told(odd)
         assert found[:2250] == told(usual)[:2250]
         assert max(found[2250 : 2250 + within]) > 1.15 * max(told(usual)[2250:])
+
+
+@given(st.lists(st.integers(-16, 11), max_size=200))
+def test_bits_count_what_was_at_least_as_odd(powers: list[int]) -> None:
+    recurrence = Recurrence()
+    for n, power in enumerate(powers):
+        as_odd = sum(before >= power for before in powers[:n])
+        assert recurrence.bits(2.0**power) == log2((n + 1) / (as_odd + 1))
 
 
 def test_what_was_told_is_told_again_when_it_has_faded() -> None:
