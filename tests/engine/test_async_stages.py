@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import os
 import random
 import re
@@ -339,3 +340,64 @@ def test_an_async_stage_may_write_and_read_in_its_own_process(where: Any) -> Non
     app.source(range(3000), name="numbers").map(f).sink(out, fused=True)
     assert app.run(**where).outcome == "finished"
     assert list(out.rows) == list(range(3000))
+
+
+async def _holds_up(x: int) -> int:
+    if x == 3:
+        time.sleep(1.2)  # what holds the loop up
+    await asyncio.sleep(0.001)
+    return x
+
+
+class Told(logging.Handler):
+    """What the run logs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    handler = Told()
+    logging.getLogger("penstock").addHandler(handler)
+    yield handler.messages
+    logging.getLogger("penstock").removeHandler(handler)
+
+
+def test_a_function_that_holds_the_event_loop_up_is_told_once_with_its_line(where: Any, told: list[str]) -> None:
+    app, out = ps.Pipeline("holds-up"), ListSink[int]()
+    stage = app.source(range(8), name="numbers").stage("wait", concurrency=4)
+    stage.map(_holds_up).map(_holds_up).sink(out, name="out")
+    assert app.run(**where).outcome == "finished"
+    assert sorted(out.rows) == list(range(8))
+    line = next(n for n, text in enumerate(Path(__file__).read_text().splitlines(), 1) if "what holds the" in text)
+    [message] = [text for text in told if "held up the event loop" in text]
+    assert "stage wait: _holds_up" in message and f"{__file__}:{line}" in message and "asyncio.to_thread" in message
+
+
+async def _holds_up_in_a_task(x: int) -> int:
+    return await asyncio.create_task(_holds_up(x))
+
+
+def test_a_task_of_a_row_that_holds_the_event_loop_up_is_told_too(where: Any, told: list[str]) -> None:
+    app, out = ps.Pipeline("holds-up-tasks"), ListSink[int]()
+    app.source(range(8), name="numbers").stage("wait", concurrency=4).map(_holds_up_in_a_task).sink(out, name="out")
+    assert app.run(**where).outcome == "finished"
+    [message] = [text for text in told if "held up the event loop" in text]
+    assert "_holds_up (" in message
+
+
+async def _only_waits(x: int) -> int:
+    await asyncio.sleep(1.2)
+    return sum(range(1000 * x))
+
+
+def test_rows_that_wait_as_they_should_are_not_told_of(where: Any, told: list[str]) -> None:
+    app, out = ps.Pipeline("waits"), ListSink[int]()
+    app.source(range(8), name="numbers").stage("wait", concurrency=8).map(_only_waits).sink(out, name="out")
+    assert app.run(**where).outcome == "finished"
+    assert not [text for text in told if "held up the event loop" in text]

@@ -43,7 +43,7 @@ class AsyncRows:
 
     def __init__(
         self, loop: EventLoop, program: RowProgram, outs: int, concurrency: int, timeout_s: float | None,
-        steps: Steps | None = None,
+        steps: Steps | None = None, stage: str = "",
     ) -> None:
         self.loop = loop
         self.concurrency = concurrency
@@ -58,6 +58,8 @@ class AsyncRows:
         self._ticking = False
         if timeout_s is not None:
             loop.watch_steps(timeout_s)
+        if steps is not None:  # in a worker
+            loop.tell_stalls(program.run.__code__, stage)
 
     @property
     def flying(self) -> int:

@@ -125,7 +125,8 @@ class Chain:
         elif self.is_async:
             program = compile_async_program(nodes, self._leaves, self._label, as_rows=self._as_rows)
             self.async_rows = AsyncRows(
-                self._loop(), program, len(self._leaves), self._concurrency, self._timeout_s, self._steps
+                self._loop(), program, len(self._leaves), self._concurrency, self._timeout_s, self._steps,
+                self._label,
             )
         elif nodes:
             self._program = self._compile(nodes, self._leaves)

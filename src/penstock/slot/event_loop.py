@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import time
 from collections.abc import Coroutine
+from types import CodeType
 from typing import Any
 
 from penstock.channel.bell import Bell
 from penstock.slot.stalls import StallWatch
+
+_SHARE_OF_LAST = 0.2
+_MOST_STILL_S = 0.01
 
 
 class _CountingSelector(selectors.DefaultSelector):
@@ -32,6 +37,9 @@ class EventLoop:
         self._selector = _CountingSelector()
         self._runner = asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(self._selector))
         self._stalls = StallWatch(lambda: self._selector.rounds)
+        self._ran_until = 0.0
+        self.stands_still_s = 0.0
+        """How long coroutines have lately waited from one run to the next: what one turn of plain code takes."""
 
     @property
     def asyncio_loop(self) -> asyncio.AbstractEventLoop:
@@ -40,6 +48,10 @@ class EventLoop:
     def watch_steps(self, timeout_s: float) -> None:
         """From now on a step of a row's that takes so long is interrupted; of several time-outs the shortest counts."""
         self._stalls.watch(timeout_s)
+
+    def tell_stalls(self, code: CodeType, stage: str) -> None:
+        """From now on a function of the stage that holds the loop up is told of; `code`: the program that calls it."""
+        self._stalls.tell(code, stage)
 
     def wake(self) -> None:
         """Give the turn back to whoever waits, at the end of this round."""
@@ -57,13 +69,17 @@ class EventLoop:
         timer.cancel()
 
     def _run(self) -> None:
+        if self._ran_until:
+            stood_s = min(time.monotonic() - self._ran_until, _MOST_STILL_S)
+            self.stands_still_s += (stood_s - self.stands_still_s) * _SHARE_OF_LAST
         with self._stalls.watching(self.asyncio_loop):
             while True:
                 try:
                     self.asyncio_loop.run_forever()
-                    return
+                    break
                 except SystemExit:  # asyncio hands it to those who await the task, and to us: it is that row's error
                     continue
+        self._ran_until = time.monotonic()
 
     def complete(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run until it is through."""

@@ -31,11 +31,13 @@ _WINDOW_BYTES = 16 * 1024 * 1024
 _MOST_ROWS = 65_536
 _UNKNOWN = 64
 """While nothing is known of what rows give, so many of them for each one in flight may be called for ahead."""
-_READY_ROWS = 4
+_READY_ROWS = 8
 """So many rows for each one in flight are read ahead, so that the end of one starts the next."""
 _MOST_UNITS = 64
 _TOGETHER_S = 0.001
-"""Rows that end within so long are given out together, as long as others are in flight."""
+"""Rows that end within so long are given out together, as long as all that may be are in flight."""
+_STILL_SHARE = 1 / 16
+"""Longer, up to `linger`, where coroutines would stand still for a larger share of the time than this."""
 _SOURCE_WAITS_S = 0.02
 """A source that waits longer where it reads is read while nothing is in flight: the event loop stands still then."""
 
@@ -75,6 +77,8 @@ class InFlight:
         self._most = rows.concurrency * _UNKNOWN
         self._holds = False
         self._wakes_soon = False
+        self._has_waited = False
+        """What is ready to be given out has waited for more of its kind."""
         self._broken: Exception | None = None
         self._damage: StageFailed | None = None
         """What is read next is damaged: raised once the rows before it are given out."""
@@ -87,6 +91,10 @@ class InFlight:
         if self._broken is not None:
             raise self._broken
         did = self._give_out_retry() or self._give_out()
+        if self._has_waited and not self._ready_to_give_out():
+            self._has_waited = False
+            if self._turn.pending and any(queue.reader_waits for queue in self._part.queues):
+                self._turn.flush()
         if self._damage is not None and not self._units:
             self._turn.flush()
             raise self._damage
@@ -260,7 +268,12 @@ class InFlight:
             self._loop.wake()
         elif not self._wakes_soon:
             self._wakes_soon = True
-            self._loop.asyncio_loop.call_later(_TOGETHER_S, self._loop.wake)
+            together_s = min(self._loop.stands_still_s / _STILL_SHARE, self._part.linger_s)
+            self._loop.asyncio_loop.call_later(max(together_s, _TOGETHER_S), self._wake)
+
+    def _wake(self) -> None:
+        self._has_waited = True
+        self._loop.wake()
 
     def _settle(self, row: RowInWork) -> None:
         if row.retry is not None:
