@@ -1,7 +1,7 @@
 """Rows that failed for good: the public value, the form they are stored in, and the reader of the store.
 
 One append-only file per run and slot, `<state_dir>/dead-letters/<pipeline>/<run_id>/<seat>.<slot>.dl`, written by
-`slot/dead_letter_file.py`. A frame is length, checksums of the length and of the record, and one msgpack record.
+`slot/dead_letter_file.py` in `letter_frames`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import heapq
 import logging
 import os
 import pickle
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from operator import attrgetter
+from itertools import chain
 from pathlib import Path
-from struct import Struct
 from typing import Any
-from zlib import crc32
 
 import msgspec
 
 from penstock.batch import UndecodedRow
-from penstock.errors import NotPrivate, PenstockError
+from penstock.error_text import ERROR_CHARACTERS, TRACEBACK_CHARACTERS, cut
+from penstock.errors import NotPrivate
+from penstock.letter_frames import DeadLetterRecord, Frame, read_backward, read_forward
 from penstock.private_files import is_ours, open_own
 from penstock.run_files import refused
 from penstock.state_dir import resolve_state_dir
@@ -29,15 +30,8 @@ from penstock.state_dir import resolve_state_dir
 log = logging.getLogger("penstock.dead_letters")
 STORE = "dead-letters"
 SUFFIX = ".dl"
-FRAME_HEAD = Struct("<III")
-"""Length of the payload that follows, crc32 of that length, crc32 of the payload.
-
-The length has a checksum of its own: a damaged one would look like a frame that is being written, the last there is.
-"""
-_LENGTH = Struct("<I")
 SHOWN_CHARACTERS = 1000
 """As much of a row's `repr` is stored; the row itself is stored whole."""
-_BLOCK_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +59,6 @@ class DeadLetter:
     """Why `row` is only the text of the row, such as a class that cannot be imported; empty where it is the row."""
 
 
-class DeadLetterRecord(msgspec.Struct, kw_only=True):
-    """A dead letter as it is stored. Made by `new_record`; the writer gives it its `id`."""
-
-    id: str = ""
-    pipeline: str
-    stage: str
-    slot: int
-    operator: str
-    time_s: float
-    attempts: int
-    error: str
-    traceback: str
-    row: bytes
-    """Pickled; empty where the row cannot be pickled."""
-    undecoded: bool = False
-    """True: the pickle is never opened by itself, since that raised or killed."""
-    row_json: str
-    """The row for people and other programs: read without importing the user's code."""
-    row_repr: str
-
-
 def new_record(
     *, pipeline: str, stage: str, slot: int, operator: str, time_s: float, attempts: int, error: str, traceback: str,
     row: Any,
@@ -94,7 +67,9 @@ def new_record(
     shown, undecoded = _shown(row), isinstance(row, UndecodedRow)
     return DeadLetterRecord(
         pipeline=pipeline, stage=stage, slot=slot, operator=operator, time_s=time_s, attempts=attempts,
-        error=_storable(error), traceback=_storable(traceback), row=row.pickle if undecoded else _pickled(row),
+        error=_storable(cut(error, 2 * ERROR_CHARACTERS)),
+        traceback=_storable(cut(traceback, TRACEBACK_CHARACTERS)),
+        row=row.pickle if undecoded else _pickled(row),
         row_json=_as_json(row, shown), row_repr=shown, undecoded=undecoded,
     )
 
@@ -109,16 +84,6 @@ def decode_record(data: bytes) -> DeadLetterRecord:
     return _decoder.decode(data)
 
 
-def encode_frame(record: DeadLetterRecord) -> bytes:
-    """The bytes that stand in a store file for one record."""
-    payload = _encoder.encode(record)
-    return FRAME_HEAD.pack(len(payload), crc32(_LENGTH.pack(len(payload))), crc32(payload)) + payload
-
-
-def body_length(head: bytes) -> int | None:
-    """Length of the payload behind a frame's head; None: the head is damaged."""
-    length, check, _ = FRAME_HEAD.unpack_from(head)
-    return int(length) if crc32(_LENGTH.pack(length)) == check else None
 
 
 def store_dir(state_dir: Path | str | None) -> Path:
@@ -146,8 +111,50 @@ def read_dead_letters(pipeline: str, *, state_dir: Path | str | None = None) -> 
 
 def read_records(pipeline: str, *, state_dir: Path | str | None = None) -> Iterator[DeadLetterRecord]:
     """The same as they are stored: rows stay pickled, no user code is imported."""
-    files = (file for run in folders_in(store_dir(state_dir) / pipeline) for file in _letters_in(run))
-    return heapq.merge(*map(read_file, sorted(files)), key=attrgetter("time_s"))
+    return (frame.record() for frame in read_frames(pipeline, state_dir=state_dir))
+
+
+def read_frames(pipeline: str, *, state_dir: Path | str | None = None) -> Iterator[Frame]:
+    """The same without their rows."""
+    files = letter_files(pipeline, state_dir=state_dir)
+    return heapq.merge(*map(read_forward, files), key=_time_of)
+
+
+class Newest:
+    """The letters of a pipeline from the newest on, and how many there are, without a look at the others."""
+
+    def __init__(self, pipeline: str, *, state_dir: Path | str | None = None) -> None:
+        self.by_stage: Counter[str] = Counter()
+        self._files: list[Iterator[Frame]] = []
+        for path in letter_files(pipeline, state_dir=state_dir):
+            self._open(path)
+
+    def _open(self, path: Path) -> None:
+        found = read_backward(path)
+        last = None if found is None else next(found)
+        if found is None or last is None or not last.summary.so_far:
+            # Being written, or cut in the middle of a letter: all of it is looked at, once.
+            whole = 0
+            for frame in read_forward(path):
+                whole = frame.offset + frame.bytes
+                self.by_stage[frame.summary.stage] += 1
+            self._files.append(read_backward(path, whole) or iter(()))
+        else:
+            self.by_stage.update(last.summary.so_far)
+            self._files.append(chain((last,), found))
+
+    def frames(self) -> Iterator[Frame]:
+        """All of them, newest first."""
+        return heapq.merge(*self._files, key=_time_of, reverse=True)
+
+
+def letter_files(pipeline: str, *, state_dir: Path | str | None = None) -> list[Path]:
+    """The files that hold a pipeline's letters."""
+    return sorted(file for run in folders_in(store_dir(state_dir) / pipeline) for file in _letters_in(run))
+
+
+def _time_of(frame: Frame) -> float:
+    return frame.summary.time_s
 
 
 def folders_in(folder: Path) -> list[Path]:
@@ -175,62 +182,8 @@ def _letters_in(run: Path) -> Iterator[Path]:
 
 
 def read_file(path: Path) -> Iterator[DeadLetterRecord]:
-    """The records of one file in the order written. An unfinished frame at the end is not there yet.
-
-    Raises `PenstockError` for a frame that does not hold what was written.
-    """
-    # The file is opened anew for each block: a merge over the files of a thousand runs must not hold them all open.
-    offset, block = 0, b""
-    while True:
-        frame_bytes = _frame_bytes(block)
-        if len(block) < frame_bytes:
-            fresh = _read_block(path, offset, frame_bytes)
-            if len(fresh) == len(block):
-                return
-            block = fresh
-            continue
-        record = _decoded(block[:frame_bytes])
-        if record is None:
-            fresh = _read_block(path, offset, frame_bytes)
-            if fresh[:frame_bytes] != block[:frame_bytes]:  # its tail was cut and written anew meanwhile
-                block = fresh
-                continue
-            raise PenstockError(
-                f"{path}: the letter at byte {offset} is damaged (its checksum differs); those before it were given, "
-                "move the file away to read the others"
-            )
-        yield record
-        offset, block = offset + frame_bytes, block[frame_bytes:]
-
-
-def _frame_bytes(block: bytes) -> int:
-    """Bytes of the frame that begins here; of one whose head is not whole, or damaged, those of the head."""
-    body = body_length(block) if len(block) >= FRAME_HEAD.size else None
-    return FRAME_HEAD.size + (body or 0)
-
-
-def _decoded(frame: bytes) -> DeadLetterRecord | None:
-    """None: the frame is damaged."""
-    payload = frame[FRAME_HEAD.size :]
-    if body_length(frame) is None or crc32(payload) != FRAME_HEAD.unpack_from(frame)[2]:
-        return None
-    try:
-        return _decoder.decode(payload)
-    except msgspec.MsgspecError:
-        return None
-
-
-def _read_block(path: Path, offset: int, at_least: int) -> bytes:
-    try:
-        fd = open_own(path, os.O_RDONLY, single=True)
-        try:
-            return os.pread(fd, max(at_least, _BLOCK_BYTES), offset)
-        finally:
-            os.close(fd)
-    except FileNotFoundError:  # removed while it was read: the same as its end
-        return b""
-    except (OSError, NotPrivate) as exc:
-        raise refused(path, "the file of dead letters", exc) from exc
+    """The records of one file in the order written. Raises `PenstockError` for one that is not what was written."""
+    return (frame.record() for frame in read_forward(path))
 
 
 def _to_letter(record: DeadLetterRecord) -> DeadLetter:
@@ -250,7 +203,7 @@ def _brought_back(record: DeadLetterRecord) -> tuple[Any, str]:
     try:
         return pickle.loads(record.row), ""
     except Exception as exc:  # unpickling runs the user's code, which may be gone or changed: the text is what is left
-        return record.row_repr, _storable(f"{type(exc).__name__}: {exc}")
+        return record.row_repr, _storable(_words(exc))
 
 
 def _pickled(row: Any) -> bytes:
@@ -274,13 +227,22 @@ def _shown(row: Any) -> str:
     return _storable(text)
 
 
+def _words(exc: BaseException) -> str:
+    try:
+        return cut(f"{type(exc).__name__}: {exc}")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as worse:  # its text is the user's code
+        return f"{type(exc).__name__}, whose text cannot be had ({type(worse).__name__})"
+
+
 def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()  # lone surrogates have no UTF-8
 
 
 def _as_json(row: Any, shown: str) -> str:
     try:
-        return msgspec.json.encode(shown if isinstance(row, UndecodedRow) else row, enc_hook=repr).decode()
+        return msgspec.json.encode(shown if isinstance(row, UndecodedRow) else row, enc_hook=_shown).decode()
     except KeyboardInterrupt:
         raise
     except BaseException:  # keys or values without a JSON form, a repr that raises

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 import penstock
 from penstock.cli.logs import JsonFormatter, LineFormatter
 from penstock.cli.main import cli
-from penstock.dead_letters import encode_frame, new_record, store_path
+from penstock.dead_letters import new_record, store_path
 from penstock.errors import FileUnusable, PenstockError, PipelineFailed, QueueDamaged
+from penstock.letter_frames import encode_frame
 from penstock.report import Report
 from penstock.terminal_text import visible, visible_json, visible_lines
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import types
+from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +17,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock import error_text
 from penstock.dead_letters import (
     DeadLetter,
-    DeadLetterRecord,
-    encode_frame,
+    Newest,
     new_record,
     read_dead_letters,
     read_file,
+    read_records,
     store_path,
 )
 from penstock.errors import PenstockError
+from penstock.letter_frames import DeadLetterRecord, encode_frame
+from penstock.slot import user_errors
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.state_dir import default_state_dir, resolve_state_dir
 
@@ -250,3 +256,88 @@ def test_a_letter_whose_class_cannot_be_imported_says_that_its_row_is_only_text(
     assert "gone_since" in gone.row_problem and gone.row_pickle
     assert (text.row_problem, text.row_pickle) == ("", b"")
     assert function.row_problem and not function.row_pickle
+
+
+@given(
+    files=st.lists(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 200_000)), max_size=8), max_size=3),
+    cut=st.integers(0, 50),
+)
+def test_the_newest_come_first_with_all_counted_as_if_all_had_been_read(
+    files: list[list[tuple[str, int]]], cut: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Read from the ends of files; one that ends in the middle of a letter is read from its beginning."""
+    state, time_s = tmp_path_factory.mktemp("store"), 0.0
+    for number, letters in enumerate(files):
+        path = store_path(state, "clicks", "r", f"seat{number}", 0)
+        file = DeadLetterFile(path, 0)
+        for stage, size in letters:
+            time_s += 1
+            file.append(msgspec.structs.replace(letter("x" * size, time_s=time_s), stage=stage))
+        file.flush()
+        file.close()
+        if letters and cut and number == 0:
+            with path.open("r+b") as opened:
+                opened.truncate(path.stat().st_size - cut)
+    everything = [record.id for record in read_records("clicks", state_dir=state)]
+    newest = Newest("clicks", state_dir=state)
+    assert [frame.summary.id for frame in newest.frames()] == everything[::-1]
+    assert newest.by_stage == Counter(record.stage for record in read_records("clicks", state_dir=state))
+
+
+def test_listing_reads_no_row_and_no_letter_that_it_does_not_show(
+    tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = DeadLetterFile(path, 0)
+    for number in range(300):
+        file.append(letter("x" * 100_000, time_s=float(number)))
+    file.flush()
+    file.close()
+    read = 0
+    plain = os.pread
+
+    def counted(fd: int, length: int, offset: int) -> bytes:
+        nonlocal read
+        data = plain(fd, length, offset)
+        read += len(data)
+        return data
+
+    monkeypatch.setattr(os, "pread", counted)
+    newest = Newest("clicks", state_dir=tmp_path)
+    shown = list(islice(newest.frames(), 20))
+    assert [frame.summary.time_s for frame in shown] == [float(n) for n in range(299, 279, -1)]
+    assert newest.by_stage == {"parse": 300}
+    assert read < 20 * 3 * 64 * 1024 + 100_000, "of 60 MB"
+
+
+@given(st.text(max_size=60), st.integers(50, 100))
+def test_a_text_that_is_cut_is_as_long_as_it_may_be_and_says_so(text: str, most: int) -> None:
+    for long in (text, text * 100):
+        short = error_text.cut(long, most)
+        if len(long) <= most:
+            assert short == long
+        else:
+            assert len(short) <= max(most, most // 4 + 60) and f"{len(long):,} characters" in short
+
+
+class Boundless(Exception):
+    def __str__(self) -> str:
+        return "no " * 20_000_000
+
+
+def test_an_error_of_any_length_is_kept_up_to_a_bound_and_its_row_whole(path: Path) -> None:
+    try:
+        try:
+            raise Boundless
+        except Boundless as first:
+            raise Boundless from first
+    except Boundless as error:
+        told, shown = user_errors.one_line(error), user_errors.user_traceback(error)
+    assert len(told) <= error_text.ERROR_CHARACTERS and "Boundless: no no no" in told[:100]
+    assert "[cut: this text has 60,000" in told
+    assert len(shown) <= error_text.TRACEBACK_CHARACTERS and shown.count("raise Boundless") == 2
+    path.parent.mkdir(parents=True)
+    row = "r" * 3_000_000
+    frame = encode_frame(letter(row, error="no " * 20_000_000))
+    path.write_bytes(frame)
+    [record] = read_file(path)
+    assert len(frame) - 2 * len(row) < 20_000 and record.row_json == f'"{row}"' and "[cut: this" in record.error

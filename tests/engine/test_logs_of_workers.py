@@ -66,7 +66,7 @@ def test_a_record_keeps_its_lines_its_error_and_says_what_was_cut(tmp_path: Path
     of_level = {(record["level"], record["logger"]): record for record in _records(tmp_path, "info")}
     assert of_level["info", "shop.orders"]["message"] == "two\nlines äää"
     assert of_level["error", "penstock.user.work.0"]["error"].endswith("ZeroDivisionError: division by zero")
-    assert "(cut, of 50,005 characters)" in of_level["error", "shop.orders"]["message"]
+    assert "[cut: this text has 50,005 characters]" in of_level["error", "shop.orders"]["message"]
 
 
 @given(st.builds(LoggedLine, st.integers(0, 60), st.text(), st.text(), st.floats(0, 1e10), st.text()))

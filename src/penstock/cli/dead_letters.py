@@ -5,10 +5,11 @@ Reads the stored records only: no user code is imported to look at its failures.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import click
 import msgspec
 
 from penstock.cli.directories import state_dir_option
-from penstock.dead_letters import DeadLetterRecord, folders_in, read_records, store_dir
+from penstock.dead_letters import Newest, folders_in, letter_files, read_frames, store_dir
+from penstock.letter_frames import DeadLetterRecord, Frame, LetterSummary, read_forward
 from penstock.names import is_name
 from penstock.terminal_text import visible, visible_json, visible_lines
 
@@ -40,7 +42,7 @@ _stage_option = click.option("--stage", help="Only letters of this stage.")
 def list_letters(name: str | None, stage: str | None, state_dir: Path | None, limit: int, form: str) -> None:
     """The newest dead letters of pipeline NAME, newest last."""
     name = _pipeline(name, state_dir)
-    found = _newest(_selected(name, stage, state_dir), limit)
+    found = _found(name, stage, state_dir, limit)
     if form == "json":
         _print_json(found, name)
     else:
@@ -57,10 +59,12 @@ def show_letter(words: tuple[str, ...], state_dir: Path | None, form: str) -> No
         raise click.UsageError("give one ID, as `penstock dead-letters list` shows it, with the pipeline's NAME before")
     names = [_pipeline(words[0], state_dir)] if len(words) == 2 else _pipelines(state_dir)
     for name in names:
-        for record in read_records(name, state_dir=state_dir):
-            if record.id == words[-1]:
-                click.echo(_json_line(record) if form == "json" else _whole(record))
-                return
+        for path in letter_files(name, state_dir=state_dir):
+            # The ID begins with where the letter stands: no other file need be read.
+            for frame in read_forward(path) if words[-1].startswith(f"{path.parent.name}-{path.stem}-") else ():
+                if frame.summary.id == words[-1]:
+                    click.echo(_json_line(frame.record()) if form == "json" else _whole(frame.record()))
+                    return
     raise click.UsageError(f"no dead letter has the ID {words[-1]!r}; `penstock dead-letters list` shows them")
 
 
@@ -76,37 +80,38 @@ def export_letters(name: str | None, stage: str | None, state_dir: Path | None, 
     jsonl: one JSON object a line; json: one array; rows: only the rows, one JSON value a line.
     """
     name = _pipeline(name, state_dir)
-    records = _selected(name, stage, state_dir)
-    if limit:
-        records = iter(_newest(records, limit).letters)
+    frames = _found(name, stage, state_dir, limit).letters
     if form == "json":
-        _print_array(records)
+        _print_array(frames)
         return
-    for record in records:
+    for frame in frames:
+        record = frame.record()
         click.echo(visible_json(record.row_json) if form == "rows" else _json_line(record))
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    letters: list[DeadLetterRecord]
+    letters: Iterator[Frame]
+    """Those that are shown, oldest first."""
     by_stage: Counter[str]
+    limit: int
 
     @property
     def total(self) -> int:
         return self.by_stage.total()
 
 
-def _newest(records: Iterator[DeadLetterRecord], limit: int) -> _Found:
-    by_stage: Counter[str] = Counter()
-    letters: deque[DeadLetterRecord] = deque(maxlen=limit or None)
-    for record in records:
-        by_stage[record.stage] += 1
-        letters.append(record)
-    return _Found(list(letters), by_stage)
-
-
-def _selected(name: str, stage: str | None, state_dir: Path | None) -> Iterator[DeadLetterRecord]:
-    return (r for r in read_records(name, state_dir=state_dir) if stage is None or r.stage == stage)
+def _found(name: str, stage: str | None, state_dir: Path | None, limit: int) -> _Found:
+    """The newest, or all; rows stay where they are until one is shown."""
+    newest = Newest(name, state_dir=state_dir)
+    by_stage = newest.by_stage
+    if stage is not None:
+        by_stage = Counter({stage: by_stage[stage]} if by_stage[stage] else {})
+    frames = newest.frames() if limit else read_frames(name, state_dir=state_dir)
+    letters: Iterator[Frame] = (frame for frame in frames if stage is None or frame.summary.stage == stage)
+    if limit:
+        letters = iter(list(islice(letters, min(limit, by_stage.total())))[::-1])
+    return _Found(letters, by_stage, limit)
 
 
 def _pipelines(state_dir: Path | None) -> list[str]:
@@ -131,9 +136,10 @@ def _print_text(found: _Found, name: str) -> None:
         return
     stages = ", ".join(f"{visible(stage)} {count:,}" for stage, count in found.by_stage.most_common())
     click.echo(f"{_count(found.total)} of {visible(name)}: {stages}")
-    if len(found.letters) < found.total:
-        click.echo(f"the newest {len(found.letters):,}; --limit 0 shows all")
-    for record in found.letters:
+    if 0 < found.limit < found.total:
+        click.echo(f"the newest {found.limit:,}; --limit 0 shows all")
+    for frame in found.letters:
+        record = frame.summary
         click.echo()
         click.echo(visible(record.id))
         where = f"{record.stage}/{record.slot}  {record.operator}{_attempts(record)}".rstrip()
@@ -145,14 +151,16 @@ def _print_text(found: _Found, name: str) -> None:
 def _print_json(found: _Found, name: str) -> None:
     summary = {"pipeline": name, "total": found.total, "by_stage": dict(found.by_stage)}
     head = visible_json(msgspec.json.encode(summary).decode())
-    letters = ",".join(_json_line(record) for record in found.letters)
-    click.echo(f'{head[:-1]},"dead_letters":[{letters}]}}')
+    click.echo(f'{head[:-1]},"dead_letters":[', nl=False)
+    for index, frame in enumerate(found.letters):
+        click.echo(("," if index else "") + _json_line(frame.record()), nl=False)
+    click.echo("]}")
 
 
-def _print_array(records: Iterator[DeadLetterRecord]) -> None:
+def _print_array(frames: Iterator[Frame]) -> None:
     opening = "[\n"
-    for record in records:
-        click.echo(opening + _json_line(record), nl=False)
+    for frame in frames:
+        click.echo(opening + _json_line(frame.record()), nl=False)
         opening = ",\n"
     click.echo("[]" if opening == "[\n" else "\n]")
 
@@ -182,7 +190,7 @@ def _json_line(record: DeadLetterRecord) -> str:
     return visible_json(told)
 
 
-def _time(record: DeadLetterRecord) -> str:
+def _time(record: LetterSummary) -> str:
     return datetime.fromtimestamp(record.time_s).strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -190,7 +198,7 @@ def _count(total: int) -> str:
     return "1 dead letter" if total == 1 else f"{total:,} dead letters"
 
 
-def _attempts(record: DeadLetterRecord) -> str:
+def _attempts(record: LetterSummary) -> str:
     return f", {record.attempts} attempts" if record.attempts > 1 else ""
 
 

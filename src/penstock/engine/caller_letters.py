@@ -13,6 +13,7 @@ from typing import Any
 
 from penstock.channel import columns
 from penstock.dead_letters import letters_file, new_record
+from penstock.error_text import cut
 from penstock.slot.batches import as_row_list
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.user_errors import one_line, user_traceback
@@ -32,7 +33,7 @@ class CallerLetters:
 
     def set_aside(self, row: Any, why: BaseException | str) -> None:
         """Keep the letter until `flush`. The first one is told at once: a loop over rows shows nothing of it."""
-        error = why if isinstance(why, str) else f"the row cannot be decoded: {one_line(why)}"
+        error = cut(why) if isinstance(why, str) else f"the row cannot be decoded: {one_line(why)}"
         self._file.append(new_record(
             pipeline=self._pipeline, stage=self._stage, slot=0, operator="decoding", time_s=time.time(), attempts=1,
             error=error, traceback="" if isinstance(why, str) else user_traceback(why), row=row,

@@ -14,8 +14,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from penstock.dead_letters import FRAME_HEAD, DeadLetterRecord, body_length, encode_frame
 from penstock.errors import FileUnusable, NotPrivate
+from penstock.letter_frames import DeadLetterRecord, encode_frame, read_backward, whole_frames
 from penstock.private_files import held_below, open_own
 from penstock.run_files import refused, write_all
 
@@ -37,6 +37,9 @@ class DeadLetterFile:
         self._buffer: list[bytes] = []
         self._length = 0
         self._count = 0
+        self._so_far: dict[str, int] = {}
+        """Letters by stage, in the file and to be flushed."""
+        self._flushed: dict[str, int] = {}
         if os.path.lexists(path):
             self._fd = self._open()
             try:
@@ -47,8 +50,8 @@ class DeadLetterFile:
 
     def _go_on_behind(self, fd: int, committed_length: int) -> None:
         there = os.fstat(fd).st_size
-        self._count, whole = _count_frames(fd, min(committed_length, there))
         self._length = min(committed_length, there)
+        whole = self._count_letters()
         if there < committed_length:
             self._length = whole
             log.warning("%s was cut from %s to %s bytes: letters are missing", self._path, committed_length, there)
@@ -57,14 +60,16 @@ class DeadLetterFile:
     def append(self, record: DeadLetterRecord) -> str:
         """Keep the letter until `flush`; the id that it was given."""
         self._count += 1
+        self._so_far[record.stage] = self._so_far.get(record.stage, 0) + 1
         letter_id = f"{self._path.parent.name}-{self._path.stem}-{self._count}"
-        self._buffer.append(encode_frame(replace(record, id=letter_id)))
+        self._buffer.append(encode_frame(replace(record, id=letter_id, so_far=self._so_far)))
         return letter_id
 
     def discard(self) -> None:
         """Forget what was appended since the last `flush`: the turn is done again."""
         self._count -= len(self._buffer)
         self._buffer.clear()
+        self._so_far = dict(self._flushed)
 
     def flush(self) -> int:
         """Hand what was appended to the operating system. The length to commit."""
@@ -73,6 +78,7 @@ class DeadLetterFile:
             self._fd = self._open() if self._fd is None else self._fd
             self._length += write_all(self._fd, data, self._length, path=self._path, what=_WHAT)
             self._buffer.clear()
+            self._flushed = dict(self._so_far)
         return self._length
 
     def close(self) -> None:
@@ -81,6 +87,19 @@ class DeadLetterFile:
             os.fsync(self._fd)
             os.close(self._fd)
             self._fd = None
+
+    def _count_letters(self) -> int:
+        """Those committed; gives the bytes of the whole ones. The last one says it all, if it is sound."""
+        found = read_backward(self._path, self._length)
+        if found is not None and (so_far := next(found).summary.so_far):
+            self._so_far, whole, sound = so_far, self._length, True
+        else:
+            self._so_far, whole, sound = whole_frames(self._path, self._length)
+        self._flushed = dict(self._so_far)
+        self._count = sum(self._so_far.values())
+        if not sound:  # numbers go on beyond any that the letters here can have
+            self._count, whole = max(self._count, self._length), self._length
+        return whole
 
     def _open(self) -> int:
         run, name = self._path.parent, self._path.name
@@ -92,18 +111,3 @@ class DeadLetterFile:
             raise FileUnusable(self._path, _WHAT, PermissionError(errno.EPERM, f"{exc.path} {exc.why}")) from exc
         except OSError as exc:
             raise refused(self._path, _WHAT, exc) from exc
-
-
-def _count_frames(fd: int, length: int) -> tuple[int, int]:
-    """(letters, bytes of the whole ones)."""
-    count, offset = 0, 0
-    while offset + FRAME_HEAD.size <= length:
-        body = body_length(os.pread(fd, FRAME_HEAD.size, offset))
-        if body is None:
-            # Damaged: who reads the store is told. Numbers go on beyond any that the letters here can have.
-            return max(count, length), length
-        if offset + FRAME_HEAD.size + body > length:
-            break
-        offset += FRAME_HEAD.size + body
-        count += 1
-    return count, offset

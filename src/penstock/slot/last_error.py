@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from penstock.error_text import ERROR_CHARACTERS, cut
 from penstock.private_files import replace_own
 from penstock.slot.part import Part
 
@@ -35,7 +36,7 @@ def write_last_error(folder: Path, stage: str, text: str) -> OSError | None:
     """Replace what is there; the error where that cannot be, for its loss is no loss: reports say the same."""
     temporary = folder / f".{stage}.{os.getpid()}"
     try:
-        replace_own(temporary, text[:2000].encode("utf-8", "backslashreplace"))
+        replace_own(temporary, cut(text, 2 * ERROR_CHARACTERS).encode("utf-8", "backslashreplace"))
         os.rename(temporary, folder / stage)
     except OSError as exc:
         temporary.unlink(missing_ok=True)

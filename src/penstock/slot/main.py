@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from penstock import standard_streams
 from penstock.channel.bell import Bell, Waiter, Waits, open_fifo
 from penstock.dead_letters import letters_file
+from penstock.error_text import ERROR_CHARACTERS, TRACEBACK_CHARACTERS, cut
 from penstock.errors import FileUnusable, QueueDamaged, TargetDamaged
 from penstock.mapped_file import by_mapping
 from penstock.metrics.catalogue import Activity
@@ -336,7 +337,8 @@ def _note_error(
 
 def _note(seat: SeatPaths, life: Life, code: Exit, note: FailureNote) -> int:
     try:
-        write_failure(seat.failure, replace(note, attempt=life.attempt))
+        reason, shown = cut(note.reason, 2 * ERROR_CHARACTERS), cut(note.traceback, TRACEBACK_CHARACTERS)
+        write_failure(seat.failure, replace(note, attempt=life.attempt, reason=reason, traceback=shown))
     except OSError as exc:  # the code alone says that no row did this; the reason goes where people look
         told = visible_lines(f"penstock: {note.reason} (the note of it cannot be written: {exc})")
         print(told, file=sys.stderr, flush=True)

@@ -18,7 +18,9 @@ from msgspec import structs
 
 from penstock.batch import UndecodedRow
 from penstock.channel.router import KeyFailure
-from penstock.dead_letters import DeadLetterRecord, decode_record, encode_record, new_record
+from penstock.dead_letters import decode_record, encode_record, new_record
+from penstock.error_text import cut
+from penstock.letter_frames import DeadLetterRecord
 from penstock.operator import Drop
 from penstock.plan.plan import EdgePlan, StageSettings
 from penstock.slot import trial
@@ -168,7 +170,7 @@ class RowErrors:
     def _unsendable(self, part: Part, edge: EdgePlan, failure: Unsendable) -> StageEnd | None:
         """The sink behind the edge has no text for a row, here in the sending worker: the sink's policy counts."""
         lost = Lost(
-            failure.row, f"rejected by the sink: {failure.reason}", 1, operator="sink", stage=edge.receiver
+            failure.row, f"rejected by the sink: {cut(failure.reason)}", 1, operator="sink", stage=edge.receiver
         )
         end = self._end(part, last_resort(StageSettings(on_error=edge.on_error)), lost, undoes=True)
         return end or self._give_up_on_edge(part, edge, lost)
@@ -184,7 +186,7 @@ class RowErrors:
 
     def rejected(self, part: Part, row: Any, reason: str) -> StageEnd | None:
         """A sink refused a row."""
-        lost = Lost(row, f"rejected by the sink: {reason}", 1, operator="sink")
+        lost = Lost(row, f"rejected by the sink: {cut(reason)}", 1, operator="sink")
         return self._end(part, last_resort(part.plan.settings), lost, undoes=True)
 
     def _decide(
@@ -286,7 +288,7 @@ def _not_sendable(row: Any, error: BaseException, attempts: int) -> Lost:
 
 def _undecoded(row: Any, why: BaseException | str, attempts: int) -> Lost:
     if isinstance(why, str):
-        return Lost(row, why, attempts)
+        return Lost(row, cut(why), attempts)
     told = f"the row cannot be decoded: {one_line(why)}"
     return Lost(row, told, attempts, user_traceback(why), "decoding", cause=why)
 
@@ -302,4 +304,4 @@ def _shown(row: Any) -> str:
         raise
     except BaseException as exc:  # a repr of the user's
         return f"a {type(row).__name__} whose repr raises {type(exc).__name__}"
-    return text if len(text) <= 300 else f"{text[:300]}..."
+    return cut(text, 300)

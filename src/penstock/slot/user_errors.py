@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from penstock.error_text import TRACEBACK_CHARACTERS, cut
 from penstock.errors import PenstockError
 from penstock.operator import Unavailable
 
@@ -64,24 +65,27 @@ def one_line(error: BaseException) -> str:
     """`ValueError: not a log line`; what penstock itself says goes without the name of its class."""
     try:
         if isinstance(error, PenstockError):
-            return " ".join(str(error).split())
-        text = "".join(traceback.format_exception_only(error)).strip()
+            return " ".join(cut(str(error)).split())
+        text = "".join(cut(part) for part in traceback.format_exception_only(error)).strip()
     except KeyboardInterrupt:
         raise
     except BaseException as exc:  # the text and the notes of an error are the user's code
         return f"{_name(error)}, whose text cannot be had ({_name(exc)})"
-    return " ".join(line.strip() for line in text.splitlines())
+    return cut(" ".join(line.strip() for line in text.splitlines()))
 
 
 def user_traceback(error: BaseException) -> str:
     """The traceback as Python prints it, from the user's own frame on."""
     try:
-        return "".join(_trimmed(error).format())
+        return cut("".join(cut(part) for part in _trimmed(error).format()), TRACEBACK_CHARACTERS)
     except KeyboardInterrupt:
         raise
     except BaseException as exc:  # as in `one_line`; the places are the interpreter's own
         places = "".join(traceback.format_tb(error.__traceback__))
-        return f"Traceback (most recent call last):\n{places}{_name(error)}, whose text cannot be had ({_name(exc)})\n"
+        return (
+            f"Traceback (most recent call last):\n{cut(places, TRACEBACK_CHARACTERS)}"
+            f"{_name(error)}, whose text cannot be had ({_name(exc)})\n"
+        )
 
 
 def _name(error: BaseException) -> str:

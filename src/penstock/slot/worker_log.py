@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from penstock.error_text import cut
 from penstock.terminal_text import visible_lines
 
 _MARK = "\x1epenstock-record "
@@ -36,9 +37,12 @@ class ToCaller(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             error = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+            message = record.getMessage()
+            if len(message) + len(error) > _MOST:  # before anything is made of a text that may be very long
+                message, error = cut(message, _CUT), cut(error, _CUT)
             # Records quote rows and errors, which a terminal must not obey.
             sys.stderr.write(to_line(LoggedLine(
-                record.levelno, record.name, visible_lines(record.getMessage()), record.created, visible_lines(error)
+                record.levelno, record.name, visible_lines(message), record.created, visible_lines(error)
             )))
         except Exception:  # as handlers do: a record that cannot be worded is told of, and costs nothing else
             self.handleError(record)
@@ -57,7 +61,7 @@ def to_line(record: LoggedLine) -> str:
     data = msgspec.json.encode(record)
     if len(data) > _MOST:
         short = LoggedLine(
-            record.level, record.logger[:200], _shortened(record.message), record.created, _shortened(record.error)
+            record.level, record.logger[:200], cut(record.message, _CUT), record.created, cut(record.error, _CUT)
         )
         data = msgspec.json.encode(short)
     return f"{_MARK}{data.decode()}\n"
@@ -71,9 +75,3 @@ def from_line(line: str) -> LoggedLine | None:
         return msgspec.json.decode(line.removeprefix(_MARK), type=LoggedLine)
     except msgspec.MsgspecError:  # two processes of one worker wrote at once: it is shown as it came
         return None
-
-
-def _shortened(text: str) -> str:
-    if len(text) <= _CUT:
-        return text
-    return f"{text[: _CUT // 2]}\n... (cut, of {len(text):,} characters) ...\n{text[-_CUT // 2 :]}"

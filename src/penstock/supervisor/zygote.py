@@ -78,7 +78,7 @@ def _import_failed(error: BaseException) -> ImportFailed:
     if isinstance(error, PenstockError):
         return ImportFailed(str(error), "")  # it says where, and what to do
     reason = f"the program cannot be imported in a worker: {one_line(error)}"
-    return ImportFailed(reason, user_traceback(error)[-100_000:])
+    return ImportFailed(reason, user_traceback(error))
 
 
 def _import_if_there(name: str) -> None:

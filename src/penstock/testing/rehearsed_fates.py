@@ -9,6 +9,7 @@ from typing import Any
 
 from penstock.channel.router import KeyFailure
 from penstock.dead_letters import DeadLetter
+from penstock.error_text import cut
 from penstock.errors import PenstockError
 from penstock.plan.plan import EdgePlan, StagePlan, StageSettings
 from penstock.slot.error_policy import Decision, FailStage, RetryRow, SkipRow, decide, last_resort
@@ -130,5 +131,4 @@ class RehearsedFates:
 
 
 def _shown(row: Any) -> str:
-    text = repr(row)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
+    return cut(repr(row), _SHOWN_CHARACTERS)

@@ -1,0 +1,68 @@
+"""What the loop does around rows that harmed a life before: they are called with nothing else pending."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from penstock.slot.crash_points import CrashPoints
+from penstock.slot.life import Life, Suspect
+from penstock.slot.loop import SlotLoop
+from penstock.slot.record import Counts
+from penstock.slot.suspicion import Suspicion
+from penstock.slot.unit import Unit
+
+pytestmark = pytest.mark.interpreted
+
+
+class Turn:
+    """Writes down what is called and committed; commits nothing by itself, as while its receivers are busy."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.pending = False
+
+    def begin(self, part: Any, unit: Unit) -> None: ...
+    def succeeded(self, part: Any, rows: int) -> None: ...
+    def go_on(self, part: Any) -> None: ...
+
+    def pause(self, seconds: float) -> None:
+        assert not self.pending
+
+    def took(self, part: Any, rows: int) -> None:
+        self.pending = True
+
+    def flush(self) -> None:
+        if self.pending:
+            self.events.append("commit")
+        self.pending = False
+
+    def flush_carefully(self, mark: Any) -> None:
+        self.flush()
+
+
+def test_rows_before_a_suspicious_piece_are_committed_before_it_is_called() -> None:
+    """Else they would be undone, and called again, with each death of the row that is looked for."""
+    turn, batches = Turn(), [["a", "b"], ["c", "d", "e"]]
+    units = [Unit(rows, len(rows), 0, 0, 0, 0, number, 0, "key", {}) for number, rows in enumerate(batches, 1)]
+    chain = SimpleNamespace(
+        async_rows=None, has_batch_operators=False,
+        run=lambda batch, outs, stop_at_failure: turn.events.append(list(batch)) or [],
+    )
+    part: Any = SimpleNamespace(
+        number=0, inputs=SimpleNamespace(progress=lambda unit: None, ready=lambda: False), chain=chain, outs=[],
+        counts=Counts(), writer=None, finished=False, carries_turns=False, deals_turns=False,
+        took=lambda rows, seconds: None, piece_rows=lambda rows: rows,
+    )
+    nothing = SimpleNamespace(enter=lambda *args: None, leave=lambda: None, now_doing=lambda activity: None)
+    life = Life("work", 0, 2, "r", "", suspect=Suspect(0, 0, 2, 0, 2, 1))
+    loop = SlotLoop(
+        [part], turn=turn, fates=SimpleNamespace(stops_at_failure=lambda part: False, settle=lambda part: None),
+        suspicion=Suspicion(life), retries=[], bell=None, waiter=None, work=nothing,
+        control=SimpleNamespace(stopping=False), meter=nothing, crash=CrashPoints(),
+    )  # type: ignore[arg-type]
+    for unit in units:
+        loop._run_unit(part, unit)
+    assert turn.events == [["a", "b"], "commit", ["c"], "commit", ["d"], "commit", ["e"]]
