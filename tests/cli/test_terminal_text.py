@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import penstock
 from penstock.cli.logs import JsonFormatter, LineFormatter
 from penstock.cli.main import cli
-from penstock.dead_letters import new_record, store_path
+from penstock.dead_letters import letters_file, letters_folder, new_record
 from penstock.errors import FileUnusable, PenstockError, PipelineFailed, QueueDamaged
 from penstock.letter_frames import encode_frame
 from penstock.report import Report
@@ -84,7 +84,7 @@ def letter(tmp_path: Path) -> str:
     )
     record.id = "run-s.0-1" + NASTY
     record.row_repr = NASTY
-    file = store_path(tmp_path, "p", "run", "s", 0)
+    file = letters_file(letters_folder(tmp_path, "p", "run"), "s", 0)
     file.parent.mkdir(parents=True)
     file.write_bytes(encode_frame(record))
     return str(tmp_path)

@@ -21,11 +21,12 @@ from penstock import error_text
 from penstock.dead_letters import (
     DeadLetter,
     Newest,
+    letters_file,
+    letters_folder,
     new_record,
     read_dead_letters,
     read_file,
     read_records,
-    store_path,
 )
 from penstock.errors import PenstockError
 from penstock.letter_frames import DeadLetterRecord, encode_frame
@@ -51,7 +52,7 @@ def rows_at(path: Path) -> list[str]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return store_path(tmp_path, "clicks", "run1", "parse", 0)
+    return letters_file(letters_folder(tmp_path, "clicks", "run1"), "parse", 0)
 
 
 def test_a_letter_is_read_back_whole(path: Path, tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_the_store_is_its_owners_alone(path: Path) -> None:
 def test_letters_are_kept_exactly_once_whenever_the_writer_dies(
     turns: list[tuple[int, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    path = store_path(tmp_path_factory.mktemp("store"), "p", "r", "s", 1)
+    path = letters_file(letters_folder(tmp_path_factory.mktemp("store"), "p", "r"), "s", 1)
     committed, length, number = [], 0, 0
     file = DeadLetterFile(path, 0)
     for letters, ending in turns:
@@ -154,7 +155,7 @@ def test_a_damaged_frame_is_a_named_error(path: Path) -> None:
 
 def test_letters_of_all_runs_and_slots_come_in_the_order_of_time(tmp_path: Path) -> None:
     for run, seat, times in [("r1", "a", [1, 4, 9]), ("r2", "a", [2, 3]), ("r1", "b", [5]), ("r3", "b", [0, 10])]:
-        file = DeadLetterFile(store_path(tmp_path, "clicks", run, seat, 0), 0)
+        file = DeadLetterFile(letters_file(letters_folder(tmp_path, "clicks", run), seat, 0), 0)
         for time_s in times:
             file.append(letter(time_s=time_s))
         file.flush()
@@ -268,7 +269,7 @@ def test_the_newest_come_first_with_all_counted_as_if_all_had_been_read(
     """Read from the ends of files; one that ends in the middle of a letter is read from its beginning."""
     state, time_s = tmp_path_factory.mktemp("store"), 0.0
     for number, letters in enumerate(files):
-        path = store_path(state, "clicks", "r", f"seat{number}", 0)
+        path = letters_file(letters_folder(state, "clicks", "r"), f"seat{number}", 0)
         file = DeadLetterFile(path, 0)
         for stage, size in letters:
             time_s += 1

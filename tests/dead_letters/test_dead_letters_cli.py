@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from penstock.cli.dead_letters import dead_letters
-from penstock.dead_letters import new_record, store_path
+from penstock.dead_letters import letters_file, letters_folder, new_record
 from penstock.slot.dead_letter_file import DeadLetterFile
 
 Cli = Callable[..., Result]
@@ -25,7 +25,7 @@ def cli(tmp_path: Path) -> Cli:
 
 
 def keep(state_dir: Path, pipeline: str, stage: str, count: int = 1, error: str = "ValueError: no number") -> None:
-    file = DeadLetterFile(store_path(state_dir, pipeline, "r1", stage, 0), 0)
+    file = DeadLetterFile(letters_file(letters_folder(state_dir, pipeline, "r1"), stage, 0), 0)
     for index in range(count):
         file.append(
             new_record(
