@@ -59,8 +59,8 @@ def test_rows_before_a_suspicious_piece_are_committed_before_it_is_called() -> N
     nothing = SimpleNamespace(enter=lambda *args: None, leave=lambda: None, now_doing=lambda activity: None)
     life = Life("work", 0, 2, "r", "", suspect=Suspect(0, 0, 2, 0, 2, 1))
     loop = SlotLoop(
-        [part], turn=turn, fates=SimpleNamespace(stops_at_failure=lambda part: False, settle=lambda part: None),
-        suspicion=Suspicion(life), retries=[], bell=None, waiter=None, work=nothing,
+        [part], turn=turn, errors=SimpleNamespace(stops_at_failure=lambda part: False, settle=lambda part: None),
+        pauses=turn, suspicion=Suspicion(life), retries=[], bell=None, waiter=None, work=nothing,
         control=SimpleNamespace(stopping=False), meter=nothing, crash=CrashPoints(),
     )  # type: ignore[arg-type]
     for unit in units:
