@@ -41,12 +41,6 @@ def test_an_input_that_has_ended_is_never_chosen(waiting: list[bool], ended: lis
     assert chosen is None or (waiting[chosen] and not ended[chosen])
 
 
-def test_the_edge_of_an_input_is_found() -> None:
-    first, second = EdgeGate(range(2)), EdgeGate(range(2, 3))
-    gate = Gate([first, second], 3)
-    assert [gate.edge_of(index) for index in range(3)] == [first, first, second]
-
-
 # A simulated ordered pipeline: dealt by turns, worked in parallel, merged by turns; queues hold a few frames only.
 
 
@@ -113,7 +107,7 @@ class Actor:
         if piece.end:
             self.ended[index] = True
             return Piece(0, end=True) if all(self.ended) else Piece(0)
-        edge = self.gate.edge_of(index)
+        edge = next(edge for edge in self.gate.edges if index in edge.inputs)
         if edge.merge and piece.end_turn:
             edge.turn_taken()
         return piece

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from penstock.channel.frame import Header, Kind
+from penstock.channel.frame import HEADER_BYTES, Header, Kind, space
 from penstock.channel.ring import CONTROL_BYTES, RingReader, RingWriter, create_ring
 from penstock.errors import QueueDamaged
 from penstock.mapped_file import by_mapping
@@ -93,7 +93,7 @@ def test_a_flipped_bit_of_a_cursor_never_changes_what_either_side_sees(
         try:
             assert read_all(path, head, sequence) == [b"first" * 20, b"second" * 20]
             writer = RingWriter(path, by_mapping)
-            assert writer.room() == CAPACITY - 160 - 176
+            assert writer.room() == CAPACITY - space(100) - space(120)
             writer.close()
         except QueueDamaged as damaged:
             assert "cursor" in str(damaged)
@@ -104,7 +104,7 @@ def test_a_flipped_bit_of_a_cursor_never_changes_what_either_side_sees(
 def test_a_frame_of_an_earlier_lap_is_told(path: Path) -> None:
     writer, reader = RingWriter(path, by_mapping), RingReader(path, by_mapping)
     for _ in range(4):  # frames of 128 bytes: the fifth would overwrite the first
-        append(writer, b"x" * 72)
+        append(writer, b"x" * (128 - HEADER_BYTES))
         reader.read_nowait()
     reader.publish()
     writer.tail += 128  # published without having been written
@@ -186,10 +186,12 @@ def test_an_empty_queue_has_nothing_to_read(path: Path) -> None:
 
 def test_the_writer_is_woken_when_half_of_the_queue_is_free(path: Path) -> None:
     writer, reader = RingWriter(path, by_mapping), RingReader(path, by_mapping)
-    append(writer, *[b"x" * 72] * 4)
+    append(writer, *[b"x" * (CAPACITY // 4 - HEADER_BYTES)] * 4)
     seen = [reader.half_empty]
     for _ in range(4):
         reader.read_nowait()
+        assert reader.half_empty == seen[-1]  # what was only read is no room yet
+        reader.publish()
         seen.append(reader.half_empty)
     assert seen == [False, False, True, True, True]
     writer.close()

@@ -13,9 +13,9 @@ import pytest
 from damage_kit import BAD, DAMAGES, EXPECTED, KINDS, LONG_MODE_S, ONLY_FILES, SEED, Stand
 
 import penstock as ps
+from penstock.channel import ring
 from penstock.engine.rundir import find_runs
 from penstock.metrics.catalogue import Word
-from penstock.metrics.snapshot import QueueWord
 from penstock.run_files import read_checked
 from penstock.supervisor.final_totals import final_totals
 from penstock.supervisor.protocol import RunSpec
@@ -127,7 +127,7 @@ def test_pages_and_published_counts_do_not_change_what_is_reported(stand: Stand)
         page.write_bytes(data)
     for queue in stand.files("queue"):
         data = bytearray(queue.read_bytes())
-        for word in (QueueWord.ROWS_WRITTEN, QueueWord.ROWS_READ):
+        for word in (ring.W_TAIL_ROWS, ring.W_HEAD_ROWS):
             data[8 * word] ^= 16
         queue.write_bytes(data)
     assert final_totals(stand.run_dir, spec) == before

@@ -15,7 +15,8 @@ from test_damage_frames import EDITS, Edit, edited
 from penstock.channel.bell import Bell, create_bell
 from penstock.channel.codec import Codec, RowCodec
 from penstock.channel.frame import Header, Kind
-from penstock.channel.ring import RingReader, RingWriter, create_ring
+from penstock.channel.queue import QueueReader
+from penstock.channel.ring import RingWriter, create_ring
 from penstock.channel.side_file import SideFiles
 from penstock.dead_letters import new_record, read_file
 from penstock.engine import rundir
@@ -155,10 +156,11 @@ def test_what_cannot_be_decoded_is_named_by_its_queue(
     writer.append_nowait(Header(Kind.BATCH, 1, 0, codec), payload)
     writer.publish()
     bell = Bell(folder / "bell", by_mapping)
-    queue = QueueInput(RingReader(path, by_mapping), RowCodec(Point), SideFiles(path), bell, "queue")
+    queue = QueueInput(QueueReader(path, by_mapping, bell), RowCodec(Point), "queue")
     try:
-        taken = queue.take(None, 0)
-        assert taken is not None
+        frame = queue.queue.read_nowait()
+        assert frame is not None
+        queue.decoded(frame, None, 0)
     except QueueDamaged as damaged:
         assert damaged.path == path
         assert "frame 0 cannot be decoded" in str(damaged)
@@ -166,8 +168,7 @@ def test_what_cannot_be_decoded_is_named_by_its_queue(
         assert codec == Codec.PICKLE  # a length of exabytes: told as what it looks like, a lack of memory
     finally:
         writer.close()
-        queue.ring.close()
-        bell.close()
+        queue.queue.close()
 
 
 @given(data=st.binary(max_size=200), edits=EDITS)

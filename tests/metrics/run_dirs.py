@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from penstock.channel import ring
 from penstock.mapped_file import by_mapping
 from penstock.metrics import layout
 from penstock.metrics.catalogue import Activity, Word
 from penstock.metrics.latency import bucket
 from penstock.metrics.page import Page
-from penstock.metrics.snapshot import QueueWord
 
 SECOND_NS = 1_000_000_000
 CONTROL_BYTES = 4096
@@ -96,8 +96,8 @@ class HandmadeRun:
         path = self.path / f"{edge}.{index}.queue"
         data = bytearray(path.read_bytes())
         words = memoryview(data).cast("Q")
-        words[QueueWord.HEAD], words[QueueWord.ROWS_READ] = read * 10, read
-        words[QueueWord.TAIL], words[QueueWord.ROWS_WRITTEN] = read * 10 + queued, read + rows
-        words[QueueWord.OLDEST_NS] = oldest_ns
+        words[ring.W_HEAD], words[ring.W_HEAD_ROWS] = read * 10, read
+        words[ring.W_TAIL], words[ring.W_TAIL_ROWS] = read * 10 + queued, read + rows
+        words[ring.W_WAITING_SINCE] = oldest_ns
         words.release()
         path.write_bytes(data)

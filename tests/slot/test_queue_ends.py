@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import select
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from penstock.channel.bell import Bell, create_bell
+from penstock.channel.bell import Bell, Sleep, create_bell
 from penstock.channel.codec import RowCodec
-from penstock.channel.frame import space
+from penstock.channel.frame import Header, Kind
 from penstock.channel.gate import EdgeGate, Gate
-from penstock.channel.ring import RingReader, RingWriter, create_ring
+from penstock.channel.queue import QueueReader, QueueWriter
+from penstock.channel.ring import RingWriter, create_ring
 from penstock.channel.side_file import SideFiles
+from penstock.errors import QueueDamaged
 from penstock.mapped_file import by_mapping
 from penstock.plan.plan import EdgePlan, Route
 from penstock.slot.batches import Out
@@ -42,20 +45,20 @@ class Ends:
         self.bell = Bell(folder / "bell", by_mapping)
 
     def sender(self, record: OutputRecord, *, turns: bool = False) -> EdgeOutput:
-        output = QueueOutput(RingWriter(self.queue, by_mapping), RowCodec(), SideFiles(self.queue), self.bell)
+        output = QueueOutput(QueueWriter(self.queue, by_mapping, self.bell), RowCodec())
         output.restore(record)
-        output.publish(always=True)
+        output.queue.publish(always=True)
         return EdgeOutput(edge_plan(), Route.FORWARD, [output], turns=turns)
 
     def receiver(self, record: PartRecord, *, merge: bool = False) -> QueueInputs:
-        queue = QueueInput(RingReader(self.queue, by_mapping), RowCodec(), SideFiles(self.queue), self.bell, "a->b.0-0")
+        queue = QueueInput(QueueReader(self.queue, by_mapping, self.bell), RowCodec(), "a->b.0-0")
         inputs = QueueInputs([queue], Gate([EdgeGate(range(1), merge)], 1), "run")
         inputs.restore(record)
         inputs.publish()
         return inputs
 
     def close(self, edge: EdgeOutput, inputs: QueueInputs) -> None:
-        edge.queues[0].ring.close()
+        edge.queues[0].queue.close()
         inputs.close()
         self.bell.close()
 
@@ -86,7 +89,7 @@ class Hops(RuleBasedStateMachine):
         queue = self.edge.queues[0]
         rows = [(self.sent + n, "x" * size) for n, size in enumerate(sizes)]
         assert self.edge.prepare(Out(rows=rows), 0) == []
-        if not queue.has_room(space(64)):
+        if not queue.has_room():
             self.edge.forget()
             return
         self.edge.append(ingest_ns=1, turn=0, end_turn=False)
@@ -95,11 +98,11 @@ class Hops(RuleBasedStateMachine):
             return
         self.sent += len(rows)
         self.output_record, self.committed_sent = queue.record(), self.sent
-        queue.publish()
+        queue.queue.publish()
 
     @rule()
     def sender_dies(self) -> None:
-        self.edge.queues[0].ring.close()
+        self.edge.queues[0].queue.close()
         self.sent = self.committed_sent
         self.edge = self.ends.sender(self.output_record)
 
@@ -151,7 +154,7 @@ class Hops(RuleBasedStateMachine):
             self.rows_are_worked(12, False, False)
         self._commit(publish=True)
         assert self.done == list(range(self.committed_sent))
-        assert self.edge.queues[0].ring.room() == CAPACITY
+        assert self.edge.queues[0].queue.room() == CAPACITY
         # A side file blocks the next one, so none may stay.
         assert SideFiles(self.ends.queue).outstanding() == []
 
@@ -177,19 +180,19 @@ def test_an_output_larger_than_its_whole_queue_arrives(ends: Ends) -> None:
     rows = [f"{n} ".ljust(400, "x") for n in range(50)]
     edge.prepare(Out(rows=rows), 0)
     (queue,) = edge.queues
-    assert queue.needs_side_file()
-    assert queue.has_room(space(64))
+    assert queue.queue.is_too_large(queue.prepared_bytes)
+    assert queue.has_room()
     edge.append(ingest_ns=1, turn=0, end_turn=False)
-    queue.publish()
+    queue.queue.publish()
     unit = inputs.take()
     assert unit is not None
     assert (unit.batch, unit.length) == (rows, 50)
     edge.prepare(Out(rows=rows), 0)
-    assert not queue.has_room(space(64))  # until the reader is done with the one before
+    assert not queue.has_room()  # until the reader is done with the one before
     unit.done = 50
     inputs.progress(unit)
     inputs.publish()
-    assert queue.has_room(space(64))
+    assert queue.has_room()
     ends.close(edge, inputs)
 
 
@@ -199,20 +202,20 @@ def test_a_frame_that_is_done_in_part_keeps_its_room_until_it_is_done_and_commit
     (queue,) = edge.queues
     edge.prepare(Out(rows=[f"{n}".ljust(40, "x") for n in range(10)]), 0)
     edge.append(ingest_ns=1, turn=0, end_turn=False)
-    queue.publish()
-    taken = queue.ring.room()
+    queue.queue.publish()
+    taken = queue.queue.room()
     unit = inputs.take()
     assert unit is not None
     for unit.done in range(1, 10):
         inputs.progress(unit)
         inputs.save(first_input())
         inputs.publish()
-        assert queue.ring.room() == taken
+        assert queue.queue.room() == taken
     unit.done = 10
     inputs.progress(unit)
-    assert queue.ring.room() == taken  # done, but not committed
+    assert queue.queue.room() == taken  # done, but not committed
     inputs.publish()
-    assert queue.ring.room() == CAPACITY
+    assert queue.queue.room() == CAPACITY
     ends.close(edge, inputs)
 
 
@@ -221,7 +224,7 @@ def test_a_side_file_that_was_never_committed_is_gone_with_its_writer(ends: Ends
     edge.prepare(Out(rows=["x" * 10_000]), 0)
     edge.append(ingest_ns=1, turn=0, end_turn=False)
     assert len(SideFiles(ends.queue).outstanding()) == 1
-    edge.queues[0].ring.close()
+    edge.queues[0].queue.close()
     edge = ends.sender(OutputRecord())
     assert SideFiles(ends.queue).outstanding() == []
     ends.close(edge, inputs)
@@ -231,7 +234,7 @@ def test_a_side_file_whose_reader_died_before_deleting_it_is_gone_with_the_reade
     edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
     edge.prepare(Out(rows=["x" * 10_000]), 0)
     edge.append(ingest_ns=1, turn=0, end_turn=False)
-    edge.queues[0].publish()
+    edge.queues[0].queue.publish()
     unit = inputs.take()
     assert unit is not None
     unit.done = unit.length
@@ -241,7 +244,7 @@ def test_a_side_file_whose_reader_died_before_deleting_it_is_gone_with_the_reade
     inputs.close()
     inputs = ends.receiver(record)
     assert SideFiles(ends.queue).outstanding() == []
-    assert edge.queues[0].has_room(space(64))
+    assert edge.queues[0].has_room()
     ends.close(edge, inputs)
 
 
@@ -250,7 +253,7 @@ def test_a_turn_that_was_filtered_away_gives_an_empty_frame_that_ends_it(ends: E
     for turn, rows in enumerate([["a"], [], ["b"]]):
         edge.prepare(Out(rows=rows), turn)
         edge.append(ingest_ns=1, turn=turn, end_turn=True)
-    edge.queues[0].publish()
+    edge.queues[0].queue.publish()
     seen = []
     while (unit := inputs.take()) is not None:
         seen.append((unit.turn, unit.batch, unit.turn_end))
@@ -267,7 +270,7 @@ def test_only_the_last_frame_of_a_turn_ends_it(ends: Ends) -> None:
     edge, inputs = ends.sender(OutputRecord(), turns=True), ends.receiver(first_input())
     edge.prepare(Out(rows=[str(n).ljust(60) for n in range(40)]), 7)
     edge.append(ingest_ns=1, turn=7, end_turn=True)
-    edge.queues[0].publish()
+    edge.queues[0].queue.publish()
     ended = []
     while (unit := inputs.take()) is not None:
         ended.append((unit.turn, unit.turn_end))
@@ -280,8 +283,8 @@ def test_only_the_last_frame_of_a_turn_ends_it(ends: Ends) -> None:
 
 def test_a_queues_end_is_taken_on_the_way_and_remembered(ends: Ends) -> None:
     edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
-    edge.queues[0].append_end()
-    edge.queues[0].publish()
+    edge.queues[0].queue.append_end()
+    edge.queues[0].queue.publish()
     assert not inputs.ended
     assert inputs.take() is None
     assert inputs.ended
@@ -296,7 +299,7 @@ def test_a_batchs_key_is_the_same_for_every_life(ends: Ends) -> None:
     edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
     edge.prepare(Out(rows=[1, 2]), 0)
     edge.append(ingest_ns=1, turn=0, end_turn=False)
-    edge.queues[0].publish()
+    edge.queues[0].queue.publish()
     first = inputs.take()
     inputs.close()
     inputs = ends.receiver(first_input())
@@ -313,5 +316,78 @@ def test_what_cannot_travel_leaves_nothing_prepared_after_forget(ends: Ends) -> 
         edge.prepare(Out(rows=[1] * 60 + [lambda: None]), 0)
     edge.forget()
     assert edge.append(ingest_ns=1, turn=0, end_turn=False) == 0
-    assert edge.queues[0].ring.empty
+    assert edge.queues[0].queue.room() == CAPACITY
     ends.close(edge, inputs)
+
+
+@given(kind=st.integers(0, 255).filter(lambda kind: kind not in list(Kind)), behind=st.booleans())
+def test_a_frame_of_an_unknown_kind_is_damage_and_never_an_end(
+    kind: int, behind: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Taken for an END it would end the stage, with whatever stands behind it unread."""
+    ends = Ends(tmp_path_factory.mktemp("kinds"))
+    edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
+    edge.prepare(Out(rows=[1]), 0)
+    edge.append(ingest_ns=1, turn=0, end_turn=False)
+    edge.queues[0].queue.publish()
+    stranger = RingWriter(ends.queue, by_mapping)
+    stranger.sequence = 1
+    stranger.append_nowait(Header(kind, 0, 1), b"")
+    stranger.publish()
+    stranger.close()
+    taken = inputs.take()
+    assert taken is not None
+    if not behind:  # also while the batch in front of it is still in work
+        taken.done = 1
+        inputs.progress(taken)
+    with pytest.raises(QueueDamaged, match=f"frame 1 is of kind {kind}"):
+        inputs.take()
+    assert not inputs.ended
+    assert not inputs.exhausted
+    ends.close(edge, inputs)
+
+
+def test_a_batch_knows_the_edge_that_it_came_over(tmp_path: Path) -> None:
+    many: list[Ends] = []
+    for name in ("left", "right"):
+        (tmp_path / name).mkdir()
+        many.append(Ends(tmp_path / name))
+    senders = [ends.sender(OutputRecord()) for ends in many]
+    readers = [QueueReader(ends.queue, by_mapping, ends.bell) for ends in many]
+    queues = [QueueInput(reader, RowCodec(), "q", port) for port, reader in enumerate(readers)]
+    inputs = QueueInputs(queues, Gate([EdgeGate(range(1)), EdgeGate(range(1, 2))], 2), "run")
+    inputs.restore(PartRecord(inputs=[InputRecord(), InputRecord()], turns_in=[0, 0]))
+    for edge, row in zip(senders, "ab", strict=True):
+        edge.prepare(Out(rows=[row]), 0)
+        edge.append(ingest_ns=1, turn=0, end_turn=False)
+        edge.queues[0].queue.publish()
+    taken = [inputs.take(), inputs.take()]
+    assert [(unit.port, unit.batch) for unit in taken if unit is not None] == [(0, ["a"]), (1, ["b"])]
+    inputs.close()
+    for edge in senders:
+        edge.queues[0].queue.close()
+
+
+def test_a_sender_is_woken_for_room_that_was_given_back_and_not_for_what_was_only_read(ends: Ends) -> None:
+    edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
+    for _ in range(3):  # three quarters of the queue
+        edge.prepare(Out(rows=["x" * 900]), 0)
+        edge.append(ingest_ns=1, turn=0, end_turn=False)
+    edge.queues[0].queue.publish()
+    units = [inputs.take() for _ in range(3)]
+    ends.bell.say_asleep(Sleep.FOR_ROOM)
+    inputs.publish()
+    inputs.wake_senders()
+    assert not rung(ends.bell)
+    for unit in units:
+        assert unit is not None
+        unit.done = unit.length
+        inputs.progress(unit)
+    inputs.publish()
+    inputs.wake_senders()
+    assert rung(ends.bell)
+    ends.close(edge, inputs)
+
+
+def rung(bell: Bell) -> bool:
+    return bool(select.select([bell.fd], [], [], 0)[0])

@@ -52,15 +52,11 @@ class Steps:
 
     # Neighbours.
 
-    @property
-    def reader_sleeps(self) -> bool:
+    def wake_reader(self) -> None:
         self.taken.append("look at the reader")
-        return False
 
-    @property
-    def asleep(self) -> int:
+    def wake_writer(self) -> None:
         self.taken.append("look at the writer")
-        return 0
 
 
 @pytest.mark.interpreted
@@ -69,13 +65,14 @@ def test_a_turn_commits_then_publishes_then_fences_and_only_then_looks_who_sleep
     bell = Bell(tmp_path / "bell", by_mapping)
     steps: Any = Steps(bell)
     inputs = QueueInputs.__new__(QueueInputs)
-    inputs.queues = [SimpleNamespace(sender_bell=steps)]  # type: ignore[assignment]
+    inputs.queues = [SimpleNamespace(queue=steps)]  # type: ignore[assignment]
     part: Any = SimpleNamespace(
         plan=SimpleNamespace(
             name="s", settings=SimpleNamespace(on_error=SimpleNamespace(give_up_after=None))
         ),
-        number=0, sink_output=SinkOutput(), edges=[], queues=[steps], linger_s=1.0, inputs=inputs, counts=Counts(),
-        finished=False, save=PartRecord, publish=steps.publish, show_counts=lambda commit: None,
+        number=0, sink_output=SinkOutput(), edges=[steps], queues=[SimpleNamespace(queue=steps)], linger_s=1.0,
+        inputs=inputs,
+        counts=Counts(), finished=False, save=PartRecord, publish=steps.publish, show_counts=lambda commit: None,
     )
     store: Any = SimpleNamespace(flush=lambda: 0, generation=0)
     commit = Commit([part], steps, Record(), dead_letters=store, retries=store, bell=steps, crash=CrashPoints())

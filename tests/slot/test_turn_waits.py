@@ -12,8 +12,9 @@ import pytest
 
 from penstock.channel.bell import Bell, Waiter, create_bell
 from penstock.channel.codec import RowCodec
-from penstock.channel.ring import RingReader, RingWriter, create_ring
-from penstock.channel.side_file import SideFiles
+from penstock.channel.frame import HEADER_BYTES
+from penstock.channel.queue import QueueWriter
+from penstock.channel.ring import RingReader, create_ring
 from penstock.mapped_file import by_mapping
 from penstock.plan.plan import EdgePlan, Route
 from penstock.slot.backpressure import Backpressure
@@ -61,14 +62,14 @@ class Sender:
         for name in ("a->b.0-0", "a->b.0-1"):
             create_ring(folder / name, CAPACITY)
             self.readers.append(RingReader(folder / name, by_mapping))
-            ring = RingWriter(folder / name, by_mapping)
-            queues.append(QueueOutput(ring, RowCodec(), SideFiles(folder / name), self.bell))
+            queues.append(QueueOutput(QueueWriter(folder / name, by_mapping, self.bell), RowCodec()))
         plan = EdgePlan("a->b", "a", "b", Route.DEAL, CAPACITY, CAPACITY, 50, 0.005)
         self.edge = EdgeOutput(plan, Route.DEAL, queues, turns=True)
         self.out = Out()
         self.part: Any = SimpleNamespace(
             number=0, plan=SimpleNamespace(name="a"), sink_output=SinkOutput(), edges=[self.edge], queues=queues,
-            outs=[self.out], inputs=None, counts=Counts(), finished=False, turn_out=0, deals_turns=True,
+            outs=[self.out], inputs=SimpleNamespace(wake_senders=lambda: None), counts=Counts(),
+            finished=False, turn_out=0, deals_turns=True,
             carries_turns=False, save=PartRecord, publish=self._publish, learn=lambda rows, sent: None,
             show_counts=lambda commit: None, clear_outs=self._clear, rows_in_flight=0,
             linger_s=1.0,
@@ -100,13 +101,13 @@ class Sender:
 
     def _publish(self) -> None:
         for queue in self.edge.queues:
-            queue.publish()
+            queue.queue.publish()
 
     def _clear(self) -> None:
         self.out.rows, self.out.blocks = [], []
 
     def close(self) -> None:
-        for end in (*self.readers, *(queue.ring for queue in self.edge.queues)):
+        for end in (*self.readers, *(queue.queue for queue in self.edge.queues)):
             end.close()
         self.waiter.close()
         self.bell.close()
@@ -142,7 +143,7 @@ def test_a_turn_waits_for_room_for_its_end_in_a_queue_that_none_of_its_rows_go_t
             yield False
 
     sender.control.meanwhile = receivers_read()
-    for turn in range(2 * CAPACITY // 64):
+    for turn in range(3 * CAPACITY // HEADER_BYTES):
         sender.give(["x" * size if turn % 2 == 0 else ""])  # the first queue is full first, with small turns as well
     assert waits > 0, "the queues never filled up: nothing was shown"
 
@@ -157,7 +158,7 @@ def test_a_pause_before_a_suspicious_row_ends_when_the_supervisor_asks_to_stop(s
 
 def test_a_wait_for_room_ends_when_the_supervisor_asks_to_stop(sender: Sender) -> None:
     def fill() -> None:
-        for _ in range(2 * CAPACITY // 64):
+        for _ in range(3 * CAPACITY // HEADER_BYTES):
             sender.give(["x"])
 
     with pytest.raises(Stopped):

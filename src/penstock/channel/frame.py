@@ -15,12 +15,11 @@ from penstock.channel.checksum import crc32
 
 
 class Kind(IntEnum):
-    """What a frame is."""
+    """What a frame is. A reader names any other number as damage: a frame that it passed over would be lost."""
 
     BATCH = 1
-    BARRIER = 2
-    WATERMARK = 3
     END = 4
+    """Nothing comes behind it."""
 
 
 class Flag(IntEnum):
@@ -33,10 +32,10 @@ class Flag(IntEnum):
 
 
 NO_WATERMARK: Final = -(2**63)
-_HEADER = struct.Struct("<IIBBHIQQQQq")
-_BODY = struct.Struct("<IBBHIQQQQq")
+_HEADER = struct.Struct("<IIBBHIQQQq")
+_BODY = struct.Struct("<IBBHIQQQq")
 _POSITION = struct.Struct("<Q")
-HEADER_BYTES: Final = _HEADER.size  # 56: a multiple of 8, so that frames stay aligned
+HEADER_BYTES: Final = _HEADER.size  # 48: a multiple of 8, so that frames stay aligned
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
@@ -48,12 +47,12 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     """Number of the frame in its channel, from 0, without a hole."""
     codec: int = 0
     flags: int = 0
-    epoch: int = 0
     turn: int = 0
     """Number of the turn it belongs to, behind an ordered stage."""
     ingest_ns: int = 0
     """Wall clock at which the oldest row entered the pipeline."""
     watermark: int = NO_WATERMARK
+    """Room for one; nobody sends any yet."""
     length: int = 0
     """Bytes of payload."""
 
@@ -75,8 +74,8 @@ def space(payload_length: int) -> int:
 def pack(header: Header, payload: bytes, position: int) -> bytes:
     """The header's bytes for a frame that will stand at an absolute ring position."""
     body = _BODY.pack(
-        len(payload), header.kind, header.codec, header.flags, header.rows, header.sequence, header.epoch,
-        header.turn, header.ingest_ns, header.watermark,
+        len(payload), header.kind, header.codec, header.flags, header.rows, header.sequence, header.turn,
+        header.ingest_ns, header.watermark,
     )
     # Frames of an earlier lap are whole and valid: only the absolute position tells them from this one.
     check = crc32(payload, crc32(body, crc32(_POSITION.pack(position))))
@@ -85,8 +84,8 @@ def pack(header: Header, payload: bytes, position: int) -> bytes:
 
 def unpack(head: bytes) -> tuple[int, Header]:
     """(checksum, header) of a header's bytes, nothing verified yet."""
-    check, length, kind, codec, flags, rows, sequence, epoch, turn, ingest_ns, watermark = _HEADER.unpack(head)
-    return check, Header(kind, rows, sequence, codec, flags, epoch, turn, ingest_ns, watermark, length)
+    check, length, kind, codec, flags, rows, sequence, turn, ingest_ns, watermark = _HEADER.unpack(head)
+    return check, Header(kind, rows, sequence, codec, flags, turn, ingest_ns, watermark, length)
 
 
 def intact(head: bytes, payload: bytes, position: int) -> bool:

@@ -55,10 +55,3 @@ class Gate:
                 self._last = index
                 return index
         return None
-
-    def edge_of(self, index: int) -> EdgeGate:
-        return self.edges[self.number_of(index)]
-
-    def number_of(self, index: int) -> int:
-        """Which of the edges an input belongs to."""
-        return next(number for number, edge in enumerate(self.edges) if index in edge.inputs)

@@ -17,22 +17,25 @@ from penstock.channel.frame import HEADER_BYTES, Frame, Header
 from penstock.channel.words import TornWord, load_cursor, store_cursor
 from penstock.errors import QueueDamaged
 from penstock.run_files import require_size
-from penstock.shared_file import Opening, by_calls
+from penstock.shared_file import Opening
 
 CONTROL_BYTES: Final = 4096
 _MAGIC: Final = 0x5045_4E53_5155_4555
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 # Words of the control page; a cursor has its complement behind it and its copy two words on (`words`). The cache
 # lines of writer and reader are apart.
 _W_MAGIC: Final = 0
 _W_VERSION: Final = 1
 _W_CAPACITY: Final = 2
-_W_TAIL: Final = 8
-_W_TAIL_ROWS: Final = 10
-_W_HEAD: Final = 16
-_W_HEAD_ROWS: Final = 18
-_W_WAITING_SINCE: Final = 20
+W_TAIL: Final = 8
+"""Bytes ever appended and published."""
+W_TAIL_ROWS: Final = 10
+W_HEAD: Final = 16
+"""Bytes ever done with and published."""
+W_HEAD_ROWS: Final = 18
+W_WAITING_SINCE: Final = 20
+"""Wall clock at which the oldest frame between the cursors was published."""
 
 
 class WouldBlock(Exception):
@@ -47,8 +50,8 @@ def create_ring(path: Path, capacity: int) -> None:
         os.posix_fallocate(fd, 0, CONTROL_BYTES + capacity)
         words = memoryview(bytearray(CONTROL_BYTES)).cast("Q")
         words[_W_MAGIC], words[_W_VERSION], words[_W_CAPACITY] = _MAGIC, _VERSION, capacity
-        store_cursor(words, _W_TAIL, 0)
-        store_cursor(words, _W_HEAD, 0)
+        store_cursor(words, W_TAIL, 0)
+        store_cursor(words, W_HEAD, 0)
         os.pwrite(fd, words, 0)
     finally:
         os.close(fd)
@@ -84,10 +87,10 @@ class RingWriter(_Ring):
 
     def __init__(self, path: Path, opening: Opening) -> None:
         super().__init__(path, opening)
-        self.tail = self._cursor(_W_TAIL)
+        self.tail = self._cursor(W_TAIL)
         self.sequence = 0
-        self.rows = int(self._words[_W_TAIL_ROWS])
-        self._head_seen = self._cursor(_W_HEAD)
+        self.rows = int(self._words[W_TAIL_ROWS])
+        self._head_seen = self._cursor(W_HEAD)
 
     def restore(self, tail: int, sequence: int, rows: int) -> None:
         """Go on from what the journal says."""
@@ -96,7 +99,7 @@ class RingWriter(_Ring):
 
     def room(self) -> int:
         """Bytes that can be appended now."""
-        head = self._head_seen = self._cursor(_W_HEAD)
+        head = self._head_seen = self._cursor(W_HEAD)
         if not 0 <= self.tail - head <= self.capacity:
             raise QueueDamaged(self.path, f"head {head} lies outside of the backlog that ends at {self.tail}")
         return self.capacity - (self.tail - head)
@@ -108,17 +111,7 @@ class RingWriter(_Ring):
     @property
     def rows_taken(self) -> int:
         """Rows that the reader has done with, ever."""
-        return int(self._words[_W_HEAD_ROWS])
-
-    @property
-    def empty(self) -> bool:
-        """True when the reader is done with all that was ever appended."""
-        return self._cursor(_W_HEAD) >= self.tail
-
-    @property
-    def reader_behind(self) -> bool:
-        """True when published frames wait for the reader."""
-        return self._cursor(_W_HEAD) < self._words[_W_TAIL]
+        return int(self._words[W_HEAD_ROWS])
 
     def append_nowait(self, header: Header, payload: bytes) -> None:
         """Write a frame past the published tail, where nobody sees it. Raises `WouldBlock`."""
@@ -133,10 +126,10 @@ class RingWriter(_Ring):
 
     def publish(self) -> None:
         """Show the reader what was appended. Called after the commit, and again by a successor: the same words."""
-        if self._cursor(_W_HEAD) >= self._words[_W_TAIL]:
-            self._words[_W_WAITING_SINCE] = time.time_ns()
-        self._words[_W_TAIL_ROWS] = self.rows
-        store_cursor(self._words, _W_TAIL, self.tail)
+        if self._cursor(W_HEAD) >= self._words[W_TAIL]:
+            self._words[W_WAITING_SINCE] = time.time_ns()
+        self._words[W_TAIL_ROWS] = self.rows
+        store_cursor(self._words, W_TAIL, self.tail)
 
     def _copy_in(self, position: int, data: bytes) -> None:
         offset = CONTROL_BYTES + position % self.capacity
@@ -153,15 +146,16 @@ class RingReader(_Ring):
 
     def __init__(self, path: Path, opening: Opening) -> None:
         super().__init__(path, opening)
-        self.head = self._cursor(_W_HEAD)
+        self.head = self._cursor(W_HEAD)
         self.sequence = 0
-        self.rows = int(self._words[_W_HEAD_ROWS])
+        self.rows = int(self._words[W_HEAD_ROWS])
+        self._published = self.head
         self._tail_seen = self.head
 
     def restore(self, head: int, sequence: int, rows: int) -> None:
         """Go on from what the journal says."""
         self.head, self.sequence, self.rows = head, sequence, rows
-        self._tail_seen = head
+        self._published = self._tail_seen = head
 
     @property
     def waiting(self) -> bool:
@@ -172,13 +166,13 @@ class RingReader(_Ring):
     def backlog_bytes(self) -> int:
         """Bytes between the private head and the tail, which is looked at again when what was seen is read."""
         if self._tail_seen == self.head:
-            self._tail_seen = self._cursor(_W_TAIL)
+            self._tail_seen = self._cursor(W_TAIL)
         return self._tail_seen - self.head
 
     @property
     def half_empty(self) -> bool:
         """True when at least half of the ring is free by the published cursors: time to wake a waiting writer."""
-        return self._cursor(_W_TAIL) - self.head <= self.capacity // 2
+        return self._cursor(W_TAIL) - self._published <= self.capacity // 2
 
     def read_nowait(self) -> Frame | None:
         """The next frame, verified, its payload a copy; the private head moves. None: nothing there."""
@@ -206,11 +200,16 @@ class RingReader(_Ring):
         return self._copy_out(position, length)
 
     def publish(self) -> None:
-        """Give the room up to the private head back. Called after the commit, and again by a successor."""
-        self._words[_W_HEAD_ROWS] = self.rows
-        if self._words[_W_TAIL] > self.head:
-            self._words[_W_WAITING_SINCE] = time.time_ns()
-        store_cursor(self._words, _W_HEAD, self.head)
+        """Give the room of all that was read back."""
+        self.publish_up_to(self.head)
+
+    def publish_up_to(self, head: int) -> None:
+        """Give the room before `head` back. Called after the commit, and again by a successor."""
+        self._published = head
+        self._words[W_HEAD_ROWS] = self.rows
+        if self._words[W_TAIL] > head:
+            self._words[W_WAITING_SINCE] = time.time_ns()
+        store_cursor(self._words, W_HEAD, head)
 
     def _copy_out(self, position: int, length: int) -> bytes:
         offset = CONTROL_BYTES + position % self.capacity
@@ -222,21 +221,3 @@ class RingReader(_Ring):
 
     def _damaged(self, what: str) -> QueueDamaged:
         return QueueDamaged(self.path, f"frame {self.sequence} at {self.head} is damaged: {what}")
-
-
-def backlog_rows(path: Path) -> int:
-    """Rows that stand in a queue, by the published counts; for anybody who looks."""
-    ring = _Ring(path, by_calls)
-    try:
-        return max(int(ring._words[_W_TAIL_ROWS]) - int(ring._words[_W_HEAD_ROWS]), 0)
-    finally:
-        ring.close()
-
-
-def rows_taken(path: Path) -> int:
-    """Rows that a queue's reader has done with, ever, as it published; for anybody who looks."""
-    ring = _Ring(path, by_calls)
-    try:
-        return int(ring._words[_W_HEAD_ROWS])
-    finally:
-        ring.close()

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from penstock.channel.bell import create_bell
-from penstock.channel.ring import RingReader
+from penstock.channel.queue_file import require_whole as require_whole_queue
 from penstock.errors import QueueDamaged
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths, SeatPaths
@@ -94,7 +94,7 @@ def require_whole(topology: Topology, paths: RunPaths) -> None:
         if _shape(load_record(path)) != _shape(first_record(topology, slot)):
             raise QueueDamaged(path, "the journal is another slot's")
     for channel in topology.channels():
-        RingReader(paths.queue(channel.edge, channel.sender, channel.receiver), by_calls).close()
+        require_whole_queue(paths.queue(channel.edge, channel.sender, channel.receiver))
 
 
 def _shape(record: Record) -> list[tuple[int, int, int]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.channel.ring import create_ring
+from penstock.channel.queue_file import create_queue
 from penstock.dead_letters import letters_folder
 from penstock.engine import rundir
 from penstock.engine.deployment import Deployment, Order
@@ -100,7 +100,7 @@ def _make_files(topology: Topology, paths: RunPaths) -> None:
         folder.mkdir(mode=0o700)
     make_shared(paths)
     for queue in queue_files(topology, paths):
-        create_ring(queue.path, queue.capacity)
+        create_queue(queue.path, queue.capacity)
     for slot in slot_files(topology, paths):
         slot.journal.parent.mkdir(mode=0o700)
         create_journal(slot.journal, slot.record)

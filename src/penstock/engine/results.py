@@ -12,8 +12,7 @@ from typing import Any, Generic, Self, TypeVar
 from penstock.channel.bell import Bell, Sleep, Waiter
 from penstock.channel.codec import RowCodec
 from penstock.channel.gate import EdgeGate, Gate
-from penstock.channel.ring import RingReader
-from penstock.channel.side_file import SideFiles
+from penstock.channel.queue import QueueReader
 from penstock.engine.caller_letters import CallerLetters, made_rows
 from penstock.engine.deployment import Deployment
 from penstock.engine.handle import Handle
@@ -151,13 +150,12 @@ class _CallerInput:
         self._stage = stage.name
         queues: list[QueueInput] = []
         gates: list[EdgeGate] = []
-        for edge in plan.inputs(stage.name):
+        for port, edge in enumerate(plan.inputs(stage.name)):
             first = len(queues)
             for sender in topology.senders(edge, 0):
                 path = paths.queue(edge, sender, 0)
                 bell = Bell(paths.bell(plan, edge.sender, sender), by_calls)
-                ring = RingReader(path, by_calls)
-                queues.append(QueueInput(ring, RowCodec(edge.row_type), SideFiles(path), bell, edge.name))
+                queues.append(QueueInput(QueueReader(path, by_calls, bell), RowCodec(edge.row_type), edge.name, port))
             gates.append(EdgeGate(range(first, len(queues)), edge.merge and len(queues) - first > 1))
         self._row_type = plan.inputs(stage.name)[0].row_type
         self._inputs = QueueInputs(queues, Gate(gates, len(queues)), "")
@@ -211,9 +209,7 @@ class _CallerInput:
         self._journal.commit(self._record)
         self._inputs.publish()
         self._bell.fence()
-        for queue in self._inputs.queues:
-            if queue.sender_bell.asleep & Sleep.FOR_ROOM and queue.ring.half_empty:
-                queue.sender_bell.ring()
+        self._inputs.wake_senders()
 
     def sleep(self, over: Any) -> None:
         """Until something comes, or the end."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.channel.ring import CONTROL_BYTES
+from penstock.channel.queue_file import file_bytes
 from penstock.metrics.layout import EdgeLayout, Layout, StageLayout
 from penstock.plan.paths import RunPaths
 from penstock.plan.topology import Channel, Slot, Topology
@@ -64,7 +64,7 @@ def slot_files(topology: Topology, paths: RunPaths) -> Iterator[SlotFiles]:
 
 def bytes_needed(topology: Topology) -> int:
     """About what all files of a run take."""
-    queues = sum(channel.edge.channel_bytes + CONTROL_BYTES for channel in topology.channels())
+    queues = sum(file_bytes(channel.edge.channel_bytes) for channel in topology.channels())
     return queues + _SLOT_BYTES * sum(len(slot.stages) for slot in topology.slots())
 
 

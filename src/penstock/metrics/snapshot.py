@@ -6,12 +6,12 @@ The workers are not asked and do not notice: anybody who may read the files may 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import IntEnum
 from pathlib import Path
 from typing import get_args
 
 import msgspec
 
+from penstock.channel.queue_file import QueueReading, look
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.errors import NotPrivate, PenstockError, QueueDamaged
 from penstock.metrics.catalogue import Word
@@ -24,23 +24,8 @@ from penstock.status import Phase
 
 PHASES: tuple[Phase, ...] = get_args(Phase)
 
-_QUEUE_PAGE_BYTES = 4096
 _LAST_ERROR_BYTES = 4000
 _READ_ATTEMPTS = 4
-
-
-class QueueWord(IntEnum):
-    """Index of a 64-bit word in a queue file's control page."""
-
-    CAPACITY = 2
-    TAIL = 8
-    """Bytes ever written."""
-    ROWS_WRITTEN = 10
-    HEAD = 16
-    """Bytes ever read."""
-    ROWS_READ = 18
-    OLDEST_NS = 20
-    """Wall clock at which the oldest unread frame was published; 0: there is none."""
 
 
 class RunGone(PenstockError):
@@ -57,16 +42,6 @@ class PageReading(msgspec.Struct, frozen=True):
     at_ns: int
     """CLOCK_MONOTONIC."""
     words: tuple[int, ...]
-
-
-class QueueReading(msgspec.Struct, frozen=True):
-    """What stands in one queue."""
-
-    queued_bytes: int
-    queued_rows: int
-    rows_read: int
-    oldest_wall_ns: int
-    """0: the queue is empty."""
 
 
 class StageReading(msgspec.Struct, frozen=True):
@@ -180,20 +155,4 @@ def _read_last_error(path: Path) -> str | None:
 
 
 def _read_edge(run_dir: Path, edge: EdgeLayout) -> EdgeReading:
-    return EdgeReading(edge, tuple(_read_queue(run_dir / queue) for queue in edge.queues))
-
-
-def _read_queue(path: Path) -> QueueReading:
-    queue = by_calls(path, "the queue", least=_QUEUE_PAGE_BYTES, writable=False)
-    words = queue.words
-    try:
-        # The head first: it never passes a tail that is read later.
-        head, rows_read = words[QueueWord.HEAD], words[QueueWord.ROWS_READ]
-        oldest = words[QueueWord.OLDEST_NS]
-        queued_bytes = max(0, words[QueueWord.TAIL] - head)
-        queued_rows = max(0, words[QueueWord.ROWS_WRITTEN] - rows_read)
-    finally:
-        queue.close()
-    if not queued_bytes:
-        return QueueReading(0, 0, rows_read, 0)
-    return QueueReading(queued_bytes, queued_rows, rows_read, oldest)
+    return EdgeReading(edge, tuple(look(run_dir / queue) for queue in edge.queues))

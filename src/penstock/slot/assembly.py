@@ -9,8 +9,7 @@ from pathlib import Path
 from penstock.channel.bell import Bell
 from penstock.channel.codec import RowCodec
 from penstock.channel.gate import EdgeGate, Gate
-from penstock.channel.ring import RingReader, RingWriter
-from penstock.channel.side_file import SideFiles
+from penstock.channel.queue import QueueReader, QueueWriter
 from penstock.mapped_file import by_mapping
 from penstock.metrics.page import Page
 from penstock.operator import Context
@@ -104,14 +103,13 @@ class Assembler:
         topology = self.topology
         queues: list[QueueInput] = []
         gates: list[EdgeGate] = []
-        for edge in topology.plan.inputs(stage.name):
+        for port, edge in enumerate(topology.plan.inputs(stage.name)):
             senders, first = topology.senders(edge, self.slot), len(queues)
             for sender in senders:
                 path = self.paths.queue(edge, sender, self.slot)
                 bell = self._bell(edge.sender, sender)
                 name = f"{edge.name}.{sender}-{self.slot}"
-                ring = RingReader(path, by_mapping)
-                queues.append(QueueInput(ring, RowCodec(edge.row_type), SideFiles(path), bell, name))
+                queues.append(QueueInput(QueueReader(path, by_mapping, bell), RowCodec(edge.row_type), name, port))
             merges = edge.merge and len(senders) > 1
             gates.append(EdgeGate(range(first, len(queues)), merges, stride=topology.stride(edge)))
         return QueueInputs(queues, Gate(gates, len(queues)), self.run_id)
@@ -124,8 +122,7 @@ class Assembler:
         for receiver in topology.receivers(edge, self.slot):
             path = self.paths.queue(edge, self.slot, receiver)
             bell = self._bell(edge.receiver, receiver)
-            ring = RingWriter(path, by_mapping)
-            queues.append(QueueOutput(ring, RowCodec(edge.row_type), SideFiles(path), bell, text))
+            queues.append(QueueOutput(QueueWriter(path, by_mapping, bell), RowCodec(edge.row_type), text))
         timer = RowTimer(edge.timeout_s, self.work.still) if edge.timeout_s is not None and callable(edge.key) else None
         return EdgeOutput(
             edge, topology.route(edge), queues, turns=topology.counts_turns(edge),

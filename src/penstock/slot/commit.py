@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from penstock.channel.bell import Bell, Sleep
+from penstock.channel.bell import Bell
 from penstock.slot.crash_points import CrashPoints
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.forks import leave_if_child
 from penstock.slot.journal import Journal
 from penstock.slot.part import Part
-from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.record import Record
 from penstock.slot.retries import RetryFile
 from penstock.slot.sink_output import Refused
@@ -79,10 +78,6 @@ class Commit:
         # Cursors are stored before it is looked who sleeps, and sleepers do it the other way round: one of the two
         # sees the other (trap 5).
         self._bell.fence()
-        for queue in part.queues:
-            if queue.reader_sleeps:
-                queue.receiver_bell.ring()
-        if isinstance(part.inputs, QueueInputs):
-            for source in part.inputs.queues:
-                if source.sender_bell.asleep & Sleep.FOR_ROOM and source.ring.half_empty:
-                    source.sender_bell.ring()
+        for out in part.queues:
+            out.queue.wake_reader()
+        part.inputs.wake_senders()

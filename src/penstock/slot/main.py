@@ -189,11 +189,9 @@ class Worker:
         for part in self._parts:
             part.publish(always=True)
             part.show_counts(commit=False)
-            for edge in part.edges:
-                for queue in edge.queues:
-                    queue.receiver_bell.ring()
-            for source in part.inputs.neighbours():
-                source.ring()
+            for out in part.queues:
+                out.queue.ring_reader()
+            part.inputs.ring_senders()
 
     def _open(self, record: Record) -> Record:
         """Open operators and sinks; a transactional sink may know of a newer commit than the journal."""

@@ -9,12 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from penstock.batch import Batch, Lines, WrittenLines
-from penstock.channel.bell import Bell, Sleep
-from penstock.channel.codec import RowCodec, join_payloads
-from penstock.channel.frame import Flag, Header, Kind, space
-from penstock.channel.ring import RingWriter
+from penstock.channel.codec import RowCodec
+from penstock.channel.frame import space
+from penstock.channel.queue import Payload, QueueWriter
 from penstock.channel.router import KeyFailure, Router
-from penstock.channel.side_file import SideFiles
 from penstock.plan.plan import EdgePlan, Route
 from penstock.sink import WrittenText
 from penstock.slot.batches import Out, batch_cut, batch_length, row_at
@@ -29,14 +27,6 @@ COLUMNS_BYTES: Final = 1024 * 1024
 """As `FRAME_BYTES`, for columns: there a call costs much, and bytes little."""
 
 
-class Payload(msgspec.Struct, frozen=True, gc=False):
-    """What will be a frame."""
-
-    codec: int
-    data: bytes
-    rows: int
-
-
 class Unsendable(msgspec.Struct, frozen=True):
     """A row that the sink behind the edge has no text for."""
 
@@ -48,31 +38,27 @@ class QueueOutput:
     """One output queue."""
 
     def __init__(
-        self, ring: RingWriter, codec: RowCodec, sides: SideFiles, receiver_bell: Bell,
-        text: Callable[[Batch[Any]], WrittenText] | None = None,
+        self, queue: QueueWriter, codec: RowCodec, text: Callable[[Batch[Any]], WrittenText] | None = None
     ) -> None:
         """`text`: how rows become the lines that the sink behind this queue writes, where it leaves that to us."""
-        self.ring = ring
+        self.queue = queue
         self._text = text
         self.unsendable: list[Unsendable] = []
         self.codec = codec
-        self._sides = sides
-        self.receiver_bell = receiver_bell
         self.prepared: list[Payload] = []
         self.prepared_bytes = 0
-        """Bytes of the ring that what is prepared will take."""
-        self._frame_bytes = min(FRAME_BYTES, ring.capacity // 4)
-        self._columns_bytes = min(COLUMNS_BYTES, ring.capacity // 4)
+        """Bytes of the queue that what is prepared will take."""
+        self.capacity = queue.capacity
+        self._frame_bytes = min(FRAME_BYTES, queue.capacity // 4)
+        self._columns_bytes = min(COLUMNS_BYTES, queue.capacity // 4)
         self._row_bytes = 0.0
         """Bytes of a row, as last encoded."""
-        self._dirty = False
 
     def restore(self, record: OutputRecord) -> None:
-        self.ring.restore(record.tail, record.sequence, record.rows)
-        self._sides.delete_from(record.sequence)
+        self.queue.restore(record.tail, record.sequence, record.rows)
 
     def record(self) -> OutputRecord:
-        return OutputRecord(self.ring.tail, self.ring.sequence, self.ring.rows)
+        return OutputRecord(*self.queue.position())
 
     def prepare(self, batch: Any, batch_rows: int) -> None:
         """Encode a batch into payloads of at most `batch_rows` rows and about `FRAME_BYTES`."""
@@ -122,61 +108,29 @@ class QueueOutput:
         """Drop what is prepared."""
         self.prepared, self.prepared_bytes, self.unsendable = [], 0, []
 
-    def needs_side_file(self) -> bool:
-        """True when what is prepared would not fit into the queue even if that were empty."""
-        return self.prepared_bytes > self.ring.capacity - space(64)
-
-    def has_room(self, spare: int) -> bool:
-        """True when what is prepared, and `spare` bytes more, can be appended now."""
-        if self.needs_side_file():
-            return not self._sides.outstanding() and self.ring.has_room(space(64) + spare)
-        return self.ring.has_room(min(self.prepared_bytes + spare, self.ring.capacity))
-
-    def has_some_room(self) -> bool:
-        """True when another frame would fit behind what is prepared."""
-        return self.ring.has_room(min(self.prepared_bytes + self._frame_bytes, self.ring.capacity))
-
-    def append(self, *, ingest_ns: int, turn: int, end_turn: bool) -> int:
-        """Append what is prepared; gives the bytes."""
-        payloads, size, flags = self.prepared, self.prepared_bytes, 0
-        if self.needs_side_file():
-            codec, data = join_payloads([(payload.codec, payload.data) for payload in payloads])
-            ticket = self._sides.write(self.ring.sequence, data)
-            rows = sum(payload.rows for payload in payloads)
-            payloads, flags, size = [Payload(codec, ticket, rows)], int(Flag.SIDE_FILE), len(data)
-        if end_turn and not payloads:
-            payloads = [Payload(*self.codec.encode([]), rows=0)]
-        ring, last = self.ring, len(payloads) - 1
-        for index, payload in enumerate(payloads):
-            end = Flag.TURN_END if end_turn and index == last else 0
-            header = Header(Kind.BATCH, payload.rows, ring.sequence, payload.codec, flags | end, 0, turn, ingest_ns)
-            ring.append_nowait(header, payload.data)
-        self._dirty = self._dirty or bool(payloads)
-        self.forget()
-        return size
-
-    def append_end(self) -> None:
-        """The last frame of this queue."""
-        self.ring.append_nowait(Header(Kind.END, 0, self.ring.sequence), b"")
-        self._dirty = True
-
-    def has_room_for_end(self) -> bool:
-        return self.ring.has_room(space(0))
-
-    def publish(self, *, always: bool = False) -> None:
-        if self._dirty or always:
-            self.ring.publish()
-            self._dirty = False
+    def has_room(self) -> bool:
+        """True when what is prepared, and the end of its turn, can be appended now."""
+        return self.queue.has_room(self.prepared_bytes)
 
     @property
     def reader_waits(self) -> bool:
         """True when the receiver sleeps until something comes, and has nothing to do."""
-        return bool(self.receiver_bell.asleep & Sleep.FOR_INPUT)
+        return self.queue.reader_waits
 
-    @property
-    def reader_sleeps(self) -> bool:
-        """True when the receiver is to be rung for what comes."""
-        return bool(self.receiver_bell.asleep & (Sleep.FOR_INPUT | Sleep.FOR_MORE))
+    def has_some_room(self) -> bool:
+        """True when another frame would fit behind what is prepared."""
+        return self.queue.fits(self.prepared_bytes + self._frame_bytes)
+
+    def append(self, *, ingest_ns: int, turn: int, end_turn: bool) -> int:
+        """Append what is prepared; gives the bytes."""
+        payloads = self.prepared
+        if end_turn and not payloads:
+            payloads = [Payload(*self.codec.encode([]), rows=0)]
+        sent = self.queue.append(
+            payloads, self.prepared_bytes, ingest_ns=ingest_ns, turn=turn, end_turn=end_turn
+        )
+        self.forget()
+        return sent
 
 
 class EdgeOutput:
@@ -236,15 +190,15 @@ class EdgeOutput:
         if self._shares is None or not isinstance(batch, (list, Lines)):
             return [batch]
         length = batch_length(batch)
-        taken = sum(queue.ring.rows_taken for queue in self.queues)
-        waiting = sum(queue.ring.rows for queue in self.queues) - taken
+        taken = sum(out.queue.rows_taken for out in self.queues)
+        waiting = sum(out.queue.rows for out in self.queues) - taken
         rows = self._shares.rows(length, taken=taken, waiting=waiting, now=time.monotonic())
         return [batch] if rows >= length else batch_cut(batch, rows)
 
     @property
     def sent_anything(self) -> bool:
         """True when a row was ever sent, or is about to be."""
-        return any(queue.prepared or queue.ring.rows for queue in self.queues)
+        return any(out.prepared or out.queue.rows for out in self.queues)
 
     def forget(self) -> None:
         """Drop what was prepared."""
@@ -259,8 +213,31 @@ class EdgeOutput:
             sent += queue.append(ingest_ns=ingest_ns, turn=turn, end_turn=ends_here)
         return sent
 
+    # Room, as the edge has it: today all of its queues wait for their readers.
+
+    def gives_out(self, end_turn: bool) -> bool:
+        """True when `append` would append something."""
+        return (end_turn and self.turns) or any(out.prepared for out in self.queues)
+
+    def has_room(self, end_turn: bool) -> bool:
+        """True when `append` finds room in every queue concerned."""
+        tells_all = end_turn and self.turns
+        return all(out.has_room() for out in self.queues if tells_all or out.prepared)
+
+    def has_some_room(self) -> bool:
+        """True when another frame would fit somewhere, behind what is prepared."""
+        return any(out.has_some_room() for out in self.queues)
+
+    def has_room_for_end(self) -> bool:
+        return all(out.queue.has_room_for_end() for out in self.queues)
+
+    def append_end(self) -> None:
+        """Append the last frame of every queue."""
+        for out in self.queues:
+            out.queue.append_end()
+
     def _sees_turn(self, index: int, turn: int) -> bool:
         return self._router.route is not Route.DEAL or turn % len(self.queues) == index
 
     def _rooms(self) -> list[int]:
-        return [queue.ring.room() - queue.prepared_bytes for queue in self.queues]
+        return [out.queue.room() - out.prepared_bytes for out in self.queues]

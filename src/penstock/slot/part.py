@@ -80,7 +80,7 @@ class Part:
         self.queues = tuple(queue for edge in self.edges for queue in edge.queues)
         self.linger_s = min((edge.edge.linger_s for edge in self.edges), default=_LINGER_S)
         if self.chain.has_batch_operators:  # a call costs much, and what it gives is committed at once
-            self.piece_bytes = min([_COLUMNS_PIECE_BYTES, *(queue.ring.capacity * 0.75 for queue in self.queues)])
+            self.piece_bytes = min([_COLUMNS_PIECE_BYTES, *(queue.capacity * 0.75 for queue in self.queues)])
         else:
             self.piece_bytes = float(FRAME_BYTES)
         if self.chain.has_batch_operators or self.chain.is_async:
@@ -158,8 +158,8 @@ class Part:
 
     def publish(self, *, always: bool = False) -> None:
         """Show neighbours what is committed. `always`: a successor's first word, no commit."""
-        for queue in self.queues:
-            queue.publish(always=always)
+        for out in self.queues:
+            out.queue.publish(always=always)
         self.inputs.publish()
 
     def show_counts(self, *, commit: bool) -> None:

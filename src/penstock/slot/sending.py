@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from penstock.channel.frame import space
 from penstock.channel.router import KeyFailure
 from penstock.plan.plan import EdgePlan
 from penstock.slot.backpressure import Backpressure
@@ -17,7 +14,6 @@ from penstock.slot.part import Part
 from penstock.slot.turn_policy import is_full
 from penstock.slot.work import Doing, Mark, WorkPage
 
-_TURN_END_BYTES: Final = space(64)
 Unsent = tuple[EdgePlan, KeyFailure | Unsendable]
 """A row that cannot go over an edge: it has no key, or no text that the sink could write."""
 
@@ -43,7 +39,7 @@ class Sending:
 
     def fills_a_turn(self, part: Part) -> bool:
         """True: what is encoded is enough to be committed."""
-        return any(is_full(queue.prepared_bytes, queue.ring.capacity) for queue in part.queues)
+        return any(is_full(out.prepared_bytes, out.capacity) for out in part.queues)
 
     def encode(self, part: Part, mark: Mark, turn: int) -> BaseException | None:
         """Route and encode what the leaves gave. On an error, which it gives, nothing is left prepared.
@@ -56,9 +52,7 @@ class Sending:
             if not out.rows and not out.blocks:
                 continue
             if edge.balances:
-                self._backpressure.wait_until(
-                    lambda edge=edge: any(queue.has_some_room() for queue in edge.queues)  # type: ignore[misc]
-                )
+                self._backpressure.wait_until(edge.has_some_room)
             self._work.enter(mark, Doing.ENCODING, edge.limit_ns)
             try:
                 failures = edge.prepare(out, turn)
@@ -79,11 +73,11 @@ class Sending:
 
     def append(self, part: Part, rows: int, *, ingest_ns: int, turn: int, end_turn: bool) -> None:
         """Wait for room, and append what is encoded. `rows`: taken in for it; `end_turn`: this is the turn's end."""
-        concerned = [q for edge in part.edges for q in edge.queues if q.prepared or (end_turn and edge.turns)]
+        concerned = [edge for edge in part.edges if edge.gives_out(end_turn)]
         if not concerned:
             return
         self._crash.reached("before_append", part.counts.rows_in)
-        self._backpressure.wait_until(lambda: all(queue.has_room(_TURN_END_BYTES) for queue in concerned))
+        self._backpressure.wait_until(lambda: all(edge.has_room(end_turn) for edge in concerned))
         sent = sum(edge.append(ingest_ns=ingest_ns, turn=turn, end_turn=end_turn) for edge in part.edges)
         part.counts.bytes_out += sent
         part.counts.frames_out += 1
@@ -94,6 +88,6 @@ class Sending:
 
     def append_end(self, part: Part) -> None:
         """The last frame of every queue."""
-        self._backpressure.wait_until(lambda: all(queue.has_room_for_end() for queue in part.queues))
-        for queue in part.queues:
-            queue.append_end()
+        self._backpressure.wait_until(lambda: all(edge.has_room_for_end() for edge in part.edges))
+        for edge in part.edges:
+            edge.append_end()

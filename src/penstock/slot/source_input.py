@@ -13,7 +13,6 @@ from zlib import crc32
 import msgspec
 
 from penstock.batch import Lines
-from penstock.channel.bell import Bell
 from penstock.errors import SourceDamaged
 from penstock.operator import Context
 from penstock.options import parse_duration
@@ -112,10 +111,6 @@ class SourceInput:
     def woken(self) -> None:
         """A descriptor is readable: ask again at once."""
         self._idle_until = 0.0
-
-    def neighbours(self) -> list[Bell]:
-        """A source has none before it."""
-        return []
 
     def take(self) -> Unit | None:
         """The next batch. `StageFailed` where what is read is damaged; other exceptions of readers come out."""
@@ -256,6 +251,12 @@ class SourceInput:
 
     def publish(self) -> None:
         """A source has nobody to tell."""
+
+    def wake_senders(self) -> None:
+        """A source has no senders."""
+
+    def ring_senders(self) -> None:
+        """A source has no senders."""
 
     def close(self) -> None:
         for reader in self._readers.values():

@@ -28,6 +28,8 @@ class Unit(msgspec.Struct):
     turn_end: bool = True
     end: Any = None
     """Where its input stands behind it: of a queue the end of its frame, of a source the position."""
+    port: int = 0
+    """Which of the stage's incoming edges it came over."""
     split: str = ""
     """For a source: the split that it was read from."""
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 from msgspec.structs import asdict
 
-from penstock.channel.ring import rows_taken
+from penstock.channel.queue_file import rows_taken
 from penstock.errors import FileUnusable, QueueDamaged
 from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from penstock.channel import queue_file
 from penstock.channel.bell import Bell
-from penstock.channel.ring import backlog_rows
 from penstock.errors import FileUnusable, QueueDamaged
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
@@ -25,7 +25,7 @@ class WholeFiles:
 
     def __init__(self, run_dir: Path, spec: RunSpec) -> None:
         self._looks: list[tuple[Callable[[Path], object], Path]] = [(_control, RunPaths(run_dir).control)]
-        self._looks += [(backlog_rows, run_dir / name) for name in spec.queues]
+        self._looks += [(queue_file.require_whole, run_dir / name) for name in spec.queues]
         for seat in spec.seats:
             files = RunPaths(run_dir).seat(seat.seat, seat.slot)
             self._looks += [(journal.whole, files.journal), (_work, files.work), (_bell, files.bell)]
