@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict
 
@@ -22,12 +23,16 @@ def where(tmp_path: Path) -> Where:
 
 
 @pytest.fixture
-def heard(tmp_path: Path) -> Line:
+def heard(tmp_path: Path) -> Iterator[Line]:
     """From workers to the test."""
-    return Line(tmp_path / "heard")
+    line = Line(tmp_path / "heard")
+    yield line
+    line.close()
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Line:
+def told(tmp_path: Path) -> Iterator[Line]:
     """From the test to workers."""
-    return Line(tmp_path / "told")
+    line = Line(tmp_path / "told")
+    yield line
+    line.close()
