@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import os
 import select
@@ -23,6 +25,8 @@ MARK = "PENSTOCK_TEST_SESSION"
 FOR_TESTS = ("PENSTOCK_DATA", "PENSTOCK_CHAOS_SECONDS", "PENSTOCK_CHAOS_SEED", "PENSTOCK_EXAMPLES")
 """What a person may tell the tests: where the data sets are, how long chaos goes on, by which dice, and how many
 surroundings of a program are drawn."""
+LEAVES_NOTHING_OPEN = ("api", "channel", "dead_letters", "plan", "slot", "supervisor")
+"""Folders whose tests are looked at one by one, for what they leave open; the others are to follow."""
 GRACE_S = 10.0
 """How long processes of the last test may take to leave."""
 
@@ -68,6 +72,29 @@ def data_directory() -> Path:
     if directory is None:
         pytest.fail("a test that reads the data sets carries the mark `whole_data`")
     return directory
+
+
+@pytest.fixture(autouse=True)
+def _no_descriptor_is_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test that leaves a file, a pipe or a socket open in this process."""
+    if request.path.parent.name not in LEAVES_NOTHING_OPEN:
+        yield
+        return
+    there = _descriptors()
+    yield
+    deadline = time.monotonic() + GRACE_S
+    while (new := _descriptors() - there) and time.monotonic() < deadline:
+        gc.collect()  # what is lost in a cycle, or closed by a thread that is about to end
+        time.sleep(0.01)
+    assert not new, f"left open: {sorted(new)}"
+
+
+def _descriptors() -> set[tuple[int, str]]:
+    found = set()
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(FileNotFoundError):  # the listing's own
+            found.add((fd, os.readlink(f"/proc/self/fd/{fd}")))
+    return found
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

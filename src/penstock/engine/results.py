@@ -138,6 +138,7 @@ class Results(Generic[T_co]):
             self._handle.ask_to_stop()
             if self._handle.is_owner:
                 self._reader.letters.close()
+                self._handle.on_end(self._reader.let_go)  # the handle's thread rings its bell until then
             self._handle.read_through()
 
 
@@ -170,7 +171,8 @@ class _CallerInput:
         self._bell = Bell(paths.caller_bell, by_calls)
         self._waiter = Waiter(self._bell)
         self._unit: Unit | None = None
-        self._closing = threading.Lock()
+        self._closing = threading.RLock()
+        """Of the handle's thread, too, in which a collection may find that the results were lost."""
         self._closed = False
 
     @property
@@ -226,10 +228,16 @@ class _CallerInput:
 
     def close(self) -> None:
         with self._closing:
+            if not self._closed:
+                self.letters.close()
+                self.let_go()
+
+    def let_go(self) -> None:
+        """Close all but the letters."""
+        with self._closing:
             if self._closed:
                 return
             self._closed = True
-            self.letters.close()
             self._inputs.close()
             self._journal.close()
             self._waiter.close()
