@@ -29,7 +29,7 @@ class Line:
         finally:
             os.close(fd)
 
-    def hear(self, timeout_s: float = 30.0) -> str:
+    def hear(self, timeout_s: float = 90.0) -> str:
         """The next line. Raises `TimeoutError`."""
         fd = os.open(self.path, os.O_RDWR)
         poll = select.poll()
