@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         NoRunDirectory,
         NotPrivate,
         OutputExists,
+        PathNotUtf8,
         PenstockError,
         PipelineFailed,
         PipelineInvalid,
@@ -46,10 +47,10 @@ if TYPE_CHECKING:
 __all__ = [
     "AlreadyRunning", "CommandRefused", "Context", "DeadLetter", "Drop", "Edge", "EdgeStatus", "ErrorPolicy",
     "ExtraMissing", "FileUnusable", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged", "Mistake",
-    "NoRunDirectory", "NotPrivate", "OutputExists", "PenstockError", "Pipeline", "PipelineFailed", "PipelineInvalid",
-    "Plan", "QueueDamaged", "Reject", "Report", "Results", "Retry", "Row", "RowTimeout", "Sink", "Source",
-    "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status", "Stream", "TargetDamaged", "TargetInUse",
-    "TooFewDescriptors", "Unavailable", "block",
+    "NoRunDirectory", "NotPrivate", "OutputExists", "PathNotUtf8", "PenstockError", "Pipeline", "PipelineFailed",
+    "PipelineInvalid", "Plan", "QueueDamaged", "Reject", "Report", "Results", "Retry", "Row", "RowTimeout", "Sink",
+    "Source", "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status", "Stream", "TargetDamaged",
+    "TargetInUse", "TooFewDescriptors", "Unavailable", "block",
     "dead_letter", "discard", "fail", "read_dead_letters", "skip",
 ]  # fmt: skip
 
@@ -58,8 +59,8 @@ _NAMES = {
     "engine.handle": "Handle",
     "engine.results": "Results",
     "errors": "AlreadyRunning CommandRefused ExtraMissing FileUnusable LayoutChanged Mistake NoRunDirectory NotPrivate "
-              "OutputExists PenstockError PipelineFailed PipelineInvalid QueueDamaged RowTimeout SourceDamaged "
-              "TargetDamaged TargetInUse TooFewDescriptors",
+              "OutputExists PathNotUtf8 PenstockError PipelineFailed PipelineInvalid QueueDamaged RowTimeout "
+              "SourceDamaged TargetDamaged TargetInUse TooFewDescriptors",
     "operator": "Context Drop Reject Retry Unavailable",
     "options": "Edge ErrorPolicy FullPolicy StageOptions block dead_letter fail skip",
     "pipeline": "KeyedStream Pipeline Row Stream",

@@ -137,6 +137,18 @@ class NoRunDirectory(PenstockError):
         return NoRunDirectory, (self.path, self.what)
 
 
+class PathNotUtf8(PenstockError):
+    """A file or directory has a name that is not UTF-8. The files of a run hold paths, and cannot hold this one."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        super().__init__(f"{shown}: this path is not UTF-8; rename it, or choose another place")
+
+    def __reduce__(self) -> tuple[type[PathNotUtf8], tuple[str]]:
+        return PathNotUtf8, (self.path,)
+
+
 class NotPrivate(PenstockError):
     """A directory or a file belongs to somebody else, or others can write it, so that nothing in it can be believed."""
 

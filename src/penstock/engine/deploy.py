@@ -15,7 +15,7 @@ from penstock.engine.room import FULL, NoRoom
 from penstock.engine.run_lock import Held, hold
 from penstock.engine.run_spec import descriptors_needed, descriptors_of_caller
 from penstock.engine.take_over import take_over
-from penstock.errors import NoRunDirectory, NotPrivate, TooFewDescriptors
+from penstock.errors import NoRunDirectory, NotPrivate, PathNotUtf8, TooFewDescriptors
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import Plan
 from penstock.plan.topology import Topology
@@ -37,7 +37,7 @@ def deploy(
     """Make everything that workers will find, or take over what is there. `signals`: see `Order`.
 
     Raises `AlreadyRunning`, `LayoutChanged`, `OutputExists`, `NoRunDirectory`, `NotPrivate`, `QueueDamaged`,
-    `FileUnusable`.
+    `FileUnusable`, `PathNotUtf8`.
     """
     fill_gaps()
     _require_descriptors(Topology.first(plan))
@@ -49,7 +49,10 @@ def deploy(
     looks = [parent / name for parent in rundir.places(run_dir, state)]
     if usual:
         settle_idle_runs(but=places[0])
-    return _deploy_in_one_of(places, looks, order)
+    try:
+        return _deploy_in_one_of(places, looks, order)
+    except UnicodeEncodeError as exc:  # of a path that was to stand in a file: a split, a target, this directory
+        raise PathNotUtf8(exc.object) from exc
 
 
 def _deploy_in_one_of(places: Sequence[Path], looks: Sequence[Path], order: Order) -> Deployment:
