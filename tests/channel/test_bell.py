@@ -14,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from penstock.channel import bell as bell_module
-from penstock.channel.bell import Bell, Sleep, Waiter, create_bell
+from penstock.channel.bell import Bell, OnePerPath, Sleep, Waiter, create_bell
 from penstock.channel.words import drain
 from penstock.errors import QueueDamaged
 from penstock.mapped_file import by_mapping
+from penstock.shared_file import Opening, by_calls
 
 ROUNDS = 100_000
 LOST_S = 5.0
@@ -284,3 +285,14 @@ def test_two_processes_never_miss_each_others_bell(bells: tuple[Bell, Bell], tmp
         other.join()
         other.close()
         table.close()
+
+
+@pytest.mark.parametrize("opening", [by_mapping, by_calls])
+def test_a_bell_has_one_end_however_many_edges_lead_to_its_owner(tmp_path: Path, opening: Opening) -> None:
+    create_bell(tmp_path / "a")
+    ends = OnePerPath(lambda path: Bell(path, opening))
+    end = ends.of(tmp_path / "a")
+    assert ends.of(tmp_path / "a") is end
+    end.close()
+    end.close()  # by the other edge
+    assert end.fd < 0

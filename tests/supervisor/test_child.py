@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from penstock.channel.bell import Bell, Ringers, create_bell
+from penstock.channel.bell import Bell, OnePerPath, Ringer, create_bell
 from penstock.mapped_file import by_mapping
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
@@ -39,7 +39,7 @@ def child(tmp_path: Path) -> Iterator[Child]:
     for name in NAMES:
         create_bell(tmp_path / name)
     spec = SeatSpec("middle", 0, ("middle",), 1.0, (10, 60), False, ("first",), ("second", "third"))
-    found = Child(spec, tmp_path, Ringers())
+    found = Child(spec, tmp_path, OnePerPath(Ringer))
     yield found
     # The supervisor never closes a child: it is its own for as long as it lives.
     for file in (found.pages._work, *found.pages._pages, found.bell, *found._neighbours):

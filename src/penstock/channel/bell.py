@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import select
 import stat
+from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol, TypeVar
 
 from penstock.channel.words import drain, fence
 from penstock.errors import QueueDamaged
 from penstock.run_files import open_file
 from penstock.shared_file import Opening
 
+T = TypeVar("T", bound="Ringer")
 _BYTES: Final = 4096
 
 
@@ -54,11 +56,30 @@ def open_fifo(path: Path, what: str) -> int:
     return fd
 
 
-class Bell:
+class Ringer:
+    """The end of a bell for those who ring always, whether its owner sleeps or not: a descriptor and no page."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = open_fifo(path, "a bell")
+
+    def ring(self) -> None:
+        """Wake the owner."""
+        try:
+            os.write(self.fd, b"!")
+        except BlockingIOError:
+            return  # full of rings already: the owner will wake
+
+    def close(self) -> None:
+        if self.fd >= 0:  # a second close does nothing: an edge's two ends may be in one process
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Bell(Ringer):
     """One end of a bell; the owner sleeps on it, neighbours ring it."""
 
     def __init__(self, path: Path, opening: Opening) -> None:
-        self.fd = open_fifo(path, "a bell")
+        super().__init__(path)
         try:
             self._file = opening(_word_path(path), "a bell's word", size=_BYTES)
         except BaseException:
@@ -70,13 +91,6 @@ class Bell:
     def asleep(self) -> int:
         """What the owner sleeps for: bits of `Sleep`."""
         return int(self._words[0])
-
-    def ring(self) -> None:
-        """Wake the owner."""
-        try:
-            os.write(self.fd, b"!")
-        except BlockingIOError:
-            return  # full of rings already: the owner will wake
 
     def say_asleep(self, why: int) -> None:
         """Owner only: from now on neighbours ring. Look once more after this, then `wait`."""
@@ -96,41 +110,23 @@ class Bell:
         fence()
 
     def close(self) -> None:
-        self._file.close()
-        if self.fd >= 0:  # a second close does nothing: an edge's two ends may be in one process
-            os.close(self.fd)
-            self.fd = -1
-
-
-class Ringer:
-    """The end of a bell for those who ring always, whether its owner sleeps or not: a descriptor and no page."""
-
-    def __init__(self, path: Path) -> None:
-        self.fd = open_fifo(path, "a bell")
-
-    def ring(self) -> None:
-        """Wake the owner."""
-        try:
-            os.write(self.fd, b"!")
-        except BlockingIOError:
-            return  # full of rings already: the owner will wake
-
-    def close(self) -> None:
         if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+            self._file.close()
+        super().close()
 
 
-class Ringers:
-    """One for each bell, however many neighbours have it."""
+class OnePerPath(Generic[T]):
+    """One end for each bell, however many edges lead to its owner."""
 
-    def __init__(self) -> None:
-        self._by_path: dict[Path, Ringer] = {}
+    def __init__(self, open: Callable[[Path], T]) -> None:
+        self._open = open
+        self._by_path: dict[Path, T] = {}
 
-    def of(self, path: Path) -> Ringer:
+    def of(self, path: Path) -> T:
+        """The end of this bell; opened when it is asked for first. Raises `QueueDamaged`."""
         found = self._by_path.get(path)
         if found is None:
-            found = self._by_path[path] = Ringer(path)
+            found = self._by_path[path] = self._open(path)
         return found
 
 

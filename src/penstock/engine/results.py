@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from penstock.channel.bell import Bell, Sleep, Waiter
+from penstock.channel.bell import Bell, OnePerPath, Sleep, Waiter
 from penstock.channel.codec import RowCodec
 from penstock.channel.gate import EdgeGate, Gate
 from penstock.channel.queue import QueueReader
@@ -149,13 +149,14 @@ class _CallerInput:
         topology, plan, paths = deployment.topology, deployment.plan, deployment.paths
         stage = next(stage for stage in plan.stages.values() if stage.caller)
         self._stage = stage.name
+        bells = OnePerPath(lambda path: Bell(path, by_calls))
         queues: list[QueueInput] = []
         gates: list[EdgeGate] = []
         for port, edge in enumerate(plan.inputs(stage.name)):
             first = len(queues)
             for sender in topology.senders(edge, 0):
                 path = paths.queue(edge, sender, 0)
-                bell = Bell(paths.bell(plan, edge.sender, sender), by_calls)
+                bell = bells.of(paths.bell(plan, edge.sender, sender))
                 queues.append(QueueInput(QueueReader(path, by_calls, bell), RowCodec(edge.row_type), edge.name, port))
             gates.append(EdgeGate(range(first, len(queues)), edge.merge and len(queues) - first > 1))
         self._row_type = plan.inputs(stage.name)[0].row_type

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from penstock.channel.bell import Bell
+from penstock.channel.bell import Bell, OnePerPath
 from penstock.channel.codec import RowCodec
 from penstock.channel.gate import EdgeGate, Gate
 from penstock.channel.queue import QueueReader, QueueWriter
@@ -45,14 +44,11 @@ class Assembler:
     work: WorkPage
     event_loop: EventLoop | None
     """Where a stage of the slot has coroutines."""
-    _bells: dict[Path, Bell] = field(default_factory=dict)
+    _bells: OnePerPath[Bell] = field(default_factory=lambda: OnePerPath(lambda path: Bell(path, by_mapping)))
 
     def _bell(self, stage: str, slot: int) -> Bell:
-        """One for each neighbour, however many edges lead there."""
-        path = self.paths.bell(self.topology.plan, stage, slot)
-        if path not in self._bells:
-            self._bells[path] = Bell(path, by_mapping)
-        return self._bells[path]
+        """Of a neighbour."""
+        return self._bells.of(self.paths.bell(self.topology.plan, stage, slot))
 
     def part(self, number: int, stage: StagePlan) -> Part:
         """A stage, its files mapped; nothing of the user's is opened yet."""

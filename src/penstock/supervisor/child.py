@@ -9,7 +9,7 @@ import time
 from enum import Enum
 from pathlib import Path
 
-from penstock.channel.bell import Ringers
+from penstock.channel.bell import OnePerPath, Ringer
 from penstock.plan.paths import RunPaths
 from penstock.slot.life import Exit, Life
 from penstock.supervisor.after_death import Guidance
@@ -49,7 +49,7 @@ _NEXT = {
 class Child:
     """A slot and the worker in it."""
 
-    def __init__(self, spec: SeatSpec, root: Path, ringers: Ringers) -> None:
+    def __init__(self, spec: SeatSpec, root: Path, ringers: OnePerPath[Ringer]) -> None:
         self.spec = spec
         self.paths = RunPaths(root).seat(spec.seat, spec.slot)
         self._state = ChildState.WAITING

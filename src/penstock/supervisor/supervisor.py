@@ -16,7 +16,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from penstock.channel.bell import Ringers
+from penstock.channel.bell import OnePerPath, Ringer
 from penstock.errors import FileUnusable, QueueDamaged
 from penstock.plan.paths import RunPaths
 from penstock.shared_file import by_calls
@@ -44,7 +44,7 @@ class Supervisor:
 
     def __init__(self, run_dir: Path, spec: RunSpec, caller: CallerLink, zygote: ZygoteProcess) -> None:
         """`zygote`: the first one, already started; this process is the child subreaper and holds the lifeline."""
-        paths, ringers = RunPaths(run_dir), Ringers()
+        paths, ringers = RunPaths(run_dir), OnePerPath(Ringer)
         self._run_dir = run_dir
         self._spec = spec
         self._caller = caller
