@@ -286,7 +286,7 @@ def _held_open(name: str, path: Path) -> Callable[[], object]:
         return Page(path, by_calls, writable=True).read_words
     if name == "work":
         page = WorkPage(path, by_calls)
-        return lambda: page.clear(1)
+        return lambda: page.clear()
     if name == "control":
         return Control(path, by_calls).drain
     return Bell(path.with_name("bell"), by_calls).say_awake

@@ -16,8 +16,7 @@ from engine_lines import Line
 from engine_scripts import environment, finish, processes_of, python, start, wait_for_ends, write
 
 import penstock as ps
-from penstock.engine import handle as handles
-from penstock.engine import rundir
+from penstock.engine import rundir, supervisor_link
 from penstock.slot.life import Exit
 from penstock.testing import ListSink
 
@@ -172,7 +171,7 @@ def test_a_zygote_that_tells_of_no_death_is_replaced(where: Any, heard: Line, to
 def test_a_supervisor_that_was_stopped_is_killed_when_it_does_not_obey(
     where: Any, heard: Line, told: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handles, "_SILENT_S", 0.5)
+    monkeypatch.setattr(supervisor_link, "_SILENT_S", 0.5)
     handle = _held(heard, told).start(**where)
     worker = int(heard.hear())
     os.kill(handle.supervisor_pid, signal.SIGSTOP)

@@ -15,7 +15,7 @@ ROW = Mark(0, 0, 7, 3, 1)
 
 
 def seen(mark: Mark | None, peak_kib: int) -> WorkState:
-    return WorkState(mark, 0, 0, 1, 0, peak_kib)
+    return WorkState(mark, 0, 0, 0, peak_kib)
 
 
 @pytest.mark.parametrize(

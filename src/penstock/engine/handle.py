@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import signal
-import socket
-import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +14,7 @@ from msgspec.structs import replace
 
 from penstock.engine import forks, rundir
 from penstock.engine.deployment import Deployment
-from penstock.engine.supervisor_process import start_supervisor
+from penstock.engine.supervisor_link import SupervisorLink
 from penstock.engine.worker_output import show
 from penstock.errors import STARTS_OVER, PipelineFailed
 from penstock.metrics.catalogue import Word
@@ -32,24 +28,11 @@ from penstock.slot.pickled_error import unpickled_error
 from penstock.slot.user_errors import one_line, user_traceback
 from penstock.status import StageStatus, Status
 from penstock.supervisor.cleanup import remove_run_dir
-from penstock.supervisor.protocol import (
-    CallerFailed,
-    Drain,
-    Ended,
-    FromSupervisor,
-    Inbox,
-    Notice,
-    Output,
-    Running,
-    Stop,
-    send,
-)
+from penstock.supervisor.protocol import CallerFailed, Drain, Ended, FromSupervisor, Notice, Output, Running, Stop
 from penstock.supervisor.stragglers import kill_stragglers
 from penstock.terminal_text import visible_lines
 
 _engine_log = logging.getLogger("penstock.engine")
-_SILENT_S = 20.0
-"""A supervisor that has not ended so long after it had to is stopped or stuck, and is killed."""
 
 
 class Handle:
@@ -65,23 +48,19 @@ class Handle:
         try:
             self._last_look = take_snapshot(deployment.paths.root)
             """What rates are counted from: the last status, or at first this moment, when nothing moves yet."""
-            self._process, self._socket = start_supervisor(deployment)
+            self._link = SupervisorLink(deployment)
         except BaseException:
             for fd in (deployment.lock_fd, *deployment.claims):
                 forks.close(fd)
             raise
-        self._inbox: Inbox[Running | Output | Notice | Ended] = Inbox(self._socket, FromSupervisor)
         self._read_by_caller = any(stage.caller for stage in deployment.plan.stages.values())
         """True: queues end in this process, and the run directory stays until they are read."""
         self._locked = True
         self._dead = False
-        self._silent = False
-        self._timers: list[threading.Timer] = []
         self._news = threading.Condition()
         self._running = False
         self._ended: Ended | None = None
         self._gone = False
-        self._sending = threading.Lock()
         self._broken: BrokenPipeError | None = None
         self._trouble: FailureNote | None = None
         """Why something that the run said could not be shown."""
@@ -127,12 +106,7 @@ class Handle:
 
     def worker_pids(self) -> list[int]:
         """The processes of the workers that live now."""
-        try:
-            snapshot = take_snapshot(self.run_dir)
-        except RunGone:
-            return []
-        pids = (page.words[Word.PID] for stage in snapshot.stages.values() for page in stage.pages)
-        return [pid for pid in pids if pid]
+        return _pids_in(self.run_dir)
 
     def __enter__(self) -> Self:
         return self
@@ -158,7 +132,7 @@ class Handle:
 
     @property
     def supervisor_pid(self) -> int:
-        return self._process.pid
+        return self._link.pid
 
     def wait_until_running(self) -> None:
         """Until every worker was born. Raises `PipelineFailed` where that failed."""
@@ -179,19 +153,17 @@ class Handle:
         call()
 
     def ask_to_drain(self, timeout_s: float | None) -> None:
-        self._send(Drain(timeout_s))
+        self._link.send(Drain(timeout_s))
         if timeout_s is not None:
-            self._end_within(timeout_s + _SILENT_S)
+            self._link.end_within(timeout_s)
 
     def ask_to_stop(self) -> None:
-        self._send(Stop())
-        self._end_within(_SILENT_S)
+        self._link.send(Stop())
+        self._link.end_within(0.0)
 
     def leave(self) -> None:
         """End it, and leave the queues to the next run: what this process's death does."""
-        with self._sending, contextlib.suppress(OSError):  # one that is gone has ended already
-            self._socket.shutdown(socket.SHUT_WR)
-        self._end_within(_SILENT_S)
+        self._link.hang_up()
 
     @property
     def is_owner(self) -> bool:
@@ -205,8 +177,8 @@ class Handle:
 
     def forked(self) -> None:
         """In a forked child: the run is the parent's, and goes on and ends without regard to this process."""
-        self._socket.close()
-        self._sending, self._news, self._locked = threading.Lock(), threading.Condition(), False
+        self._link.forked()
+        self._news, self._locked = threading.Condition(), False
 
     def read_through(self) -> None:
         """What ends in this process is read, or will not be: the run directory may go once the run is over."""
@@ -221,10 +193,9 @@ class Handle:
         if self._broken is not None:
             raise self._broken
         ended = self._ended
-        if ended is None:
-            report = Report(self._deployment.plan.pipeline, "failed", 0.0, {}, 0)
-            raise PipelineFailed("supervisor", self._how_it_died(), "", report)
         report = _report(self._deployment.plan.pipeline, ended)
+        if ended is None:
+            raise PipelineFailed("supervisor", self._link.how_it_died(), "", report)
         note = ended.failure
         if note is None and self._trouble is not None:  # it was through before it could be told
             note = replace(self._trouble, reason=f"{self._trouble.reason}; {STARTS_OVER}")
@@ -236,37 +207,12 @@ class Handle:
     def _fail(self, message: object, error: Exception) -> None:
         """What was heard cannot be shown: that fails the run, once; its queues stay."""
         if self._trouble is None:
-            is_row = isinstance(message, Output) and not message.label
-            what = "standard output cannot be written" if is_row else "what a worker said cannot be logged"
-            lost = "; rows that were on their way to it are lost" if is_row else ""
-            # Where the system refuses, the lines that asked it tell nobody anything.
-            shown = "" if isinstance(error, OSError) else user_traceback(error)
-            self._trouble = FailureNote("output", f"{what}: {one_line(error)}{lost}", shown)
-            self._send(CallerFailed(self._trouble))
+            self._trouble = _unshown(message, error)
+            self._link.send(CallerFailed(self._trouble))
 
     def _wait_for(self, condition: Callable[[], bool], timeout_s: float | None) -> bool:
         with self._news:
             return self._news.wait_for(condition, timeout_s)
-
-    def _how_it_died(self) -> str:
-        if self._silent:
-            return "the supervisor did not answer (was it stopped by a signal?), so it was killed"
-        return f"the supervisor was killed ({_how(self._process)})"
-
-    def _end_within(self, seconds: float) -> None:
-        timer = threading.Timer(seconds, self._kill_the_silent)
-        timer.daemon = True
-        self._timers.append(timer)
-        timer.start()
-
-    def _kill_the_silent(self) -> None:
-        if self._process.poll() is None:
-            self._silent = True
-            self._process.kill()
-
-    def _send(self, order: Drain | Stop | CallerFailed) -> None:
-        with self._sending, contextlib.suppress(BrokenPipeError, ConnectionResetError, OSError):
-            send(self._socket, order)  # one that is gone has ended already
 
     def _show(self, output: Output) -> None:
         if self._broken is not None or self._trouble is not None:
@@ -295,7 +241,7 @@ class Handle:
     def _listen(self) -> None:
         try:
             while True:
-                message = self._inbox.receive(wait=True)
+                message = self._link.receive()
                 try:
                     self._hear(message)
                 except Exception as exc:  # a stream or a log handler of the program's; the end must be heard
@@ -313,12 +259,8 @@ class Handle:
                 call()
 
     def _clear_up(self) -> None:
-        """The supervisor is gone, or cannot be heard any more; then it hears nothing either, and ends."""
-        self._process.wait()
-        for timer in self._timers:
-            timer.cancel()
-        with self._sending, contextlib.suppress(OSError):
-            self._socket.close()
+        """The supervisor is gone, or cannot be heard any more."""
+        self._link.wait()
         if self._ended is None:
             kill_stragglers(self._deployment.run_id)
         with self._news:
@@ -346,12 +288,28 @@ class Handle:
             forks.close(self._deployment.lock_fd)
 
 
-def _how(process: subprocess.Popen[bytes]) -> str:
-    code = process.returncode
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+def _pids_in(run_dir: Path) -> list[int]:
+    try:
+        snapshot = take_snapshot(run_dir)
+    except RunGone:
+        return []
+    pids = (page.words[Word.PID] for stage in snapshot.stages.values() for page in stage.pages)
+    return [pid for pid in pids if pid]
 
 
-def _report(pipeline: str, ended: Ended) -> Report:
+def _unshown(message: object, error: Exception) -> FailureNote:
+    """Why what was heard cannot be shown."""
+    is_row = isinstance(message, Output) and not message.label
+    what = "standard output cannot be written" if is_row else "what a worker said cannot be logged"
+    lost = "; rows that were on their way to it are lost" if is_row else ""
+    # Where the system refuses, the lines that asked it tell nobody anything.
+    shown = "" if isinstance(error, OSError) else user_traceback(error)
+    return FailureNote("output", f"{what}: {one_line(error)}{lost}", shown)
+
+
+def _report(pipeline: str, ended: Ended | None) -> Report:
+    if ended is None:
+        return Report(pipeline, "failed", 0.0, {}, 0)
     stages = {
         s.name: StageReport(
             s.name, s.rows_in, s.rows_out, s.retries, s.dead_letters, s.skipped, s.restarts, s.busy_s

@@ -89,7 +89,7 @@ def _live(run_dir: Path, life: Life, import_program: Callable[[], None] | None) 
         lock.take_over(seat.lock)  # kept open until the process ends
         forks.own()
         work = WorkPage(seat.work, by_mapping)
-        work.clear(life.attempt)
+        work.clear()
         _note_who_aborts(work)
         stack.show_on_demand()
         work.say_reached(LISTENS)

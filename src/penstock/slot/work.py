@@ -22,7 +22,6 @@ _W_ROW: Final = 4
 _W_COUNT: Final = 5
 _W_SINCE: Final = 6
 _W_BEAT: Final = 7
-_W_LIFE: Final = 8
 _W_SENT: Final = 9
 _W_PEAK: Final = 10
 _W_DOING: Final = 11
@@ -88,8 +87,6 @@ class WorkState:
     """CLOCK_MONOTONIC at which the call began, at the latest."""
     beat_ns: int
     """CLOCK_MONOTONIC of the worker's last sign of life outside of user code."""
-    life: int = 0
-    """Whose words these are."""
     sent: int = 0
     """A signal that ended the worker and was sent to it, by whomever; 0: none."""
     peak_kib: int = 0
@@ -174,11 +171,11 @@ class WorkPage:
             mark = Mark(
                 words[_W_STEP_PART], words[_W_STEP_INPUT], words[_W_STEP_SEQUENCE], words[_W_STEP_ROW], 1
             )
-            return WorkState(mark, words[_W_STEP_SINCE], words[_W_BEAT], words[_W_LIFE], words[_W_SENT])
+            return WorkState(mark, words[_W_STEP_SINCE], words[_W_BEAT], words[_W_SENT])
         if words[_W_RUNNING]:
             mark = Mark(words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE], words[_W_ROW], words[_W_COUNT])
         return WorkState(
-            mark, words[_W_SINCE], words[_W_BEAT], words[_W_LIFE], words[_W_SENT], words[_W_PEAK], words[_W_DOING],
+            mark, words[_W_SINCE], words[_W_BEAT], words[_W_SENT], words[_W_PEAK], words[_W_DOING],
             words[_W_LIMIT], words[_W_REACHED],
         )
 
@@ -195,12 +192,11 @@ class WorkPage:
             return None
         return int(words[_W_FAREWELL]) - 1
 
-    def clear(self, life: int) -> None:
+    def clear(self) -> None:
         """Before a new life: by the supervisor before its birth, and by the worker itself."""
         self._words[_W_RUNNING] = self._words[_W_STEP] = 0
         self._words[_W_SENT] = self._words[_W_PEAK] = 0
         self._words[_W_FAREWELL] = self._words[_W_REACHED] = 0
-        self._words[_W_LIFE] = life
         self.beat()
 
     def close(self) -> None:

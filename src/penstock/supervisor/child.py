@@ -88,7 +88,7 @@ class Child:
         self._become(ChildState.SPAWNING)
         self.zygote, self.due = zygote, time.monotonic() + _BIRTH_S
         self.attempt += 1
-        self.pages.clear(self.attempt)
+        self.pages.clear()
         told = self.guidance
         self.guidance = Guidance(told.suspect, told.blamed)  # the rest was for this one life
         return Life(

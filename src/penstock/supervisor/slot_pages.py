@@ -55,9 +55,9 @@ class SlotPages:
         said = self._work.farewell(attempt, pid)
         return Exit(said) if said is not None and said == code else None
 
-    def clear(self, attempt: int) -> None:
+    def clear(self) -> None:
         """Before a birth: what is said of the life before is judged by now."""
-        self._work.clear(attempt)
+        self._work.clear()
 
     def born(self, pid: int, attempt: int) -> None:
         self._at_birth = self.commits()
