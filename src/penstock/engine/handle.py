@@ -229,8 +229,7 @@ class Handle:
             case Output():
                 self._show(message)
             case Notice():
-                level = logging.getLevelNamesMapping()[message.level]
-                _engine_log.log(level, "%s", visible_lines(message.text))
+                _engine_log.log(logging.getLevelNamesMapping()[message.level], "%s", visible_lines(message.text))
             case Running():
                 with self._news:
                     self._running = True

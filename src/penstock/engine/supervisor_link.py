@@ -1,4 +1,4 @@
-"""The caller's line to its supervisor. Orders go out, messages come in; one that does not end when it must is killed."""
+"""The caller's line to its supervisor. Orders go out, messages come in; one that does not end is killed."""
 
 from __future__ import annotations
 
