@@ -172,3 +172,50 @@ def test_branches_behind_a_batch_get_the_same_rows() -> None:
     outs = [Out(), Out(), Out()]
     assert chain.run([0, 1, 2], outs) == []
     assert [out.rows for out in outs] == [[0, -1, -2], [1, 2], [0, 1, 2]]
+
+
+class _Again:
+    """Rows as a queue holds them: each time they are asked for they are made of bytes."""
+
+    def __init__(self, values: list[int], made: type) -> None:
+        self._values = values
+        self._made = made
+
+    def rows_anew(self, rows: int) -> list[Any]:
+        assert rows == len(self._values)
+        return [self._made(value) for value in self._values]
+
+
+class Changing:
+    def __init__(self, value: int) -> None:
+        self.value = value
+        self.changes = 0
+
+
+class Unpicklable(Changing):
+    def __reduce__(self) -> Any:
+        raise TypeError("not to be copied")
+
+
+@given(numbers, st.integers(1, 50), st.booleans(), st.sampled_from([Changing, Unpicklable]))
+def test_rows_that_a_function_changed_before_it_raised_are_given_again_as_they_came(
+    values: list[int], batch_rows: int, stop: bool, made: type
+) -> None:
+    def change(rows: list[Changing]) -> list[Changing]:
+        for row in rows:
+            row.changes += 1
+            if row.value % 5 == 3:
+                raise ValueError(row.value)
+        return rows
+
+    again = _Again(values, made)
+    chain = Chain([Node(MapMany(change, "f.py:1"), -1)], [0], label="s", batch_rows=batch_rows)
+    chain.open(CONTEXT)
+    out = Out()
+    failures = chain.run(again.rows_anew(len(values)), [out], stop_at_failure=stop, origin=again)
+    bad = [index for index, value in enumerate(values) if value % 5 == 3]
+    through = bad[0] if bad and stop else len(values)
+    assert [failure.index for failure in failures] == (bad[:1] if stop else bad)
+    assert [(row.value, row.changes) for given in out.batches() for row in given] == [
+        (value, 1) for value in values[:through] if value % 5 != 3
+    ]

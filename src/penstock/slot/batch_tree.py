@@ -6,10 +6,11 @@ called again for the halves.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from penstock.batch import Lines
 from penstock.channel import columns
@@ -35,6 +36,13 @@ class _OperatorRaised(Exception):
         self.error = error
 
 
+class Origin(Protocol):
+    """Where the rows of a call come from."""
+
+    def rows_anew(self, rows: int) -> Any:
+        """As many of them as the call was given, as they were before it."""
+
+
 class BatchTree:
     """Runs the tree over batches of at most `batch_rows` rows."""
 
@@ -49,17 +57,28 @@ class BatchTree:
         self._types = _row_types(nodes, input_type)
         self._batch_rows = batch_rows
         self._timer = timer
+        self._origin: Origin | None = None
+        self._untouched: list[Any] | None = None
+        """The rows of the call as they came, once a function has raised; never handed to one."""
         self._as_rows = as_rows
 
-    def run(self, batch: Any, outs: Sequence[Out], *, stop_at_failure: bool) -> list[Failure]:
-        """All rows but the failed ones; with `stop_at_failure` only up to the first failed."""
+    def run(
+        self, batch: Any, outs: Sequence[Out], *, stop_at_failure: bool, origin: Origin | None = None
+    ) -> list[Failure]:
+        """All rows but the failed ones; with `stop_at_failure` only up to the first failed.
+
+        `origin`: makes the rows anew that a function has changed in place before it raised; None: they stay changed.
+        """
         failures: list[Failure] = []
         length = batch_length(batch)
+        self._untouched = None
+        self._origin = origin if isinstance(batch, list) else None
         for start in range(0, length, self._batch_rows):
             stop = min(start + self._batch_rows, length)
             self._bisect(batch, start, stop, outs, failures, stop_at_failure)
             if failures and stop_at_failure:
                 break
+        self._origin = self._untouched = None
         return failures
 
     def _bisect(
@@ -68,17 +87,33 @@ class BatchTree:
         if failures and stop_early:
             return
         try:
-            given = self._attempt(batch_slice(batch, start, stop))
+            given = self._attempt(self._rows(batch, start, stop))
         except _OperatorRaised as raised:
             if stop - start == 1:
                 failures.append(Failure(start, raised.error, raised.operator))
                 return
+            self._make_anew(batch_length(batch))
             middle = (start + stop) // 2
             self._bisect(batch, start, middle, outs, failures, stop_early)
             self._bisect(batch, middle, stop, outs, failures, stop_early)
             return
         for out, value in zip(outs, given, strict=True):
             out.add(value)
+
+    def _make_anew(self, rows: int) -> None:
+        """Once a call has raised, what it was given may be half changed: those that follow are given copies."""
+        if self._untouched is None and self._origin is not None:
+            self._untouched = self._origin.rows_anew(rows)
+
+    def _rows(self, batch: Any, start: int, stop: int) -> Any:
+        if self._untouched is None:
+            return batch_slice(batch, start, stop)
+        rows = self._untouched[start:stop]
+        try:
+            return pickle.loads(pickle.dumps(rows, 5))
+        except Exception:  # rows of a class that came as MessagePack, and that cannot be pickled: all are made anew
+            assert self._origin is not None
+            return self._origin.rows_anew(len(batch))[start:stop]
 
     def _attempt(self, batch: Any) -> list[Any]:
         values: dict[int, Any] = {-1: batch}

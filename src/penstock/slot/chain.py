@@ -24,7 +24,7 @@ from penstock.options import BATCH_ROWS, parse_duration
 from penstock.plan.plan import Node
 from penstock.slot import forks
 from penstock.slot.async_rows import AsyncRows, Steps
-from penstock.slot.batch_tree import BatchTree
+from penstock.slot.batch_tree import BatchTree, Origin
 from penstock.slot.batches import Out, as_row_list
 from penstock.slot.event_loop import EventLoop
 from penstock.slot.expansion import Expansion
@@ -132,7 +132,9 @@ class Chain:
             self._program = self._compile(nodes, self._leaves)
             self._after_parsing = self._compile_after_parsing(nodes)
 
-    def run(self, batch: Any, outs: Sequence[Out], *, stop_at_failure: bool = False) -> list[Failure]:
+    def run(
+        self, batch: Any, outs: Sequence[Out], *, stop_at_failure: bool = False, origin: Origin | None = None
+    ) -> list[Failure]:
         """Run over a batch; gives the rows that failed. `outs` get what the others gave, in order.
 
         With `stop_at_failure` nothing behind the first failed row is given out.
@@ -142,7 +144,7 @@ class Chain:
                 out.add(batch)
             return []
         if self._tree is not None:
-            return self._tree.run(batch, outs, stop_at_failure=stop_at_failure)
+            return self._tree.run(batch, outs, stop_at_failure=stop_at_failure, origin=origin)
         if self.async_rows is not None:
             rows = self.rows_of(batch)
             if rows is None:

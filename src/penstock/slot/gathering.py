@@ -122,6 +122,16 @@ class Gathering:
             self._units.popleft()
 
 
+class Together(msgspec.Struct, frozen=True):
+    """Whose rows a call has been given."""
+
+    spans: list[Span]
+
+    def rows_anew(self, rows: int) -> Any:
+        """All of them, to be handed to functions once more."""
+        return batch_join([span.unit.rows_anew(span.rows) for span in self.spans])
+
+
 def spans_of(spans: list[Span]) -> Iterator[tuple[int, Span]]:
     """Each with the index of its first row in the batch."""
     first = 0

@@ -286,6 +286,10 @@ class InFlight:
                 self._loop.asyncio_loop.call_later(after_s, self._try_again, row)
 
     def _try_again(self, row: RowInWork) -> None:
+        assert row.unit is not None
+        made = self._part.chain.rows_of(row.unit.made_anew())
+        if made is not None:  # otherwise some row of the columns cannot be made, and this one was made for itself
+            row.row = made[row.index]
         self._due.append(row)
         self._go_on()
 
@@ -334,8 +338,8 @@ class InFlight:
         if failed is not None:
             part.counts.retries += max(failed.attempts - 1, 0)
             self._tell(
-                self._mark_of(failed), self._errors.failed_for_good, part, [failed.row], 0, failed.failure,
-                max(failed.attempts, 1),
+                self._mark_of(failed), self._errors.failed_for_good, part, [self._as_it_came(failed)], 0,
+                failed.failure, max(failed.attempts, 1),
             )
             self._advance(unit, 1)
 
@@ -349,12 +353,18 @@ class InFlight:
             self._give(row.given)
         self._turn.succeeded(part, len(piece) - len(failures))
         self._write(part, self._mark_of(piece[0], len(piece)))
-        batch = [row.row for row in piece]
+        batch = [self._as_it_came(row) if row.failure is not None else row.row for row in piece]
         for failure in failures:
             self._tell(
                 self._mark_of(piece[failure.index]), self._errors.failed, part, unit, batch, failure
             )
         self._advance(unit, len(piece))
+
+    def _as_it_came(self, row: RowInWork) -> Any:
+        """Without what its function may have changed in it before it raised."""
+        unit = row.unit
+        assert unit is not None
+        return unit.untouched()[row.index] if isinstance(unit.batch, list) else row.row
 
     def _give(self, given: list[list[Any]]) -> None:
         for out, rows in zip(self._part.outs, given, strict=True):

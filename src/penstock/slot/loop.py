@@ -19,7 +19,7 @@ from penstock.slot.crash_points import CrashPoints
 from penstock.slot.decoding import Decoding
 from penstock.slot.failure import Failure
 from penstock.slot.forks import leave_if_child
-from penstock.slot.gathering import Gathering, Span, spans_of
+from penstock.slot.gathering import Gathering, Span, Together, spans_of
 from penstock.slot.in_flight import InFlight
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
@@ -235,7 +235,7 @@ class SlotLoop:
             self._turn.begin(part, spans[0].unit)
         mark, stops = self._turn.mark_of_all(part, rows), self._errors.stops_at_failure(part)
         began = time.monotonic()
-        failures = self._call(part, batch, mark, stops)
+        failures = self._call(part, batch, mark, stops, Together(spans))
         part.took(rows, time.monotonic() - began)
         through = failures[0].index if failures and stops else rows
         self._turn.succeeded(part, through if stops else rows - len(failures))
@@ -256,7 +256,7 @@ class SlotLoop:
     ) -> None:
         """`failures`: of this batch, their indices counted through the call, in which its rows begin at `first`."""
         unit = span.unit
-        batch = batch_slice(unit.batch, unit.done, unit.done + span.rows) if failures else []
+        batch = self._untouched(unit, self._mark(part, unit), unit.done, span.rows) if failures else []
         own = [Failure(failure.index - first, failure.error, failure.operator) for failure in failures]
         for failure in () if stops else own:
             mark = self._mark(part, unit, unit.done + failure.index)
@@ -315,8 +315,10 @@ class SlotLoop:
         batch = batch_slice(unit.batch, unit.done, unit.done + rows)
         stops = self._errors.stops_at_failure(part)
         began = time.monotonic()
-        failures = self._call(part, batch, mark, stops)
+        failures = self._call(part, batch, mark, stops, unit)
         part.took(rows, time.monotonic() - began)
+        if failures:
+            batch = self._untouched(unit, mark, unit.done, rows)
         if failures and stops:
             rows = failures[0].index
         self._turn.succeeded(part, rows if stops else rows - len(failures))
@@ -336,19 +338,21 @@ class SlotLoop:
         if careful:
             error = self._turn.flush_carefully(mark)
             if error is not None:
+                batch = self._untouched(unit, mark, unit.done - 1, 1)
                 self._tell(mark, self._errors.not_encoded, part, batch, error)
 
     def _try_in_place(self, part: Part, unit: Unit, batch: object, failure: Failure) -> None:
         """The next row of the unit has failed, and those behind it wait: try it again until its fate is known."""
         again = self._mark(part, unit)
         self._key, self._key_row = unit.key, again.row
-        row, attempts, last = row_at(batch, failure.index, part.plan.source_type), 1, failure
+        attempts, last = 1, failure
         while (after_s := self._errors.in_place(part, last, attempts)) is not None:
             if self._turn.pending:
                 self._turn.flush()  # what is through already need not wait
             part.counts.retries += 1
             self._pauses.pause(after_s)
             attempts += 1
+            row = row_at(unit.rows_anew(1), 0, part.plan.source_type)
             failures = self._call(part, [row], again, True)
             if not failures:
                 self._turn.succeeded(part, 1)
@@ -359,11 +363,21 @@ class SlotLoop:
         self._write(part, again)
         self._advance(part, unit, 1)
 
-    def _call(self, part: Part, batch: object, mark: Mark, stops: bool) -> list[Failure]:
+    def _untouched(self, unit: Unit, mark: Mark, first: int, rows: int) -> object:
+        """Rows of a unit as they came, for their fates. Making them again is the user's code, too."""
+        self._work.enter(mark, Doing.TELLING)
+        batch = batch_slice(unit.untouched(), first, first + rows)
+        self._work.leave()
+        return batch
+
+    def _call(
+        self, part: Part, batch: object, mark: Mark, stops: bool, origin: Unit | Together | None = None
+    ) -> list[Failure]:
+        """`origin`: what can make the rows anew, which functions may have changed in place before one raised."""
         self._in_call = part
         self._crash.reached("in_user_code", part.counts.rows_in + mark.count)
         self._work.enter(mark)
-        failures = part.chain.run(batch, part.outs, stop_at_failure=stops)
+        failures = part.chain.run(batch, part.outs, stop_at_failure=stops, origin=origin)
         leave_if_child(failures)
         self._work.leave()
         self._in_call = None

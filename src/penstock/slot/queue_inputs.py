@@ -7,6 +7,7 @@ saved and published is what is done.
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from penstock.channel.codec import Decoded, RowCodec
 from penstock.channel.frame import Flag, Frame, Kind
@@ -46,6 +47,18 @@ class QueueInput:
             raise
         except Exception as exc:  # what rows raise is theirs: the bytes are not what a codec wrote
             raise self.queue.damaged(frame, f"cannot be decoded ({type(exc).__name__}: {exc})") from exc
+
+
+class _DecodeAgain:
+    """A frame's rows once more, as they were when it was taken."""
+
+    def __init__(self, codec: RowCodec, frame: Frame) -> None:
+        self._codec = codec
+        self._frame = frame
+
+    def __call__(self) -> Any:
+        header = self._frame.header
+        return self._codec.decode(header.codec, self._frame.payload, header.rows).batch
 
 
 class QueueInputs:
@@ -117,7 +130,7 @@ class QueueInputs:
         return Unit(
             decoded.batch, header.rows, given.queue.frame_taken(), header.ingest_ns, time.monotonic_ns(), index,
             header.sequence, 0, f"{self._run_id}/{given.name}/{header.sequence}", decoded.failures, header.turn,
-            turn_end, frame.end, port=given.port,
+            turn_end, frame.end, port=given.port, decode_again=_DecodeAgain(given.codec, frame),
         )
 
     def progress(self, unit: Unit) -> None:
