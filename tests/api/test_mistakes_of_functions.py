@@ -384,6 +384,16 @@ def test_flat_map_of_a_function_that_gives_a_text_is_a_mistake() -> None:
     only_mistake(app, "flat_map(letters) gives str, and is to give an iterable of rows", ".map")
 
 
+def fields(row: int) -> dict[str, int]:
+    return {"n": row}
+
+
+def test_flat_map_of_a_function_that_gives_a_dict_is_a_mistake() -> None:
+    app, items = started()
+    items.flat_map(fields).sink(print)  # MISTAKE
+    only_mistake(app, "flat_map(fields) gives dict[str, int], and is to give an iterable of rows", ".map")
+
+
 def test_flat_map_of_a_function_that_gives_one_row_is_a_mistake() -> None:
     app, items = started()
     items.flat_map(click).sink(print)  # type: ignore[arg-type]  # MISTAKE

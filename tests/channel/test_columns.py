@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from penstock.batch import Lines
@@ -83,6 +83,27 @@ def test_every_library_gets_its_own_shape_and_gives_it_back(library: str, module
     shaped = columns.as_library(table, library)
     assert type(shaped).__name__ == library.rpartition(".")[2]
     assert columns.as_table(shaped).to_pydict() == table.to_pydict()
+
+
+@given(st.lists(st.sampled_from([None, "key", "day", "x"]), min_size=1, max_size=3), st.integers(0, 4))
+def test_levels_of_a_pandas_index_that_have_a_name_are_columns(names: list[str | None], rows: int) -> None:
+    pandas = pytest.importorskip("pandas")
+    assume(len({name for name in names if name}) == len([name for name in names if name]))
+    levels = {name: [f"{name}{n}" for n in range(rows)] for name in names if name is not None}
+    arrays = [levels[name] if name is not None else list(range(rows)) for name in names]
+    index = pandas.MultiIndex.from_arrays(arrays, names=names) if len(names) > 1 else pandas.Index(
+        arrays[0], name=names[0])
+    frame = pandas.DataFrame({"x": list(range(rows)), "y": [1.0] * rows}, index=index)
+    given_back = columns.as_table(frame).to_pydict()
+    assert given_back == {**levels, "x": list(range(rows)), "y": [1.0] * rows}
+    assert list(frame.columns) == ["x", "y"]  # the function may go on with its own
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_series_is_no_columns(library: str) -> None:
+    series = pytest.importorskip(library).Series([1, 2])
+    with pytest.raises(TypeError, match="a batch function gave Series; give a pyarrow"):
+        columns.as_table(series)
 
 
 def test_no_rows_make_an_empty_record_batch_with_the_columns() -> None:

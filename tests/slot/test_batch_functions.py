@@ -219,3 +219,12 @@ def test_rows_that_a_function_changed_before_it_raised_are_given_again_as_they_c
     assert [(row.value, row.changes) for given in out.batches() for row in given] == [
         (value, 1) for value in values[:through] if value % 5 != 3
     ]
+
+
+@pytest.mark.parametrize("given_back", ["x", b"x", {"a": 1}, {1}, frozenset([1])])
+def test_what_is_no_list_of_results_is_told_though_it_has_as_many(given_back: Any) -> None:
+    rows, [failure] = run([MapMany(lambda _: given_back, "f.py:1")], [5])
+    assert rows == []
+    assert str(failure.error) == (
+        f"a map_many function gave {type(given_back).__name__}; give a list, one result per row"
+    )

@@ -211,7 +211,7 @@ def test_the_truth_of_a_filters_answer_is_asked_once_and_its_error_is_the_filter
     assert Moody.asked == 3
 
 
-@pytest.mark.parametrize("given_back", ["text", b"bytes", 5, None])
+@pytest.mark.parametrize("given_back", ["text", b"bytes", {"a": 1}, 5, None])
 def test_a_flat_map_that_gives_no_rows_is_told(given_back: Any) -> None:
     operator = FlatMap(lambda row: given_back, "f.py:1")
     _, failures = run_one(operator, [0])
@@ -221,6 +221,11 @@ def test_a_flat_map_that_gives_no_rows_is_told(given_back: Any) -> None:
 def test_text_is_no_list_of_rows() -> None:
     with pytest.raises(TypeError, match=r"\[text\] for one"):
         as_rows("text")
+
+
+def test_a_dict_is_one_row_and_no_list_of_rows() -> None:
+    with pytest.raises(TypeError, match=r"\[row\] for one, list\(it\) for its keys"):
+        as_rows({"a": 1})
 
 
 def test_a_row_in_work_is_known_while_its_function_runs() -> None:

@@ -35,20 +35,34 @@ def _library(name: str) -> Any:
 
 
 def as_table(columns: Any) -> Any:
-    """A `pyarrow.Table` of anything that speaks the Arrow protocol; a pandas frame leaves its index behind."""
+    """A `pyarrow.Table` of anything that speaks the Arrow protocol.
+
+    Of a pandas frame the levels of its index that have a name are columns; the others only number its rows.
+    """
     pa = arrow()
     if isinstance(columns, pa.Table):
         return columns
     if isinstance(columns, pa.RecordBatch):
         return pa.Table.from_batches([columns])
-    if type(columns).__module__.partition(".")[0] == "pandas":
-        return pa.Table.from_pandas(columns, preserve_index=False)
-    if hasattr(columns, "__arrow_c_stream__"):
+    if type(columns).__module__.partition(".")[0] == "pandas" and hasattr(columns, "columns"):
+        return pa.Table.from_pandas(_with_named_index(columns), preserve_index=False)
+    if hasattr(columns, "__arrow_c_stream__") and not _is_series(columns):
         return pa.table(columns)
     raise TypeError(
         f"a batch function gave {type(columns).__name__}; give a pyarrow.RecordBatch or Table, "
         "a polars or a pandas DataFrame"
     )
+
+
+def _with_named_index(frame: Any) -> Any:
+    """After `groupby` or `set_index` the key is there and nowhere else."""
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    return frame.reset_index(level=named) if named else frame
+
+
+def _is_series(columns: Any) -> bool:
+    """One column without a name around it."""
+    return type(columns).__name__ == "Series"
 
 
 def as_result(columns: Any) -> Any:

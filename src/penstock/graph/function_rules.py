@@ -148,10 +148,10 @@ def _given(use: Use) -> Iterator[Mistake]:
 
 
 def _holds_rows(kind: type | None) -> bool:
-    """False: surely nothing that rows are taken out of; a text would fall apart into letters."""
+    """False: surely nothing that rows are taken out of; a text would fall apart into letters, a dict into keys."""
     if kind is None or kind is object:
         return True
-    return not issubclass(kind, str | bytes) and (issubclass(kind, Iterable) or hasattr(kind, "__getitem__"))
+    return not issubclass(kind, str | bytes | dict) and (issubclass(kind, Iterable) or hasattr(kind, "__getitem__"))
 
 
 def _constructor(use: Use) -> Iterator[Mistake]:

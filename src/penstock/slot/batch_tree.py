@@ -178,6 +178,8 @@ def _over_rows(operator: Operator, fn: Callable[[Any], Any], as_rows: AsRows) ->
 
 
 def _as_many(result: Any, expected: int) -> list[Any]:
+    if isinstance(result, (str, bytes, dict, set, frozenset)):  # characters, keys, or no order to tell whose they are
+        raise TypeError(f"a map_many function gave {type(result).__name__}; give a list, one result per row")
     results = list(islice(result, expected + 1))  # a generator may never end
     if len(results) != expected:
         many = f"{len(results)}" if len(results) < expected else "more"

@@ -52,10 +52,17 @@ class RowProgram:
 
 
 def checked(result: Iterable[Any]) -> Iterable[Any]:
-    """What a `flat_map` function gave. Raises `TypeError` where that is text, whose characters nobody means."""
-    if isinstance(result, (str, bytes)):
-        raise TypeError(f"a flat_map function gave {type(result).__name__}; give an iterable of rows, [text] for one")
+    """What a `flat_map` function gave. Raises `TypeError` where that is one row, whose letters or keys nobody means."""
+    if isinstance(result, (str, bytes, dict)):
+        raise TypeError(_one_row(result))
     return result
+
+
+def _one_row(result: object) -> str:
+    kind = type(result).__name__
+    if isinstance(result, dict):
+        return f"a flat_map function gave {kind}; give an iterable of rows, [row] for one, list(it) for its keys"
+    return f"a flat_map function gave {kind}; give an iterable of rows, [text] for one"
 
 
 def as_rows(result: Iterable[Any]) -> list[Any]:
