@@ -485,3 +485,20 @@ def test_every_row_is_given_out_whole_or_set_aside(rows: list[int], workers: int
     failing = [x for x in rows if x % 7 == 6 and x % 4 == 3]
     assert [letter.row for letter in outcome.dead_letters] == failing
     assert outcome.outputs["out"] == [x * 10 + part for x in rows if x not in failing for part in range(x % 4)]
+
+
+def test_what_a_function_changed_before_it_raised_does_not_stay() -> None:
+    def change(rows: list[dict[str, int]]) -> list[dict[str, int]]:
+        for row in rows:
+            row["changes"] += 1
+            if row["n"] == 3:
+                raise ValueError("three")
+        return rows
+
+    app = ps.Pipeline("changes")
+    app.source([{"n": 0, "changes": 0}], name="rows").stage("change").map_many(change).sink(ps.discard(), name="out")
+    inputs = [{"n": n, "changes": 0} for n in range(8)]
+    outcome = testing.run(app, inputs={"rows": inputs})
+    assert outcome.outputs["out"] == [{"n": n, "changes": 1} for n in range(8) if n != 3]
+    assert [letter.row for letter in outcome.dead_letters] == [{"n": 3, "changes": 0}]
+    assert inputs == [{"n": n, "changes": 0} for n in range(8)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import pickle
 import time
 from collections.abc import Callable
 from typing import Any
@@ -146,8 +147,10 @@ class RehearsedSlot:
         outs = [Out() for _ in self._leaves]
         self._key_of_row = key_of_row
         began = time.perf_counter()
+        given = _Given(batch)
         try:
-            return outs, self.chain.run(batch, outs, stop_at_failure=self._stops)
+            rows = given.rows_anew(batch_length(batch))
+            return outs, self.chain.run(rows, outs, stop_at_failure=self._stops, origin=given)
         finally:
             self._key_of_row = None
             self._counts.busy_s += time.perf_counter() - began
@@ -194,6 +197,21 @@ class RehearsedSlot:
         if self._key_of_row is None or row is None:
             raise RuntimeError("idempotency_key names the row in work; read it inside a call, not outside")
         return self._key_of_row(row)
+
+
+class _Given:
+    """Rows of which functions are given copies: what they change before they raise does not stay, as in a run."""
+
+    def __init__(self, batch: Any) -> None:
+        self._batch = batch
+
+    def rows_anew(self, rows: int) -> Any:
+        if not isinstance(self._batch, list):
+            return self._batch
+        try:
+            return pickle.loads(pickle.dumps(self._batch, 5))
+        except Exception:  # rows of a source that no queue could carry: they are there once, as in a run
+            return self._batch
 
 
 def _nodes_of_slot(stage: StagePlan, slot: int) -> list[Node]:
