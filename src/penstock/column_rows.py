@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from penstock.ctrl_c import is_ctrl_c
+
 
 def convertible(
     table: Any, convert: Callable[[Any], list[Any]]
@@ -18,7 +20,9 @@ def convertible(
         piece = table.slice(start, stop - start)
         try:
             rows += convert(piece)
-        except Exception as exc:  # Arrow's errors, those of Python's types, and what a class raises for its fields
+        except BaseException as exc:  # Arrow's errors, those of Python's types, and what a class raises for its fields
+            if is_ctrl_c(exc):
+                raise
             if stop - start > 1:
                 middle = (start + stop) // 2
                 todo += [(middle, stop), (start, middle)]  # in order: the last is taken first
@@ -37,7 +41,9 @@ def shown_row(piece: Any) -> tuple[dict[str, Any], str]:
         scalar = piece.column(name)[0]
         try:
             shown[name] = scalar.as_py()
-        except Exception:  # told by whoever asked for the row
+        except BaseException as exc:  # told by whoever asked for the row
+            if is_ctrl_c(exc):
+                raise
             shown[name] = _shown(scalar)
             lacking = lacking or f"column {name!r}: "
     return shown, lacking
@@ -49,5 +55,7 @@ def _shown(scalar: Any) -> Any:
         if hasattr(scalar, "as_buffer"):
             return scalar.as_buffer().to_pybytes()
         return f"{scalar.value} ({scalar.type})"
-    except Exception:  # whatever is wrong with it, its kind can be told
+    except BaseException as exc:  # whatever is wrong with it, its kind can be told
+        if is_ctrl_c(exc):
+            raise
         return f"a {scalar.type} without a Python value"

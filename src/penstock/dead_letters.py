@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from penstock.batch import UndecodedRow
+from penstock.ctrl_c import is_ctrl_c
 from penstock.error_text import ERROR_CHARACTERS, TRACEBACK_CHARACTERS, cut
 from penstock.errors import NotPrivate
 from penstock.letter_frames import DeadLetterRecord, Frame, read_backward, read_forward
@@ -202,25 +203,27 @@ def _brought_back(record: DeadLetterRecord) -> tuple[Any, str]:
         return record.row_repr, "the row cannot be pickled"
     try:
         return pickle.loads(record.row), ""
-    except Exception as exc:  # unpickling runs the user's code, which may be gone or changed: the text is what is left
+    except BaseException as exc:  # unpickling runs the user's code, gone or changed by now: the text is left
+        if is_ctrl_c(exc):
+            raise
         return record.row_repr, _storable(_words(exc))
 
 
 def _pickled(row: Any) -> bytes:
     try:
         return pickle.dumps(row, 5)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # pickling runs the user's code; a row without a pickled form is kept as text
+    except BaseException as exc:  # pickling runs the user's code; a row without a pickled form is kept as text
+        if is_ctrl_c(exc):
+            raise
         return b""
 
 
 def _shown(row: Any) -> str:
     try:
         text = repr(row)
-    except KeyboardInterrupt:
-        raise
     except BaseException as exc:  # the user's __repr__
+        if is_ctrl_c(exc):
+            raise
         text = f"<{type(row).__name__}, whose repr raises {type(exc).__name__}>"
     if len(text) > SHOWN_CHARACTERS:
         text = f"{text[:SHOWN_CHARACTERS]}… ({len(text):,} characters)"
@@ -230,9 +233,9 @@ def _shown(row: Any) -> str:
 def _words(exc: BaseException) -> str:
     try:
         return cut(f"{type(exc).__name__}: {exc}")
-    except KeyboardInterrupt:
-        raise
     except BaseException as worse:  # its text is the user's code
+        if is_ctrl_c(worse):
+            raise
         return f"{type(exc).__name__}, whose text cannot be had ({type(worse).__name__})"
 
 
@@ -243,9 +246,9 @@ def _storable(text: str) -> str:
 def _as_json(row: Any, shown: str) -> str:
     try:
         return msgspec.json.encode(shown if isinstance(row, UndecodedRow) else row, enc_hook=_shown).decode()
-    except KeyboardInterrupt:
-        raise
-    except BaseException:  # keys or values without a JSON form, a repr that raises
+    except BaseException as exc:  # keys or values without a JSON form, a repr that raises
+        if is_ctrl_c(exc):
+            raise
         return msgspec.json.encode(shown).decode()
 
 

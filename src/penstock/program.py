@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from penstock.errors import PenstockError
+from penstock.working_directory import absolute, working_directory
 
 _OURS = ("click", "cloudpickle", "msgspec", "penstock")
 _importing = False
@@ -46,7 +47,7 @@ class Program(msgspec.Struct, frozen=True):
 def current_program() -> Program:
     """What runs as `__main__` in this process; neither path nor module in a notebook, a shell, or `-c`."""
     main = sys.modules.get("__main__")
-    sys_path = tuple(p or os.getcwd() for p in sys.path)
+    sys_path = tuple(p or working_directory() for p in sys.path)
     shadowed, argv = _shadowed(sys_path), tuple(sys.argv)
     if _imported is not None and main is _imported[0]:  # by the CLI: what it imported is the program
         return replace(_imported[1], sys_path=sys_path, argv=argv, shadowed=shadowed)
@@ -55,8 +56,8 @@ def current_program() -> Program:
     if spec is not None and spec.name and not spec.name.endswith("__main__"):
         module = spec.name
     elif spec is None and _is_script(file := getattr(main, "__file__", None) or ""):
-        path = os.path.abspath(file)
-    return Program(path, module, sys_path, os.getcwd(), argv, shadowed)
+        path = absolute(file)
+    return Program(path, module, sys_path, working_directory(), argv, shadowed)
 
 
 def _shadowed(sys_path: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from penstock.errors import NotPrivate
 from penstock.private_files import require_safe_place
+from penstock.working_directory import resolved
 
 VARIABLE = "PENSTOCK_STATE_DIR"
 
@@ -37,7 +38,7 @@ def passed_over() -> NotPrivate | None:
 def resolve_state_dir(state_dir: Path | str | None) -> Path:
     """What the user named (or `PENSTOCK_STATE_DIR` names), as an absolute path without links, else the default."""
     named = os.environ.get(VARIABLE) if state_dir is None else state_dir
-    return Path(named).expanduser().resolve() if named else default_state_dir()
+    return resolved(named) if named else default_state_dir()
 
 
 def _places() -> list[Path]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,81 @@ def test_a_run_that_has_the_lock_is_seen_to_run(tmp_path: Path) -> None:
         os.close(fd)
     [found] = rundir.find_runs(tmp_path)
     assert found.pid is None
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """A file system as `/dev/shm` is in some containers."""
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    mounted = os.getuid() == 0 and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "ro,mode=1777", "none", str(folder)], capture_output=True, check=False
+    ).returncode == 0
+    if not mounted:
+        pytest.skip("a read-only file system needs root")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def _run_with_shared_memory_in(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> str:
+    """Run to the end; what was told."""
+    monkeypatch.setattr(rundir, "SHARED_MEMORY", place)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    app = ps.Pipeline("elsewhere")
+    app.source([1, 2, 3], name="n").sink(ps.discard())
+    with app.start() as handle:
+        assert handle.run_dir.is_relative_to(tmp_path / "state")
+    assert handle.report().outcome == "finished"
+    return caplog.text
+
+
+def test_shared_memory_that_is_read_only_is_passed_over_with_a_warning(
+    read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = _run_with_shared_memory_in(read_only, tmp_path, monkeypatch, caplog)
+    assert f"{read_only}" in told and "Read-only file system" in told and str(tmp_path / "state") in told
+
+
+@pytest.mark.parametrize("place", ["/proc", "/sys/kernel"])
+def test_a_place_in_which_nothing_can_be_made_is_passed_over_with_a_warning(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = _run_with_shared_memory_in(Path(place), tmp_path, monkeypatch, caplog)
+    assert place in told and "it cannot be made" in told
+
+
+def test_shared_memory_that_is_not_there_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = _run_with_shared_memory_in(tmp_path / "none", tmp_path, monkeypatch, caplog)
+    assert f"{tmp_path / 'none'} is not there" in told
+
+
+def test_a_place_that_was_named_is_never_passed_over(read_only: Path) -> None:
+    app = ps.Pipeline("named")
+    app.source([1, 2, 3], name="n").sink(ps.discard())
+    with pytest.raises(ps.NoRunDirectory, match="Read-only file system"):
+        app.run(run_dir=read_only / "runs")
+
+
+def test_what_was_left_in_a_place_that_is_read_only_now_is_not_passed_over(
+    read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rundir, "SHARED_MEMORY", read_only)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    app = ps.Pipeline("left")
+    app.source([1, 2, 3], name="n").sink(ps.discard())
+    subprocess.run(["mount", "-o", "remount,rw", str(read_only)], check=True)
+    with app.start() as handle:
+        left = handle.run_dir
+        (read_only / "copy").mkdir(mode=0o700)
+        (read_only / "copy" / "manifest.json").write_bytes((left / "manifest.json").read_bytes())
+    left.mkdir(parents=True, mode=0o700)
+    (read_only / "copy" / "manifest.json").rename(left / "manifest.json")
+    left.parent.chmod(0o700)
+    subprocess.run(["mount", "-o", "remount,ro", str(read_only)], check=True)
+    with pytest.raises(ps.NoRunDirectory, match="Read-only file system"):
+        app.run()

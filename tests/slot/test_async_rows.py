@@ -29,7 +29,8 @@ def run(
     try:
         return out.rows, chain.run(rows, [out], stop_at_failure=stop)
     finally:
-        chain.close()
+        for close in chain.closers():
+            close()
 
 
 @given(st.lists(st.integers(0, 5), max_size=20), st.integers(1, 8))
@@ -139,7 +140,8 @@ def test_each_coroutine_knows_its_own_row() -> None:
     chain.run(list("abcdef"), [out])
     assert out.rows == [(letter, index) for index, letter in enumerate("abcdef")]
     assert chain.row_in_work is None
-    chain.close()
+    for close in chain.closers():
+        close()
 
 
 @pytest.mark.parametrize("rows", [[], [1]])

@@ -97,7 +97,8 @@ def test_a_class_is_made_once_per_worker_opened_first_and_closed_last() -> None:
     chain = chain_of(Map(Counting, ""))
     run(chain, [1])
     run(chain, [2])
-    chain.close()
+    for close in chain.closers():
+        close()
     assert LIVES == ["open s", "call 1", "call 2", "close"]
 
 
@@ -106,7 +107,8 @@ def test_an_instance_that_is_used_twice_is_opened_and_closed_once() -> None:
     shared = Counting()
     chain = chain_of(Map(shared, ""), Map(shared, ""))
     run(chain, [1])
-    chain.close()
+    for close in chain.closers():
+        close()
     assert LIVES == ["open s", "call 1", "call 1", "close"]
 
 
@@ -125,7 +127,8 @@ def test_coroutines_may_open_and_close() -> None:
 
     chain = chain_of(Map(Client, ""))
     assert run(chain, [1, 2]) == ([[2, 3]], [])
-    chain.close()
+    for close in chain.closers():
+        close()
     assert lives == ["open", "close"]
 
 

@@ -168,7 +168,8 @@ def test_coroutines_give_what_an_interpreter_gives_in_the_order_of_the_rows(
     chain = make_chain(tree, operators, concurrency=concurrency)
     assert chain.is_async
     check(tree, operators, chain, given_rows, stop)
-    chain.close()
+    for close in chain.closers():
+        close()
 
 
 def run_one(operator: Operator, given_rows: list[Any]) -> tuple[list[Any], list[Any]]:

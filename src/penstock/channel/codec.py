@@ -18,6 +18,7 @@ from penstock.channel import columns
 from penstock.channel.exact import ExactRows, all_plain
 from penstock.channel.pickled_rows import RowWatch, unpickled_apart
 from penstock.channel.pickled_structs import keep_as_it_is, keep_structs_as_they_are
+from penstock.ctrl_c import is_ctrl_c
 from penstock.plan.travel import SCALARS, Form, travel_of
 
 
@@ -108,9 +109,11 @@ class RowCodec:
             return Decoded(*unpickled_apart(payload, watch))
         try:
             return Decoded(pickle.loads(payload))
-        except (MemoryError, KeyboardInterrupt):
+        except MemoryError:
             raise
-        except BaseException:  # whatever code of the rows' classes raises: it is seen which row's that is
+        except BaseException as exc:  # whatever code of the rows' classes raises: it is seen which row's that is
+            if is_ctrl_c(exc):
+                raise
             return Decoded(*unpickled_apart(payload, watch))
 
     def _decode_joined(self, payload: bytes, watch: RowWatch | None) -> Decoded:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from penstock.batch import UndecodedRow
+from penstock.ctrl_c import is_ctrl_c
 
 
 class _Recipe:
@@ -77,9 +78,9 @@ class _Reader(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         try:
             return super().find_class(module, name)
-        except KeyboardInterrupt:
-            raise
-        except BaseException:  # an import may raise anything; the row that needs it will say so
+        except BaseException as exc:  # an import may raise anything; the row that needs it will say so
+            if is_ctrl_c(exc):
+                raise
             return _Missing(module, name)
 
     def _call(self) -> None:
@@ -152,9 +153,11 @@ def unpickled_apart(
         watch.begins(watch.passed + index)
         try:
             rows.append(pickle.loads(data))
-        except (MemoryError, KeyboardInterrupt):
+        except MemoryError:
             raise
         except BaseException as exc:  # whatever code of the row's classes raises is the row's error
+            if is_ctrl_c(exc):
+                raise
             rows.append(None)
             failures[index] = UndecodedRow(data), exc
         watch.ends()

@@ -14,6 +14,7 @@ from penstock.batch import Lines
 from penstock.channel import columns
 from penstock.channel.keys import key_bytes
 from penstock.column_rows import shown_row
+from penstock.ctrl_c import is_ctrl_c
 from penstock.plan.membership import KEY_GROUPS
 from penstock.plan.plan import Route
 
@@ -96,9 +97,9 @@ class Router:
                 slot = slots.get(key) if key.__class__ is str or key.__class__ is bytes else None
                 if slot is None:
                     slot = self._remember(key)
-            except KeyboardInterrupt:
-                raise
             except BaseException as exc:  # the user's key function, be it an exit or a panic: its error is the row's
+                if is_ctrl_c(exc):
+                    raise
                 failures.append((index, exc))
                 continue
             part = parts.get(slot)

@@ -14,6 +14,7 @@ from penstock.cli.main import show_error
 from penstock.engine.rundir import FoundRun, find_runs, remove
 from penstock.metrics import text
 from penstock.terminal_text import visible
+from penstock.working_directory import working_directory
 
 
 @click.command(short_help="Remove what a killed or failed run left.")
@@ -32,7 +33,7 @@ def clean(ctx: click.Context, name: str | None, everything: bool, dry_run: bool,
     if not left:
         _nothing_left(ctx, runs if name is not None else [])
         return
-    for run in left if everything else [one_left(left, Path.cwd())]:
+    for run in left if everything else [one_left(left, Path(working_directory()))]:
         if not dry_run:
             remove(run)
         verb = "would remove" if dry_run else "removed"

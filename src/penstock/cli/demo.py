@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import click
 import penstock
 from penstock.errors import ExtraMissing, PenstockError
 from penstock.program import Program, import_program
+from penstock.working_directory import working_directory
 
 _MODULE = "analytics.demo"
 
@@ -38,7 +38,7 @@ def demo(
     _require("duckdb", "pyarrow")
     sys.path.insert(0, str(find_examples(Path(penstock.__path__[0]))))
     # As a program, so that the workers import the same module under the same name.
-    module: Any = import_program(Program(None, _MODULE, tuple(sys.path), os.getcwd()))
+    module: Any = import_program(Program(None, _MODULE, tuple(sys.path), working_directory()))
     ctx.exit(int(module.main(data=data, rate=rate, burst=burst, seconds=seconds, chaos=chaos, keep=keep)))
 
 

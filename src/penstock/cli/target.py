@@ -21,6 +21,7 @@ import penstock
 from penstock.errors import PenstockError
 from penstock.pipeline import Pipeline
 from penstock.program import Program, import_program
+from penstock.working_directory import resolved, working_directory
 
 importlib.import_module("penstock.plan.planner")
 # Imported while the path is penstock's own: behind `_search_first` a file of the user's may go before the standard
@@ -79,18 +80,19 @@ def load_pipeline(text: str, arguments: Sequence[str] = ()) -> Pipeline:
 
 
 def _import_file(path: Path) -> ModuleType:
+    script = resolved(path)
     if path.is_dir():
         raise TargetNotFound(f"{path} is a directory; name a file in it or, without slashes, a module")
     if not path.is_file():
         raise TargetNotFound(f"there is no file {path}{_hint(path.name, _python_files(path.parent), path.parent)}")
-    directory = str(path.parent.resolve())
-    return _import(Program(str(path.resolve()), None, _search_first(directory), os.getcwd()), str(path))
+    program = Program(str(script), None, _search_first(str(script.parent)), working_directory())
+    return _import(program, str(path))
 
 
 def _import_module(name: str) -> ModuleType:
-    path = _search_first(os.getcwd())
+    path = _search_first(working_directory())
     try:
-        return _import(Program(None, name, path, os.getcwd()), name)
+        return _import(Program(None, name, path, working_directory()), name)
     except TargetBroken as exc:
         cause = exc.__cause__
         if isinstance(cause, ModuleNotFoundError) and cause.name and f"{name}.".startswith(f"{cause.name}."):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
+from penstock.working_directory import absolute
+
 _NOT_SYNCABLE = (errno.EINVAL, errno.EACCES)
 """A file system whose folders cannot be synced; a folder that may be written to and not read."""
 
@@ -24,7 +26,7 @@ def sync_folder_of(path: str) -> None:
 
 def make_folder(path: str) -> None:
     """Make a folder and those above it that are not there; their names are on the disk, too."""
-    made, above = [], os.path.abspath(path)
+    made, above = [], absolute(path)
     while not os.path.isdir(above) and above != os.path.dirname(above):
         made.append(above)
         above = os.path.dirname(above)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.connectors.load_schedule import Profile, Schedule, Share, bursts, steady
+from penstock.ctrl_c import is_ctrl_c
 from penstock.operator import Context
 from penstock.source import EndOfSplit, Position, Reader, Source
 
@@ -167,7 +168,9 @@ class GenerateReader(Reader[T]):
         self._random.seed(self._seed | index)
         try:
             return self._make(index, self._random)
-        except Exception as exc:
+        except BaseException as exc:
+            if is_ctrl_c(exc):
+                raise
             exc.add_note(f"while making row {index} of load.generate")
             raise
 

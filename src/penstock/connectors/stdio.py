@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from penstock.batch import Batch, Lines, rows_and_rejected
+from penstock.ctrl_c import is_ctrl_c
 from penstock.errors import PenstockError, SourceDamaged
 from penstock.operator import Context
 from penstock.sink import RowsRejected, Sink, Writer
@@ -220,7 +221,9 @@ class StdoutWriter(Writer[object]):
                 continue
             try:
                 texts.append(f"{row!s}\n")
-            except Exception as exc:  # the row's own __str__
+            except BaseException as exc:  # the row's own __str__
+                if is_ctrl_c(exc):
+                    raise
                 reasons[index] = f"str(row) raised {type(exc).__name__}: {exc}"
         # Lone surrogates have no UTF-8.
         self._write_all("".join(texts).encode("utf-8", "backslashreplace"))

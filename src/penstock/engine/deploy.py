@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from penstock.engine.deployment import Deployment, Order
 from penstock.engine.fetch_left import discard_doubles, fetch_left, was_left_in
 from penstock.engine.idle_runs import settle_idle_runs
 from penstock.engine.make_run import make_run
-from penstock.engine.room import FULL, NoRoom
+from penstock.engine.room import FULL, NoRoom, Unusable
 from penstock.engine.run_lock import Held, hold
 from penstock.engine.run_spec import descriptors_needed, descriptors_of_caller
 from penstock.engine.take_over import take_over
@@ -49,6 +50,8 @@ def deploy(
     looks = [parent / name for parent in rundir.places(run_dir, state)]
     if usual:
         settle_idle_runs(but=places[0])
+        if not rundir.SHARED_MEMORY.is_dir():
+            log.warning("%s is not there, so runs go to %s, which is slower", rundir.SHARED_MEMORY, places[0].parent)
     try:
         return _deploy_in_one_of(places, looks, order)
     except UnicodeEncodeError as exc:  # of a path that was to stand in a file: a split, a target, this directory
@@ -68,6 +71,13 @@ def _deploy_in_one_of(places: Sequence[Path], looks: Sequence[Path], order: Orde
             log.warning(
                 "%s has %s, so the run directory goes to %s, which is slower; give it more room, or choose a place "
                 "with --run-dir", path.parent.parent, exc, others[0].parent,
+            )
+        except Unusable as exc:
+            if not others:
+                raise NoRunDirectory(exc.path, str(exc)) from exc
+            log.warning(
+                "%s: %s, so the run directory goes to %s; let it be written there, or choose a place with --run-dir",
+                exc.path, exc, others[0].parent,
             )
         except NotPrivate as exc:
             if not others:
@@ -108,10 +118,13 @@ def _hold(path: Path, order: Order) -> Held:
     try:
         return hold(path, order)
     except OSError as exc:
-        if exc.errno in FULL and not RunPaths(path).manifest.exists():
+        place, why = Path(exc.filename or path), f"it cannot be made ({exc.strerror})"
+        if os.path.exists(RunPaths(path).manifest):  # rows wait there, and are not passed over
+            raise NoRunDirectory(place, why) from exc
+        if exc.errno in FULL:
             remove_run_dir(path)
             raise NoRoom(f"no room at all ({exc.strerror})") from exc
-        raise NoRunDirectory(Path(exc.filename or path), f"it cannot be made ({exc.strerror})") from exc
+        raise Unusable(place, why) from exc
 
 
 def _state_dir(state_dir: Path | str | None) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import weakref
+from pathlib import Path
 from typing import Protocol
 
 
@@ -27,6 +28,22 @@ def close_in_children(fd: int) -> int:
     """Close this descriptor in forked children; gives it back."""
     _descriptors.add(fd)
     return fd
+
+
+def holds(path: Path) -> bool:
+    """True: one of these descriptors is of that file."""
+    try:
+        wanted = os.stat(path)
+    except FileNotFoundError:
+        return False
+    return any(_is_of(fd, wanted) for fd in _descriptors)
+
+
+def _is_of(fd: int, wanted: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), wanted)
+    except OSError:  # the program has closed it
+        return False
 
 
 def close(fd: int) -> None:

@@ -57,6 +57,8 @@ def _settle(run: FoundRun, target: Path) -> bool:
         lock_fd = forks.close_in_children(rundir.lock_run_dir(run.path))
     except AlreadyRunning:
         return False
+    except OSError as exc:
+        return _stays(run, exc)
     try:
         manifest = rundir.read_manifest(run.path)
         if manifest is None:
@@ -64,7 +66,11 @@ def _settle(run: FoundRun, target: Path) -> bool:
         kill_stragglers(manifest.run_id)
         return settle(run.path, target) == target
     except (OSError, PenstockError) as exc:
-        log.warning("what a run of %s left stays in %s, for it cannot be moved (%s)", run.name, run.path, exc)
-        return False
+        return _stays(run, exc)
     finally:
         forks.close(lock_fd)
+
+
+def _stays(run: FoundRun, why: Exception) -> bool:
+    log.warning("what a run of %s left stays in %s, for it cannot be moved (%s)", run.name, run.path, why)
+    return False

@@ -16,6 +16,14 @@ class NoRoom(Exception):
     """A place is too small; what it lacks, in words."""
 
 
+class Unusable(Exception):
+    """Nothing can be made in a place (it is read-only, say); why, in words."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(why)
+        self.path = path
+
+
 def require_room(path: Path, needed: int) -> None:
     """Raises `NoRoom` where there is less than what is needed and a little more."""
     place = os.statvfs(path)

@@ -14,10 +14,14 @@ import msgspec
 from penstock.engine import forks, rundir
 from penstock.engine.deployment import Order
 from penstock.errors import AlreadyRunning
+from penstock.plan.paths import RunPaths
 from penstock.plan.plan import Plan
 from penstock.supervisor import claims
 
 _ENDING_S = 60.0
+_GONE_S = 10.0
+"""So long whoever had the lock may be gone without its being free: the kernel takes back what a dead process had a
+little later, and a child has it until it becomes another program."""
 _LOOK_S = 0.02
 
 
@@ -45,13 +49,31 @@ class Held(msgspec.Struct, frozen=True):
 
 def hold(path: Path, order: Order) -> Held:
     """The run directory, made if it is not there. A run that is ending, its caller dead or served, is waited for."""
-    deadline = time.monotonic() + _ENDING_S
+    began = time.monotonic()
     while True:
         try:
             return Held(forks.close_in_children(rundir.lock_run_dir(path, in_own_place=order.in_own_place)))
         except AlreadyRunning as running:
-            if running.pid == os.getpid():
-                raise
-            if rundir.read_phase(path) not in ("left", "ended", "failed") or time.monotonic() > deadline:
+            if time.monotonic() > began + _patience_s(path, running.pid):
                 raise
         time.sleep(_LOOK_S)
+
+
+def _patience_s(path: Path, owner: int) -> float:
+    """How long a lock is waited for. `owner`: the process that is noted in it."""
+    if owner == os.getpid():
+        return 0.0 if forks.holds(RunPaths(path).lock) else _GONE_S
+    if rundir.read_phase(path) in ("left", "ended", "failed"):
+        return _ENDING_S
+    return _GONE_S if _has_exited(owner) else 0.0
+
+
+def _has_exited(pid: int) -> bool:
+    """True: there is no such process, or it waits to be reaped."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # it is kept from us
+    return stat.rpartition(")")[2].split()[0] in ("Z", "X")

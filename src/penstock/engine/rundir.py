@@ -19,6 +19,7 @@ from penstock.private_files import is_ours, make_private, open_own, read_own
 from penstock.run_files import refused
 from penstock.state_dir import default_state_dir, resolve_state_dir
 from penstock.supervisor.cleanup import remove_run_dir
+from penstock.working_directory import resolved
 
 SHARED_MEMORY = Path("/dev/shm")
 VARIABLE = "PENSTOCK_RUN_DIR"
@@ -63,7 +64,7 @@ class FoundRun(msgspec.Struct, frozen=True):
 def named(run_dir: Path | str | None) -> Path | None:
     """The folder that the user wants run directories in, if any: the argument, else `PENSTOCK_RUN_DIR`."""
     given = os.environ.get(VARIABLE) if run_dir is None else run_dir
-    return Path(given).expanduser().resolve() if given else None
+    return resolved(given) if given else None
 
 
 def parents(run_dir: Path | str | None, state_dir: Path | str | None = None) -> list[Path]:
@@ -193,7 +194,7 @@ def find_runs(run_dir: Path | None = None, state_dir: Path | None = None) -> lis
 
 
 def _entries(parent: Path, *, wanted: bool) -> list[Path]:
-    if not parent.is_dir() or not (wanted or is_ours(parent, tighten=True)):
+    if not os.path.isdir(parent) or not (wanted or is_ours(parent, tighten=True)):
         return []
     try:
         return sorted(parent.iterdir())

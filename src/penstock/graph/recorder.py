@@ -20,8 +20,10 @@ def calling_line(depth: int) -> Where:
 
 
 def _short(path: str) -> str:
-    inside = os.getcwd() + os.sep
-    return path.removeprefix(inside)
+    try:
+        return path.removeprefix(os.getcwd() + os.sep)
+    except OSError:  # the directory is gone, which whatever needs it tells of
+        return path
 
 
 class Recorder(msgspec.Struct):

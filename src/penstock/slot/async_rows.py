@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from penstock.ctrl_c import is_ctrl_c
 from penstock.errors import RowTimeout
 from penstock.slot import forks
 from penstock.slot.batches import Out
@@ -86,9 +87,9 @@ class AsyncRows:
             await _stepped(self._program.run(row.row, *given), row, self._steps)
             forks.leave_if_child()
             row.given = given
-        except KeyboardInterrupt:
-            raise
         except BaseException as exc:  # the user's function, be it an exit, a panic or a cancelled task: the row's error
+            if is_ctrl_c(exc):
+                raise
             forks.leave_if_child_by(exc)
             row.failure = self._failure(row, exc)
 

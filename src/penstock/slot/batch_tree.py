@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from penstock.batch import Lines
 from penstock.channel import columns
+from penstock.ctrl_c import is_ctrl_c
 from penstock.operators.each import Each
 from penstock.operators.filter import Filter
 from penstock.operators.flat_map import FlatMap
@@ -137,9 +138,11 @@ class BatchTree:
             rows = as_row_list(value, self._types[node.parent])
             with guard:
                 return _call(_over_rows(operator, fn, self._as_rows), rows)
-        except (KeyboardInterrupt, _OperatorRaised):
+        except _OperatorRaised:
             raise
         except BaseException as exc:  # the user's function, be it an exit or a panic
+            if is_ctrl_c(exc):
+                raise
             forks.leave_if_child_by(exc)
             raise _OperatorRaised(operator, exc) from exc
 

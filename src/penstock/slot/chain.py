@@ -7,7 +7,8 @@ a fused `row_program`, coroutines in `async_rows`, batch functions in a `batch_t
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -15,6 +16,7 @@ import msgspec
 
 from penstock.batch import Lines
 from penstock.channel.columns import as_table, rows_or_failures
+from penstock.ctrl_c import is_ctrl_c
 from penstock.operator import Context
 from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
@@ -161,13 +163,16 @@ class Chain:
             return self._run_those_made(batch, outs, stop_at_failure)
         return self._run_rows(self._program, rows, outs, stop_at_failure)
 
-    def close(self) -> None:
-        """Call the instances' `close`, in reverse order."""
+    def closers(self) -> Iterator[Callable[[], None]]:
+        """What is to be called at the end: the instances' `close` in reverse order, each whatever others raised.
+
+        Call one before asking for the next: a coroutine among them needs a loop, which is the last to be closed.
+        """
         for instance in self._instances[::-1]:
             if hasattr(instance, "close"):
-                self._finish(instance.close())
+                yield partial(self._close, instance)
         if self._event_loop is not None and self._owns_event_loop:
-            self._event_loop.close()
+            yield self._event_loop.close
 
     def rows_of(self, batch: Any) -> list[Any] | None:
         """The rows of a batch; None: there are columns of which some row cannot be made."""
@@ -175,7 +180,9 @@ class Chain:
             return as_row_list(batch)
         try:
             return as_row_list(batch, self.input_type)
-        except Exception:  # Arrow's, or of the row's class: looked at row by row
+        except BaseException as exc:  # Arrow's, or of the row's class: looked at row by row
+            if is_ctrl_c(exc):
+                raise
             return None
 
     def _run_those_made(self, columns: Any, outs: Sequence[Out], stop_at_failure: bool) -> list[Failure]:
@@ -210,9 +217,9 @@ class Chain:
                     with self._timer.watching(self._left, program.run.__code__, frozenset(program.operator_of_line)):
                         program.run(iterator, *targets)
                 break
-            except KeyboardInterrupt:
-                raise
             except BaseException as exc:  # the user's function, be it an exit or a panic: its error belongs to the row
+                if is_ctrl_c(exc):
+                    raise
                 forks.leave_if_child_by(exc)
                 failures.append(Failure(self._count - self._left() - 1, exc, program.operator_at(exc)))
                 if stop_at_failure:
@@ -233,6 +240,9 @@ class Chain:
         if self._event_loop is None:
             self._event_loop, self._owns_event_loop = EventLoop(), True
         return self._event_loop
+
+    def _close(self, instance: Any) -> None:
+        self._finish(instance.close())
 
     def _finish(self, result: Any) -> None:
         """Await what an `async def open` or `close` gave."""

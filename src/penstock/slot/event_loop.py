@@ -14,6 +14,7 @@ from types import CodeType
 from typing import Any
 
 from penstock.channel.bell import Bell
+from penstock.ctrl_c import is_ctrl_c
 from penstock.slot.stalls import StallWatch
 
 _SHARE_OF_LAST = 0.2
@@ -77,8 +78,10 @@ class EventLoop:
                 try:
                     self.asyncio_loop.run_forever()
                     break
-                except SystemExit:  # asyncio hands it to those who await the task, and to us: it is that row's error
-                    continue
+                except (SystemExit, KeyboardInterrupt) as exc:
+                    if is_ctrl_c(exc):
+                        raise
+                    # asyncio hands it to those who await the task, and to us: it is that row's error
         self._ran_until = time.monotonic()
 
     def complete(self, coroutine: Coroutine[Any, Any, Any]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from penstock.ctrl_c import is_ctrl_c
 from penstock.errors import PenstockError
 from penstock.operator import Reject
 
@@ -126,5 +127,7 @@ def row_bytes_of(chunk: list[Any]) -> float:
     rows = chunk[:: max(len(chunk) // _SAMPLED_OF_CHUNK, 1)]
     try:
         return max(sum(len(pickle.dumps(row, 5)) for row in rows) / len(rows), 1.0)
-    except Exception:  # pickling runs the user's code; that these rows cannot travel is told where they shall
+    except BaseException as exc:  # pickling runs the user's code; rows that cannot travel are told of where they shall
+        if is_ctrl_c(exc):
+            raise
         return _USUAL_ROW_BYTES

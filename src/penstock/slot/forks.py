@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from penstock import mapped_file
 from penstock.slot.failure import Failure
+from penstock.slot.process_end import end_with
 
 _owner = 0
 _hooked = False
@@ -57,13 +58,7 @@ def _take_rows_away() -> None:
 
 
 def _leave(error: BaseException | None) -> NoReturn:
-    code = 0
-    try:
-        code = _exit_code(error)
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(code)
+    end_with(lambda: _exit_code(error), otherwise=0)
 
 
 def _exit_code(error: BaseException | None) -> int:

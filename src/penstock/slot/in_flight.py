@@ -79,7 +79,7 @@ class InFlight:
         self._wakes_soon = False
         self._has_waited = False
         """What is ready to be given out has waited for more of its kind."""
-        self._broken: Exception | None = None
+        self._broken: BaseException | None = None
         self._damage: StageFailed | None = None
         """What is read next is damaged: raised once the rows before it are given out."""
 
@@ -253,7 +253,7 @@ class InFlight:
         """A row's call is through: start the next one, and wake `loop` when there is something for it to do."""
         try:
             self._settle(row)
-        except Exception as exc:  # asyncio would keep it to itself; `step` raises it
+        except BaseException as exc:  # asyncio would keep it to itself; `step` raises it
             self._broken = exc
         self._go_on()
 
@@ -262,7 +262,7 @@ class InFlight:
         try:
             while self._rows.flying < self._rows.concurrency and self._start_next():
                 pass
-        except Exception as exc:  # as above
+        except BaseException as exc:  # as above
             self._broken = exc
         if self._rows.flying < self._rows.concurrency:
             self._loop.wake()

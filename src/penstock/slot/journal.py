@@ -92,10 +92,17 @@ class Journal:
         """The last committed record. Raises `QueueDamaged`."""
         return decode_record(self.load_bytes())
 
-    def load_bytes(self) -> bytes:
-        number = int(self._words[_W_SELECTOR]) >> _CHECK_BITS
-        if self._words[_W_SELECTOR] != _selector(number):
+    @property
+    def number(self) -> int:
+        """That of the last committed record. Raises `QueueDamaged`."""
+        word = int(self._words[_W_SELECTOR])
+        number = word >> _CHECK_BITS
+        if word != _selector(number):
             raise QueueDamaged(self._path, "the journal's selector is damaged")
+        return number
+
+    def load_bytes(self) -> bytes:
+        number = self.number
         offset = _HEAD_BYTES + (number & 1) * self._half
         length = int.from_bytes(self._data[offset : offset + 4], "little")
         check = int.from_bytes(self._data[offset + 4 : offset + 8], "little")
@@ -137,6 +144,15 @@ def load_record(path: Path) -> Record:
     journal = Journal(path, by_calls)
     try:
         return journal.load()
+    finally:
+        journal.close()
+
+
+def load_number(path: Path) -> int:
+    """The number of the last committed record, without a look at the record. Raises `QueueDamaged`."""
+    journal = Journal(path, by_calls)
+    try:
+        return journal.number
     finally:
         journal.close()
 

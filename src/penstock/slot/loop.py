@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from penstock.channel.bell import Bell, Sleep, Waits
+from penstock.ctrl_c import is_ctrl_c
 from penstock.metrics.catalogue import Activity
 from penstock.slot.async_rows import current_key
 from penstock.slot.batches import batch_slice, row_at
@@ -447,9 +448,11 @@ class SlotLoop:
         self._work.enter(mark, Doing.DECODING)
         try:
             row = waiting.load()
-        except (MemoryError, KeyboardInterrupt):
+        except MemoryError:
             raise
         except BaseException as exc:  # unpickling runs code of the row's class: what it raises is the row's error
+            if is_ctrl_c(exc):
+                raise
             self._tell(mark, self._errors.retry_undecoded, part, waiting, exc)
             return
         spool = part.chain.spool
@@ -478,9 +481,11 @@ class SlotLoop:
         self._work.enter(mark, Doing.DECODING)
         try:
             row = waiting.load()
-        except (MemoryError, KeyboardInterrupt):
+        except MemoryError:
             raise
-        except BaseException:  # told where it is loaded once more
+        except BaseException as exc:  # told where it is loaded once more
+            if is_ctrl_c(exc):
+                raise
             return False
         finally:
             self._work.leave()

@@ -7,6 +7,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from types import FrameType
 
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from penstock import standard_streams
 from penstock.channel.bell import Bell, Waiter, Waits, open_fifo
+from penstock.ctrl_c import cannot_be_pressed
 from penstock.dead_letters import letters_file
 from penstock.error_text import ERROR_CHARACTERS, TRACEBACK_CHARACTERS, cut
 from penstock.errors import FileUnusable, QueueDamaged, TargetDamaged
@@ -53,7 +55,7 @@ from penstock.slot.stops import CarefulRestart, StageFailed, Stopped, Trouble
 from penstock.slot.suspicion import Suspicion
 from penstock.slot.turn import Turn
 from penstock.slot.user_errors import one_line, same_error, unavailable, user_traceback
-from penstock.slot.work import LISTENS, OPENED, Mark, WorkPage
+from penstock.slot.work import CLOSES, LISTENS, OPENED, Mark, WorkPage
 from penstock.terminal_text import visible_lines
 
 
@@ -78,6 +80,7 @@ def _live(run_dir: Path, life: Life, import_program: Callable[[], None] | None) 
     paths = RunPaths(run_dir)
     seat = paths.seat(life.seat, life.slot)
     signals.settle()
+    cannot_be_pressed()
     _ask_for_exact_timers()
     if not lifeline.hold(paths.lifeline):
         return Exit.ORPHANED
@@ -116,7 +119,7 @@ def _live(run_dir: Path, life: Life, import_program: Callable[[], None] | None) 
         return _note(seat, life, Exit.TROUBLE, FailureNote(stage, str(unusable)))
     except Trouble as trouble:
         return _note_error(seat, life, trouble.stage, trouble.what, trouble.error, of_sink=trouble.of_sink)
-    except Exception as exc:  # the worker's own last resort: said to the supervisor, which restarts or gives up
+    except BaseException as exc:  # the worker's own last resort: said to the supervisor, which restarts or gives up
         return _note_error(seat, life, stage, "", exc)
 
 
@@ -200,7 +203,8 @@ class Worker:
             try:
                 part.chain.open(part.context)
                 forks.leave_if_child()
-            except Exception as exc:
+            except BaseException as exc:  # the user's code, be it an exit or a panic; so below
+                forks.leave_if_child_by(exc)
                 raise Trouble(part.plan.name, "opening", exc) from exc
             if part.sink is None or part.finished:
                 continue
@@ -211,7 +215,8 @@ class Worker:
                     newest = stored
             except TargetDamaged as damage:
                 raise StageFailed(part.plan.name, str(damage)) from damage
-            except Exception as exc:
+            except BaseException as exc:
+                forks.leave_if_child_by(exc)
                 raise Trouble(part.plan.name, f"opening {part.sink.target}", exc, of_sink=True) from exc
         if newest.number > record.number:
             # Killed between the sink's transaction and the journal's flip: the transaction counts.
@@ -250,6 +255,8 @@ class Worker:
         )
         self._work.say_reached(OPENED)
         self._loop.run()
+        self._work.beat()
+        self._work.say_reached(CLOSES)
         for part in self._parts:
             self._close(part)
         if self._event_loop is not None:
@@ -259,12 +266,13 @@ class Worker:
 
     def _close(self, part: Part) -> None:
         """After the last row: what is closed here holds nothing that is not committed."""
-        try:
-            part.chain.close()
-            part.sink_output.close()
-            part.inputs.close()
-        except Exception as exc:  # the work is done and committed; the user should know all the same
-            part.context.log.warning("closing failed: %s", one_line(exc), exc_info=exc)
+        for close in chain(part.chain.closers(), [part.sink_output.close, part.inputs.close]):
+            try:
+                close()
+                forks.leave_if_child()
+            except BaseException as exc:  # the work is done and committed; the user should know all the same
+                forks.leave_if_child_by(exc)
+                part.context.log.warning("closing failed: %s", one_line(exc), exc_info=exc)
 
     def _key(self) -> str:
         if self._loop is None:

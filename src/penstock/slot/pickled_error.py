@@ -7,6 +7,7 @@ import pickle
 import sys
 from typing import Any
 
+from penstock.ctrl_c import is_ctrl_c
 from penstock.program import Program, module_of
 
 _MOST_BYTES = 1024 * 1024
@@ -19,7 +20,7 @@ def pickled_error(error: BaseException | None) -> bytes:
         return b""
     try:
         data = pickle.dumps(error, 5)
-    except Exception:  # pickling runs code of the user's; what it cannot carry is told in words only
+    except BaseException:  # pickling runs code of the user's; what it cannot carry is told in words only
         return b""
     return data if len(data) <= _MOST_BYTES else b""
 
@@ -30,7 +31,9 @@ def unpickled_error(data: bytes, program: Program) -> BaseException | None:
         return None
     try:
         error = _Unpickler(io.BytesIO(data), program).load()
-    except Exception:  # it runs code of the user's
+    except BaseException as exc:  # it runs code of the user's
+        if is_ctrl_c(exc):
+            raise
         return None
     return error if isinstance(error, BaseException) else None
 

@@ -18,6 +18,7 @@ from msgspec import structs
 
 from penstock.batch import UndecodedRow
 from penstock.channel.router import KeyFailure
+from penstock.ctrl_c import is_ctrl_c
 from penstock.dead_letters import decode_record, encode_record, new_record
 from penstock.error_text import cut
 from penstock.letter_frames import DeadLetterRecord
@@ -199,7 +200,9 @@ class RowErrors:
         if isinstance(decision, RetryRow):
             try:
                 data = pickle.dumps(row, 5)
-            except Exception as exc:  # pickling runs the user's code; and such a row cannot outlive its worker
+            except BaseException as exc:  # pickling runs the user's code; and such a row cannot outlive its worker
+                if is_ctrl_c(exc):
+                    raise
                 lost = replace(lost, error=f"{lost.error}; it cannot be tried again later: {one_line(exc)}")
                 decision = last_resort(part.plan.settings)
             else:
@@ -300,8 +303,8 @@ def _row(part: Part, batch: Any, index: int) -> Any:
 def _shown(row: Any) -> str:
     try:
         text = repr(row)
-    except KeyboardInterrupt:
-        raise
     except BaseException as exc:  # a repr of the user's
+        if is_ctrl_c(exc):
+            raise
         return f"a {type(row).__name__} whose repr raises {type(exc).__name__}"
     return cut(text, 300)

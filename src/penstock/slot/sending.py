@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from penstock.channel.router import KeyFailure
+from penstock.ctrl_c import is_ctrl_c
 from penstock.plan.plan import EdgePlan
 from penstock.slot.backpressure import Backpressure
 from penstock.slot.crash_points import CrashPoints
@@ -56,9 +57,9 @@ class Sending:
             self._work.enter(mark, Doing.ENCODING, edge.limit_ns)
             try:
                 failures = edge.prepare(out, turn)
-            except KeyboardInterrupt:
-                raise
             except BaseException as exc:  # pickling runs the user's code: whatever it raises
+                if is_ctrl_c(exc):
+                    raise
                 self._work.leave()
                 for other in part.edges:
                     other.forget()

@@ -13,6 +13,7 @@ from typing import Any
 from penstock.operator import Context
 from penstock.sink import RowsRejected, Sink, TransactionalWriter, Writer
 from penstock.slot.batches import batch_length, batch_without, row_at
+from penstock.slot.forks import leave_if_child_by
 from penstock.slot.record import Counts, Record, decode_record, encode_record
 from penstock.slot.stops import Trouble
 
@@ -78,7 +79,8 @@ class PositionOutput(SinkOutput):
         except RowsRejected as rejected:
             refused.extend(_rows(batch, rejected.reasons))
             batch = batch_without(batch, rejected.reasons)
-        except Exception as exc:
+        except BaseException as exc:  # the sink's code, be it an exit or a panic
+            leave_if_child_by(exc)
             raise self._trouble("write", exc) from exc
         counts.rows_out += batch_length(batch)
         return batch
@@ -89,13 +91,14 @@ class PositionOutput(SinkOutput):
     def finish(self) -> None:
         try:
             self._writer.finish()
-        except Exception as exc:
+        except BaseException as exc:  # the sink's code, be it an exit or a panic
+            leave_if_child_by(exc)
             raise self._trouble("finish", exc) from exc
 
     def close(self) -> None:
         self._writer.close()
 
-    def _trouble(self, what: str, error: Exception) -> Trouble:
+    def _trouble(self, what: str, error: BaseException) -> Trouble:
         return Trouble(self._stage, f"{self._target}: {what}", error, of_sink=True)
 
 
@@ -121,7 +124,8 @@ class TransactionOutput(PositionOutput):
             self._transactional.commit(encode_record(record))
         except RowsRejected as rejected:
             return self._write_others(rejected, counts)
-        except Exception as exc:
+        except BaseException as exc:  # the sink's code, be it an exit or a panic
+            leave_if_child_by(exc)
             raise self._trouble("commit", exc) from exc
         self._written = []
         return []

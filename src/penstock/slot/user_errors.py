@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
+from penstock.ctrl_c import is_ctrl_c
 from penstock.error_text import TRACEBACK_CHARACTERS, cut
 from penstock.errors import PenstockError
 from penstock.operator import Unavailable
@@ -67,9 +68,9 @@ def one_line(error: BaseException) -> str:
         if isinstance(error, PenstockError):
             return " ".join(cut(str(error)).split())
         text = "".join(cut(part) for part in traceback.format_exception_only(error)).strip()
-    except KeyboardInterrupt:
-        raise
     except BaseException as exc:  # the text and the notes of an error are the user's code
+        if is_ctrl_c(exc):
+            raise
         return f"{_name(error)}, whose text cannot be had ({_name(exc)})"
     return cut(" ".join(line.strip() for line in text.splitlines()))
 
@@ -78,9 +79,9 @@ def user_traceback(error: BaseException) -> str:
     """The traceback as Python prints it, from the user's own frame on."""
     try:
         return cut("".join(cut(part) for part in _trimmed(error).format()), TRACEBACK_CHARACTERS)
-    except KeyboardInterrupt:
-        raise
     except BaseException as exc:  # as in `one_line`; the places are the interpreter's own
+        if is_ctrl_c(exc):
+            raise
         places = "".join(traceback.format_tb(error.__traceback__))
         return (
             f"Traceback (most recent call last):\n{cut(places, TRACEBACK_CHARACTERS)}"

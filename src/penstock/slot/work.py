@@ -39,6 +39,8 @@ LISTENS: Final = 1
 """It shows its stack when asked to."""
 OPENED: Final = 2
 """Everything of the user's is open, and rows may come."""
+CLOSES: Final = 3
+"""All is done and committed, and what is the user's is being closed; since its last beat."""
 RETRY_INPUT: Final = 0xFFFF_FFFF
 """Stands for the input of a row that came from the retry file; its sequence is the retry's number."""
 
@@ -95,7 +97,7 @@ class WorkState:
     limit_ns: int = 0
     """How long it may take, where that is not the stage's own time-out; 0: it is."""
     reached: int = 0
-    """How far the life has come: `LISTENS`, `OPENED`."""
+    """How far the life has come: `LISTENS`, `OPENED`, `CLOSES`."""
 
 
 class WorkPage:
@@ -157,7 +159,7 @@ class WorkPage:
         self._words[_W_BEAT] = time.monotonic_ns()
 
     def say_reached(self, how_far: int) -> None:
-        """How far the life has come: `LISTENS`, `OPENED`."""
+        """How far the life has come: `LISTENS`, `OPENED`, `CLOSES`."""
         self._words[_W_REACHED] = how_far
 
     def note_sent(self, number: int) -> None:

@@ -77,3 +77,4 @@ class CallerLink:
                 self.lost()
             else:
                 self.send_some()
+        self._socket.close()

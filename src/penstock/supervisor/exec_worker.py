@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-import traceback
 from functools import partial
 from pathlib import Path
 
@@ -15,23 +14,18 @@ from penstock.program import at_home, import_program
 from penstock.slot import signals
 from penstock.slot.life import Life
 from penstock.slot.main import live
+from penstock.slot.process_end import end_with
 from penstock.supervisor.descriptors import raise_limit
 
 
 def main(run_dir: str, life: bytes, program: bytes) -> None:
     """Never returns."""
-    code = 70
-    try:
-        signals.give_back_to_children()
-        code = live(Path(run_dir), msgspec.msgpack.decode(life, type=Life), partial(_import, program))
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        try:
-            sys.stdout.flush()
-            sys.stderr.flush()
-        finally:
-            os._exit(code)
+    end_with(partial(_live, Path(run_dir), life, program))
+
+
+def _live(run_dir: Path, life: bytes, program: bytes) -> int:
+    signals.give_back_to_children()
+    return live(run_dir, msgspec.msgpack.decode(life, type=Life), partial(_import, program))
 
 
 def _import(program: bytes) -> None:

@@ -1,11 +1,12 @@
-"""Watches one life: whether it hangs before its first row, and whether a row has had its time.
+"""Watches one life: whether it hangs before its first row or when all is done, and whether a row has had its time.
 
-`first_row` and `watchdog` decide; this looks at the worker for them.
+`first_row`, `closing` and `watchdog` decide; this looks at the worker for them.
 """
 
 from __future__ import annotations
 
-from penstock.slot.work import OPENED, WorkState
+from penstock.slot.work import CLOSES, OPENED, WorkState
+from penstock.supervisor.closing import Closing, ClosingStep
 from penstock.supervisor.first_row import FirstRow, wanted_s
 from penstock.supervisor.held_up import is_stopped
 from penstock.supervisor.output_relay import OutputPipes
@@ -20,6 +21,12 @@ class LifeWatch:
         self._first_row: FirstRow | None = FirstRow(now)
         """None: it has got something done, or has been told of."""
         self._watchdog = Watchdog()
+        self._closing: Closing | None = None
+
+    @property
+    def closes(self) -> bool:
+        """True: its worker is through, and closes what is the user's."""
+        return self._closing is not None
 
     @property
     def due(self) -> float | None:
@@ -36,7 +43,7 @@ class LifeWatch:
             self._first_row = None
             return None
         seen = pages.in_work()
-        in_user_code = seen.reached != OPENED or seen.mark is not None
+        in_user_code = seen.reached < OPENED or seen.mark is not None
         if not self._first_row.hangs(now, wanted_s(pid)) or not in_user_code or _is_held_up(pid, pipes):
             return None
         self._first_row = None
@@ -53,6 +60,14 @@ class LifeWatch:
             seen.since_ns if watched else None, limit_ns + grace_s * 1e9, now_ns,
             held_up=watched and _is_held_up(pid, pipes),
         )
+
+    def closing_step(self, now_ns: int, pid: int, pages: SlotPages, pipes: OutputPipes) -> ClosingStep | None:
+        """What to do about a worker that is through, and closes what is the user's."""
+        seen = pages.in_work()
+        if seen.reached != CLOSES:
+            return None
+        self._closing = self._closing or Closing()
+        return self._closing.step(seen.beat_ns, now_ns, held_up=_is_held_up(pid, pipes))
 
 
 def _is_held_up(pid: int, pipes: OutputPipes) -> bool:

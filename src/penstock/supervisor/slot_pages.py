@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from penstock.errors import FileUnusable, QueueDamaged
 from penstock.metrics.catalogue import Activity, Word
 from penstock.metrics.page import Page
 from penstock.plan.paths import SeatPaths
 from penstock.shared_file import by_calls
+from penstock.slot.journal import load_number
 from penstock.slot.life import Exit
 from penstock.slot.work import WorkPage, WorkState
 from penstock.supervisor.restart import Progress
@@ -22,7 +24,11 @@ class SlotPages:
     def __init__(self, paths: SeatPaths, stages: Sequence[str]) -> None:
         self._work = WorkPage(paths.work, by_calls)
         self._pages = [Page(paths.folder / f"{stage}.page", by_calls, writable=True) for stage in stages]
-        self._at_start = self._at_birth = self.commits()
+        self._at_birth = self.commits()
+        # By the journal, for a worker may die before its page shows what it has committed. Read while no worker lives.
+        self._journal = paths.journal
+        self._number = 0
+        self._number_at_start = self._number_at_birth = self._look_for_number()
         for page in self._pages:  # a new run judges the code anew, and slots ask each other before all are born
             page.words[Word.ROWS_FAILED_BEFORE_SUCCESS] = page.words[Word.ENDED_WITHOUT_SUCCESS] = 0
 
@@ -31,8 +37,8 @@ class SlotPages:
 
     @property
     def proven(self) -> bool:
-        """True: a life of this run has got something done."""
-        return self.commits() > self._at_start
+        """True: a life of this run has got something done, as far as is known: while it lives, its page says so."""
+        return self._number > self._number_at_start or self.committed
 
     @property
     def committed(self) -> bool:
@@ -40,11 +46,19 @@ class SlotPages:
         return self.commits() > self._at_birth
 
     def progress(self) -> Progress:
-        """How far this life came; to be asked before `died`."""
-        if self.committed:
+        """How far this life came; to be asked before `died`, once the worker is gone."""
+        if self._look_for_number() > self._number_at_birth:
             return Progress.COMMITTED
         waiting = (Activity.WAITING_FOR_INPUT, Activity.WAITING_FOR_OUTPUT)
         return Progress.IDLE if any(p.words[Word.ACTIVITY] in waiting for p in self._pages) else Progress.NONE
+
+    def _look_for_number(self) -> int:
+        """The number of the last record in the journal."""
+        try:
+            self._number = load_number(self._journal)
+        except (QueueDamaged, FileUnusable):
+            return self._number  # whoever needs the record itself tells of the damage
+        return self._number
 
     def in_work(self) -> WorkState:
         """What the worker is at."""
@@ -58,6 +72,7 @@ class SlotPages:
     def clear(self) -> None:
         """Before a birth: what is said of the life before is judged by now."""
         self._work.clear()
+        self._number_at_birth = self._look_for_number()
 
     def born(self, pid: int, attempt: int) -> None:
         self._at_birth = self.commits()

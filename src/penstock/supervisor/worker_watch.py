@@ -7,8 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from penstock.slot.work import LISTENS, WorkState
 from penstock.supervisor.child import Child
+from penstock.supervisor.closing import MOST_S, TOLD_AFTER_S, ClosingStep
 from penstock.supervisor.first_row import AFTER_S
+from penstock.supervisor.life_watch import LifeWatch
 from penstock.supervisor.notices import Notices
+from penstock.supervisor.worker_process import WorkerProcess
 
 _WATCH_S = 0.25
 _LOOK_S = 0.1
@@ -31,7 +34,7 @@ class WorkerWatch:
             due = child.watch.due if child.watch is not None else None
             if due is not None:
                 yield max(due, self._looked_at + _LOOK_S) - now
-        if self._has_time_outs:
+        if self._has_time_outs or any(child.watch is not None and child.watch.closes for child in self._children):
             yield _WATCH_S
 
     def look(self, now: float) -> None:
@@ -45,11 +48,28 @@ class WorkerWatch:
             seen = child.watch.hangs_before_its_first_row(now, child.process.pid, child.pages, child.pipes)
             if seen is not None:
                 self._tell_of_hanging(child, seen)
+            self._mind_closing(child, child.watch, child.process)
             if child.watch.overdue(
                 time.monotonic_ns(), child.process.pid, child.pages, child.pipes, timeout_s=child.spec.timeout_s,
                 grace_s=_TIMEOUT_GRACE_S,
             ):
                 child.process.time_out()
+
+    def _mind_closing(self, child: Child, watch: LifeWatch, process: WorkerProcess) -> None:
+        """Whatever hangs when all is done is told of, with its stack, and ended."""
+        match watch.closing_step(time.monotonic_ns(), process.pid, child.pages, child.pipes):
+            case ClosingStep.TELL:
+                self._notices.warn(
+                    f"worker {child.spec.label} has done all its rows, and `close` has not come back for "
+                    f"{TOLD_AFTER_S:g} s; its log shows where it stands. It is killed after {MOST_S:g} s"
+                )
+                process.show_stack()
+            case ClosingStep.KILL:
+                self._notices.warn(
+                    f"worker {child.spec.label} is killed, for `close` has not come back for {MOST_S:g} s; "
+                    "no row is lost, for all of them are committed"
+                )
+                process.time_out()
 
     def _tell_of_hanging(self, child: Child, seen: WorkState) -> None:
         """Whatever hangs before its first row is told of, with its stack where it can show it."""

@@ -17,7 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
-import traceback
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -28,6 +28,7 @@ from penstock.program import at_home, import_program
 from penstock.slot import lifeline, signals, stack
 from penstock.slot.life import Life
 from penstock.slot.main import live
+from penstock.slot.process_end import end_with
 from penstock.slot.user_errors import one_line, user_traceback
 from penstock.supervisor import own_process
 from penstock.supervisor.descriptors import raise_limit
@@ -137,7 +138,7 @@ class _Zygote:
         with signals.held_back():
             pid = os.fork()
             if pid == 0:
-                self._become_worker(order)
+                end_with(partial(self._become_worker, order))
         return pid
 
     def _exec(self, life: Life, program: bytes) -> int:
@@ -148,24 +149,14 @@ class _Zygote:
         process.returncode = 0
         return process.pid
 
-    def _become_worker(self, order: Spawn) -> None:
-        """In the child: never returns."""
-        code = 70
-        try:
-            signal.set_wakeup_fd(-1)
-            # Descriptors of the zygote in a worker would keep its socket open beyond its death.
-            os.close(self._wake_read)
-            os.close(self._wake_write)
-            self._sock.close()
-            code = live(self._paths.root, order.life)
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            try:
-                sys.stdout.flush()
-                sys.stderr.flush()
-            finally:
-                os._exit(code)
+    def _become_worker(self, order: Spawn) -> int:
+        """In the child: its exit code."""
+        signal.set_wakeup_fd(-1)
+        # Descriptors of the zygote in a worker would keep its socket open beyond its death.
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        self._sock.close()
+        return live(self._paths.root, order.life)
 
     def _reap(self) -> None:
         while True:

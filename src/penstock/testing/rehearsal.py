@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from penstock.ctrl_c import is_ctrl_c
 from penstock.dead_letters import DeadLetter
 from penstock.errors import PipelineFailed, SourceDamaged
 from penstock.operator import Context
@@ -217,12 +218,17 @@ def _abort(reader: ScriptedReader) -> None:
 def _open(slot: RehearsedSlot) -> None:
     try:
         slot.chain.open(slot.context)
-    except Exception as exc:  # the user's `open`
+    except BaseException as exc:  # the user's `open`
+        if is_ctrl_c(exc):
+            raise
         raise StageFailed(slot.stage.name, f"opening: {one_line(exc)}", user_traceback(exc)) from exc
 
 
 def _close(slot: RehearsedSlot) -> None:
-    try:
-        slot.chain.close()
-    except Exception as exc:  # the user's `close`: what was done is done, as in a worker
-        slot.context.log.warning("closing failed: %s", one_line(exc), exc_info=exc)
+    for close in slot.chain.closers():
+        try:
+            close()
+        except BaseException as exc:  # the user's `close`: what was done is done, as in a worker
+            if is_ctrl_c(exc):
+                raise
+            slot.context.log.warning("closing failed: %s", one_line(exc), exc_info=exc)

@@ -89,7 +89,7 @@ class RehearsedFates:
         """What the stage's settings say."""
         return decide(self._stage.settings, failure.error, attempts, random.random())
 
-    def not_encoded(self, row: Any, error: Exception, attempts: int) -> None:
+    def not_encoded(self, row: Any, error: BaseException, attempts: int) -> None:
         """What a row gave cannot travel."""
         self.end(last_resort(self._stage.settings), row, Failure(0, error, None), attempts)
 

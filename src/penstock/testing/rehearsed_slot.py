@@ -17,6 +17,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from penstock.channel.router import KeyFailure
+from penstock.ctrl_c import is_ctrl_c
 from penstock.dead_letters import DeadLetter
 from penstock.operator import Context
 from penstock.plan.plan import EdgePlan, Node, StagePlan
@@ -99,7 +100,9 @@ class RehearsedSlot:
             outs, failures = self._call(batch, self._keys_from(first))
             try:
                 prepared = self._prepare(outs)
-            except Exception as exc:  # what a codec raises: one by one it is seen which row it is about
+            except BaseException as exc:  # what a codec raises: one by one it is seen which row it is about
+                if is_ctrl_c(exc):
+                    raise
                 return sent + self._work_one_by_one(batch, first, exc)
             sent += self._send(*prepared)
             if not self._stops:
@@ -115,7 +118,7 @@ class RehearsedSlot:
             batch, first = batch_slice(batch, through, length), first + through
         return sent
 
-    def _work_one_by_one(self, batch: Any, first: int, error: Exception) -> list[Delivery]:
+    def _work_one_by_one(self, batch: Any, first: int, error: BaseException) -> list[Delivery]:
         length = batch_length(batch)
         if length == 1:
             self.fates.not_encoded(as_row_list(batch, self._input_type)[0], error, 1)
@@ -159,7 +162,9 @@ class RehearsedSlot:
         """What a retried row gave."""
         try:
             prepared = self._prepare(outs)
-        except Exception as exc:  # what a codec raises
+        except BaseException as exc:  # what a codec raises
+            if is_ctrl_c(exc):
+                raise
             self.fates.not_encoded(row, exc, attempts)
             return []
         self._counts.succeeded += 1

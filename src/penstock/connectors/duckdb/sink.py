@@ -18,6 +18,7 @@ from penstock.errors import OutputExists
 from penstock.operator import Context
 from penstock.sink import Delivery, Sink, TransactionalWriter
 from penstock.source import Position
+from penstock.working_directory import absolute
 
 _NAME_BYTES = 240
 
@@ -27,7 +28,7 @@ class DuckdbSink(Sink[Any]):
 
     def __init__(self, database: str | Path, table: str, keys: Sequence[str], if_exists: str) -> None:
         self._given = str(database)
-        self._path = os.path.abspath(self._given)
+        self._path = absolute(self._given)
         self._table = table
         self._keys = tuple(keys)
         self._if_exists = if_exists

@@ -15,6 +15,7 @@ from penstock.connectors.files.csv_reader import header_of
 from penstock.connectors.files.not_finite import NotFinite
 from penstock.connectors.files.part_writer import RowEncoder
 from penstock.connectors.files.rows import field_names, fields_of
+from penstock.ctrl_c import is_ctrl_c
 from penstock.sink import WrittenText
 
 
@@ -66,7 +67,9 @@ class CsvEncoder(RowEncoder):
                 if check_text:
                     "".join(map(str, record)).encode()
                 records.append(record)
-            except Exception as exc:  # a property of the user's class may raise anything
+            except BaseException as exc:  # a property of the user's class may raise anything
+                if is_ctrl_c(exc):
+                    raise
                 rejected[index] = f"{type(exc).__name__}: {exc}"
         return records, rejected
 

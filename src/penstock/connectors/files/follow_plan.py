@@ -14,6 +14,7 @@ from penstock.connectors.files import paths
 from penstock.connectors.files.follow_memory import Memory
 from penstock.connectors.files.followed import READ_WHOLE, Place, place_of
 from penstock.connectors.files.identity import family, is_rotation
+from penstock.working_directory import absolute
 
 _REALTIME_COARSE = 5
 """The kernel's clock for time stamps of files (CLOCK_REALTIME_COARSE)."""
@@ -24,7 +25,7 @@ def follow_splits(patterns: Sequence[str], at_end: bool) -> dict[str, Any]:
 
     `at_end`: files that are there are read from where they end now.
     """
-    whole = [os.path.abspath(pattern) + ("/" if pattern.endswith("/") else "") for pattern in patterns]
+    whole = [absolute(pattern) + ("/" if pattern.endswith("/") else "") for pattern in patterns]
     since_ns = time.clock_gettime_ns(_REALTIME_COARSE)
     memory = Memory()
     reading: list[tuple[Place, bool, int]] = []

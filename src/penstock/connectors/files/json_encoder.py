@@ -11,6 +11,7 @@ import msgspec
 from penstock.batch import Batch, rows_and_rejected, rows_of
 from penstock.connectors.files.not_finite import NotFinite
 from penstock.connectors.files.part_writer import RowEncoder
+from penstock.ctrl_c import is_ctrl_c
 from penstock.sink import WrittenText
 
 
@@ -35,7 +36,9 @@ class JsonEncoder(RowEncoder):
         try:
             rows = rows_of(batch)
             text = self._encoder.encode_lines(rows)
-        except Exception:  # of whichever row: found one by one
+        except BaseException as exc:  # of whichever row: found one by one
+            if is_ctrl_c(exc):
+                raise
             return self._one_by_one(*rows_and_rejected(batch))
         if self._not_finite is not None and self._not_finite.may_be_in(rows, text):
             return self._one_by_one(*rows_and_rejected(batch))
@@ -48,7 +51,9 @@ class JsonEncoder(RowEncoder):
                 continue
             try:
                 lines.append(self._line(row))
-            except Exception as exc:  # an enc_hook or a property of the user's class may raise anything
+            except BaseException as exc:  # an enc_hook or a property of the user's class may raise anything
+                if is_ctrl_c(exc):
+                    raise
                 rejected[index] = f"{type(exc).__name__}: {exc}"
         return WrittenText(b"".join(lines), rejected)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, overload
@@ -21,6 +20,7 @@ from penstock.operator import Context
 from penstock.options import Size, parse_size
 from penstock.sink import Writer
 from penstock.source import Position, Reader
+from penstock.working_directory import absolute
 
 T = TypeVar("T")
 _ROLL = "128 MiB"
@@ -68,7 +68,7 @@ class ParquetFiles(FileSourceOrSink[T]):
 
     def _parts(self, path: str) -> dict[str, Any]:
         glance = Glance.of(path)
-        about = {"path": os.path.abspath(path), "file": glance.dump}
+        about = {"path": absolute(path), "file": glance.dump}
         if glance.size <= RANGE_BYTES:
             return {path: {**about, "start": 0, "end": None}}
         try:

@@ -24,6 +24,7 @@ from penstock.connectors.files.arrow_schema import (
 from penstock.connectors.files.spool import Spool, common_schema, convert, write_empty
 from penstock.connectors.files.target import PartFiles
 from penstock.connectors.folder_sync import sync_folder_of
+from penstock.ctrl_c import is_ctrl_c
 from penstock.sink import RowsRejected, Writer
 
 
@@ -148,7 +149,9 @@ class ParquetWriter(Writer[Any]):
             rows = [{"value": line} for line in batch.split()] if isinstance(batch, Lines) else rows_of(batch)
             self._expect(rows)
             return self._learned(self._table(plain_rows(rows)))
-        except Exception:  # of whichever row: found one by one
+        except BaseException as exc:  # of whichever row: found one by one
+            if is_ctrl_c(exc):
+                raise
             return None
 
     def _cast(self, table: Any) -> Any:
@@ -184,7 +187,9 @@ class ParquetWriter(Writer[Any]):
             try:
                 self._learned(self._cast(table.slice(index, 1)))
                 good.append(index)
-            except Exception as exc:  # Arrow errors
+            except BaseException as exc:  # Arrow errors
+                if is_ctrl_c(exc):
+                    raise
                 rejected[index] = f"{type(exc).__name__}: {exc}"
         return (self._cast(table.take(good)) if good else None), rejected
 
@@ -197,6 +202,8 @@ class ParquetWriter(Writer[Any]):
                 plain = plain_rows([row])
                 self._learned(self._table(plain))
                 good += plain
-            except Exception as exc:  # Arrow errors, and whatever a property of the user's class raises
+            except BaseException as exc:  # Arrow errors, and whatever a property of the user's class raises
+                if is_ctrl_c(exc):
+                    raise
                 rejected[index] = f"{type(exc).__name__}: {exc}"
         return (self._table(good) if good else None), rejected

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+from penstock.working_directory import working_directory
+
 Paths: TypeAlias = str | Path | Sequence[str | Path]
 
 
@@ -82,7 +84,7 @@ def _problem(pattern: str, may_be_empty: bool) -> str:
 
 def _nothing_there(pattern: str) -> str:
     if is_glob(pattern):
-        return f"{pattern} matches no file (in {os.getcwd()})"
+        return f"{pattern} matches no file (in {working_directory()})"
     if os.path.isdir(pattern):
         return f"{pattern} holds no file"
-    return f"{pattern} does not exist (in {os.getcwd()})"
+    return f"{pattern} does not exist (in {working_directory()})"

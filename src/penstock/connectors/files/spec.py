@@ -17,6 +17,7 @@ from penstock.errors import ExtraMissing
 from penstock.operator import Context
 from penstock.sink import Delivery, Sink
 from penstock.source import Source
+from penstock.working_directory import absolute
 
 T = TypeVar("T")
 OnDamaged: TypeAlias = Literal["fail", "skip"]
@@ -44,7 +45,7 @@ class FileSource(Source[T]):
 
     @property
     def target(self) -> str:
-        return ", ".join(os.path.abspath(path) + ("/" if path.endswith("/") else "") for path in self.patterns)
+        return ", ".join(absolute(path) + ("/" if path.endswith("/") else "") for path in self.patterns)
 
     @property
     def skips_damaged(self) -> bool:
@@ -69,7 +70,7 @@ class FileSource(Source[T]):
 
     def _parts(self, path: str) -> dict[str, Any]:
         glance = Glance.of(path)
-        about = {"path": os.path.abspath(path), "file": glance.dump}
+        about = {"path": absolute(path), "file": glance.dump}
         size = glance.size
         if not self.divisible or packing(path) or size <= RANGE_BYTES:
             return {path: {**about, "start": 0, "end": None}}

@@ -1,0 +1,78 @@
+"""What a life got done is told by its journal: a worker may die between its commit and the counters on its page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from penstock.metrics.catalogue import Word
+from penstock.metrics.page import Page
+from penstock.plan.paths import RunPaths, SeatPaths
+from penstock.shared_file import by_calls
+from penstock.slot.journal import Journal, create_journal
+from penstock.slot.record import Record
+from penstock.slot.work import WorkPage
+from penstock.supervisor.restart import Progress
+from penstock.supervisor.slot_pages import SlotPages
+
+
+@pytest.fixture
+def seat(tmp_path: Path) -> SeatPaths:
+    paths = RunPaths(tmp_path).seat("stage", 0)
+    paths.folder.mkdir(parents=True)
+    WorkPage.create(paths.work)
+    Page.create(paths.folder / "stage.page")
+    create_journal(paths.journal, Record(7))  # of an earlier run, which this one goes on with
+    return paths
+
+
+@pytest.fixture
+def pages(seat: SeatPaths) -> Iterator[SlotPages]:
+    found = SlotPages(seat, ("stage",))
+    yield found
+    # The supervisor never closes them: they are its own for as long as it lives.
+    for file in (found._work, *found._pages):
+        file.close()
+
+
+def _commit(seat: SeatPaths) -> None:
+    with closing(Journal(seat.journal, by_calls)) as journal:
+        journal.commit(Record(8))
+
+
+def _live(pages: SlotPages, attempt: int = 1) -> None:
+    pages.clear()
+    pages.born(os.getpid(), attempt)
+
+
+def test_a_commit_counts_whose_worker_died_before_its_counters_did(pages: SlotPages, seat: SeatPaths) -> None:
+    _live(pages)
+    assert not pages.proven
+    _commit(seat)
+    assert pages.progress() is Progress.COMMITTED
+    assert pages.proven
+
+
+def test_it_is_no_progress_of_the_successor_which_only_shows_it(pages: SlotPages, seat: SeatPaths) -> None:
+    _live(pages)
+    _commit(seat)
+    _live(pages, 2)
+    with closing(Page(seat.folder / "stage.page", by_calls, writable=True)) as page:
+        page.words[Word.COMMITS] += 1
+    assert pages.progress() is Progress.NONE
+
+
+def test_a_commit_of_an_earlier_run_proves_nothing(pages: SlotPages) -> None:
+    pages.clear()
+    assert not pages.proven
+
+
+def test_a_commit_before_its_birth_was_told_is_that_lifes_own(pages: SlotPages, seat: SeatPaths) -> None:
+    pages.clear()
+    _commit(seat)  # it works already, and the message of its birth is on the way
+    pages.born(os.getpid(), 1)
+    assert pages.progress() is Progress.COMMITTED
