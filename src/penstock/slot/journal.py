@@ -157,6 +157,6 @@ def load_number(path: Path) -> int:
         journal.close()
 
 
-def whole(path: Path) -> None:
+def require_whole(path: Path) -> None:
     """Look at a journal's size and selector only, which hold at any moment. Raises `QueueDamaged`."""
     Journal(path, by_calls).close()

@@ -28,7 +28,7 @@ class WholeFiles:
         self._looks += [(queue_file.require_whole, run_dir / name) for name in spec.queues]
         for seat in spec.seats:
             files = RunPaths(run_dir).seat(seat.seat, seat.slot)
-            self._looks += [(journal.whole, files.journal), (_work, files.work), (_bell, files.bell)]
+            self._looks += [(journal.require_whole, files.journal), (_work, files.work), (_bell, files.bell)]
         self._looks += [(_page, run_dir / page) for stage in spec.stages for page in stage.pages]
 
     def damage(self) -> QueueDamaged | FileUnusable | None:
