@@ -78,6 +78,25 @@ class Lines:
         data = self.data[skip(start) : skip(stop - start)]
         return type(self)(data, self.first + start if self.first else 0, stop - start)
 
+    def rows(self) -> list[str]:
+        """As `split`."""
+        return self.split()
+
+    def row(self, index: int) -> str:
+        """One line as text."""
+        return self.slice(index, index + 1).split()[0]
+
+    def pick(self, indices: Sequence[int]) -> list[str]:
+        """Some of the lines, as text."""
+        rows = self.split()
+        return [rows[index] for index in indices]
+
+    def join(self, others: Sequence[Lines]) -> Lines:
+        """These lines and then those of others, as one block; a block may lack the end of its last line."""
+        blocks = (self, *others)
+        data = b"".join(b.data if b.data.endswith(b"\n") or not b.data else b.data + b"\n" for b in blocks)
+        return type(self)(data, 0, sum(block.count for block in blocks))
+
     def parts(self, rows: int) -> list[Lines]:
         """The same lines in blocks of about `rows` lines, by their mean length."""
         count = self.data.count(b"\n") + 1
@@ -104,6 +123,11 @@ _LONG_LINE = 80
 @dataclass(frozen=True, slots=True)
 class WrittenLines(Lines):
     """Rows as the text that a sink writes: one line each, encoded by whoever sent them (`Sink.text`)."""
+
+    def join(self, others: Sequence[Lines]) -> Lines:
+        """The text of all of them, to the byte as it is written."""
+        blocks = (self, *others)
+        return WrittenLines(b"".join(block.data for block in blocks), 0, sum(block.count for block in blocks))
 
 
 Batch: TypeAlias = Sequence[T] | Lines | Columns

@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 
 from penstock.batch import Lines
 from penstock.channel.codec import Codec, Decoded, RowCodec, join_payloads
+from penstock.channel.column_batch import ColumnBatch
 
 
 class Inner(msgspec.Struct):
@@ -483,21 +484,21 @@ def test_blocks_of_lines_come_back(data: bytes, first: int) -> None:
 def test_columns_come_back_and_belong_to_nobody_else() -> None:
     pa = pytest.importorskip("pyarrow")
     table = pa.table({"x": [1, 2, None], "s": ["a", None, "c"], "n": [[1], [], None]})
-    codec, payload = RowCodec().encode(table)
+    codec, payload = RowCodec().encode(ColumnBatch(table))
     buffer = bytearray(payload)
     decoded = RowCodec().decode(int(codec), bytes(buffer))
     buffer[:] = bytes(len(buffer))  # the writer is a lap further
     assert codec is Codec.ARROW
-    assert decoded.batch.equals(table)
+    assert decoded.batch.table().equals(table)
 
 
 def test_sliced_and_foreign_columns_come_back() -> None:
     pa = pytest.importorskip("pyarrow")
     polars = pytest.importorskip("polars")
     table = pa.table({"x": list(range(10))})
-    assert through(Any, table.slice(3, 2))[1].batch.to_pydict() == {"x": [3, 4]}
-    assert through(Any, table.slice(3, 2).to_batches()[0])[1].batch.to_pydict() == {"x": [3, 4]}
-    assert through(Any, polars.DataFrame({"x": [1, 2]}))[1].batch.to_pydict() == {"x": [1, 2]}
+    assert through(Any, ColumnBatch(table.slice(3, 2)))[1].batch.table().to_pydict() == {"x": [3, 4]}
+    assert through(Any, ColumnBatch(table.slice(3, 2).to_batches()[0]))[1].batch.table().to_pydict() == {"x": [3, 4]}
+    assert through(Any, ColumnBatch(polars.DataFrame({"x": [1, 2]})))[1].batch.table().to_pydict() == {"x": [1, 2]}
 
 
 @given(st.lists(st.lists(tagged | texts, max_size=3), min_size=1, max_size=4))
@@ -520,7 +521,8 @@ def test_rows_that_failed_are_named_by_their_place_in_what_was_joined() -> None:
 def test_payloads_of_several_shapes_are_joined_as_rows() -> None:
     pa = pytest.importorskip("pyarrow")
     codec = RowCodec()
-    parts = [codec.encode(batch) for batch in (["a"], Lines(b"b\nc\n", 1), pa.table({"x": [1]}), pa.table({"y": [2]}))]
+    tables = [ColumnBatch(pa.table({name: [value]})) for name, value in (("x", 1), ("y", 2))]
+    parts = [codec.encode(batch) for batch in (["a"], Lines(b"b\nc\n", 1), *tables)]
     kind, payload = join_payloads(parts)
     assert codec.decode(int(kind), payload).batch == ["a", "b", "c", {"x": 1}, {"y": 2}]
 
@@ -528,8 +530,8 @@ def test_payloads_of_several_shapes_are_joined_as_rows() -> None:
 def test_joined_columns_stay_columns() -> None:
     pa = pytest.importorskip("pyarrow")
     codec = RowCodec()
-    kind, payload = join_payloads([codec.encode(pa.table({"x": [n]})) for n in range(3)])
-    assert codec.decode(int(kind), payload).batch.to_pydict() == {"x": [0, 1, 2]}
+    kind, payload = join_payloads([codec.encode(ColumnBatch(pa.table({"x": [n]}))) for n in range(3)])
+    assert codec.decode(int(kind), payload).batch.table().to_pydict() == {"x": [0, 1, 2]}
 
 
 def test_a_codec_that_nobody_knows_is_told() -> None:

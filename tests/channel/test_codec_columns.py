@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from penstock.channel import columns
 from penstock.channel.codec import Codec, RowCodec, join_payloads
+from penstock.channel.column_batch import ColumnBatch
 
 pa = pytest.importorskip("pyarrow")
 
@@ -99,9 +100,9 @@ def as_python(scalar: Any) -> tuple[bool, Any]:
 
 @given(tables())
 def test_a_table_of_any_type_comes_back(table: Any) -> None:
-    codec, payload = RowCodec().encode(table)
+    codec, payload = RowCodec().encode(ColumnBatch(table))
     assert codec is Codec.ARROW
-    came = RowCodec().decode(int(codec), bytes(payload)).batch
+    came = RowCodec().decode(int(codec), bytes(payload)).batch.table()
     assert came.equals(table, check_metadata=True)
     came.validate()
 
@@ -109,8 +110,8 @@ def test_a_table_of_any_type_comes_back(table: Any) -> None:
 @given(st.data(), st.integers(1, 3))
 def test_tables_that_are_joined_come_back_one_below_the_other(data: st.DataObject, pieces: int) -> None:
     table = data.draw(tables())
-    kind, payload = join_payloads([RowCodec().encode(table)] * pieces)
-    came = RowCodec().decode(int(kind), payload).batch
+    kind, payload = join_payloads([RowCodec().encode(ColumnBatch(table))] * pieces)
+    came = RowCodec().decode(int(kind), payload).batch.table()
     assert came.equals(pa.concat_tables([table] * pieces), check_metadata=True)
 
 

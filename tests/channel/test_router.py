@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from penstock.batch import Lines
 from penstock.channel import router as router_module
+from penstock.channel.column_batch import ColumnBatch
 from penstock.channel.keys import key_bytes
 from penstock.channel.router import Router, group_of_key
 from penstock.plan.membership import KEY_GROUPS, dealt
@@ -227,7 +228,7 @@ def test_a_key_is_a_field_of_a_dict_or_of_an_object(row: Any) -> None:
 @given(st.lists(st.sampled_from(["a", "b", "c", None, "d"]), min_size=1, max_size=20), st.booleans())
 def test_columns_are_split_by_key_without_losing_a_column(users: list[Any], by_function: bool) -> None:
     pa = pytest.importorskip("pyarrow")
-    table = pa.table({"user": pa.array(users, pa.string()), "n": list(range(len(users)))})
+    table = ColumnBatch(pa.table({"user": pa.array(users, pa.string()), "n": list(range(len(users)))}))
 
     def key(row: dict[str, Any]) -> Any:
         if row["user"] == "c":
@@ -235,16 +236,16 @@ def test_columns_are_split_by_key_without_losing_a_column(users: list[Any], by_f
         return row["user"]
 
     parts, failures = keyed(4, key if by_function else "user").split(table, no_rooms, 0)
-    found = [row for _, part in parts for row in part.to_pylist()] + [failure.row for failure in failures]
-    assert sorted(found, key=lambda row: row["n"]) == table.to_pylist()
+    found = [row for _, part in parts for row in part.rows()] + [failure.row for failure in failures]
+    assert sorted(found, key=lambda row: row["n"]) == table.rows()
     assert len(failures) == (users.count("c") if by_function else 0)
     for slot, part in parts:
-        assert {slot_of_key(row["user"], 4) for row in part.to_pylist()} == {slot}
+        assert {slot_of_key(row["user"], 4) for row in part.rows()} == {slot}
 
 
 def test_columns_whose_keys_are_none_are_told_with_all_their_columns() -> None:
     pa = pytest.importorskip("pyarrow")
-    _, failures = keyed(4, "ms").split(pa.table({"ms": [[1]], "user": ["u"]}), no_rooms, 0)
+    _, failures = keyed(4, "ms").split(ColumnBatch(pa.table({"ms": [[1]], "user": ["u"]})), no_rooms, 0)
     assert [failure.row for failure in failures] == [{"ms": [1], "user": "u"}]
 
 

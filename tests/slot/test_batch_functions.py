@@ -17,7 +17,7 @@ from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
 from penstock.operators.operator import Operator
 from penstock.plan.plan import Node
-from penstock.slot.batches import Out, as_row_list
+from penstock.slot.batches import Out, as_row_list, normalized
 from penstock.slot.chain import Chain
 from penstock.slot.failure import Failure
 
@@ -35,10 +35,10 @@ def run(
 ) -> tuple[list[Any], list[Failure]]:
     """A chain of operators, its last one the only leaf; what it gave as rows."""
     nodes = [Node(operator, index - 1) for index, operator in enumerate(operators)]
-    chain = Chain(nodes, [len(nodes) - 1], label="s", batch_rows=batch_rows, input_type=input_type)
+    chain = Chain(nodes, [len(nodes) - 1], label="s", batch_rows=batch_rows)
     chain.open(CONTEXT)
     out = Out()
-    failures = chain.run(batch, [out], stop_at_failure=stop)
+    failures = chain.run(normalized(batch, input_type), [out], stop_at_failure=stop)
     return [row for given in out.batches() for row in as_row_list(given)], failures
 
 
@@ -122,7 +122,7 @@ def test_a_batch_function_is_given_what_it_is_annotated_with(library: str) -> No
     rows = [Visit("a", 1), Visit("b", 2), Visit("c", 3)]
     given_back, failures = run([MapBatches(f, "", library=library, type=Visit)], rows)
     assert not failures
-    assert given_back == [{"user": "a", "ms": 1}, {"user": "b", "ms": 2}, {"user": "c", "ms": 3}]
+    assert given_back == rows
     assert seen == [library.rpartition(".")[2]]
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from penstock.batch import Lines, WrittenLines
 from penstock.channel import columns
+from penstock.channel.column_batch import ColumnBatch
 from penstock.channel.exact import ExactRows, all_plain
 from penstock.channel.pickled_rows import RowWatch, unpickled_apart
 from penstock.channel.pickled_structs import keep_as_it_is, keep_structs_as_they_are
@@ -66,7 +67,7 @@ class RowCodec:
         if isinstance(batch, Lines):
             return Codec.LINES, batch.first.to_bytes(8, "little") + batch.data
         if not isinstance(batch, list):
-            return Codec.ARROW, columns.encode_table(columns.as_table(batch))
+            return Codec.ARROW, columns.encode_table(batch.table())
         kinds = _kinds(batch)
         try:
             if self._structs and kinds <= self._structs and self._exact.all_fit(batch):
@@ -95,7 +96,7 @@ class RowCodec:
             case Codec.PICKLE:
                 return self._unpickled(payload, watch)
             case Codec.ARROW:
-                return Decoded(columns.decode_table(payload))
+                return Decoded(ColumnBatch(columns.decode_table(payload), self._row_type))
             case Codec.LINES:
                 return Decoded(Lines(payload[8:], int.from_bytes(payload[:8], "little"), rows))
             case Codec.WRITTEN:
@@ -123,24 +124,19 @@ class RowCodec:
             parts.append(self.decode(codec, data, -1, watch))
             if watch is not None:
                 watch.passed += _length(parts[-1].batch)
-        batches = [part.batch for part in parts]
-        if all(isinstance(batch, WrittenLines) for batch in batches):
-            return Decoded(WrittenLines(b"".join(batch.data for batch in batches), 0))
-        if not any(isinstance(batch, (list, Lines)) for batch in batches) and _have_one_schema(batches):
-            return Decoded(columns.arrow().concat_tables(batches))
+        first, others = parts[0].batch, [part.batch for part in parts[1:]]
+        if not isinstance(first, list) and all(type(other) is type(first) for other in others):
+            joined = first.join(others)
+            if joined is not None:
+                return Decoded(joined)
         rows: list[Any] = []
         failures: dict[int, tuple[Any, BaseException | str]] = {}
         for part in parts:
-            made, unmade = self._rows(part.batch)
+            made, unmade = _rows(part.batch)
             failures.update({len(rows) + index: failure for index, failure in unmade.items()})
             failures.update({len(rows) + index: failure for index, failure in part.failures.items()})
             rows.extend(made)
         return Decoded(rows, failures)
-
-    def _rows(self, batch: Any) -> tuple[list[Any], dict[int, tuple[Any, str]]]:
-        if isinstance(batch, Lines):
-            return batch.split(), {}
-        return (batch, {}) if isinstance(batch, list) else columns.rows_or_failures(batch, self._row_type)
 
     def _decode_one_by_one(self, payload: bytes) -> Decoded:
         one = msgspec.msgpack.Decoder(self._row_type)
@@ -156,9 +152,13 @@ class RowCodec:
 
 
 def _length(batch: Any) -> int:
-    if isinstance(batch, (Lines, WrittenLines)):
-        return batch.count
-    return len(batch) if isinstance(batch, list) else int(batch.num_rows)
+    return len(batch) if isinstance(batch, list) else int(batch.count)
+
+
+def _rows(batch: Any) -> tuple[list[Any], dict[int, tuple[Any, str]]]:
+    if isinstance(batch, ColumnBatch):
+        return batch.rows_or_failures()
+    return (batch if isinstance(batch, list) else batch.rows()), {}
 
 
 def _kinds(batch: list[Any]) -> set[type]:
@@ -173,10 +173,6 @@ def _kinds(batch: list[Any]) -> set[type]:
 def join_payloads(parts: Sequence[tuple[int, bytes]]) -> tuple[Codec, bytes]:
     """One payload of several, for a side file."""
     return Codec.JOINED, msgspec.msgpack.encode(parts)
-
-
-def _have_one_schema(tables: Sequence[Any]) -> bool:
-    return all(table.schema.equals(tables[0].schema) for table in tables)
 
 
 def _shown(row_type: Any) -> str:

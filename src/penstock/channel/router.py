@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from zlib import crc32
 
-from penstock.batch import Lines
 from penstock.channel import columns
+from penstock.channel.column_batch import ColumnBatch
 from penstock.channel.keys import key_bytes
 from penstock.column_rows import shown_row
 from penstock.ctrl_c import is_ctrl_c
@@ -69,12 +69,14 @@ class Router:
                 return [(max(range(self._channels), key=free.__getitem__), batch)], []
 
     def _by_key(self, batch: Any) -> tuple[list[tuple[int, Any]], list[KeyFailure]]:
-        if isinstance(batch, Lines):
-            batch = batch.split()
-        if isinstance(batch, list):
-            parts, failures = self._group(batch, batch)
-            return list(parts.items()), [KeyFailure(batch[index], error) for index, error in failures]
-        table = columns.as_table(batch)
+        if isinstance(batch, ColumnBatch):
+            return self._columns_by_key(batch)
+        rows = batch if isinstance(batch, list) else batch.rows()
+        parts, failures = self._group(rows, rows)
+        return list(parts.items()), [KeyFailure(rows[index], error) for index, error in failures]
+
+    def _columns_by_key(self, batch: ColumnBatch) -> tuple[list[tuple[int, Any]], list[KeyFailure]]:
+        table = batch.table()
         wanted = table if self._field is None else table.select([self._field])
         keys, unmade = columns.rows_or_failures(wanted, Any)
         at = [index for index in range(len(keys)) if index not in unmade]
@@ -82,7 +84,7 @@ class Router:
         keyless = [KeyFailure(shown_row(table.slice(at[index], 1))[0], error) for index, error in failures]
         for index, (_, reason) in unmade.items():
             keyless.append(KeyFailure(shown_row(table.slice(index, 1))[0], ValueError(reason)))
-        return [(slot, table.take(indices)) for slot, indices in parts.items()], keyless
+        return [(slot, batch.pick(indices)) for slot, indices in parts.items()], keyless
 
     def _group(self, rows: list[Any], what: list[Any]) -> tuple[dict[int, list[Any]], list[tuple[int, BaseException]]]:
         """Parts of `what` by slot, and the index of each row without a key."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from penstock.channel import columns
+from penstock.channel.column_batch import ColumnBatch
 from penstock.dead_letters import letters_file, new_record
 from penstock.error_text import cut
 from penstock.slot.batches import as_row_list
@@ -54,8 +54,6 @@ class CallerLetters:
             log.warning("%s: %s rows were set aside; %s", self._stage, f"{self._told:,}", self._look)
 
 
-def made_rows(batch: Any, row_type: Any) -> tuple[list[Any], Mapping[int, tuple[Any, str]]]:
+def made_rows(batch: Any) -> tuple[list[Any], Mapping[int, tuple[Any, str]]]:
     """The rows of a batch of any shape, and those of columns that have no Python value, by their index."""
-    if hasattr(batch, "__arrow_c_stream__"):
-        return columns.rows_or_failures(columns.as_table(batch), row_type)
-    return as_row_list(batch, row_type), {}
+    return batch.rows_or_failures() if isinstance(batch, ColumnBatch) else (as_row_list(batch), {})

@@ -159,7 +159,6 @@ class _CallerInput:
                 bell = bells.of(paths.bell(plan, edge.sender, sender))
                 queues.append(QueueInput(QueueReader(path, by_calls, bell), RowCodec(edge.row_type), edge.name, port))
             gates.append(EdgeGate(range(first, len(queues)), edge.merge and len(queues) - first > 1))
-        self._row_type = plan.inputs(stage.name)[0].row_type
         self._inputs = QueueInputs(queues, Gate(gates, len(queues)), "")
         self._journal = Journal(paths.caller_journal, by_calls)
         self._record = self._journal.load()
@@ -185,7 +184,7 @@ class _CallerInput:
         unit = self._inputs.take()
         if unit is None:
             return None
-        rows, unmade = made_rows(unit.batch, self._row_type)
+        rows, unmade = made_rows(unit.batch)
         failures = {**unit.failures, **unmade}
         for index in sorted(failures):
             self.letters.set_aside(*failures[index])

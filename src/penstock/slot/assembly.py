@@ -67,7 +67,6 @@ class Assembler:
         expansion = Expansion(stage.name, settings.row_output_max, lambda: context.idempotency_key)
         chain = Chain(
             stage.nodes, leaves, label=stage.name,
-            input_type=stage.source_type if stage.source is not None else incoming[0].row_type,
             batch_rows=min((edge.batch_rows for edge in incoming), default=MOST_ROWS),
             concurrency=settings.concurrency, timeout_s=settings.timeout_s, timer=self._timer(stage),
             spool=None if in_order else Spool(self.paths.seat(stage.seat, self.slot).folder, number, expansion),
@@ -93,6 +92,7 @@ class Assembler:
         return SourceInput(
             stage.source, self.topology.splits(stage, self.slot), frozenset(stage.splits), context, self.run_id,
             gather_rows=MOST_ROWS if any(node.operator.batch for node in stage.nodes) else 0,
+            row_type=stage.source_type,
         )
 
     def _queues(self, stage: StagePlan) -> QueueInputs:

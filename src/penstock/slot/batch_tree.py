@@ -12,8 +12,8 @@ from contextlib import nullcontext
 from itertools import islice
 from typing import Any, Protocol
 
-from penstock.batch import Lines
 from penstock.channel import columns
+from penstock.channel.column_batch import ColumnBatch
 from penstock.ctrl_c import is_ctrl_c
 from penstock.operators.each import Each
 from penstock.operators.filter import Filter
@@ -49,13 +49,12 @@ class BatchTree:
 
     def __init__(
         self, nodes: Sequence[Node], leaves: Sequence[int], functions: Sequence[Callable[[Any], Any]], *,
-        input_type: Any, batch_rows: int, timer: RowTimer | None, as_rows: AsRows = as_rows,
+        batch_rows: int, timer: RowTimer | None, as_rows: AsRows = as_rows,
     ) -> None:
         """`as_rows`: makes lists of what the generators of `flat_map` functions give."""
         self._nodes = nodes
         self._leaves = leaves
         self._functions = functions
-        self._types = _row_types(nodes, input_type)
         self._batch_rows = batch_rows
         self._timer = timer
         self._origin: Origin | None = None
@@ -134,8 +133,8 @@ class BatchTree:
                 given = columns.as_library(_columns(value), operator.library)
                 with guard:
                     result = _call(fn, given)
-                return columns.as_result(result)
-            rows = as_row_list(value, self._types[node.parent])
+                return ColumnBatch(columns.as_result(result), operator.type)
+            rows = as_row_list(value)
             with guard:
                 return _call(_over_rows(operator, fn, self._as_rows), rows)
         except _OperatorRaised:
@@ -160,9 +159,9 @@ def _call(fn: Callable[[Any], Any], value: Any) -> Any:
 
 
 def _columns(value: Any) -> Any:
-    if isinstance(value, Lines):
-        return columns.lines_to_table(value)
-    return columns.rows_to_table(value) if isinstance(value, list) else value
+    if isinstance(value, ColumnBatch):
+        return value.columns
+    return columns.rows_to_table(value) if isinstance(value, list) else columns.lines_to_table(value)
 
 
 def _over_rows(operator: Operator, fn: Callable[[Any], Any], as_rows: AsRows) -> Callable[[list[Any]], list[Any]]:
@@ -188,15 +187,3 @@ def _as_many(result: Any, expected: int) -> list[Any]:
         many = f"{len(results)}" if len(results) < expected else "more"
         raise ValueError(f"a map_many function gave {many} results for {expected} rows; give one per row")
     return results
-
-
-def _row_types(nodes: Sequence[Node], input_type: Any) -> dict[int, Any]:
-    """What the rows behind each node are, where columns must become rows."""
-    types: dict[int, Any] = {-1: input_type}
-    for index, node in enumerate(nodes):
-        operator = node.operator
-        if isinstance(operator, MapBatches):
-            types[index] = operator.type
-        else:
-            types[index] = types[node.parent] if isinstance(operator, Filter) else Any
-    return types

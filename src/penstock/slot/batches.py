@@ -1,4 +1,8 @@
-"""Batches of any shape inside a worker: length, slices, rows; and what a leaf of the operator tree gave."""
+"""Batches of any shape inside a worker, taken alike: lists of rows, blocks of lines, columns.
+
+A block knows its own length, cut and rows (`batch.Lines`, `channel/column_batch.py`); here lists are given the same.
+And what a leaf of the operator tree gave.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from typing import Any
 
 from penstock.batch import Lines
 from penstock.channel import columns
+from penstock.channel.column_batch import ColumnBatch
 
 
 @dataclass(slots=True)
@@ -38,81 +43,58 @@ class Out:
 
 
 def batch_length(batch: Any) -> int:
-    """Rows of a batch of any shape."""
-    if isinstance(batch, list):
-        return len(batch)
-    if isinstance(batch, Lines):
-        return batch.count
-    return int(batch.num_rows) if hasattr(batch, "num_rows") else len(batch)
+    """Rows of a batch."""
+    return len(batch) if isinstance(batch, list) else int(batch.count)
 
 
 def batch_slice(batch: Any, start: int, stop: int) -> Any:
-    """Rows `start` to `stop` of a batch of any shape."""
-    if isinstance(batch, list):
-        return batch if start == 0 and stop >= len(batch) else batch[start:stop]
+    """Rows `start` to `stop` of a batch."""
     if start == 0 and stop >= batch_length(batch):
         return batch
-    if isinstance(batch, Lines):
-        return batch.slice(start, stop)
-    return columns.as_table(batch).slice(start, stop - start)
+    return batch[start:stop] if isinstance(batch, list) else batch.slice(start, stop)
 
 
 def batch_without(batch: Any, left_out: Collection[int]) -> Any:
-    """The rows of a batch of any shape but for some, by their index."""
+    """The rows of a batch but for some, by their index."""
     kept = [index for index in range(batch_length(batch)) if index not in left_out]
-    if isinstance(batch, (list, Lines)):
-        rows = as_row_list(batch)
-        return [rows[index] for index in kept]
-    return columns.as_table(batch).take(kept)
+    return [batch[index] for index in kept] if isinstance(batch, list) else batch.pick(kept)
 
 
 def batch_join(batches: Sequence[Any]) -> Any | None:
     """Batches of one shape as a single one; None where they are of several."""
-    if all(isinstance(batch, list) for batch in batches):
-        return [row for batch in batches for row in batch]
-    if all(type(batch) is Lines for batch in batches):
-        # A block may lack the end of its last line.
-        data = b"".join(b.data if b.data.endswith(b"\n") else b.data + b"\n" for b in batches)
-        return Lines(data, 0, sum(batch.count for batch in batches))
-    if any(isinstance(batch, (list, Lines)) for batch in batches):
+    first = batches[0]
+    if any(type(batch) is not type(first) for batch in batches):
         return None
-    tables = [columns.as_table(batch) for batch in batches]
-    return columns.joined(tables) if all(table.schema == tables[0].schema for table in tables) else None
+    return [row for batch in batches for row in batch] if isinstance(first, list) else first.join(batches[1:])
 
 
 def batch_cut(batch: Any, rows: int) -> list[Any]:
-    """A batch of any shape in parts of `rows` rows (of `Lines`: about so many)."""
-    if isinstance(batch, Lines):
-        return batch.parts(rows)
-    return [batch_slice(batch, start, start + rows) for start in range(0, batch_length(batch), rows)]
-
-
-def as_row_list(batch: Any, row_type: Any = Any) -> list[Any]:
-    """Rows of a batch of any shape, as objects."""
-    if isinstance(batch, Lines):
-        return batch.split()
+    """A batch in parts of `rows` rows (of `Lines`: about so many)."""
     if isinstance(batch, list):
+        return [batch[start : start + rows] for start in range(0, len(batch), rows)]
+    return list(batch.parts(rows))
+
+
+def as_row_list(batch: Any) -> list[Any]:
+    """Rows of a batch, as objects. Raises what Arrow or a row's class raises for columns."""
+    rows: list[Any] = batch if isinstance(batch, list) else batch.rows()
+    return rows
+
+
+def row_at(batch: Any, index: int) -> Any:
+    """One row of a batch; where it cannot be made, its values as they can be shown."""
+    return batch[index] if isinstance(batch, list) else batch.row(index)
+
+
+def as_given(batch: Any) -> Any:
+    """A batch as sinks are given it: columns as they are, without what the engine knows of them."""
+    return batch.columns if isinstance(batch, ColumnBatch) else batch
+
+
+def normalized(batch: Any, row_type: Any = Any) -> Any:
+    """A source's batch as the engine carries it: a list, `Lines`, or columns, whose rows are of `row_type`."""
+    if isinstance(batch, (list, Lines, ColumnBatch)):
         return batch
     if hasattr(batch, "__arrow_c_stream__"):
-        return columns.table_to_rows(columns.as_table(batch), row_type)
-    return list(batch)
-
-
-def row_at(batch: Any, index: int, row_type: Any = Any) -> Any:
-    """One row of a batch of any shape; where it cannot be made, its values as they can be shown."""
-    if isinstance(batch, list):
-        return batch[index]
-    piece = batch_slice(batch, index, index + 1)
-    if isinstance(piece, Lines) or not hasattr(piece, "__arrow_c_stream__"):
-        return as_row_list(piece)[0]
-    rows, failures = columns.rows_or_failures(columns.as_table(piece), row_type)
-    return failures[0][0] if failures else rows[0]
-
-
-def normalized(batch: Any) -> Any:
-    """A source's batch as the engine carries it: a list, `Lines`, or an Arrow table."""
-    if isinstance(batch, (list, Lines)):
-        return batch
-    if hasattr(batch, "__arrow_c_stream__"):
-        return columns.as_table(batch)
+        return ColumnBatch(columns.as_table(batch), row_type)
     return list(batch)

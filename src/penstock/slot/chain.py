@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from penstock.batch import Lines
-from penstock.channel.columns import as_table, rows_or_failures
+from penstock.channel.column_batch import ColumnBatch
 from penstock.ctrl_c import is_ctrl_c
 from penstock.operator import Context
 from penstock.operators.map_batches import MapBatches
@@ -49,7 +49,7 @@ class Chain:
     """The operator tree of a stage in one worker."""
 
     def __init__(
-        self, nodes: Sequence[Node], leaves: Sequence[int], *, label: str, input_type: Any = Any,
+        self, nodes: Sequence[Node], leaves: Sequence[int], *, label: str,
         batch_rows: int = BATCH_ROWS, concurrency: int = 16, timer: RowTimer | None = None,
         timeout_s: float | None = None, spool: Spool | None = None, expansion: Expansion | None = None,
         event_loop: EventLoop | None = None, steps: Steps | None = None,
@@ -61,7 +61,6 @@ class Chain:
         self._nodes = tuple(nodes)
         self._leaves = tuple(leaves)
         self._label = label
-        self.input_type = input_type
         batch_functions = [n.operator for n in nodes if isinstance(n.operator, (MapMany, MapBatches))]
         self.asked_rows = max((operator.rows or 0 for operator in batch_functions), default=0)
         """Rows that a call of the batch functions shall have; 0: as many as there are."""
@@ -121,7 +120,7 @@ class Chain:
         if self.has_batch_operators:
             self._tree = BatchTree(
                 self._nodes, self._leaves, functions,
-                input_type=self.input_type, batch_rows=self.batch_rows, timer=self._timer,
+                batch_rows=self.batch_rows, timer=self._timer,
                 as_rows=self._as_rows,
             )
         elif self.is_async:
@@ -176,18 +175,18 @@ class Chain:
 
     def rows_of(self, batch: Any) -> list[Any] | None:
         """The rows of a batch; None: there are columns of which some row cannot be made."""
-        if isinstance(batch, (list, Lines)):
+        if not isinstance(batch, ColumnBatch):
             return as_row_list(batch)
         try:
-            return as_row_list(batch, self.input_type)
+            return batch.rows()
         except BaseException as exc:  # Arrow's, or of the row's class: looked at row by row
             if is_ctrl_c(exc):
                 raise
             return None
 
-    def _run_those_made(self, columns: Any, outs: Sequence[Out], stop_at_failure: bool) -> list[Failure]:
+    def _run_those_made(self, columns: ColumnBatch, outs: Sequence[Out], stop_at_failure: bool) -> list[Failure]:
         """As `run`, where some rows cannot be made: these failed, and the others are run."""
-        rows, unmade = rows_or_failures(as_table(columns), self.input_type)
+        rows, unmade = columns.rows_or_failures()
         if stop_at_failure and unmade:
             rows, first = rows[: min(unmade)], min(unmade)
             unmade = {first: unmade[first]}

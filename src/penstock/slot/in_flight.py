@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from penstock.channel.columns import as_table, rows_or_failures
 from penstock.slot.async_rows import AsyncRows
 from penstock.slot.crash_points import CrashPoints
 from penstock.slot.failure import Failure, Unmade
@@ -186,7 +185,7 @@ class InFlight:
         unmade: dict[int, tuple[Any, str]] = {}
         rows = self._part.chain.rows_of(unit.batch)
         if rows is None:
-            rows, unmade = rows_or_failures(as_table(unit.batch), self._part.chain.input_type)
+            rows, unmade = unit.batch.rows_or_failures()
         for index in range(unit.done, unit.length):
             row = RowInWork(rows[index], index, unit=unit)
             if index in unmade:

@@ -8,14 +8,15 @@ from typing import Any, Final
 
 import msgspec
 
-from penstock.batch import Batch, Lines, WrittenLines
+from penstock.batch import Batch, WrittenLines
 from penstock.channel.codec import RowCodec
+from penstock.channel.column_batch import ColumnBatch
 from penstock.channel.frame import space
 from penstock.channel.queue import Payload, QueueWriter
 from penstock.channel.router import KeyFailure, Router
 from penstock.plan.plan import EdgePlan, Route
 from penstock.sink import WrittenText
-from penstock.slot.batches import Out, batch_cut, batch_length, row_at
+from penstock.slot.batches import Out, as_given, batch_cut, batch_length, row_at
 from penstock.slot.record import OutputRecord
 from penstock.slot.shares import Shares
 from penstock.slot.timers import RowTimer
@@ -75,12 +76,12 @@ class QueueOutput:
             self._encode(part, batch_length(part))
 
     def _bytes_of_a_frame(self, batch: Any) -> int:
-        return self._frame_bytes if isinstance(batch, (list, Lines)) else self._columns_bytes
+        return self._columns_bytes if isinstance(batch, ColumnBatch) else self._frame_bytes
 
     def _as_text(self, batch: Any) -> WrittenLines:
         """What the sink will write; rows that have no text are kept in `unsendable`."""
         assert self._text is not None
-        written = self._text(batch)
+        written = self._text(as_given(batch))
         if written.rejected:
             self.unsendable += [Unsendable(row_at(batch, index), reason) for index, reason in written.rejected.items()]
         return WrittenLines(written.data, 0, batch_length(batch) - len(written.rejected))
@@ -187,7 +188,7 @@ class EdgeOutput:
 
     def _shares_of(self, batch: Any) -> list[Any]:
         """A batch in parts that may go to different receivers, where any of them will do."""
-        if self._shares is None or not isinstance(batch, (list, Lines)):
+        if self._shares is None or isinstance(batch, ColumnBatch):
             return [batch]
         length = batch_length(batch)
         taken = sum(out.queue.rows_taken for out in self.queues)

@@ -297,7 +297,7 @@ def _undecoded(row: Any, why: BaseException | str, attempts: int) -> Lost:
 
 
 def _row(part: Part, batch: Any, index: int) -> Any:
-    return row_at(batch, index, part.plan.source_type)
+    return row_at(batch, index)
 
 
 def _shown(row: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from penstock.operator import Context
 from penstock.sink import RowsRejected, Sink, TransactionalWriter, Writer
-from penstock.slot.batches import batch_length, batch_without, row_at
+from penstock.slot.batches import as_given, batch_length, batch_without, row_at
 from penstock.slot.forks import leave_if_child_by
 from penstock.slot.record import Counts, Record, decode_record, encode_record
 from penstock.slot.stops import Trouble
@@ -75,7 +75,7 @@ class PositionOutput(SinkOutput):
     def _write(self, batch: Any, counts: Counts, refused: list[Refused]) -> Any:
         """Write one batch; gives what of it was written."""
         try:
-            self._writer.write(batch)
+            self._writer.write(as_given(batch))
         except RowsRejected as rejected:
             refused.extend(_rows(batch, rejected.reasons))
             batch = batch_without(batch, rejected.reasons)

@@ -42,12 +42,14 @@ class SourceInput:
 
     def __init__(
         self, source: Source[Any], splits: dict[str, Any], frozen: frozenset[str], context: Context, run_id: str,
-        *, gather_rows: int = 0,
+        *, gather_rows: int = 0, row_type: Any = Any,
     ) -> None:
         """`splits`: those of this slot; `frozen`: the names of all that were there at the start.
 
-        `gather_rows`: blocks of lines are gathered to so many (0: taken as they come).
+        `gather_rows`: blocks of lines are gathered to so many (0: taken as they come). `row_type`: what rows of
+        columns are.
         """
+        self._row_type = row_type
         self._gather_rows = gather_rows
         self._source = source
         self._splits = dict(splits)
@@ -150,7 +152,7 @@ class SourceInput:
                 return self._damaged(name, damage)
             if given is None:
                 return None
-            batch, rejected = checked(given, name)
+            batch, rejected = checked(given, name, self._row_type)
             failures: dict[int, tuple[Any, BaseException | str]] = {
                 index: (found.row, found.reason) for index, found in rejected.items()
             }
@@ -286,7 +288,7 @@ class SourceInput:
                 self._record(name).discovered = split
 
 
-def checked(given: Any, where: str) -> tuple[Any, Mapping[int, Rejected]]:
+def checked(given: Any, where: str, row_type: Any = Any) -> tuple[Any, Mapping[int, Rejected]]:
     """A reader's batch as the engine carries it, and the rows in it that are none.
 
     Lines must be UTF-8 from here on: those of a reader that did not look are looked at.
@@ -294,6 +296,5 @@ def checked(given: Any, where: str) -> tuple[Any, Mapping[int, Rejected]]:
     if isinstance(given, Lines) and not given.is_text:
         given = TextForm().block(given.data, given.first, where)
     if isinstance(given, WithRejected):
-        rows: list[Any] = as_row_list(given.batch)
-        return rows, given.rejected
-    return normalized(given), _NONE
+        return as_row_list(normalized(given.batch, row_type)), given.rejected
+    return normalized(given, row_type), _NONE

@@ -146,6 +146,7 @@ class _Reading:
         self.stage = stage.name
         self.slot = slot
         self._source = stage.source
+        self._row_type = stage.source_type
         self._name = name
         self._split = split
         self._clock = clock
@@ -181,7 +182,7 @@ class _Reading:
             return self._damaged(damage)
         if given is None:
             return None
-        batch, rejected = checked(given, self._name)
+        batch, rejected = checked(given, self._name, self._row_type)
         if not rejected:
             return batch, ()
         good = [row for index, row in enumerate(batch) if index not in rejected]

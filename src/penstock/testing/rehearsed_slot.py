@@ -22,7 +22,7 @@ from penstock.dead_letters import DeadLetter
 from penstock.operator import Context
 from penstock.plan.plan import EdgePlan, Node, StagePlan
 from penstock.plan.topology import Topology
-from penstock.slot.batches import Out, as_row_list, batch_length, batch_slice
+from penstock.slot.batches import Out, as_given, as_row_list, batch_length, batch_slice
 from penstock.slot.chain import Chain
 from penstock.slot.error_policy import RetryRow
 from penstock.slot.expansion import Expansion
@@ -57,10 +57,9 @@ class RehearsedSlot:
         self._sink = stage.sink if isinstance(stage.sink, ListSink) else None
         self._leaves = [output.node for output in stage.outputs] + ([stage.sink_node] if self._sink else [])
         incoming = plan.inputs(stage.name)
-        self._input_type = stage.source_type if stage.source is not None else incoming[0].row_type
         is_async = any(node.operator.is_async for node in stage.nodes)
         self.chain = Chain(
-            _nodes_of_slot(stage, slot), self._leaves, label=stage.name, input_type=self._input_type,
+            _nodes_of_slot(stage, slot), self._leaves, label=stage.name,
             batch_rows=min((edge.batch_rows for edge in incoming), default=MOST_ROWS),
             concurrency=stage.settings.concurrency, timeout_s=stage.settings.timeout_s,
             timer=None if is_async else timer_for(stage.settings.timeout_s),
@@ -112,7 +111,7 @@ class RehearsedSlot:
             through = failures[0].index if failures else length
             self._counts.succeeded += through
             if failures:
-                row = as_row_list(batch, self._input_type)[through]
+                row = as_row_list(batch)[through]
                 sent += self._retry_in_place(row, failures[0], self._name(first + through))
                 through += 1
             batch, first = batch_slice(batch, through, length), first + through
@@ -121,13 +120,13 @@ class RehearsedSlot:
     def _work_one_by_one(self, batch: Any, first: int, error: BaseException) -> list[Delivery]:
         length = batch_length(batch)
         if length == 1:
-            self.fates.not_encoded(as_row_list(batch, self._input_type)[0], error, 1)
+            self.fates.not_encoded(as_row_list(batch)[0], error, 1)
             return []
         singles = (batch_slice(batch, index, index + 1) for index in range(length))
         return [delivery for index, row in enumerate(singles) for delivery in self._work(row, first + index)]
 
     def _set_apart(self, batch: Any, first: int, failures: list[Failure]) -> None:
-        rows = as_row_list(batch, self._input_type) if failures else []
+        rows = as_row_list(batch) if failures else []
         for failure in failures:
             self.fates.failed(rows[failure.index], failure, 1, self._name(first + failure.index))
 
@@ -186,7 +185,7 @@ class RehearsedSlot:
         self._counts.rows_out += sum(out.length for out in outs) - len(keyless)
         if self._sink is not None:
             for batch in outs[-1].batches():
-                self._sink.keep(batch)
+                self._sink.keep(as_given(batch))
         for edge, failure in keyless:
             self.fates.without_key(edge, failure)
         return deliveries
