@@ -353,7 +353,7 @@ class SlotLoop:
             part.counts.retries += 1
             self._pauses.pause(after_s)
             attempts += 1
-            row = row_at(unit.rows_anew(1), 0, part.plan.source_type)
+            row = row_at(unit.rows_anew(1), 0)
             failures = self._call(part, [row], again, True)
             if not failures:
                 self._turn.succeeded(part, 1)
