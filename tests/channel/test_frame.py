@@ -16,7 +16,7 @@ positions = st.integers(0, 2**50)
 @st.composite
 def headers(draw: st.DrawFn) -> Header:
     return Header(
-        draw(U8), draw(U32), draw(U64), draw(U8), draw(U16), draw(U64), draw(U64), draw(U64),
+        draw(U8), draw(U32), draw(U64), draw(U8), draw(U16), draw(U64), draw(U64),
         draw(st.integers(-(2**63), 2**63 - 1)),
     )
 
