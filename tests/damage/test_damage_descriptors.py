@@ -28,8 +28,8 @@ WritablePage = partial(Page, writable=True)
 READERS: list[Opened] = [
     *[partial(kind, opening=opening) for kind in (RingReader, RingWriter, Journal, WorkPage, Control, WritablePage)
       for opening in (by_mapping, by_calls)],
-    lambda path: RetryFile(path.with_suffix(""), 1, 8192),
-    lambda path: RetryFile(path.with_suffix(""), 1, 4095),
+    lambda path: RetryFile(path.with_suffix(""), [1, 8192]),
+    lambda path: RetryFile(path.with_suffix(""), [1, 4095]),
 ]
 
 

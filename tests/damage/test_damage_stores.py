@@ -35,19 +35,19 @@ def test_a_retry_file_gives_every_row_that_waits_or_is_named(
     rows: list[bytes], edits: list[Edit], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     base = tmp_path_factory.mktemp("retries") / "retries"
-    file = RetryFile(base, 0, 0)
+    file = RetryFile(base)
     for row in rows:
         file.add(part=0, due_s=0.0, attempts=1, row=pickle.dumps(row), key="", ingest_ns=0)
         file.flush()
     done = file.take_due(1.0)
     assert done is not None
     file.through(done.number)
-    length, generation = file.flush(), file.generation
+    committed = file.flush()
     file.close()
-    path = base.with_name(f"retries.{generation}")
+    path = base.with_name(f"retries.{committed[0]}")
     path.write_bytes(edited(path.read_bytes(), edits))
     try:
-        again = RetryFile(base, generation, length)
+        again = RetryFile(base, committed)
     except QueueDamaged as damaged:
         assert damaged.path == path
         return
@@ -127,7 +127,7 @@ def test_letters_behind_a_cut_are_whole(size: int, tmp_path_factory: pytest.Temp
     frames = letters([1, 2, 3, 4])
     data = b"".join(frames)
     path.write_bytes(data[:size])
-    file = DeadLetterFile(path, len(data))
+    file = DeadLetterFile(path, [len(data)])
     file.append(record(9))
     file.flush()
     file.close()

@@ -56,7 +56,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_letter_is_read_back_whole(path: Path, tmp_path: Path) -> None:
-    file = DeadLetterFile(path, 0)
+    file = DeadLetterFile(path)
     given_id = file.append(letter(Order(5), time_s=12.5))
     file.flush()
     file.close()
@@ -70,34 +70,31 @@ def test_a_letter_is_read_back_whole(path: Path, tmp_path: Path) -> None:
 
 
 def test_no_file_is_made_before_a_letter_comes(path: Path) -> None:
-    file = DeadLetterFile(path, 0)
-    assert file.flush() == 0
+    file = DeadLetterFile(path)
+    assert file.flush() == [0]
     file.close()
     assert not path.parent.exists()
 
 
 def test_the_store_is_its_owners_alone(path: Path) -> None:
-    file = DeadLetterFile(path, 0)
+    file = DeadLetterFile(path)
     file.append(letter())
     file.flush()
     assert path.stat().st_mode & 0o777 == 0o600 and path.parent.stat().st_mode & 0o777 == 0o700
     file.close()
 
 
-@given(turns=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["commit", "die", "again"])), max_size=12))
+@given(turns=st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["commit", "die"])), max_size=12))
 def test_letters_are_kept_exactly_once_whenever_the_writer_dies(
     turns: list[tuple[int, str]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = letters_file(letters_folder(tmp_path_factory.mktemp("store"), "p", "r"), "s", 1)
-    committed, length, number = [], 0, 0
-    file = DeadLetterFile(path, 0)
+    committed, length, number = [], [0], 0
+    file = DeadLetterFile(path)
     for letters, ending in turns:
         written = [str(number + index) for index in range(letters)]
         number += letters
         ids = [file.append(letter(int(text))) for text in written]
-        if ending == "again":
-            file.discard()
-            continue
         flushed = file.flush()
         if ending == "commit":
             length = flushed
@@ -113,7 +110,7 @@ def test_letters_are_kept_exactly_once_whenever_the_writer_dies(
 
 
 def test_a_store_that_somebody_emptied_is_begun_anew(path: Path) -> None:
-    file = DeadLetterFile(path, 0)
+    file = DeadLetterFile(path)
     file.append(letter("old"))
     length = file.flush()
     file.close()
@@ -155,7 +152,7 @@ def test_a_damaged_frame_is_a_named_error(path: Path) -> None:
 
 def test_letters_of_all_runs_and_slots_come_in_the_order_of_time(tmp_path: Path) -> None:
     for run, seat, times in [("r1", "a", [1, 4, 9]), ("r2", "a", [2, 3]), ("r1", "b", [5]), ("r3", "b", [0, 10])]:
-        file = DeadLetterFile(letters_file(letters_folder(tmp_path, "clicks", run), seat, 0), 0)
+        file = DeadLetterFile(letters_file(letters_folder(tmp_path, "clicks", run), seat, 0))
         for time_s in times:
             file.append(letter(time_s=time_s))
         file.flush()
@@ -183,7 +180,7 @@ class Silent:
 def test_a_row_whose_class_is_gone_is_given_as_text(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = DeadLetterFile(path, 0)
+    file = DeadLetterFile(path)
     file.append(letter(Gone()))
     file.flush()
     file.close()
@@ -245,7 +242,7 @@ def test_a_letter_whose_class_cannot_be_imported_says_that_its_row_is_only_text(
     module = types.ModuleType("gone_since")
     exec("class Gone:\n    def __repr__(self): return 'Gone()'", vars(module))
     monkeypatch.setitem(sys.modules, "gone_since", module)
-    file = DeadLetterFile(path, 0)
+    file = DeadLetterFile(path)
     file.append(letter(module.Gone()))
     file.append(letter("Gone()"))
     file.append(letter(lambda: None))

@@ -25,7 +25,7 @@ def cli(tmp_path: Path) -> Cli:
 
 
 def keep(state_dir: Path, pipeline: str, stage: str, count: int = 1, error: str = "ValueError: no number") -> None:
-    file = DeadLetterFile(letters_file(letters_folder(state_dir, pipeline, "r1"), stage, 0), 0)
+    file = DeadLetterFile(letters_file(letters_folder(state_dir, pipeline, "r1"), stage, 0))
     for index in range(count):
         file.append(
             new_record(

@@ -1,4 +1,4 @@
-"""What the loop does around rows that harmed a life before: they are called with nothing else pending."""
+"""What is done around rows that harmed a life before: they are called with nothing else pending."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from penstock.slot.calls import Calls
 from penstock.slot.crash_points import CrashPoints
 from penstock.slot.life import Life, Suspect
-from penstock.slot.loop import SlotLoop
 from penstock.slot.record import Counts
 from penstock.slot.suspicion import Suspicion
+from penstock.slot.time_and_chance import MACHINE
 from penstock.slot.unit import Unit
 
 pytestmark = pytest.mark.interpreted
@@ -58,11 +59,14 @@ def test_rows_before_a_suspicious_piece_are_committed_before_it_is_called() -> N
     )
     nothing = SimpleNamespace(enter=lambda *args: None, leave=lambda: None, now_doing=lambda activity: None)
     life = Life("work", 0, 2, "r", "", suspect=Suspect(0, 0, 2, 0, 2, 1))
-    loop = SlotLoop(
-        [part], turn=turn, errors=SimpleNamespace(stops_at_failure=lambda part: False, settle=lambda part: None),
-        pauses=turn, suspicion=Suspicion(life), retries=[], bell=None, waiter=None, work=nothing,
-        control=SimpleNamespace(stopping=False), meter=nothing, crash=CrashPoints(),
-    )  # type: ignore[arg-type]
+    errors: Any = SimpleNamespace(stops_at_failure=lambda part: False, settle=lambda part: None)
+    anything: Any = nothing
+    fake: Any = turn
+    calls = Calls(
+        turn=fake, errors=errors, pauses=fake, suspicion=Suspicion(life), work=anything, crash=CrashPoints(),
+        clock=MACHINE,
+    )
     for unit in units:
-        loop._run_unit(part, unit)
+        while unit.left:
+            calls.run_next(part, unit)
     assert turn.events == [["a", "b"], "commit", ["c"], "commit", ["d"], "commit", ["e"]]

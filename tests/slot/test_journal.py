@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,19 +36,21 @@ small = st.integers(0, 2**40)
 
 @st.composite
 def records(draw: st.DrawFn) -> Record:
+    names = st.text(max_size=4)
     part = PartRecord(
-        draw(st.lists(st.builds(InputRecord, small, small, small, small, st.booleans()), max_size=3)),
-        draw(st.lists(st.builds(OutputRecord, small, small, small), max_size=3)),
+        draw(st.dictionaries(names, st.builds(InputRecord, small, small, small, small, st.booleans()), max_size=3)),
+        draw(st.dictionaries(names, st.builds(OutputRecord, small, small, small), max_size=3)),
         Counts(draw(small), draw(small)),
-        draw(st.dictionaries(st.text(max_size=4), st.builds(SplitRecord, small, st.booleans()), max_size=2)),
+        draw(st.dictionaries(names, st.builds(SplitRecord, small, st.booleans()), max_size=2)),
         draw(st.one_of(st.none(), small, st.text(max_size=5))),
-        draw(st.lists(small, max_size=2)), draw(small), draw(st.booleans()),
+        draw(st.dictionaries(names, small, max_size=2)), draw(small), draw(st.booleans()),
     )
-    return Record(draw(numbers), draw(small), draw(small), draw(small), draw(small), "run", [part])
+    logs = draw(st.dictionaries(names, st.lists(small, max_size=2), max_size=3))
+    return Record(draw(numbers), draw(small), logs, "run", [part])
 
 
 def numbered(number: int, filler: int = 0) -> Record:
-    return Record(number, dead_letter_bytes=number * 10, parts=[PartRecord(sink_position="x" * filler)])
+    return Record(number, logs={"letters": [number * 10]}, parts=[PartRecord(sink_position="x" * filler)])
 
 
 @pytest.fixture
@@ -227,3 +230,18 @@ def test_a_journal_of_another_version_is_told(path: Path) -> None:
         file.write((99).to_bytes(8, sys.byteorder))
     with pytest.raises(QueueDamaged, match="version"):
         Journal(path, by_mapping)
+
+
+def test_a_journal_of_another_version_is_refused_by_its_version(path: Path) -> None:
+    create_journal(path, numbered(0), HALF)
+    data = bytearray(path.read_bytes())
+    data[8:16] = (1).to_bytes(8, "little")
+    path.write_bytes(data)
+    with pytest.raises(QueueDamaged, match=r"format 1, and this version of penstock reads format 2: finish the run"):
+        Journal(path, by_mapping)
+
+
+def test_a_record_of_before_there_were_versions_is_refused() -> None:
+    """It began with the array of seven fields that it was."""
+    with pytest.raises(msgspec.MsgspecError, match="another version"):
+        decode_record(msgspec.msgpack.encode([0, 0, 0, 0, 0, "run", []]))

@@ -52,7 +52,7 @@ class Ends:
 
     def receiver(self, record: PartRecord, *, merge: bool = False) -> QueueInputs:
         queue = QueueInput(QueueReader(self.queue, by_mapping, self.bell), RowCodec(), "a->b.0-0")
-        inputs = QueueInputs([queue], Gate([EdgeGate(range(1), merge)], 1), "run")
+        inputs = QueueInputs([queue], Gate([EdgeGate(range(1), merge)], 1), "run", ["a->b"])
         inputs.restore(record)
         inputs.publish()
         return inputs
@@ -64,7 +64,7 @@ class Ends:
 
 
 def first_input() -> PartRecord:
-    return PartRecord(inputs=[InputRecord()], turns_in=[0])
+    return PartRecord(inputs={"a->b.0-0": InputRecord()}, turns_in={"a->b": 0})
 
 
 class Hops(RuleBasedStateMachine):
@@ -262,7 +262,7 @@ def test_a_turn_that_was_filtered_away_gives_an_empty_frame_that_ends_it(ends: E
     assert seen == [(0, ["a"], True), (1, [], True), (2, ["b"], True)]
     record = first_input()
     inputs.save(record)
-    assert record.turns_in == [3]
+    assert record.turns_in == {"a->b": 3}
     ends.close(edge, inputs)
 
 

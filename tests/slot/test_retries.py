@@ -39,13 +39,13 @@ class Schedules(RuleBasedStateMachine):
         self.base = Path(self.folder.name) / "retries"
         self.patch = mock.patch.object(retries_module, "_COMPACT_BYTES", 300)
         self.patch.start()
-        self.committed: tuple[int, int] = (0, 0)
+        self.committed: list[int] = []
         self.waiting: dict[str, float] = {}
         self.committed_waiting: dict[str, float] = {}
         self.names = 0
         self.now = 0.0
         self.number_of: dict[int, str] = {}
-        self.retries = RetryFile(self.base, *self.committed)
+        self.retries = RetryFile(self.base, self.committed)
 
     @rule(delay=st.sampled_from([0.0, 0.0, 1.0, 10.0]), length=st.integers(0, 200))
     def let_a_row_wait(self, delay: float, length: int) -> None:
@@ -75,8 +75,7 @@ class Schedules(RuleBasedStateMachine):
 
     @rule()
     def commit(self) -> None:
-        length = self.retries.flush()
-        self.committed = (self.retries.generation, length)
+        self.committed = self.retries.flush()
         self.committed_waiting = dict(self.waiting)
 
     @rule(flushed=st.booleans())
@@ -84,7 +83,7 @@ class Schedules(RuleBasedStateMachine):
         if flushed:
             self.retries.flush()  # written, but the journal was not flipped any more
         self.retries.close()
-        self.retries = RetryFile(self.base, *self.committed)
+        self.retries = RetryFile(self.base, self.committed)
         self.waiting = dict(self.committed_waiting)
         rows = {row.load(): row.due_s for row in self.retries._waiting.values()}
         assert rows == self.waiting
@@ -111,7 +110,7 @@ TestSchedules.settings = settings(max_examples=120, stateful_step_count=40)
 
 @pytest.fixture
 def retries(tmp_path: Path) -> Iterator[RetryFile]:
-    retries = RetryFile(tmp_path / "retries", 0, 0)
+    retries = RetryFile(tmp_path / "retries")
     yield retries
     retries.close()
 
@@ -125,8 +124,7 @@ def test_rows_come_in_the_order_in_which_they_are_due(retries: RetryFile) -> Non
 
 def test_a_row_keeps_its_key_attempts_and_age_over_a_restart(retries: RetryFile, tmp_path: Path) -> None:
     retries.add(part=2, due_s=1.5, attempts=3, row=pickle.dumps({"a": (1, 2)}), key="run/queue/7/1", ingest_ns=99)
-    length = retries.flush()
-    successor = RetryFile(tmp_path / "retries", retries.generation, length)
+    successor = RetryFile(tmp_path / "retries", retries.flush())
     (row,) = take_all(successor)
     assert row.load() == {"a": (1, 2)}
     assert (row.part, row.due_s, row.attempts, row.key, row.ingest_ns) == (2, 1.5, 3, "run/queue/7/1", 99)
@@ -135,10 +133,10 @@ def test_a_row_keeps_its_key_attempts_and_age_over_a_restart(retries: RetryFile,
 
 def test_the_file_shrinks_to_nothing_when_no_row_waits(retries: RetryFile) -> None:
     wait(retries, "x")
-    assert retries.flush() > 0
+    assert retries.flush()[1] > 0
     (row,) = take_all(retries)
     retries.through(row.number)
-    assert retries.flush() == 0
+    assert retries.flush()[1] == 0
 
 
 def test_a_file_in_which_always_some_row_waits_stays_bounded(retries: RetryFile, tmp_path: Path) -> None:
@@ -148,7 +146,7 @@ def test_a_file_in_which_always_some_row_waits_stays_bounded(retries: RetryFile,
         retries.flush()
         (row,) = take_all(retries)
         retries.through(row.number)
-    assert retries.flush() < 3 * 1024 * 1024
+    assert retries.flush()[1] < 3 * 1024 * 1024
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 4 * 1024 * 1024
 
 
@@ -164,46 +162,46 @@ def test_it_is_full_by_bytes_and_has_room_again_when_rows_are_through(retries: R
 def test_a_flipped_bit_is_told(retries: RetryFile, tmp_path: Path) -> None:
     wait(retries, "first")
     wait(retries, "second")
-    length = retries.flush()
+    committed = retries.flush()
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
-    for bit in range(8 * length):
+    for bit in range(8 * committed[1]):
         flipped = bytearray(whole)
         flipped[bit // 8] ^= 1 << bit % 8
         path.write_bytes(flipped)
         with pytest.raises(QueueDamaged, match="waiting retries"):
-            RetryFile(tmp_path / "retries", retries.generation, length)
+            RetryFile(tmp_path / "retries", committed)
     path.write_bytes(whole)
 
 
 def test_a_file_that_was_cut_is_told(retries: RetryFile, tmp_path: Path) -> None:
     wait(retries, "first")
-    length = retries.flush()
+    committed = retries.flush()
     (path,) = tmp_path.iterdir()
+    length = committed[1]
     for size in (0, 1, length - 1):
         os.truncate(path, size)
         with pytest.raises(QueueDamaged, match=f"from {length} to {size}"):
-            RetryFile(tmp_path / "retries", retries.generation, length)
+            RetryFile(tmp_path / "retries", committed)
 
 
 def test_a_row_that_cannot_be_pickled_leaves_nothing(retries: RetryFile) -> None:
     with pytest.raises((AttributeError, TypeError)):
         wait(retries, lambda: None)
     assert len(retries) == 0
-    assert retries.flush() == 0
+    assert retries.flush()[1] == 0
 
 
 def test_a_number_never_comes_again_in_later_lives(tmp_path: Path) -> None:
     """A row is blamed by its number for all lives to come: the next one to get it would be set aside unseen."""
-    given, committed = set[int](), (0, 0)
+    given, committed = set[int](), list[int]()
     for _ in range(20):
-        retries = RetryFile(tmp_path / "retries", *committed)
+        retries = RetryFile(tmp_path / "retries", committed)
         wait(retries, "x")
         retries.flush()
         (row,) = take_all(retries)
         assert row.number not in given
         given.add(row.number)
         retries.through(row.number)
-        length = retries.flush()
-        committed = (retries.generation, length)
+        committed = retries.flush()
         retries.close()

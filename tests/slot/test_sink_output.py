@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,3 +126,9 @@ def test_a_record_of_another_run_is_not_this_runs() -> None:
     newer = sink.newer_record("one")
     assert newer is not None and newer.number == 7
     assert sink.newer_record("another") is None
+
+
+def test_what_an_older_penstock_left_in_the_target_is_no_record_of_this_run() -> None:
+    table = Table((), (), transactional=True)
+    table.record = msgspec.msgpack.encode([7, 0, 0, 0, 0, "one", []])
+    assert open_sink(table, None, CONTEXT).newer_record("one") is None

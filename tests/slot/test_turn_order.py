@@ -17,6 +17,7 @@ from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.record import Counts, PartRecord, Record
 from penstock.slot.sending import Sending
 from penstock.slot.sink_output import SinkOutput
+from penstock.slot.time_and_chance import MACHINE
 from penstock.slot.turn import Turn
 
 
@@ -74,10 +75,13 @@ def test_a_turn_commits_then_publishes_then_fences_and_only_then_looks_who_sleep
         inputs=inputs,
         counts=Counts(), finished=False, save=PartRecord, publish=steps.publish, show_counts=lambda commit: None,
     )
-    store: Any = SimpleNamespace(flush=lambda: 0, generation=0)
-    commit = Commit([part], steps, Record(), dead_letters=store, retries=store, bell=steps, crash=CrashPoints())
+    store: Any = SimpleNamespace(flush=lambda: [0])
+    commit = Commit([part], steps, Record(), participants={"log": store}, bell=steps, crash=CrashPoints())
     sending = Sending(Backpressure(steps, steps, steps, steps), steps, CrashPoints())
-    turn = Turn([part], sending=sending, commit=commit, errors=steps, work=steps, meter=steps, crash=CrashPoints())
+    turn = Turn(
+        [part], sending=sending, commit=commit, errors=steps, work=steps, meter=steps, crash=CrashPoints(),
+        clock=MACHINE,
+    )
     turn.finish(part)
     assert steps.taken == ["append", "commit", "publish", "fence", "look at the reader", "look at the writer"]
     bell.close()

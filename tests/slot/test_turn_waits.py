@@ -27,6 +27,7 @@ from penstock.slot.record import Counts, PartRecord, Record
 from penstock.slot.sending import Sending
 from penstock.slot.sink_output import SinkOutput
 from penstock.slot.stops import Stopped
+from penstock.slot.time_and_chance import MACHINE
 from penstock.slot.turn import Turn
 from penstock.slot.unit import Unit
 
@@ -76,19 +77,19 @@ class Sender:
         )
         journal: Any = SimpleNamespace(commit=lambda record: None)
         self.waiter = Waiter(self.bell)
-        store: Any = SimpleNamespace(flush=lambda: 0, generation=0)
+        store: Any = SimpleNamespace(flush=lambda: [0])
         meter: Any = SimpleNamespace(batch_taken=lambda unit, is_last: None, now_doing=lambda activity: None)
         work: Any = SimpleNamespace(enter=lambda *args: None, leave=lambda: None)
         waiter, control, crash = self.waiter, self.control, CrashPoints()
         errors: Any = None
-        self.pauses = Pauses(self.bell, waiter, control)  # type: ignore[arg-type]
+        self.pauses = Pauses(self.bell, waiter, control, MACHINE)  # type: ignore[arg-type]
         self.turn = Turn(
             [self.part],
             sending=Sending(Backpressure(self.bell, waiter, meter, control), work, crash),  # type: ignore[arg-type]
             commit=Commit(
-                [self.part], journal, Record(), dead_letters=store, retries=store, bell=self.bell, crash=crash
+                [self.part], journal, Record(), participants={"log": store}, bell=self.bell, crash=crash
             ),
-            errors=errors, work=work, meter=meter, crash=crash,
+            errors=errors, work=work, meter=meter, crash=crash, clock=MACHINE,
         )
 
     def give(self, rows: list[Any]) -> None:

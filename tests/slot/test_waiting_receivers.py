@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,7 +39,8 @@ def is_served(
     turn: Any = Turn.__new__(Turn)
     turn.pending, turn._unit, turn._rows, turn._encoded_rows = True, SimpleNamespace(done=1, length=1 + rows_left), 0, 0
     turn._policies, turn._sending = [TurnPolicy(linger_s=linger_s, sends=queued)], Sending.__new__(Sending)
-    turn._since, turn.flush = time.monotonic() - age_s, lambda: flushed.append(True)
+    turn._now_s = lambda: 1000.0
+    turn._since, turn.flush = 1000.0 - age_s, lambda: flushed.append(True)
     part: Any = SimpleNamespace(
         number=0, is_waited_for=lambda: queued and waits, piece_s=piece_s, outs=[], edges=[],
         inputs=Reading(source_waits_s) if source else Queues(more),

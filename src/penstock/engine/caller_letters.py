@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,8 @@ log = logging.getLogger("penstock.engine")
 class CallerLetters:
     """The dead letters of `results()`: one file, whose committed length stands in the caller's journal."""
 
-    def __init__(self, folder: Path, pipeline: str, stage: str, committed_bytes: int) -> None:
-        self._file = DeadLetterFile(letters_file(folder, stage, 0), committed_bytes)
+    def __init__(self, folder: Path, pipeline: str, stage: str, committed: Sequence[int]) -> None:
+        self._file = DeadLetterFile(letters_file(folder, stage, 0), committed)
         self._pipeline = pipeline
         self._stage = stage
         self._look = f"look: penstock dead-letters list {pipeline}"
@@ -42,8 +42,8 @@ class CallerLetters:
             log.warning("%s: %s; it is set aside; %s", self._stage, error, self._look)
         self._told += 1
 
-    def flush(self) -> int:
-        """Hand them to the operating system. The length to commit."""
+    def flush(self) -> list[int]:
+        """Hand them to the operating system. What goes in the record."""
         return self._file.flush()
 
     def close(self) -> None:

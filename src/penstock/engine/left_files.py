@@ -97,6 +97,6 @@ def require_whole(topology: Topology, paths: RunPaths) -> None:
         require_whole_queue(paths.queue(channel.edge, channel.sender, channel.receiver))
 
 
-def _shape(record: Record) -> list[tuple[int, int, int]]:
-    """How many queues each stage has: it stays as it was at the start."""
-    return [(len(part.inputs), len(part.outputs), len(part.turns_in)) for part in record.parts]
+def _shape(record: Record) -> list[tuple[set[str], set[str], set[str]]]:
+    """Which queues each stage has: it stays as it was at the start."""
+    return [(set(part.inputs), set(part.outputs), set(part.turns_in)) for part in record.parts]

@@ -18,6 +18,7 @@ from penstock.engine.deployment import Deployment
 from penstock.engine.handle import Handle
 from penstock.report import Report, StageReport
 from penstock.shared_file import by_calls
+from penstock.slot.dead_letter_file import DEAD_LETTERS
 from penstock.slot.journal import Journal
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
 from penstock.slot.record import PartRecord, Record
@@ -157,14 +158,15 @@ class _CallerInput:
             for sender in topology.senders(edge, 0):
                 path = paths.queue(edge, sender, 0)
                 bell = bells.of(paths.bell(plan, edge.sender, sender))
-                queues.append(QueueInput(QueueReader(path, by_calls, bell), RowCodec(edge.row_type), edge.name, port))
+                queues.append(QueueInput(QueueReader(path, by_calls, bell), RowCodec(edge.row_type), path.name, port))
             gates.append(EdgeGate(range(first, len(queues)), edge.merge and len(queues) - first > 1))
-        self._inputs = QueueInputs(queues, Gate(gates, len(queues)), "")
+        names = [edge.name for edge in plan.inputs(stage.name)]
+        self._inputs = QueueInputs(queues, Gate(gates, len(queues)), "", names)
         self._journal = Journal(paths.caller_journal, by_calls)
         self._record = self._journal.load()
         self._inputs.restore(self._record.parts[0])
         self.letters = CallerLetters(
-            deployment.dead_letters, plan.pipeline, stage.name, self._record.dead_letter_bytes
+            deployment.dead_letters, plan.pipeline, stage.name, self._record.logs.get(DEAD_LETTERS, ())
         )
         self._counts = self._record.parts[0].counts
         self._inputs.publish()
@@ -207,7 +209,7 @@ class _CallerInput:
         self._inputs.progress(unit)
         part = PartRecord(counts=self._counts)
         self._inputs.save(part)
-        self._record = Record(self._record.number + 1, dead_letter_bytes=self.letters.flush(), parts=[part])
+        self._record = Record(self._record.number + 1, logs={DEAD_LETTERS: self.letters.flush()}, parts=[part])
         self._journal.commit(self._record)
         self._inputs.publish()
         self._bell.fence()

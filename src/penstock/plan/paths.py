@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from penstock.plan.plan import EdgePlan, Plan
 
 
+def channel_name(edge: EdgePlan, sender: int, receiver: int) -> str:
+    """The name of the queue between two slots, for files, records and people."""
+    return f"{edge.name}.{sender}-{receiver}"
+
+
 class SeatPaths(msgspec.Struct, frozen=True):
     """The files of one slot."""
 
@@ -146,4 +151,4 @@ class RunPaths(msgspec.Struct, frozen=True):
 
     def queue(self, edge: EdgePlan, sender: int, receiver: int) -> Path:
         """`->` and `#` of the edge's name are no trouble in a file's name."""
-        return self.root / "queues" / f"{edge.name}.{sender}-{receiver}"
+        return self.root / "queues" / channel_name(edge, sender, receiver)

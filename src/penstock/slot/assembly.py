@@ -12,7 +12,7 @@ from penstock.channel.queue import QueueReader, QueueWriter
 from penstock.mapped_file import by_mapping
 from penstock.metrics.page import Page
 from penstock.operator import Context
-from penstock.plan.paths import RunPaths
+from penstock.plan.paths import RunPaths, channel_name
 from penstock.plan.plan import StagePlan
 from penstock.plan.topology import Topology, text_of
 from penstock.slot.batches import Out
@@ -20,12 +20,13 @@ from penstock.slot.chain import Chain
 from penstock.slot.event_loop import EventLoop
 from penstock.slot.expansion import Expansion
 from penstock.slot.gathered import MOST_ROWS
-from penstock.slot.in_flight import PageSteps
 from penstock.slot.outputs import EdgeOutput, QueueOutput
+from penstock.slot.page_steps import PageSteps
 from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
 from penstock.slot.source_input import SourceInput
 from penstock.slot.spool import Spool
+from penstock.slot.time_and_chance import Clock
 from penstock.slot.timers import RowTimer
 from penstock.slot.work import WorkPage
 
@@ -44,6 +45,7 @@ class Assembler:
     work: WorkPage
     event_loop: EventLoop | None
     """Where a stage of the slot has coroutines."""
+    clock: Clock
     _bells: OnePerPath[Bell] = field(default_factory=lambda: OnePerPath(lambda path: Bell(path, by_mapping)))
 
     def _bell(self, stage: str, slot: int) -> Bell:
@@ -64,7 +66,7 @@ class Assembler:
         carries = self.topology.carries_turns(stage)
         deals = not carries and any(edge.turns for edge in edges)
         in_order = settings.ordered or carries or deals  # then a row may not be set apart
-        expansion = Expansion(stage.name, settings.row_output_max, lambda: context.idempotency_key)
+        expansion = Expansion(stage.name, settings.row_output_max, lambda: context.idempotency_key, self.clock)
         chain = Chain(
             stage.nodes, leaves, label=stage.name,
             batch_rows=min((edge.batch_rows for edge in incoming), default=MOST_ROWS),
@@ -92,7 +94,7 @@ class Assembler:
         return SourceInput(
             stage.source, self.topology.splits(stage, self.slot), frozenset(stage.splits), context, self.run_id,
             gather_rows=MOST_ROWS if any(node.operator.batch for node in stage.nodes) else 0,
-            row_type=stage.source_type,
+            row_type=stage.source_type, clock=self.clock,
         )
 
     def _queues(self, stage: StagePlan) -> QueueInputs:
@@ -104,11 +106,12 @@ class Assembler:
             for sender in senders:
                 path = self.paths.queue(edge, sender, self.slot)
                 bell = self._bell(edge.sender, sender)
-                name = f"{edge.name}.{sender}-{self.slot}"
+                name = channel_name(edge, sender, self.slot)
                 queues.append(QueueInput(QueueReader(path, by_mapping, bell), RowCodec(edge.row_type), name, port))
             merges = edge.merge and len(senders) > 1
             gates.append(EdgeGate(range(first, len(queues)), merges, stride=topology.stride(edge)))
-        return QueueInputs(queues, Gate(gates, len(queues)), self.run_id)
+        names = [edge.name for edge in topology.plan.inputs(stage.name)]
+        return QueueInputs(queues, Gate(gates, len(queues)), self.run_id, names, self.clock)
 
     def _edge_output(self, stage: StagePlan, name: str) -> EdgeOutput:
         topology = self.topology
@@ -122,5 +125,5 @@ class Assembler:
         timer = RowTimer(edge.timeout_s, self.work.still) if edge.timeout_s is not None and callable(edge.key) else None
         return EdgeOutput(
             edge, topology.route(edge), queues, turns=topology.counts_turns(edge),
-            key_table=topology.key_table(edge), timer=timer,
+            key_table=topology.key_table(edge), timer=timer, clock=self.clock,
         )

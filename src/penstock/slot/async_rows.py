@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import types
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
@@ -77,7 +76,7 @@ class AsyncRows:
         # Not at the end of the coroutine: a task that is cancelled before its first step never runs it.
         row.task.add_done_callback(partial(self._through, row, ended))
         if self._timeout_s is not None and not self._ticking:
-            self._ticking, self._ticked_at = True, time.monotonic()
+            self._ticking, self._ticked_at = True, self.loop.asyncio_loop.time()
             self._tick_later(self._timeout_s)
 
     async def _work(self, row: RowInWork) -> None:
@@ -119,7 +118,7 @@ class AsyncRows:
         if not self._flying:
             self._ticking = self.stuck = False
             return
-        now = time.monotonic()
+        now = self.loop.asyncio_loop.time()
         passed = min(now - self._ticked_at, 2 * timeout_s / _TICKS_PER_TIMEOUT)
         self._ticked_at = now
         stuck = None
@@ -133,7 +132,7 @@ class AsyncRows:
         self.stuck = stuck is not None
         if self._steps is not None:
             if stuck is None:
-                self._steps.still(time.monotonic_ns())
+                self._steps.still(int(now * 1e9))
             else:
                 self._steps.stuck(stuck)
         self._tick_later(timeout_s)

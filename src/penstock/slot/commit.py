@@ -6,16 +6,15 @@ transactions stores it together with its rows, the journal flips, and only then 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from penstock.channel.bell import Bell
 from penstock.slot.crash_points import CrashPoints
-from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.forks import leave_if_child
 from penstock.slot.journal import Journal
 from penstock.slot.part import Part
+from penstock.slot.ports import Participant
 from penstock.slot.record import Record
-from penstock.slot.retries import RetryFile
 from penstock.slot.sink_output import Refused
 
 
@@ -23,18 +22,17 @@ class Commit:
     """Commits for one slot."""
 
     def __init__(
-        self, parts: Sequence[Part], journal: Journal, record: Record, *, dead_letters: DeadLetterFile,
-        retries: RetryFile, bell: Bell, crash: CrashPoints, told: Sequence[Callable[[Part], None]] = (),
+        self, parts: Sequence[Part], journal: Journal, record: Record, *, participants: Mapping[str, Participant],
+        bell: Bell, crash: CrashPoints, told: Sequence[Callable[[Part], None]] = (),
     ) -> None:
-        """`record`: the last one committed; `told`: called after each commit."""
+        """`record`: the last one committed; `participants`: by their names in it; `told`: called after each commit."""
         self._parts = tuple(parts)
         self._journal = journal
         self.number = record.number
         """Of the last commit."""
         self._epoch = record.epoch
         self._run_id = record.run_id
-        self._dead_letters = dead_letters
-        self._retries = retries
+        self._participants = tuple(participants.items())
         self._bell = bell
         self._crash = crash
         self._told = tuple(told)
@@ -69,10 +67,8 @@ class Commit:
         return []
 
     def _record(self) -> Record:
-        return Record(
-            self.number + 1, self._epoch, self._dead_letters.flush(), self._retries.flush(), self._retries.generation,
-            self._run_id, [part.save() for part in self._parts],
-        )
+        logs = {name: participant.flush() for name, participant in self._participants}
+        return Record(self.number + 1, self._epoch, logs, self._run_id, [part.save() for part in self._parts])
 
     def _ring(self, part: Part) -> None:
         # Cursors are stored before it is looked who sleeps, and sleepers do it the other way round: one of the two

@@ -1,14 +1,11 @@
-"""The dead letters of one slot: an append-only file whose committed length stands in the slot's journal.
-
-The worker appends while it computes, flushes before the journal's flip and puts the length into the record; what a
-killed worker wrote beyond it, its successor cuts away. `dead_letters.py` has the format and the reader.
-"""
+"""The dead letters of one slot: a `committed_log` that outlives the run. `dead_letters.py` has format and reader."""
 
 from __future__ import annotations
 
 import errno
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -17,96 +14,87 @@ from msgspec.structs import replace
 from penstock.errors import FileUnusable, NotPrivate
 from penstock.letter_frames import DeadLetterRecord, encode_frame, read_backward, whole_frames
 from penstock.private_files import held_below, open_own
-from penstock.run_files import refused, write_all
+from penstock.run_files import refused
+from penstock.slot.committed_log import CommittedLog
 
-log = logging.getLogger("penstock.worker")
+_log = logging.getLogger("penstock.worker")
 _WHAT: Final = "the file of dead letters"
+DEAD_LETTERS: Final = "dead letters"
+"""Their name in records."""
 
 
 class DeadLetterFile:
     """Writes one slot's dead letters. One process at a time, guarded by the slot's lock."""
 
-    def __init__(self, path: Path, committed_length: int) -> None:
-        """Open at what the journal says: letters beyond it belong to a turn that never happened.
+    def __init__(self, path: Path, committed: Sequence[int] = ()) -> None:
+        """Open at what the record says, which `flush` gave: letters beyond it belong to a turn that never happened.
 
         A file shorter than that (somebody removed or cut it) is gone on with behind its last whole letter. No file is
         made before a letter comes.
         """
+        committed_length = committed[0] if committed else 0
         self._path = path
-        self._fd: int | None = None
-        self._buffer: list[bytes] = []
-        self._length = 0
+        self._log: CommittedLog | None = None
         self._count = 0
         self._so_far: dict[str, int] = {}
         """Letters by stage, in the file and to be flushed."""
-        self._flushed: dict[str, int] = {}
         if os.path.lexists(path):
-            self._fd = self._open()
+            self._log = self._open()
             try:
-                self._go_on_behind(self._fd, committed_length)
+                self._go_on_behind(self._log, committed_length)
             except BaseException:
-                os.close(self._fd)
+                self._log.close()
                 raise
 
-    def _go_on_behind(self, fd: int, committed_length: int) -> None:
-        there = os.fstat(fd).st_size
-        self._length = min(committed_length, there)
-        whole = self._count_letters()
+    def _go_on_behind(self, log: CommittedLog, committed_length: int) -> None:
+        there = log.file_bytes
+        length = min(committed_length, there)
+        whole = self._count_letters(length)
         if there < committed_length:
-            self._length = whole
-            log.warning("%s was cut from %s to %s bytes: letters are missing", self._path, committed_length, there)
-        os.ftruncate(fd, self._length)
+            length = whole
+            _log.warning("%s was cut from %s to %s bytes: letters are missing", self._path, committed_length, there)
+        log.cut(length)
 
     def append(self, record: DeadLetterRecord) -> str:
         """Keep the letter until `flush`; the id that it was given."""
         self._count += 1
         self._so_far[record.stage] = self._so_far.get(record.stage, 0) + 1
         letter_id = f"{self._path.parent.name}-{self._path.stem}-{self._count}"
-        self._buffer.append(encode_frame(replace(record, id=letter_id, so_far=self._so_far)))
+        if self._log is None:
+            self._log = self._open()
+        self._log.append(encode_frame(replace(record, id=letter_id, so_far=self._so_far)))
         return letter_id
 
-    def discard(self) -> None:
-        """Forget what was appended since the last `flush`: the turn is done again."""
-        self._count -= len(self._buffer)
-        self._buffer.clear()
-        self._so_far = dict(self._flushed)
-
-    def flush(self) -> int:
-        """Hand what was appended to the operating system. The length to commit."""
-        if self._buffer:
-            data = b"".join(self._buffer)
-            self._fd = self._open() if self._fd is None else self._fd
-            self._length += write_all(self._fd, data, self._length, path=self._path, what=_WHAT)
-            self._buffer.clear()
-            self._flushed = dict(self._so_far)
-        return self._length
+    def flush(self) -> list[int]:
+        """Hand what was appended to the operating system. What goes in the record: the length."""
+        return [0 if self._log is None else self._log.flush()]
 
     def close(self) -> None:
-        """Make the letters durable. Never after a kill: then the operating system still has them."""
-        if self._fd is not None:
-            os.fsync(self._fd)
-            os.close(self._fd)
-            self._fd = None
+        """Make the letters durable."""
+        if self._log is not None:
+            self._log.sync()
+            self._log.close()
+            self._log = None
 
-    def _count_letters(self) -> int:
+    def _count_letters(self, length: int) -> int:
         """Those committed; gives the bytes of the whole ones. The last one says it all, if it is sound."""
-        found = read_backward(self._path, self._length)
+        found = read_backward(self._path, length)
         if found is not None and (so_far := next(found).summary.so_far):
-            self._so_far, whole, sound = so_far, self._length, True
+            self._so_far, whole, sound = so_far, length, True
         else:
-            self._so_far, whole, sound = whole_frames(self._path, self._length)
-        self._flushed = dict(self._so_far)
+            self._so_far, whole, sound = whole_frames(self._path, length)
         self._count = sum(self._so_far.values())
         if not sound:  # numbers go on beyond any that the letters here can have
-            self._count, whole = max(self._count, self._length), self._length
+            self._count, whole = max(self._count, length), length
         return whole
 
-    def _open(self) -> int:
+    def _open(self) -> CommittedLog:
         run, name = self._path.parent, self._path.name
         place, below = run.parents[2], run.parts[-3:]  # dead-letters, the pipeline's, the run's
         try:
             with held_below(place, below, make=True) as folder:
-                return open_own(name, os.O_RDWR | os.O_CREAT, dir_fd=folder, single=True)
+                fd = open_own(name, os.O_RDWR | os.O_CREAT, dir_fd=folder, single=True)
+                return CommittedLog(self._path, _WHAT, fd)
         except NotPrivate as exc:
             raise FileUnusable(self._path, _WHAT, PermissionError(errno.EPERM, f"{exc.path} {exc.why}")) from exc
         except OSError as exc:

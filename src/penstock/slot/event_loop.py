@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-import time
 from collections.abc import Coroutine
 from types import CodeType
 from typing import Any
@@ -71,7 +70,7 @@ class EventLoop:
 
     def _run(self) -> None:
         if self._ran_until:
-            stood_s = min(time.monotonic() - self._ran_until, _MOST_STILL_S)
+            stood_s = min(self.asyncio_loop.time() - self._ran_until, _MOST_STILL_S)
             self.stands_still_s += (stood_s - self.stands_still_s) * _SHARE_OF_LAST
         with self._stalls.watching(self.asyncio_loop):
             while True:
@@ -82,7 +81,7 @@ class EventLoop:
                     if is_ctrl_c(exc):
                         raise
                     # asyncio hands it to those who await the task, and to us: it is that row's error
-        self._ran_until = time.monotonic()
+        self._ran_until = self.asyncio_loop.time()
 
     def complete(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run until it is through."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import pickle
-import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from penstock.ctrl_c import is_ctrl_c
 from penstock.errors import PenstockError
 from penstock.operator import Reject
+from penstock.slot.time_and_chance import MACHINE, Clock
 
 log = logging.getLogger("penstock.worker")
 SAMPLE_ROWS = 32
@@ -36,15 +36,18 @@ class ExpansionTooLarge(Reject, PenstockError):
 class Expansion:
     """The limit of one stage in one worker."""
 
-    def __init__(self, stage: str, most_bytes: int, row_name: Callable[[], str]) -> None:
+    def __init__(
+        self, stage: str, most_bytes: int, row_name: Callable[[], str], clock: Clock = MACHINE
+    ) -> None:
         """`row_name`: the idempotency key of the row in work."""
         self.stage = stage
         self.most_bytes = most_bytes
         self._row_name = row_name
+        self._clock = clock
 
     def growth(self) -> Growth:
         """What one row gives, from now on."""
-        return Growth(self.stage, self.most_bytes, self._row_name)
+        return Growth(self.stage, self.most_bytes, self._row_name, self._clock)
 
     def as_rows(self, result: Iterable[Any]) -> list[Any]:
         """All that a function gave, as a list. Raises `ExpansionTooLarge`."""
@@ -63,26 +66,27 @@ class Expansion:
 class Growth:
     """How much one row has given so far, in rows and in bytes as pickled."""
 
-    def __init__(self, stage: str, most_bytes: int, row_name: Callable[[], str]) -> None:
+    def __init__(self, stage: str, most_bytes: int, row_name: Callable[[], str], clock: Clock) -> None:
         self.rows = 0
+        self._now_s = clock.now_s
         self.bytes = 0.0
         self._stage = stage
         self._most_bytes = most_bytes
         self._row_name = row_name
-        self._since = time.monotonic()
+        self._since = self._now_s()
         self._tell_after_s = TELL_S
         self._chunk_rows = SAMPLE_ROWS
 
     def chunks(self, rest: Iterator[Any]) -> Iterator[list[Any]]:
         """More of them, a few at a time: sizes and pace may change on the way. Raises `ExpansionTooLarge`."""
-        began = time.monotonic()
+        began = self._now_s()
         while chunk := list(islice(rest, self._chunk_rows)):
             self.sampled(chunk)
-            now = time.monotonic()
+            now = self._now_s()
             if now - began > _CHUNK_S:
                 self._chunk_rows = max(int(len(chunk) * _CHUNK_S / (now - began)), 1)
             yield chunk
-            began = time.monotonic()
+            began = self._now_s()
 
     def sampled(self, chunk: list[Any]) -> None:
         """So many more rows; their size is looked at in some of them."""
@@ -100,7 +104,7 @@ class Growth:
                 f"rows sooner, or raise it (row_output_max={size_text(2 * self._most_bytes)!r} at stage "
                 f"{self._stage!r}, or `--set {self._stage}.row_output_max=...`)"
             )
-        took_s = time.monotonic() - self._since
+        took_s = self._now_s() - self._since
         if took_s >= self._tell_after_s:
             self._tell_after_s = 2 * took_s
             log.warning(

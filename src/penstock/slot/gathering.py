@@ -6,7 +6,6 @@ one (`rows=`, `wait=`) the stage waits for so many rows, but no longer than that
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +18,7 @@ from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.source_input import SourceInput
 from penstock.slot.stops import StageFailed
 from penstock.slot.suspicion import Suspicion
+from penstock.slot.time_and_chance import Clock
 from penstock.slot.unit import Unit
 
 
@@ -32,9 +32,13 @@ class Span(msgspec.Struct, frozen=True):
 class Gathering:
     """The units of one stage in one slot that were taken and are not through, oldest first."""
 
-    def __init__(self, part: Part, suspicion: Suspicion, *, most: int, rows: int | None, wait_s: float) -> None:
+    def __init__(
+        self, part: Part, suspicion: Suspicion, *, most: int, rows: int | None, wait_s: float,
+        clock: Clock,
+    ) -> None:
         """`most`: rows of a call, where no number was asked for (`rows`)."""
         self._part = part
+        self._now_s = clock.now_s
         self._suspicion = suspicion
         self._target = rows or most
         self._asked = rows is not None or wait_s > 0
@@ -90,7 +94,7 @@ class Gathering:
         """How long more may be waited for."""
         if not self._units or not self._wait_s or self._part.inputs.exhausted or self.damage is not None:
             return 0.0
-        return self._units[0].taken_ns / 1e9 + self._wait_s - time.monotonic()
+        return self._units[0].taken_ns / 1e9 + self._wait_s - self._now_s()
 
     def _source_would_wait(self) -> bool:
         """True: reading on is expected to take longer than the rows that are here may wait."""

@@ -9,9 +9,9 @@ oldest so seldom that it costs at most 1 % of the time. A single turn that makes
 from __future__ import annotations
 
 import gc
-import time
 
 from penstock.slot.part import Part
+from penstock.slot.time_and_chance import Clock
 
 _YOUNG_ALLOCATIONS = 500_000
 """Net allocations within one turn after which the collector looks all the same."""
@@ -22,19 +22,20 @@ _SHARE = 0.01
 class TurnGc:
     """Collects between turns."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._now_s = clock.now_s
         gc.collect()
         gc.freeze()
         gc.set_threshold(_YOUNG_ALLOCATIONS, 1_000_000, 1_000_000)
-        self._next_full = time.monotonic() + 10.0
+        self._next_full = self._now_s() + 10.0
 
     def between_turns(self, part: Part) -> None:
         """Called after a commit."""
         if gc.get_count()[0] < _BETWEEN_TURNS:
             return
         gc.collect(1)
-        now = time.monotonic()
+        now = self._now_s()
         if now >= self._next_full:
             gc.collect()
-            spent = time.monotonic() - now
+            spent = self._now_s() - now
             self._next_full = now + spent / _SHARE + 1.0

@@ -18,7 +18,7 @@ from penstock.errors import FileUnusable, QueueDamaged
 from penstock.private_files import open_own
 from penstock.run_files import require_size
 from penstock.shared_file import Opening, by_calls
-from penstock.slot.record import Record, decode_record, encode_record
+from penstock.slot.record import RECORD_VERSION, Record, decode_record, encode_record
 
 _HEAD_BYTES: Final = 64
 _MAGIC: Final = 0x5045_4E53_4A52_4E4C
@@ -26,7 +26,7 @@ _W_MAGIC: Final = 0
 _W_VERSION: Final = 1
 _W_HALF: Final = 2
 _W_SELECTOR: Final = 4
-_VERSION: Final = 1
+_VERSION: Final = RECORD_VERSION
 _CHECK_BITS: Final = 16
 FIRST_HALF_BYTES: Final = 8192
 
@@ -81,8 +81,14 @@ class Journal:
         self._words, self._data = self._file.words, self._file.data
         self._half = int(self._words[_W_HALF])
         try:
-            if self._words[_W_MAGIC] != _MAGIC or self._words[_W_VERSION] != _VERSION:
-                raise QueueDamaged(self._path, "this is no journal of this version")
+            if self._words[_W_MAGIC] != _MAGIC:
+                raise QueueDamaged(self._path, "this is no journal")
+            if self._words[_W_VERSION] != _VERSION:
+                found = int(self._words[_W_VERSION])
+                raise QueueDamaged(
+                    self._path, f"the journal has format {found}, and this version of penstock reads format "
+                    f"{_VERSION}: finish the run with the version that began it"
+                )
             require_size(self._path, "the journal", self._file.size, _HEAD_BYTES + 2 * self._half)
         except QueueDamaged:
             self._file.close()

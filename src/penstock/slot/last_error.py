@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Final
 
 from penstock.error_text import ERROR_CHARACTERS, cut
 from penstock.private_files import replace_own
 from penstock.slot.part import Part
+from penstock.slot.time_and_chance import Clock
 
 _TELL_S: Final = 0.5
 
@@ -17,15 +17,16 @@ _TELL_S: Final = 0.5
 class LastErrors:
     """Tells what went wrong last with a row of each stage in the slot, now and then."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._now_s = clock.now_s
         self._folder = folder
         self._told_at = 0.0
 
     def tell(self, part: Part) -> None:
         """Called after each commit."""
-        if not part.last_error or time.monotonic() < self._told_at + _TELL_S:
+        if not part.last_error or self._now_s() < self._told_at + _TELL_S:
             return
-        self._told_at = time.monotonic()
+        self._told_at = self._now_s()
         unwritten = write_last_error(self._folder, part.plan.name, part.last_error)
         if unwritten is not None:
             part.context.log.warning("the last error is not shown by `penstock status`: %s", unwritten)

@@ -28,32 +28,24 @@ from penstock.plan.topology import Topology, has_coroutines
 from penstock.run_files import read_checked
 from penstock.shared_file import by_calls
 from penstock.slot import forks, lifeline, lock, signals, stack, worker_log
+from penstock.slot.assembled_loop import AssembledLoop
 from penstock.slot.assembly import Assembler
-from penstock.slot.backpressure import Backpressure
-from penstock.slot.commit import Commit
 from penstock.slot.control import Control
-from penstock.slot.crash_points import ArmedCrash, CrashPoints
-from penstock.slot.dead_letter_file import DeadLetterFile
+from penstock.slot.dead_letter_file import DEAD_LETTERS, DeadLetterFile
 from penstock.slot.event_loop import EventLoop, LoopWaiter
 from penstock.slot.failure_file import write_failure
-from penstock.slot.gc_tuning import TurnGc
 from penstock.slot.journal import Journal
-from penstock.slot.last_error import LastErrors
 from penstock.slot.life import Exit, FailureNote, Life
-from penstock.slot.loop import SlotLoop
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
-from penstock.slot.pauses import Pauses
 from penstock.slot.pickled_error import pickled_error
+from penstock.slot.ports import World
 from penstock.slot.randomness import reseed_libraries
 from penstock.slot.record import Record
-from penstock.slot.retries import RetryFile
-from penstock.slot.row_errors import RowErrors
-from penstock.slot.sending import Sending
+from penstock.slot.retries import RETRIES, RetryFile
 from penstock.slot.sink_output import open_sink
 from penstock.slot.stops import CarefulRestart, StageFailed, Stopped, Trouble
-from penstock.slot.suspicion import Suspicion
-from penstock.slot.turn import Turn
+from penstock.slot.time_and_chance import MACHINE
 from penstock.slot.user_errors import one_line, same_error, unavailable, user_traceback
 from penstock.slot.work import CLOSES, LISTENS, OPENED, Mark, WorkPage
 from penstock.terminal_text import visible_lines
@@ -151,17 +143,17 @@ class Worker:
         self._life = life
         self._paths = paths
         self._control = Control(paths.control, by_mapping)
-        self._loop: SlotLoop | None = None
+        self._loop: AssembledLoop | None = None
         self._journal = Journal(seat.journal, by_mapping)
         stages = self._plan.seats()[life.seat]
         self._event_loop = EventLoop() if has_coroutines(stages) else None
         assembler = Assembler(
             topology=topology, paths=paths, slot=life.slot, attempt=life.attempt, run_id=life.run_id, key=self._key,
             stopping=lambda: self._control.draining or self._control.stopping, work=work,
-            event_loop=self._event_loop,
+            event_loop=self._event_loop, clock=MACHINE,
         )
         self._parts = [assembler.part(number, stage) for number, stage in enumerate(stages)]
-        self._meter = Meter([part.page for part in self._parts])
+        self._meter = Meter([part.page for part in self._parts], MACHINE)
         self._meter.now_doing(Activity.STARTING)
         self._bell = Bell(seat.bell, by_mapping)
         self._bell.say_awake()
@@ -231,27 +223,17 @@ class Worker:
             if part.chain.spool is not None:
                 part.chain.spool.clean(spill.name for spill in part.spills)
         store = letters_file(Path(life.dead_letters), life.seat, life.slot)
-        dead_letters = DeadLetterFile(store, record.dead_letter_bytes)
-        retries = RetryFile(self._seat.retries, record.retry_generation, record.retry_bytes)
+        dead_letters = DeadLetterFile(store, record.logs.get(DEAD_LETTERS, ()))
+        retries = RetryFile(self._seat.retries, record.logs.get(RETRIES, ()), MACHINE)
         if life.anew:
             retries.let_go()
-        record.run_id = life.run_id  # the first record knows of none
-        errors = RowErrors(self._plan.pipeline, dead_letters, retries)
-        crash = CrashPoints(tuple(ArmedCrash(c.point, c.row) for c in life.crashes))
-        told = self._meter.committed, LastErrors(self._paths.last_errors).tell, TurnGc().between_turns
-        commit = Commit(
-            self._parts, self._journal, record, dead_letters=dead_letters, retries=retries, bell=self._bell,
-            crash=crash, told=told,
+        world = World(
+            journal=self._journal, dead_letters=dead_letters, retries=retries, bell=self._bell, waiter=self._waiter,
+            control=self._control, work=self._work, clock=MACHINE,
         )
-        backpressure = Backpressure(self._bell, self._waiter, self._meter, self._control)
-        turn = Turn(
-            self._parts, sending=Sending(backpressure, self._work, crash), commit=commit, errors=errors,
-            work=self._work, meter=self._meter, crash=crash,
-        )
-        self._loop = SlotLoop(
-            self._parts, turn=turn, errors=errors, pauses=Pauses(self._bell, self._waiter, self._control),
-            suspicion=Suspicion(life), retries=retries, bell=self._bell,
-            waiter=self._waiter, work=self._work, control=self._control, meter=self._meter, crash=crash,
+        self._loop = AssembledLoop(
+            self._parts, record, world, life, pipeline=self._plan.pipeline, last_errors=self._paths.last_errors,
+            meter=self._meter,
         )
         self._work.say_reached(OPENED)
         self._loop.run()

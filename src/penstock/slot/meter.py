@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from penstock.metrics.catalogue import Activity, Word
 from penstock.metrics.latency import bucket
 from penstock.metrics.page import Page
 from penstock.slot.part import Part
+from penstock.slot.time_and_chance import Clock
 from penstock.slot.unit import Unit
 
 _SUM = {
@@ -21,10 +21,11 @@ _SUM = {
 class Meter:
     """The clocks of one slot; stages that share a slot share its time."""
 
-    def __init__(self, pages: Sequence[Page]) -> None:
+    def __init__(self, pages: Sequence[Page], clock: Clock) -> None:
+        self._now_ns, self._wall_ns = clock.now_ns, clock.wall_ns
         self._pages = tuple(page.words for page in pages)
         self._activity = Activity.NONE
-        self._since = time.monotonic_ns()
+        self._since = self._now_ns()
         self._taken: list[int] = []
         """When the batches of the turn were taken, by the monotonic clock."""
         self._ingested: list[int] = []
@@ -36,7 +37,7 @@ class Meter:
             self._book(activity)
 
     def _book(self, activity: Activity) -> None:
-        now = time.monotonic_ns()
+        now = self._now_ns()
         spent = now - self._since
         word = _SUM.get(self._activity)
         for words in self._pages:
@@ -58,12 +59,12 @@ class Meter:
     def committed(self, part: Part) -> None:
         """A turn of the stage is through."""
         self._book(self._activity)  # a kill loses what is not booked
-        now, words = time.monotonic_ns(), part.page.words
+        now, words = self._now_ns(), part.page.words
         for taken in self._taken:
             words[Word.BATCH_LATENCY + bucket(max(now - taken, 0))] += 1
         words[Word.LAST_PROGRESS_NS] = now
         if self._ingested:
-            wall = time.time_ns()
+            wall = self._wall_ns()
             for ingest in self._ingested:
                 if ingest:
                     words[Word.END_TO_END + bucket(max(wall - ingest, 0))] += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from penstock.sink import WrittenText
 from penstock.slot.batches import Out, as_given, batch_cut, batch_length, row_at
 from penstock.slot.record import OutputRecord
 from penstock.slot.shares import Shares
+from penstock.slot.time_and_chance import MACHINE, Clock
 from penstock.slot.timers import RowTimer
 from penstock.slot.watched_key import WatchedKey
 
@@ -43,6 +43,7 @@ class QueueOutput:
     ) -> None:
         """`text`: how rows become the lines that the sink behind this queue writes, where it leaves that to us."""
         self.queue = queue
+        self.name = queue.path.name
         self._text = text
         self.unsendable: list[Unsendable] = []
         self.codec = codec
@@ -139,7 +140,7 @@ class EdgeOutput:
 
     def __init__(
         self, edge: EdgePlan, route: Route, queues: Sequence[QueueOutput], *, turns: bool,
-        key_table: Sequence[int] = (), timer: RowTimer | None = None,
+        key_table: Sequence[int] = (), timer: RowTimer | None = None, clock: Clock = MACHINE,
     ) -> None:
         """`turns`: the receivers count turns, so every turn must be given out with its number and its end.
 
@@ -147,6 +148,7 @@ class EdgeOutput:
         keys, where its stage has a time-out.
         """
         self.edge = edge
+        self._now_s = clock.now_s
         self.queues = tuple(queues)
         self.turns = turns
         self._watched = WatchedKey(edge.key, timer) if timer is not None and callable(edge.key) else None
@@ -193,7 +195,7 @@ class EdgeOutput:
         length = batch_length(batch)
         taken = sum(out.queue.rows_taken for out in self.queues)
         waiting = sum(out.queue.rows for out in self.queues) - taken
-        rows = self._shares.rows(length, taken=taken, waiting=waiting, now=time.monotonic())
+        rows = self._shares.rows(length, taken=taken, waiting=waiting, now=self._now_s())
         return [batch] if rows >= length else batch_cut(batch, rows)
 
     @property

@@ -143,13 +143,13 @@ class Part:
         self.spills = record.spills
         self.sink_output.position = record.sink_position
         self.inputs.restore(record)
-        for queue, saved in zip(self.queues, record.outputs, strict=True):
-            queue.restore(saved)
+        for queue in self.queues:
+            queue.restore(record.outputs[queue.name])
 
     def save(self) -> PartRecord:
         """What a successor must know."""
         record = PartRecord(
-            outputs=[queue.record() for queue in self.queues],
+            outputs={queue.name: queue.record() for queue in self.queues},
             counts=self.counts, sink_position=self.sink_output.position, turn_out=self.turn_out, finished=self.finished,
             spills=self.spills,
         )

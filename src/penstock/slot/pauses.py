@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 from penstock.channel.bell import Bell, Waits
 from penstock.slot.control import Control
 from penstock.slot.stops import Stopped
+from penstock.slot.time_and_chance import Clock
 
 _SAFETY_POLL_S: Final = 2.0
 
@@ -15,15 +15,16 @@ _SAFETY_POLL_S: Final = 2.0
 class Pauses:
     """Does nothing for a while."""
 
-    def __init__(self, bell: Bell, waiter: Waits, control: Control) -> None:
+    def __init__(self, bell: Bell, waiter: Waits, control: Control, clock: Clock) -> None:
+        self._now_s = clock.now_s
         self._bell = bell
         self._waiter = waiter
         self._control = control
 
     def pause(self, seconds: float) -> None:
         """With nothing pending. Raises `Stopped` when the supervisor asks for it meanwhile."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
+        until = self._now_s() + seconds
+        while (left := until - self._now_s()) > 0:
             if self._control.stopping:
                 raise Stopped
             self._waiter.wait(min(left, _SAFETY_POLL_S))

@@ -6,7 +6,7 @@ saved and published is what is done.
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from typing import Any
 
 from penstock.channel.codec import Decoded, RowCodec
@@ -16,6 +16,7 @@ from penstock.channel.queue import QueueReader
 from penstock.slot.decoding import Decoding
 from penstock.slot.record import InputRecord, PartRecord
 from penstock.slot.stops import Stopped
+from penstock.slot.time_and_chance import MACHINE, Clock
 from penstock.slot.unit import Unit
 
 
@@ -64,8 +65,13 @@ class _DecodeAgain:
 class QueueInputs:
     """All input queues of a stage in one slot."""
 
-    def __init__(self, queues: list[QueueInput], gate: Gate, run_id: str) -> None:
+    def __init__(
+        self, queues: list[QueueInput], gate: Gate, run_id: str, edges: Sequence[str], clock: Clock = MACHINE
+    ) -> None:
+        """`edges`: the names of those in the gate."""
         self.queues = queues
+        self._edges = tuple(edges)
+        self._now_ns = clock.now_ns
         self._gate = gate
         self._run_id = run_id
         self._turns_done = [edge.turn for edge in gate.edges]
@@ -74,15 +80,14 @@ class QueueInputs:
         """How workers decode; None: as the calling process does, where nobody watches."""
 
     def restore(self, record: PartRecord) -> None:
-        for queue, saved in zip(self.queues, record.inputs, strict=True):
-            queue.restore(saved)
-        for edge, turn in zip(self._gate.edges, record.turns_in, strict=True):
-            edge.turn = turn
-        self._turns_done = list(record.turns_in)
+        for queue in self.queues:
+            queue.restore(record.inputs[queue.name])
+        for number, name in enumerate(self._edges):
+            self._gate.edges[number].turn = self._turns_done[number] = record.turns_in[name]
 
     def save(self, record: PartRecord) -> None:
-        record.inputs = [queue.record() for queue in self.queues]
-        record.turns_in = list(self._turns_done)
+        record.inputs = {queue.name: queue.record() for queue in self.queues}
+        record.turns_in = dict(zip(self._edges, self._turns_done, strict=True))
 
     @property
     def ended(self) -> bool:
@@ -128,7 +133,7 @@ class QueueInputs:
             if edge.merge:
                 edge.turn_taken()
         return Unit(
-            decoded.batch, header.rows, given.queue.frame_taken(), header.ingest_ns, time.monotonic_ns(), index,
+            decoded.batch, header.rows, given.queue.frame_taken(), header.ingest_ns, self._now_ns(), index,
             header.sequence, 0, f"{self._run_id}/{given.name}/{header.sequence}", decoded.failures, header.turn,
             turn_end, frame.end, port=given.port, decode_again=_DecodeAgain(given.codec, frame),
         )

@@ -1,12 +1,19 @@
-"""What a successor must know of a slot, as its journal and its transactional sink keep it."""
+"""What a successor must know of a slot, as its journal and its transactional sink keep it.
+
+Queues, edges and logs are keyed by name, not by place, so that they can be added and removed. What is kept on disk
+begins with a version: a record of another version is refused, never guessed at.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from penstock.plan.paths import channel_name
 from penstock.plan.topology import Slot, Topology
+
+RECORD_VERSION: Final = 2
 
 
 class InputRecord(msgspec.Struct, array_like=True):
@@ -71,13 +78,15 @@ class SpillRecord(msgspec.Struct, array_like=True):
 class PartRecord(msgspec.Struct, array_like=True):
     """One stage of the slot."""
 
-    inputs: list[InputRecord] = msgspec.field(default_factory=list)
-    outputs: list[OutputRecord] = msgspec.field(default_factory=list)
+    inputs: dict[str, InputRecord] = msgspec.field(default_factory=dict)
+    """By the queue's name."""
+    outputs: dict[str, OutputRecord] = msgspec.field(default_factory=dict)
+    """By the queue's name."""
     counts: Counts = msgspec.field(default_factory=Counts)
     splits: dict[str, SplitRecord] = msgspec.field(default_factory=dict)
     sink_position: Any = None
-    turns_in: list[int] = msgspec.field(default_factory=list)
-    """Per input edge behind an ordered stage: the next turn to take; else unused."""
+    turns_in: dict[str, int] = msgspec.field(default_factory=dict)
+    """By the input edge's name: the next turn to take behind an ordered stage; else unused."""
     turn_out: int = 0
     """Number of the next turn to give out, in front of an ordered stage."""
     finished: bool = False
@@ -89,9 +98,8 @@ class Record(msgspec.Struct, array_like=True):
 
     number: int = 0
     epoch: int = 0
-    dead_letter_bytes: int = 0
-    retry_bytes: int = 0
-    retry_generation: int = 0
+    logs: dict[str, list[int]] = msgspec.field(default_factory=dict)
+    """What each log of the slot (`ports.Participant`) must be told to go on, by its name."""
     run_id: str = ""
     """A transactional sink may hold the record of an earlier run."""
     parts: list[PartRecord] = msgspec.field(default_factory=list)
@@ -106,24 +114,38 @@ _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Record)
 
 
+_VERSION_BYTE: Final = bytes([RECORD_VERSION])  # records of before there were versions begin with 0x97
+
+
 def encode_record(record: Record) -> bytes:
-    return _encoder.encode(record)
+    """As it stands in a journal, or in a transactional sink."""
+    return _VERSION_BYTE + _encoder.encode(record)
 
 
 def decode_record(data: bytes) -> Record:
-    return _decoder.decode(data)
+    """What `encode_record` gave. Raises `msgspec.MsgspecError` for what is none, or of another version."""
+    if data[:1] != _VERSION_BYTE:
+        raise msgspec.DecodeError("it is a record of another version of penstock")
+    return _decoder.decode(memoryview(data)[1:])
+
+
+def is_of_this_version(data: bytes) -> bool:
+    """True: `decode_record` can be expected to read it."""
+    return data[:1] == _VERSION_BYTE
 
 
 def first_record(topology: Topology, slot: Slot) -> Record:
     """What the journal of a slot says before its first life."""
-    parts = []
+    parts, plan = [], topology.plan
     for stage in slot.stages:
-        inputs = topology.plan.inputs(stage.name)
+        incoming = plan.inputs(stage.name)
+        inputs = [channel_name(edge, n, slot.number) for edge in incoming for n in topology.senders(edge, slot.number)]
+        outputs = [
+            channel_name(edge, slot.number, n)
+            for edge in plan.outputs(stage) for n in topology.receivers(edge, slot.number)
+        ]
         parts.append(PartRecord(
-            inputs=[InputRecord() for edge in inputs for _ in topology.senders(edge, slot.number)],
-            outputs=[
-                OutputRecord() for edge in topology.plan.outputs(stage) for _ in topology.receivers(edge, slot.number)
-            ],
-            turns_in=[topology.first_turn(edge, slot.number) for edge in inputs],
+            inputs={name: InputRecord() for name in inputs}, outputs={name: OutputRecord() for name in outputs},
+            turns_in={edge.name: topology.first_turn(edge, slot.number) for edge in incoming},
         ))
     return Record(parts=parts)

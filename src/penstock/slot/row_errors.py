@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 import pickle
-import random
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,9 +30,10 @@ from penstock.slot.failure import Failure
 from penstock.slot.life import Blamed
 from penstock.slot.outputs import Unsendable
 from penstock.slot.part import Part
-from penstock.slot.retries import RetryFile, WaitingRow, now_s
+from penstock.slot.retries import RetryFile, WaitingRow
 from penstock.slot.spool import GivesTooMuch
 from penstock.slot.stops import StageFailed
+from penstock.slot.time_and_chance import Clock
 from penstock.slot.unit import Unit
 from penstock.slot.user_errors import one_line, user_traceback
 
@@ -72,7 +71,8 @@ class RowErrors:
     expected to succeed: then nothing of the turn is committed.
     """
 
-    def __init__(self, pipeline: str, dead_letters: DeadLetterFile, retries: RetryFile) -> None:
+    def __init__(self, pipeline: str, dead_letters: DeadLetterFile, retries: RetryFile, clock: Clock) -> None:
+        self._clock = clock
         self._pipeline = pipeline
         self._dead_letters = dead_letters
         self._retries = retries
@@ -85,25 +85,24 @@ class RowErrors:
         """True: rows behind a failed one may not be given out before its fate is known."""
         return part.in_place_retries or part.plan.settings.on_error.kind == "fail"
 
-    def failed(self, part: Part, unit: Unit, batch: Any, failure: Failure) -> StageEnd | None:
-        """A row raised for the first time, and those behind it may go on."""
+    def failed(self, part: Part, unit: Unit, batch: Any, failure: Failure, number: int) -> StageEnd | None:
+        """A row raised for the first time, and those behind it may go on. `number`: the row's own, as `Mark` has it."""
         row = _row(part, batch, failure.index)
-        key = f"{unit.key}/{unit.first_row + unit.done + failure.index}"
-        return self._decide(part, row, failure, 1, key, unit.ingest_ns)
+        return self._decide(part, row, failure, 1, f"{unit.key}/{number}", unit.ingest_ns)
 
     def in_place(self, part: Part, failure: Failure, attempts: int) -> float | None:
         """A row raised and those behind it wait: after how many seconds to try it again; None: never.
 
         `attempts`: calls made so far.
         """
-        decision = decide(part.plan.settings, failure.error, attempts, random.random())
+        decision = decide(part.plan.settings, failure.error, attempts, self._clock.chance())
         return decision.after_s if isinstance(decision, RetryRow) else None
 
     def failed_for_good(
         self, part: Part, batch: Any, index: int, failure: Failure, attempts: int
     ) -> StageEnd | None:
         """A row that was tried in its place has no further attempt. `index`: its own, in the batch."""
-        decision = decide(part.plan.settings, failure.error, attempts, random.random())
+        decision = decide(part.plan.settings, failure.error, attempts, self._clock.chance())
         return self._end(part, decision, _lost(_row(part, batch, index), failure, attempts))
 
     def never_called(self, part: Part, unit: Unit, blamed: Blamed | None) -> StageEnd | None:
@@ -194,7 +193,7 @@ class RowErrors:
         self, part: Part, row: Any, failure: Failure, attempts: int, key: str, ingest_ns: int
     ) -> StageEnd | None:
         """Let a row wait for its next attempt, or end it."""
-        decision = decide(part.plan.settings, failure.error, attempts, random.random())
+        decision = decide(part.plan.settings, failure.error, attempts, self._clock.chance())
         attempts -= int(isinstance(failure.error, GivesTooMuch))
         lost = _lost(row, failure, attempts)
         if isinstance(decision, RetryRow):
@@ -207,8 +206,8 @@ class RowErrors:
                 decision = last_resort(part.plan.settings)
             else:
                 self._retries.add(
-                    part=part.number, due_s=now_s() + decision.after_s, attempts=attempts, row=data, key=key,
-                    ingest_ns=ingest_ns,
+                    part=part.number, due_s=self._retries.now_s() + decision.after_s, attempts=attempts, row=data,
+                    key=key, ingest_ns=ingest_ns,
                 )
                 return None
         return self._end(part, decision, lost, (key, ingest_ns))
@@ -233,7 +232,7 @@ class RowErrors:
                 self.settle(part)  # older letters first
                 letter = new_record(
                     pipeline=self._pipeline, stage=stage, slot=part.context.slot, operator=lost.operator,
-                    time_s=time.time(), attempts=lost.attempts, error=lost.error, traceback=lost.traceback,
+                    time_s=self._clock.wall_s(), attempts=lost.attempts, error=lost.error, traceback=lost.traceback,
                     row=lost.row,
                 )
                 if held is None or not self._hold(part, lost, letter, held):
@@ -263,7 +262,7 @@ class RowErrors:
             return
         for waiting in self._retries.held(part.number):
             letter = decode_record(waiting.letter)
-            self._dead_letters.append(structs.replace(letter, row=waiting.row, time_s=time.time()))
+            self._dead_letters.append(structs.replace(letter, row=waiting.row, time_s=self._clock.wall_s()))
             self._retries.through(waiting.number)
             part.counts.dead_letters += 1
 

@@ -14,7 +14,7 @@ from penstock.operator import Context
 from penstock.sink import RowsRejected, Sink, TransactionalWriter, Writer
 from penstock.slot.batches import as_given, batch_length, batch_without, row_at
 from penstock.slot.forks import leave_if_child_by
-from penstock.slot.record import Counts, Record, decode_record, encode_record
+from penstock.slot.record import Counts, Record, decode_record, encode_record, is_of_this_version
 from penstock.slot.stops import Trouble
 
 Refused = tuple[Any, str]
@@ -147,8 +147,10 @@ class TransactionOutput(PositionOutput):
 
     def newer_record(self, run_id: str) -> Record | None:
         data = self._transactional.last_record()
-        record = decode_record(data) if data else None
-        return record if record is not None and record.run_id == run_id else None
+        if not data or not is_of_this_version(data):  # no journal of another version is gone on with: not this run's
+            return None
+        record = decode_record(data)
+        return record if record.run_id == run_id else None
 
 
 def open_sink(sink: Sink[Any], position: Any, context: Context) -> SinkOutput:

@@ -5,7 +5,6 @@ Batches may be read ahead of the one in work; what is saved is where the rows st
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from zlib import crc32
@@ -21,6 +20,7 @@ from penstock.slot.forks import leave_if_child
 from penstock.slot.gathered import GatheringReader
 from penstock.slot.record import PartRecord, SplitRecord
 from penstock.slot.stops import StageFailed
+from penstock.slot.time_and_chance import MACHINE, Clock
 from penstock.slot.unit import Unit
 from penstock.source import EndOfSplit, Reader, Rejected, Source, WithRejected
 from penstock.text_form import TextForm
@@ -42,7 +42,7 @@ class SourceInput:
 
     def __init__(
         self, source: Source[Any], splits: dict[str, Any], frozen: frozenset[str], context: Context, run_id: str,
-        *, gather_rows: int = 0, row_type: Any = Any,
+        *, gather_rows: int = 0, row_type: Any = Any, clock: Clock = MACHINE,
     ) -> None:
         """`splits`: those of this slot; `frozen`: the names of all that were there at the start.
 
@@ -51,6 +51,8 @@ class SourceInput:
         """
         self._row_type = row_type
         self._gather_rows = gather_rows
+        self._clock = clock
+        self._now_s = clock.now_s
         self._source = source
         self._splits = dict(splits)
         self._frozen = frozen
@@ -64,7 +66,7 @@ class SourceInput:
         self._idle_until = 0.0
         self._stopped = False
         self._discover_s = parse_duration(source.discover_every) if source.discover_every is not None else None
-        self._discovered_at = time.monotonic()
+        self._discovered_at = self._now_s()
         self.read_waits_s = 0.0
         """How long the next read is expected to wait for rows, in seconds: up at once, down slowly."""
 
@@ -100,11 +102,11 @@ class SourceInput:
             self._record(name)  # what was never opened is recorded as not done: the input was cut short
 
     def ready(self) -> bool:
-        return self._gives_more() and time.monotonic() >= self._idle_until
+        return self._gives_more() and self._now_s() >= self._idle_until
 
     def wake_after(self) -> float | None:
         """Seconds until it is worth asking again."""
-        return max(self._idle_until - time.monotonic(), 0.0) if self._gives_more() else None
+        return max(self._idle_until - self._now_s(), 0.0) if self._gives_more() else None
 
     def descriptors(self) -> set[int]:
         fds = (reader.fileno() for reader in self._readers.values())
@@ -126,7 +128,7 @@ class SourceInput:
             if self._source.bounded and not self._exhausted(name):
                 break
         if not self.ended:
-            self._idle_until = time.monotonic() + self._pause()
+            self._idle_until = self._now_s() + self._pause()
         return None
 
     def _turns(self) -> list[str]:
@@ -168,7 +170,7 @@ class SourceInput:
             if self._gather_rows:
                 reader = GatheringReader(reader, self._gather_rows)
             self._readers[name] = reader
-        began, computed = time.monotonic(), time.thread_time()
+        began, computed = self._now_s(), self._clock.computed_s()
         try:
             given = reader.read()
             leave_if_child()
@@ -177,7 +179,7 @@ class SourceInput:
             self._end_if_through(name)
             self._close(name)
             return None
-        waited = time.monotonic() - began - (time.thread_time() - computed)
+        waited = self._now_s() - began - (self._clock.computed_s() - computed)
         self.read_waits_s = max(waited, self.read_waits_s / 2)
         return given
 
@@ -221,7 +223,7 @@ class SourceInput:
         first, ahead.rows = ahead.rows, ahead.rows + length
         ahead.batches += 1
         return Unit(
-            batch, length, done, time.time_ns(), time.monotonic_ns(), crc32(name.encode()), 0, first,
+            batch, length, done, self._clock.wall_ns(), self._clock.now_ns(), crc32(name.encode()), 0, first,
             f"{self._run_id}/{self._context.stage}/{name}", failures, end=position, split=name,
         )
 
@@ -278,9 +280,9 @@ class SourceInput:
         return min(pauses, default=1.0)
 
     def _discover(self) -> None:
-        if self._discover_s is None or time.monotonic() < self._discovered_at + self._discover_s:
+        if self._discover_s is None or self._now_s() < self._discovered_at + self._discover_s:
             return
-        self._discovered_at = time.monotonic()
+        self._discovered_at = self._now_s()
         for name, split in self._source.splits().items():
             mine = crc32(name.encode()) % self._context.workers == self._context.slot
             if mine and name not in self._splits and name not in self._frozen:

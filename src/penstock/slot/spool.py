@@ -14,8 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from penstock.private_files import open_own
-from penstock.run_files import write_all
+from penstock.slot.committed_log import frame, open_log
 from penstock.slot.expansion import SAMPLE_ROWS, Expansion, ExpansionTooLarge, Growth, row_bytes_of, size_text
 from penstock.slot.record import SpillRecord
 
@@ -25,7 +24,6 @@ _CHUNK_ROWS = 512
 """Rows that suddenly are large may be so many at once in memory."""
 _LOOK_BYTES = 16 * 1024 * 1024
 """The room that is left is looked at so often."""
-_LENGTH_BYTES = 8
 _WHAT = "the file of what a row gives"
 
 
@@ -110,21 +108,19 @@ class Spool:
         self._made += 1
         path = self._folder / f"spill.{self._part}.{os.getpid()}-{self._made}"
         growth, written, look_at = self._expansion.growth(), 0, _LOOK_BYTES
-        fd = open_own(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        log = open_log(path, _WHAT, os.O_CREAT | os.O_EXCL)
         try:
             while chunk := list(islice(rows, min(chunk_rows, _CHUNK_ROWS))):
-                data = pickle.dumps(chunk, 5)
+                log.append(frame(pickle.dumps(chunk, 5)))
                 row_bytes = row_bytes_of(chunk)
                 chunk_rows = max(min(2 * len(chunk), int(_CHUNK_BYTES / row_bytes)), 1)
-                written += write_all(
-                    fd, len(data).to_bytes(_LENGTH_BYTES, "little") + data, written, path=path, what=_WHAT
-                )
+                written = log.flush()
                 growth.took(len(chunk), row_bytes * len(chunk))
                 if written >= look_at:
                     look_at = written + _LOOK_BYTES
                     self._look_at_room(growth, written)
         finally:
-            os.close(fd)
+            log.close()
         return Spooled(path, growth.rows)
 
     def _look_at_room(self, growth: Growth, written: int) -> None:
@@ -138,15 +134,15 @@ class Spool:
 
 def read_chunk(path: Path, offset: int) -> tuple[list[Any], int] | None:
     """Rows that stand at a place of a file, and the place behind them; None: its end."""
-    fd = open_own(path, os.O_RDONLY)
+    log = open_log(path, _WHAT)
     try:
-        length = int.from_bytes(os.pread(fd, _LENGTH_BYTES, offset), "little")
-        if not length:
+        found = log.body_at(offset)
+        if found is None:
             return None
-        rows: list[Any] = pickle.loads(os.pread(fd, length, offset + _LENGTH_BYTES))
-        return rows, offset + _LENGTH_BYTES + length
+        rows: list[Any] = pickle.loads(found[0])
+        return rows, found[1]
     finally:
-        os.close(fd)
+        log.close()
 
 
 def _room(folder: Path) -> int:

@@ -7,7 +7,6 @@ cannot be sent, are set aside on the way (`row_errors`), within the same commit.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from penstock.slot.commit import Commit
@@ -23,6 +22,7 @@ from penstock.slot.sink_output import Refused
 from penstock.slot.source_input import SourceInput
 from penstock.slot.spool import read_chunk
 from penstock.slot.stops import CarefulRestart
+from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn_policy import TRANSACTION_S, TurnPolicy
 from penstock.slot.unit import Unit
 from penstock.slot.work import TURN_INPUT, Doing, Mark, WorkPage
@@ -33,9 +33,10 @@ class Turn:
 
     def __init__(
         self, parts: Sequence[Part], *, sending: Sending, commit: Commit, errors: RowErrors, work: WorkPage,
-        meter: Meter, crash: CrashPoints,
+        meter: Meter, crash: CrashPoints, clock: Clock,
     ) -> None:
         """`parts`: with their sinks open."""
+        self._now_s = clock.now_s
         self._policies = [_policy(part, len(parts)) for part in parts]
         self._sending = sending
         self._commit = commit
@@ -114,7 +115,7 @@ class Turn:
         if waited_for and not more:  # a source may stand still where it reads
             more = isinstance(inputs, QueueInputs) and inputs.ready()
         return self._policies[part.number].ends(
-            time.monotonic() - self._since, self._rows, source_waits_s=waits_s, piece_s=part.piece_s,
+            self._now_s() - self._since, self._rows, source_waits_s=waits_s, piece_s=part.piece_s,
             receiver_waits=waited_for, more_is_here=more,
         )
 
@@ -125,7 +126,7 @@ class Turn:
             return 0.0
         in_flight = part.rows_in_flight > 0
         return self._policies[part.number].collects_for(
-            time.monotonic() - self._since, rows_in_flight=in_flight, receiver_waits=in_flight and part.is_waited_for()
+            self._now_s() - self._since, rows_in_flight=in_flight, receiver_waits=in_flight and part.is_waited_for()
         )
 
     # Its end.
@@ -242,7 +243,7 @@ class Turn:
         if self._part is not part and self.pending:
             self.flush()
         if not self.pending:
-            self._since = time.monotonic()
+            self._since = self._now_s()
             self._ingest_ns = 0
         self._part = part
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,6 +11,7 @@ from typing import Final
 import msgspec
 
 from penstock.shared_file import Opening
+from penstock.slot.time_and_chance import MACHINE, Clock
 
 _BYTES: Final = 4096
 _W_RUNNING: Final = 0
@@ -103,7 +103,8 @@ class WorkState:
 class WorkPage:
     """The words of one slot."""
 
-    def __init__(self, path: Path, opening: Opening) -> None:
+    def __init__(self, path: Path, opening: Opening, clock: Clock = MACHINE) -> None:
+        self._now_ns = clock.now_ns
         self._file = opening(path, "the page of what is in work", size=_BYTES)
         self._words = self._file.words
 
@@ -122,7 +123,7 @@ class WorkPage:
         words[_W_ROW], words[_W_COUNT] = mark.row, mark.count
         words[_W_PEAK] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if mark.count == 1 else 0
         words[_W_DOING], words[_W_LIMIT] = doing, limit_ns
-        words[_W_SINCE] = time.monotonic_ns()
+        words[_W_SINCE] = self._now_ns()
         words[_W_RUNNING] = 1
 
     def in_flight(self, mark: Mark) -> None:
@@ -133,14 +134,14 @@ class WorkPage:
         words[_W_DOING], words[_W_LIMIT] = Doing.CALLING, 0
         if not words[_W_RUNNING]:
             words[_W_PEAK] = 0
-            words[_W_SINCE] = time.monotonic_ns()
+            words[_W_SINCE] = self._now_ns()
             words[_W_RUNNING] = 1
 
     def step(self, part: int, input: int, sequence: int, row: int) -> None:
         """Of the rows in flight this one is running: what happens now is its doing."""
         words = self._words
         words[_W_STEP_PART], words[_W_STEP_INPUT], words[_W_STEP_SEQUENCE] = part, input, sequence
-        words[_W_STEP_ROW], words[_W_STEP_SINCE] = row, time.monotonic_ns()
+        words[_W_STEP_ROW], words[_W_STEP_SINCE] = row, self._now_ns()
         words[_W_STEP] = 1
 
     def step_over(self) -> None:
@@ -156,7 +157,7 @@ class WorkPage:
         self._words[_W_RUNNING] = 0
 
     def beat(self) -> None:
-        self._words[_W_BEAT] = time.monotonic_ns()
+        self._words[_W_BEAT] = self._now_ns()
 
     def say_reached(self, how_far: int) -> None:
         """How far the life has come: `LISTENS`, `OPENED`, `CLOSES`."""

@@ -127,5 +127,5 @@ def _last_error(root: Path, stage: str) -> str:
 def _rows_under_way(records: Sequence[Record]) -> int:
     """Rows given out and not taken in yet; of a frame half done, those that are done are taken."""
     parts = [part for record in records for part in record.parts]
-    given = sum(queue.rows for part in parts for queue in part.outputs)
-    return given - sum(queue.rows + queue.rows_done for part in parts for queue in part.inputs)
+    given = sum(queue.rows for part in parts for queue in part.outputs.values())
+    return given - sum(queue.rows + queue.rows_done for part in parts for queue in part.inputs.values())

@@ -1,0 +1,118 @@
+"""The loop of a slot put together, over the world that it is given; `main` runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from penstock.slot.backpressure import Backpressure
+from penstock.slot.called_ahead import CalledAhead
+from penstock.slot.calls import Calls
+from penstock.slot.commit import Commit
+from penstock.slot.crash_points import ArmedCrash, CrashPoints
+from penstock.slot.dead_letter_file import DEAD_LETTERS
+from penstock.slot.decoding import Decoding
+from penstock.slot.due_retries import DueRetries
+from penstock.slot.gathered_calls import GatheredRunner
+from penstock.slot.gathering import Gathering
+from penstock.slot.gc_tuning import TurnGc
+from penstock.slot.in_flight import InFlight
+from penstock.slot.last_error import LastErrors
+from penstock.slot.life import Life
+from penstock.slot.loop import SlotLoop
+from penstock.slot.meter import Meter
+from penstock.slot.part import Part
+from penstock.slot.pauses import Pauses
+from penstock.slot.ports import Participant, World
+from penstock.slot.queue_inputs import QueueInputs
+from penstock.slot.record import Record
+from penstock.slot.retries import RETRIES
+from penstock.slot.row_errors import RowErrors
+from penstock.slot.runner import PlainRunner, Runner
+from penstock.slot.sending import Sending
+from penstock.slot.sleeping import Sleeping
+from penstock.slot.suspicion import Suspicion
+from penstock.slot.turn import Turn
+
+
+class AssembledLoop:
+    """For one life of a slot."""
+
+    def __init__(
+        self, parts: Sequence[Part], record: Record, world: World, life: Life, *, pipeline: str, last_errors: Path,
+        meter: Meter,
+    ) -> None:
+        """`parts`: open, and restored from `record`; `last_errors`: the folder for them."""
+        record.run_id = life.run_id  # the first record knows of none
+        self._world = world
+        self._meter = meter
+        self._suspicion = Suspicion(life)
+        self._crash = CrashPoints(tuple(ArmedCrash(c.point, c.row) for c in life.crashes))
+        self._errors = RowErrors(pipeline, world.dead_letters, world.retries, world.clock)
+        self._turn = self._turn_of(parts, record, LastErrors(last_errors, world.clock))
+        pauses = Pauses(world.bell, world.waiter, world.control, world.clock)
+        self._calls = Calls(
+            turn=self._turn, errors=self._errors, pauses=pauses, suspicion=self._suspicion, work=world.work,
+            crash=self._crash, clock=world.clock,
+        )
+        for part in parts:
+            if isinstance(part.inputs, QueueInputs):
+                part.inputs.decoding = Decoding(
+                    part.number, world.work, self._suspicion, flush=self._turn.flush, pause=pauses.pause
+                )
+        sleeping = Sleeping(parts, world.bell, world.waiter, meter)
+        self._loop = SlotLoop(
+            turn=self._turn, errors=self._errors, sleeping=sleeping, work=world.work, control=world.control,
+            clock=world.clock,
+        )
+        self._runners = [self._runner(part) for part in parts]
+
+    def run(self) -> None:
+        """Until the input is through."""
+        due = DueRetries(
+            self._runners, self._calls, turn=self._turn, errors=self._errors, retries=self._world.retries,
+            suspicion=self._suspicion, work=self._world.work, meter=self._meter,
+        )
+        self._loop.run(self._runners, due)
+
+    def idempotency_key(self) -> str:
+        """The name of the row in work."""
+        return self._calls.idempotency_key()
+
+    def _turn_of(self, parts: Sequence[Part], record: Record, last_errors: LastErrors) -> Turn:
+        world, crash = self._world, self._crash
+        participants: dict[str, Participant] = {DEAD_LETTERS: world.dead_letters, RETRIES: world.retries}
+        commit = Commit(
+            parts, world.journal, record, participants=participants, bell=world.bell, crash=crash,
+            told=(self._meter.committed, last_errors.tell, TurnGc(world.clock).between_turns),
+        )
+        backpressure = Backpressure(world.bell, world.waiter, self._meter, world.control)
+        return Turn(
+            parts, sending=Sending(backpressure, world.work, crash), commit=commit, errors=self._errors,
+            work=world.work, meter=self._meter, crash=crash, clock=world.clock,
+        )
+
+    def _runner(self, part: Part) -> Runner:
+        """How the stage works through its input."""
+        world, chain = self._world, part.chain
+        if chain.async_rows is not None:
+            ahead = CalledAhead(
+                part, chain.async_rows, errors=self._errors, suspicion=self._suspicion, crash=self._crash
+            )
+            return InFlight(
+                part, self._calls, ahead, turn=self._turn, errors=self._errors, retries=world.retries,
+                suspicion=self._suspicion, work=world.work,
+            )
+        if chain.has_batch_operators and not part.carries_turns:  # what is put together has no turn
+            gathering = Gathering(
+                part, self._suspicion, most=chain.batch_rows, rows=chain.asked_rows or None, wait_s=chain.wait_s,
+                clock=world.clock,
+            )
+            return GatheredRunner(
+                part, self._calls, gathering, turn=self._turn, errors=self._errors, retries=world.retries,
+                meter=self._meter, control=world.control,
+            )
+        return PlainRunner(
+            part, self._calls, turn=self._turn, retries=world.retries, meter=self._meter, control=world.control,
+            between=self._loop.let_coroutines_run,
+        )

@@ -1,0 +1,124 @@
+"""A log of a slot: a file that is only appended to, and that is as long as the slot's record says.
+
+What is appended waits in memory until `flush`, which goes before the record; what a killed worker wrote beyond the
+committed length, its successor cuts away. Under dead letters, waiting retries and what single rows give (`spool`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+from zlib import crc32
+
+from penstock.errors import NotPrivate, QueueDamaged
+from penstock.private_files import open_own
+from penstock.run_files import refused, write_all
+
+HEAD_BYTES: Final = 12
+"""Of a frame: the length of its body in eight bytes (a single row may be large), and its checksum in four."""
+
+
+class CommittedLog:
+    """One log. One process at a time, guarded by the slot's lock."""
+
+    def __init__(self, path: Path, what: str, fd: int, length: int = 0) -> None:
+        """`fd`: of the file, the log's from now on; `what`: names it in errors; `length`: what counts of it."""
+        self.path = path
+        self._what = what
+        self._fd = fd
+        self.length = length
+        """Bytes that are handed to the operating system, and count once a record says so."""
+        self._waiting: list[bytes] = []
+
+    @property
+    def changed(self) -> bool:
+        """True: something waits for `flush`."""
+        return bool(self._waiting)
+
+    def append(self, data: bytes) -> None:
+        """Keep it until `flush`."""
+        self._waiting.append(data)
+
+    def flush(self) -> int:
+        """Hand what was appended to the operating system. The length to commit."""
+        if self._waiting:
+            data = b"".join(self._waiting)
+            self.length += write_all(self._fd, data, self.length, path=self.path, what=self._what)
+            self._waiting.clear()
+        return self.length
+
+    def forget(self) -> None:
+        """Forget what was appended since the last `flush`."""
+        self._waiting.clear()
+
+    def begin_anew(self) -> None:
+        """From now on the log is empty, and what stands in the file is overwritten: not before a record says so."""
+        self.forget()
+        self.length = 0
+
+    def cut(self, length: int) -> None:
+        """What lies beyond belongs to a turn that never happened."""
+        os.ftruncate(self._fd, length)
+        self.length = length
+
+    @property
+    def file_bytes(self) -> int:
+        """How long the file is, whatever of it counts."""
+        return os.fstat(self._fd).st_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the file; fewer at its end."""
+        return os.pread(self._fd, length, offset)
+
+    def bodies(self) -> Iterator[tuple[int, bytes]]:
+        """(where it stands, body) of each frame up to the length. Raises `QueueDamaged`."""
+        offset = 0
+        while offset < self.length:
+            found = self.body_at(offset)
+            if found is None or found[1] > self.length:
+                raise self._damaged(offset)
+            yield offset, found[0]
+            offset = found[1]
+
+    def body_at(self, offset: int) -> tuple[bytes, int] | None:
+        """(body of a frame, where the next one stands); None: the file ends there. Raises `QueueDamaged`."""
+        head = self.read(offset, HEAD_BYTES)
+        if not head:
+            return None
+        length, check = int.from_bytes(head[:8], "little"), int.from_bytes(head[8:], "little")
+        end = offset + HEAD_BYTES + length
+        # A damaged length may be any: as much memory is not asked for.
+        if len(head) < HEAD_BYTES or not length or end > self.file_bytes:
+            raise self._damaged(offset)
+        body = self.read(offset + HEAD_BYTES, length)
+        if len(body) != length or crc32(body) != check:
+            raise self._damaged(offset)
+        return body, end
+
+    def _damaged(self, offset: int) -> QueueDamaged:
+        return QueueDamaged(self.path, f"{self._what} is damaged: the frame at {offset} is not what was written")
+
+    def sync(self) -> None:
+        """Have it on the disk. Never needed after a kill: then the operating system still has it."""
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def open_log(path: Path, what: str, flags: int = 0) -> CommittedLog:
+    """A log in the run directory; of length 0 until `cut`. `flags`: such as `os.O_CREAT`.
+
+    Raises `QueueDamaged` where it is missing, `FileUnusable` where it cannot be opened.
+    """
+    try:
+        return CommittedLog(path, what, open_own(path, os.O_RDWR | flags))
+    except (OSError, NotPrivate) as exc:
+        raise refused(path, what, exc) from exc
+
+
+def frame(body: bytes) -> bytes:
+    """A body as it stands in a log."""
+    return len(body).to_bytes(8, "little") + crc32(body).to_bytes(4, "little") + body

@@ -1,0 +1,35 @@
+"""Whose step in the event loop it is, told to the worker's page: what happens meanwhile is that row's doing."""
+
+from __future__ import annotations
+
+from penstock.slot.row_in_work import RowInWork
+from penstock.slot.work import RETRY_INPUT, Mark, WorkPage
+
+
+class PageSteps:
+    """Tells the worker's page whose step it is."""
+
+    def __init__(self, work: WorkPage, part: int) -> None:
+        self._work = work
+        self._part = part
+
+    def step(self, row: RowInWork) -> None:
+        unit = row.unit
+        if unit is not None:
+            self._work.step(self._part, unit.input, unit.sequence, unit.first_row + row.index)
+        elif row.retry is not None:
+            self._work.step(self._part, RETRY_INPUT, row.retry.number, 0)
+
+    def step_over(self) -> None:
+        self._work.step_over()
+
+    def still(self, since_ns: int) -> None:
+        self._work.still(since_ns)
+
+    def stuck(self, row: RowInWork) -> None:
+        """It goes on though its time is over; what is in work is this row, and since when stays as it is."""
+        unit = row.unit
+        if unit is not None:
+            self._work.in_flight(Mark(self._part, unit.input, unit.sequence, unit.first_row + row.index, 1))
+        elif row.retry is not None:
+            self._work.in_flight(Mark(self._part, RETRY_INPUT, row.retry.number, 0, 1))
