@@ -267,7 +267,7 @@ def test_the_newest_come_first_with_all_counted_as_if_all_had_been_read(
     state, time_s = tmp_path_factory.mktemp("store"), 0.0
     for number, letters in enumerate(files):
         path = letters_file(letters_folder(state, "clicks", "r"), f"seat{number}", 0)
-        file = DeadLetterFile(path, 0)
+        file = DeadLetterFile(path)
         for stage, size in letters:
             time_s += 1
             file.append(msgspec.structs.replace(letter("x" * size, time_s=time_s), stage=stage))
@@ -285,7 +285,7 @@ def test_the_newest_come_first_with_all_counted_as_if_all_had_been_read(
 def test_listing_reads_no_row_and_no_letter_that_it_does_not_show(
     tmp_path: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = DeadLetterFile(path, 0)
+    file = DeadLetterFile(path)
     for number in range(300):
         file.append(letter("x" * 100_000, time_s=float(number)))
     file.flush()

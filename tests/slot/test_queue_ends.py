@@ -354,9 +354,9 @@ def test_a_batch_knows_the_edge_that_it_came_over(tmp_path: Path) -> None:
         many.append(Ends(tmp_path / name))
     senders = [ends.sender(OutputRecord()) for ends in many]
     readers = [QueueReader(ends.queue, by_mapping, ends.bell) for ends in many]
-    queues = [QueueInput(reader, RowCodec(), "q", port) for port, reader in enumerate(readers)]
-    inputs = QueueInputs(queues, Gate([EdgeGate(range(1)), EdgeGate(range(1, 2))], 2), "run")
-    inputs.restore(PartRecord(inputs=[InputRecord(), InputRecord()], turns_in=[0, 0]))
+    queues = [QueueInput(reader, RowCodec(), f"q{port}", port) for port, reader in enumerate(readers)]
+    inputs = QueueInputs(queues, Gate([EdgeGate(range(1)), EdgeGate(range(1, 2))], 2), "run", ["l", "r"])
+    inputs.restore(PartRecord(inputs={"q0": InputRecord(), "q1": InputRecord()}, turns_in={"l": 0, "r": 0}))
     for edge, row in zip(senders, "ab", strict=True):
         edge.prepare(Out(rows=[row]), 0)
         edge.append(ingest_ns=1, turn=0, end_turn=False)
