@@ -50,7 +50,7 @@ def test_rows_before_a_suspicious_piece_are_committed_before_it_is_called() -> N
     units = [Unit(rows, len(rows), 0, 0, 0, 0, number, 0, "key", {}) for number, rows in enumerate(batches, 1)]
     chain = SimpleNamespace(
         async_rows=None, has_batch_operators=False,
-        run=lambda batch, outs, stop_at_failure: turn.events.append(list(batch)) or [],
+        run=lambda batch, outs, stop_at_failure, origin: turn.events.append(list(batch)) or [],
     )
     part: Any = SimpleNamespace(
         number=0, inputs=SimpleNamespace(progress=lambda unit: None, ready=lambda: False), chain=chain, outs=[],
