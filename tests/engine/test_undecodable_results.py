@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +45,22 @@ def _own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def _results(name: str, state: Path, rows: int = 16, fn: Any = call) -> ps.Results[Any]:
-    stream = ps.Pipeline(name).source(range(ROWS), name="numbers").stage("call").map(fn)
+class Numbers:
+    """A source that does not end before it may."""
+
+    def __init__(self, may_end: Path) -> None:
+        self.may_end = may_end
+
+    def __call__(self) -> Iterator[int]:
+        yield from range(ROWS)
+        while not self.may_end.exists():
+            time.sleep(0.01)
+
+
+def _results(
+    name: str, state: Path, rows: int = 16, fn: Any = call, source: Any = range(ROWS)
+) -> ps.Results[Any]:
+    stream = ps.Pipeline(name).source(source, name="numbers").stage("call").map(fn)
     return stream.results(state_dir=state, settings={"results.edge.batch_rows": rows})
 
 
@@ -75,15 +91,28 @@ def test_rows_of_columns_without_a_python_value_are_set_aside_alone(tmp_path: Pa
 
 def test_a_reader_that_left_off_finds_each_letter_once(tmp_path: Path) -> None:
     """As a killed program: its run is left, and the next one goes on behind the last frame that was done."""
-    results = _results("goes-on", tmp_path)
+    source = Numbers(tmp_path / "may-end")  # else the run may be through before it is left, and the next begins anew
+    results = _results("goes-on", tmp_path, source=source)
     read = [next(results)[0] for _ in range(len(GOOD) // 2)]
     results.handle.leave()
     assert results.handle.wait_a_while(60)
     del results
-    more = [n for n, _ in _results("goes-on", tmp_path)]
+    source.may_end.touch()
+    more = [n for n, _ in _results("goes-on", tmp_path, source=source)]
     assert sorted({*read, *more}) == GOOD
     assert more == GOOD[-len(more) :]
     assert len(list(ps.read_dead_letters("goes-on", state_dir=tmp_path))) == len(BAD)
+
+
+def test_results_that_were_lost_in_a_cycle_hold_up_no_other_ones(tmp_path: Path) -> None:
+    """The row that cannot be decoded has a traceback, and through it the results themselves."""
+    results = _results("cycle", tmp_path)
+    assert next(results)[0] == GOOD[0]
+    assert results.handle.wait_a_while(60)  # its run is through, and its directory waits to be read
+    cycle: list[Any] = [results]
+    cycle.append(cycle)
+    del results, cycle
+    assert [n for n, _ in _results("cycle", tmp_path)] == GOOD
 
 
 def test_a_letter_that_was_passed_stays_when_the_reader_stops_the_run(tmp_path: Path) -> None:

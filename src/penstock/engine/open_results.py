@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,21 @@ from penstock.errors import AlreadyRunning
 
 _ENDING_S = 60.0
 _results: weakref.WeakValueDictionary[Path, Results[Any]] = weakref.WeakValueDictionary()
-_handles: weakref.WeakValueDictionary[Path, Handle] = weakref.WeakValueDictionary()
-"""Of those results: a handle outlives results that were lost until the run has ended."""
+_handles: dict[Path, Handle] = {}
+"""Of those results, until the run has ended. Not by weak references: the collector clears them before it tells results
+that they are lost, and so whoever waits would not find the run that they stop."""
 
 
 def opened(results: Results[Any]) -> None:
     """Results were made in this process."""
-    run_dir = results.handle.run_dir
-    _results[run_dir], _handles[run_dir] = results, results.handle
+    handle, run_dir = results.handle, results.handle.run_dir
+    _results[run_dir], _handles[run_dir] = results, handle
+    handle.on_end(partial(_has_ended, run_dir, handle))
+
+
+def _has_ended(run_dir: Path, handle: Handle) -> None:
+    if _handles.get(run_dir) is handle:
+        del _handles[run_dir]
 
 
 def deployed(pipeline: str, deploy: Callable[[], Deployment]) -> Deployment:
@@ -41,9 +49,9 @@ def deployed(pipeline: str, deploy: Callable[[], Deployment]) -> Deployment:
     if _is_read(running.run_dir):
         raise AlreadyRunning(running.pid, running.run_dir, read_by_caller=pipeline) from None
     ending = _handles.get(running.run_dir)
-    if ending is None or not ending.is_owner or not ending.wait_a_while(_ENDING_S):
+    if ending is not None and not (ending.is_owner and ending.wait_a_while(_ENDING_S)):
         raise running
-    return deploy()
+    return deploy()  # what was lost here has let go of it by now; else it is refused once more
 
 
 def _is_read(run_dir: Path) -> bool:
