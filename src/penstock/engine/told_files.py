@@ -21,7 +21,7 @@ from penstock.metrics import layout
 from penstock.operators.map_batches import MapBatches
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import Plan
-from penstock.plan.topology import Topology
+from penstock.plan.topology import Topology, has_coroutines
 from penstock.private_files import replace_own
 from penstock.run_files import write_checked
 
@@ -59,4 +59,6 @@ def _preload(plan: Plan, pickled: bytes) -> tuple[str, ...]:
                 names.update(("pyarrow", node.operator.library.partition(".")[0]))
                 if importlib.util.find_spec("pandas"):
                     names.add("pandas")  # pyarrow looks for it when it makes its first array: 0.2 s in every life
+    if has_coroutines(tuple(plan.stages.values())):
+        names.add("asyncio")
     return tuple(sorted(names))

@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import types
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock.ctrl_c import is_ctrl_c
 from penstock.errors import RowTimeout
@@ -20,6 +19,9 @@ from penstock.slot.event_loop import EventLoop
 from penstock.slot.failure import Failure
 from penstock.slot.row_in_work import RowInWork, row_in_work
 from penstock.slot.row_program import RowProgram
+
+if TYPE_CHECKING:  # workers without coroutines do not load it
+    import asyncio
 
 _TICKS_PER_TIMEOUT = 8
 _STUCK = 1.5
@@ -94,8 +96,10 @@ class AsyncRows:
 
     def _through(self, row: RowInWork, ended: Callable[[RowInWork], None], task: asyncio.Task[None]) -> None:
         """The row's task is done, however it ended."""
+        from asyncio import CancelledError
+
         if task.cancelled():
-            row.failure = self._failure(row, asyncio.CancelledError("the row's task was cancelled"))
+            row.failure = self._failure(row, CancelledError("the row's task was cancelled"))
         elif (error := task.exception()) is not None:
             row.failure = self._failure(row, error)
         self._flying.discard(row)
@@ -103,8 +107,10 @@ class AsyncRows:
         ended(row)
 
     def _failure(self, row: RowInWork, exc: BaseException) -> Failure:
+        from asyncio import CancelledError
+
         error = exc
-        if isinstance(exc, asyncio.CancelledError) and row.interrupted and self._timeout_s is not None:
+        if isinstance(exc, CancelledError) and row.interrupted and self._timeout_s is not None:
             raised = exc.__cause__ or exc  # what the user's function was interrupted by
             error = RowTimeout(self._timeout_s).with_traceback(raised.__traceback__)
         return Failure(row.index, error, self._program.operator_at(error))

@@ -6,15 +6,17 @@ loop up.
 
 from __future__ import annotations
 
-import asyncio
 import selectors
 from collections.abc import Coroutine
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.channel.bell import Bell
 from penstock.ctrl_c import is_ctrl_c
 from penstock.slot.stalls import StallWatch
+
+if TYPE_CHECKING:  # workers without coroutines do not load it
+    import asyncio
 
 _SHARE_OF_LAST = 0.2
 _MOST_STILL_S = 0.01
@@ -34,6 +36,8 @@ class EventLoop:
     """Runs until it is woken, so that plain code and coroutines take turns."""
 
     def __init__(self) -> None:
+        import asyncio
+
         self._selector = _CountingSelector()
         self._runner = asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(self._selector))
         self._stalls = StallWatch(lambda: self._selector.rounds)

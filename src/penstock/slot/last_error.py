@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from penstock.error_text import ERROR_CHARACTERS, cut
 from penstock.private_files import replace_own
-from penstock.slot.part import Part
 from penstock.slot.time_and_chance import Clock
+
+if TYPE_CHECKING:  # the supervisor reads what is written here, and needs nothing of a slot for it
+    from penstock.slot.part import Part
 
 _TELL_S: Final = 0.5
 

@@ -6,12 +6,14 @@ begins with a version: a record of another version is refused, never guessed at.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from penstock.plan.paths import channel_name
-from penstock.plan.topology import Slot, Topology
+
+if TYPE_CHECKING:
+    from penstock.plan.topology import Slot, Topology
 
 RECORD_VERSION: Final = 2
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextvars import ContextVar
 from types import CodeType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.slot.failure import Failure
 from penstock.slot.retries import WaitingRow
 from penstock.slot.unit import Unit
+
+if TYPE_CHECKING:  # workers without coroutines do not load it
+    import asyncio
 
 
 class RowInWork:

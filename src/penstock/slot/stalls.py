@@ -9,26 +9,27 @@ Without a time-out nothing is interrupted, and a warning names the function that
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import signal
 import threading
 import time
-from asyncio import events
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
+from typing import TYPE_CHECKING
 
 from penstock.errors import RowTimeout
 from penstock.slot.row_in_work import RowInWork, row_in_work
 from penstock.standard_streams import prints_wait
+
+if TYPE_CHECKING:  # workers without coroutines do not load it
+    import asyncio
 
 log = logging.getLogger("penstock.worker")
 _TICKS_PER_TIMEOUT = 8
 TELL_S = 0.5
 """A coroutine that holds the loop up for so long is told of."""
 _TELL_TICK_S = 0.1
-_RUN_OF_HANDLES: CodeType = events.Handle._run.__code__
 
 
 class StallWatch:
@@ -78,6 +79,8 @@ class StallWatch:
         now = time.monotonic()
         # A late tick: the process was stopped, or called into C. Not much of that is charged.
         passed, self._ticked = min(now - self._ticked, 2 * self._interval_s), now
+        import asyncio
+
         task, row = asyncio.current_task(self._loop), row_in_work.get(None)
         if task is None or row is None:
             self._seen = None
@@ -106,9 +109,16 @@ class StallWatch:
         )
 
 
+def _run_of_handles() -> CodeType:
+    """What the loop calls everything by."""
+    from asyncio import events
+
+    return events.Handle._run.__code__
+
+
 def _users_frame(frame: FrameType | None, row: RowInWork, task: asyncio.Task[object]) -> FrameType | None:
     """The function that the row's program has called, or the one that a task of the row's runs."""
-    outer = row.code if task is row.task else _RUN_OF_HANDLES
+    outer = row.code if task is row.task else _run_of_handles()
     while frame is not None and frame.f_back is not None and frame.f_back.f_code is not outer:
         frame = frame.f_back
     return None if frame is None or frame.f_back is None else frame
@@ -117,7 +127,7 @@ def _users_frame(frame: FrameType | None, row: RowInWork, task: asyncio.Task[obj
 def _in_users_code(frame: FrameType | None, row: RowInWork, task: asyncio.Task[object]) -> bool:
     """True when what was interrupted is the row's, rather than ours or the loop's around it."""
     if task is not row.task:  # a task that the row has started: its code lies right on the loop's
-        return frame is not None and frame.f_code is not _RUN_OF_HANDLES
+        return frame is not None and frame.f_code is not _run_of_handles()
     while frame is not None:
         if frame.f_code is row.code:
             return True
