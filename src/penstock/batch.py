@@ -17,17 +17,17 @@ T = TypeVar("T")
 
 @runtime_checkable
 class Columns(Protocol):
-    """Anything that speaks the Arrow PyCapsule protocol: pyarrow, polars, pandas, duckdb."""
+    """Anything that supports the Arrow PyCapsule protocol: pyarrow, polars, pandas, duckdb."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
 class UndecodedRow:
-    """Stands for a row that cannot be brought back from its bytes, or must not be looked at: that killed its worker."""
+    """Stands for a row that cannot be unpickled, or must not be, because that killed its worker."""
 
     pickle: bytes = field(default=b"", repr=False)
-    """As its sender made it; empty where nobody knows any more."""
+    """The pickle as its sender made it; empty if it is not known."""
 
     def __repr__(self) -> str:
         return f"<a row that was not decoded, {len(self.pickle):,} bytes>" if self.pickle else "<a row not looked at>"
@@ -44,9 +44,9 @@ class Lines:
     data: bytes
     first: int
     _count: int = field(default=-1, repr=False, compare=False)
-    """How many lines there are, where that is known already."""
+    """How many lines there are, if that is already known."""
     is_text: bool = field(default=False, repr=False, compare=False)
-    """True: `data` is known to be UTF-8. Where a reader does not say so, the engine looks, and rejects single lines."""
+    """True: `data` is known to be UTF-8. Otherwise the engine checks it, and rejects single lines."""
 
     @property
     def count(self) -> int:
@@ -122,7 +122,7 @@ _LONG_LINE = 80
 
 @dataclass(frozen=True, slots=True)
 class WrittenLines(Lines):
-    """Rows as the text that a sink writes: one line each, encoded by whoever sent them (`Sink.text`)."""
+    """Rows as the text that a sink writes: one line each, encoded by their sender (`Sink.text`)."""
 
     def join(self, others: Sequence[Lines]) -> Lines:
         """The text of all of them, to the byte as it is written."""
@@ -134,7 +134,7 @@ Batch: TypeAlias = Sequence[T] | Lines | Columns
 
 
 def rows_of(batch: Batch[Any]) -> Sequence[Any]:
-    """The rows of a batch of any shape, as objects: for sinks that look at one after the other.
+    """Return the rows of a batch of any shape as objects, for sinks that process one after the other.
 
     Raises what Arrow raises for columns with a value that Python has no type for; see `rows_and_rejected`.
     """
@@ -147,7 +147,7 @@ def rows_of(batch: Batch[Any]) -> Sequence[Any]:
 
 
 def rows_and_rejected(batch: Batch[Any]) -> tuple[Sequence[Any], dict[int, str]]:
-    """As `rows_of`, with None for each row that has a value without a Python type, and why, by their index."""
+    """Like `rows_of`, with None for each row that has a value without a Python type, and the reasons by index."""
     if isinstance(batch, Lines | Sequence):
         return rows_of(batch), {}
     rows, failures = convertible(_table(batch), lambda piece: list(piece.to_pylist(maps_as_pydicts="strict")))

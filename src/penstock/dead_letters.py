@@ -45,19 +45,19 @@ class DeadLetter:
     stage: str
     slot: int
     operator: str
-    """Where it failed: `map(parse) clicks.py:14`."""
+    """Where the row failed: `map(parse) clicks.py:14`."""
     time_s: float
     """Seconds since 1970."""
     attempts: int
     error: str
-    """`ValueError: ...`, or what became of the worker."""
+    """`ValueError: ...`, or what happened to the worker."""
     traceback: str
     row: Any
-    """The row as the stage was given it; its `repr` where it cannot be brought back in this process."""
+    """The row as it entered the stage; its `repr` if it cannot be unpickled in this process."""
     row_pickle: bytes = b""
-    """Of a row that could not be decoded, here or in its worker: its pickle."""
+    """The pickle of a row that could not be unpickled, here or in its worker."""
     row_problem: str = ""
-    """Why `row` is only the text of the row, such as a class that cannot be imported; empty where it is the row."""
+    """Why `row` is only text, such as a class that cannot be imported; empty if `row` is the row itself."""
 
 
 def new_record(
@@ -103,9 +103,9 @@ def letters_file(folder: Path, seat: str, slot: int) -> Path:
 
 
 def read_dead_letters(pipeline: str, *, state_dir: Path | str | None = None) -> Iterator[DeadLetter]:
-    """Every dead letter of a pipeline, over all its runs, oldest first. A pipeline without any gives nothing.
+    """Return every dead letter of a pipeline, from all its runs, oldest first. There may be none.
 
-    Of a pipeline that runs, a letter may be seen a moment before the turn that wrote it is committed.
+    While the pipeline runs, a letter may appear a moment before the turn that wrote it is committed.
     """
     return map(_to_letter, read_records(pipeline, state_dir=state_dir))
 

@@ -20,7 +20,7 @@ STARTS_OVER = "start over with `--fresh` (fresh=True)"
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing wrong in a pipeline's description: where it was written, and what to write instead."""
+    """One mistake in a pipeline's description: where it is, and what to write instead."""
 
     file: str
     line: int
@@ -32,14 +32,14 @@ class Mistake:
 
 
 class PenstockError(Exception):
-    """Base of every error that penstock raises to its caller. Its text is fit for a terminal, whatever it quotes."""
+    """Base class of every error that penstock raises to its caller. Its text is safe to print, whatever it quotes."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*(visible_lines(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class PipelineInvalid(PenstockError):
-    """The description has mistakes; all of them are in `mistakes`."""
+    """The description has mistakes. All of them are in `mistakes`."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
@@ -48,9 +48,9 @@ class PipelineInvalid(PenstockError):
 
 
 class PipelineFailed(PenstockError):
-    """A stage failed for good. What stands in the queues stays: fix the cause and run again.
+    """A stage failed for good. The queues keep their rows: fix the cause and run again to resume.
 
-    `__cause__` is the exception that the user's code raised, where it can be pickled and its class is known here.
+    `__cause__` is the exception that the user's code raised, if it can be pickled and its class is known here.
     """
 
     def __init__(self, stage: str, reason: str, traceback: str, report: Report) -> None:
@@ -70,10 +70,10 @@ class PipelineFailed(PenstockError):
 
 
 class AlreadyRunning(PenstockError):
-    """This very pipeline runs (same user, name and working directory), mostly started by another process."""
+    """The same pipeline (user, name and working directory) is already running, usually started by another process."""
 
     def __init__(self, pid: int, run_dir: Path, read_by_caller: str = "") -> None:
-        """`read_by_caller`: the pipeline's name, where its `results()` are open in this process."""
+        """`read_by_caller`: the pipeline's name, if its `results()` are open in this process."""
         self.pid = pid
         self.run_dir = run_dir
         if read_by_caller:
@@ -87,7 +87,7 @@ class AlreadyRunning(PenstockError):
 
 
 class LayoutChanged(PenstockError):
-    """An earlier run left queues whose layout differs from what shall run now."""
+    """An earlier run left queues whose layout differs from that of the new run."""
 
     def __init__(self, difference: Sequence[str]) -> None:
         self.difference = tuple(difference)
@@ -99,7 +99,7 @@ class LayoutChanged(PenstockError):
 
 
 class OutputExists(PenstockError):
-    """A sink's target is there already and the sink was not told what to do with it."""
+    """A sink's target already exists, and the sink does not say what to do with it."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -107,7 +107,7 @@ class OutputExists(PenstockError):
 
 
 class TargetInUse(PenstockError):
-    """Another run writes to what a sink shall write to, or has left it unfinished."""
+    """Another run is writing to a sink's target, or has left it unfinished."""
 
     def __init__(self, target: str, pipeline: str, run_dir: str, *, running: bool) -> None:
         self.target = target
@@ -126,7 +126,7 @@ class TargetInUse(PenstockError):
 
 
 class NoRunDirectory(PenstockError):
-    """The queues of a run cannot be made: there is not enough room, or no directory that can be written."""
+    """The queues of a run cannot be created: there is not enough room, or no writable directory."""
 
     def __init__(self, path: Path, what: str) -> None:
         self.path = path
@@ -138,7 +138,7 @@ class NoRunDirectory(PenstockError):
 
 
 class PathNotUtf8(PenstockError):
-    """A file or directory has a name that is not UTF-8. The files of a run hold paths, and cannot hold this one."""
+    """A file or directory has a name that is not UTF-8, so the files of a run cannot contain its path."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -150,7 +150,7 @@ class PathNotUtf8(PenstockError):
 
 
 class NotPrivate(PenstockError):
-    """A directory or a file belongs to somebody else, or others can write it, so that nothing in it can be believed."""
+    """A directory or file belongs to somebody else, or others can write to it, so that nothing in it can be trusted."""
 
     def __init__(self, path: Path | str, why: str) -> None:
         self.path = Path(path)
@@ -165,7 +165,7 @@ class NotPrivate(PenstockError):
 
 
 class QueueDamaged(PenstockError):
-    """A file of the run directory does not hold what was written to it."""
+    """A file of the run directory does not contain what was written to it."""
 
     def __init__(self, path: Path | str, what: str) -> None:
         self.path = Path(path)
@@ -174,7 +174,7 @@ class QueueDamaged(PenstockError):
 
     @property
     def told(self) -> str:
-        """File and damage, without what to do."""
+        """The file and the damage, without the remedy."""
         return f"{self.path}: {self.what}"
 
     def __reduce__(self) -> tuple[type[QueueDamaged], tuple[Path, str]]:
@@ -182,7 +182,7 @@ class QueueDamaged(PenstockError):
 
 
 class FileUnusable(PenstockError):
-    """A file cannot be read or written: the disk is full, or access was taken away. Nothing is lost by it."""
+    """A file cannot be read or written: the disk is full, or access was withdrawn. Nothing is lost."""
 
     def __init__(self, path: Path | str, what: str, error: OSError) -> None:
         self.path = Path(path)
@@ -207,9 +207,9 @@ def _remedy(number: int | None) -> str:
 
 
 class SourceDamaged(PenstockError):
-    """What a source reads is not what it claims to be, and reading it again would find the same.
+    """What a source reads is damaged, and reading it again would find the same.
 
-    Raised by readers. The run ends at once, or goes on without that split where the source skips what is damaged.
+    Raised by readers. The run ends at once, or continues without that split if the source skips damaged splits.
     """
 
     def __init__(self, path: str, what: str, remedy: str = "repair or replace it, then run again") -> None:
@@ -220,7 +220,7 @@ class SourceDamaged(PenstockError):
 
     @property
     def told(self) -> str:
-        """What is damaged and how, without what to do."""
+        """What is damaged and how, without the remedy."""
         return f"{self.path}: {self.what}"
 
     def __reduce__(self) -> tuple[type[SourceDamaged], tuple[str, str, str]]:
@@ -228,7 +228,7 @@ class SourceDamaged(PenstockError):
 
 
 class TargetDamaged(PenstockError):
-    """A sink's target does not hold what was written to it. Raised by writers; the run ends at once."""
+    """A sink's target does not contain what was written to it. Raised by writers; the run ends at once."""
 
     def __init__(self, path: str, what: str) -> None:
         self.path = path
@@ -240,7 +240,7 @@ class TargetDamaged(PenstockError):
 
 
 class TooFewDescriptors(PenstockError):
-    """A process of the run would need more descriptors than the system allows it (`ulimit -n`). Nothing was started."""
+    """A process of the run would need more descriptors than the system allows (`ulimit -n`). Nothing was started."""
 
     def __init__(self, needed: int, allowed: int) -> None:
         self.needed = needed

@@ -1,4 +1,4 @@
-"""The contract of operators: what a user's class may have, and the context it is given."""
+"""The contract of operators: what a user's class may define, and the context that it receives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 class Context:
-    """What user code may know about where it runs. Given to `open`, `Source.open` and `Sink.writer`."""
+    """What user code may know about where it runs. Passed to `open`, `Source.open` and `Sink.writer`."""
 
     __slots__ = ("_attempt", "_key", "_log", "_pipeline", "_rng", "_seed", "_slot", "_stage", "_stopping", "_workers")
 
@@ -51,56 +51,56 @@ class Context:
 
     @property
     def slot(self) -> int:
-        """The seat in the stage's pool, from 0."""
+        """The number of this slot in the stage's pool, from 0."""
         return self._slot
 
     @property
     def workers(self) -> int:
-        """How many seats the pool has."""
+        """How many slots the pool has."""
         return self._workers
 
     @property
     def attempt(self) -> int:
-        """The life of this worker in its seat, from 1."""
+        """The number of this worker's life in its slot, from 1."""
         return self._attempt
 
     @property
     def log(self) -> logging.Logger:
-        """A logger whose lines reach the user, labelled with stage and slot."""
+        """A logger whose records reach the user, labelled with stage and slot."""
         return self._log
 
     @property
     def rng(self) -> random.Random:
-        """Random numbers of this slot and attempt: others than in every other slot, life and run. Not for secrets."""
+        """Random numbers of this slot and attempt. They differ in every other slot, life and run. Not for secrets."""
         if self._rng is None:
             self._rng = random.Random(self._seed)
         return self._rng
 
     @property
     def stopping(self) -> bool:
-        """True once the pipeline drains or stops: a long function may cut itself short."""
+        """True once the pipeline drains or stops, so that a long function can finish early."""
         return self._stopping()
 
     @property
     def idempotency_key(self) -> str:
-        """A name of the row in work, the same on every attempt and restart. Outside a call: `RuntimeError`."""
+        """A key of the row in progress, the same on every attempt and restart. Raises `RuntimeError` outside a call."""
         if self._key is None:
             raise RuntimeError("idempotency_key names the row in work; read it inside a call, not outside")
         return self._key()
 
 
 class RowOperator(Protocol[T_contra, R_co]):
-    """A class with `__call__(row)`; optional `open(context)` (once per worker life, first) and `close()`."""
+    """A class with `__call__(row)`, and optionally `open(context)` (first, once per worker life) and `close()`."""
 
     def __call__(self, row: T_contra, /) -> R_co: ...
 
 
 class Verdict(Exception):
-    """Base of what user code may raise to decide about the row in work."""
+    """Base class of what user code may raise to decide about the row in progress."""
 
 
 class Retry(Verdict):
-    """Try this row again `after` so long, whatever `retry_on` says; it counts as one of the stage's `retries`."""
+    """Retry this row after the delay `after`, whatever `retry_on` says. Counts as one of the stage's `retries`."""
 
     def __init__(self, reason: str = "", *, after: Duration) -> None:
         super().__init__(reason)
@@ -108,12 +108,13 @@ class Retry(Verdict):
 
 
 class Unavailable(Exception):
-    """What a stage reads from or writes to is down for now: wait, and try again `retry_after` so long.
+    """What a stage reads from or writes to is down for now: wait, and try again after `retry_after`.
 
-    Raised by `open`, and by what sources and sinks open, read and write with; row functions raise `Retry`.
-    The worker ends, and its successor opens anew where the last commit left off: later and later where no
-    `retry_after` is given, up to 30 s. It is told, it counts as no restart, and nothing is lost. The stage fails once
-    its worker has waited for longer than the option `unavailable_for` (1 hour) without getting anything done.
+    Raise it in `open`, and in the methods of sources and sinks that open, read and write. In a row function, raise
+    `Retry` instead. The worker exits, and its successor opens everything again and resumes from the last commit.
+    Without `retry_after` the delay grows, up to 30 s. The wait is reported, does not count as a restart, and loses
+    nothing. The stage fails once its worker has waited for longer than the option `unavailable_for` (1 hour) without
+    getting anything done.
     """
 
     def __init__(self, reason: str = "", *, retry_after: Duration | None = None) -> None:
@@ -131,8 +132,8 @@ def _unavailable(reason: str, retry_after_s: float | None) -> Unavailable:
 
 
 class Reject(Verdict):
-    """Set this row aside now, without further attempts."""
+    """Set this row aside now, without retries."""
 
 
 class Drop(Verdict):
-    """Leave this row out and count it as skipped."""
+    """Drop this row and count it as skipped."""

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Literal, TypeAlias, TypedDict
 
 Duration: TypeAlias = str | timedelta | float
-"""Text with a unit, a `timedelta`, or a number (`int` or `float`) of seconds."""
+"""Text with a unit, a `timedelta`, or a number of seconds (`int` or `float`)."""
 Size: TypeAlias = str | int
 """Text with a unit, or a number of bytes."""
 Rate: TypeAlias = str
@@ -30,9 +30,9 @@ _NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-zµ]*)\s*")
 
 
 def parse_duration(value: Duration) -> float:
-    """Seconds of `"2s"`, `"500ms"`, a `timedelta`, or a number, which is seconds as everywhere in Python.
+    """Return the seconds of `"2s"`, `"500ms"`, a `timedelta`, or a number (seconds, as everywhere in Python).
 
-    A text without a unit is a number, too: settings are text. Raises `ValueError` that says what to write.
+    Text without a unit is a number, too, because settings are text. Raises `ValueError` that says what to write.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else _number(value, _DURATION_UNITS, "s")
     if seconds is None:
@@ -43,9 +43,9 @@ def parse_duration(value: Duration) -> float:
 
 
 def parse_size(value: Size) -> int:
-    """Bytes of `"64 MiB"`, `"512KiB"`, or a whole number, which is bytes. Raises `ValueError` that says what to write.
+    """Return the bytes of `"64 MiB"`, `"512KiB"`, or a whole number of bytes.
 
-    A text without a unit is a number, too: settings are text.
+    Text without a unit is a number, too, because settings are text. Raises `ValueError` that says what to write.
     """
     number = _number(value, _SIZE_UNITS, "B")
     if number is None:
@@ -58,7 +58,7 @@ def parse_size(value: Size) -> int:
 
 
 def parse_rate(value: Rate) -> tuple[float, float]:
-    """`(how many, per how many seconds)` of `"200/s"`, `"10/m"`. Raises `ValueError` that says what to write."""
+    """Return `(how many, per how many seconds)` of `"200/s"`, `"10/m"`. Raises `ValueError` that says what to write."""
     if not isinstance(value, str) or value.count("/") != 1:
         raise ValueError(f"{value!r} is no rate; write one like \"200/s\", \"10/m\"")
     amount, _, per = value.partition("/")
@@ -83,28 +83,28 @@ def _number(value: object, units: Mapping[str, float], usual: str) -> float | No
 
 @dataclass(frozen=True, slots=True)
 class ErrorPolicy:
-    """What becomes of a row that failed its last attempt. Made by `fail`, `skip` and `dead_letter`."""
+    """What happens to a row whose last attempt failed. Made by `fail`, `skip` and `dead_letter`."""
 
     kind: Literal["fail", "skip", "dead_letter"]
     give_up_after: int | None = None
-    """Errors after which a stage in which no row ever succeeded fails; None: never."""
+    """After this many errors, a stage in which no row has ever succeeded fails; None: never."""
 
 
 def fail() -> ErrorPolicy:
-    """The first row that fails ends the run."""
+    """End the run at the first row that fails."""
     return ErrorPolicy("fail")
 
 
 def skip() -> ErrorPolicy:
-    """Rows that fail are dropped and counted."""
+    """Drop rows that fail, and count them."""
     return ErrorPolicy("skip")
 
 
 def dead_letter(*, give_up_after: int | None = 100) -> ErrorPolicy:
-    """Rows that fail are kept in the dead-letter store, with their error.
+    """Keep rows that fail in the dead-letter store, with their error.
 
     A stage in which no row has ever succeeded fails after `give_up_after` errors, or at the end of its input: then
-    the code is wrong, not the data. None: never.
+    the code is wrong, not the data. With None it never fails for this reason.
     """
     return ErrorPolicy("dead_letter", give_up_after)
 
@@ -117,33 +117,33 @@ class FullPolicy:
 
 
 def block() -> FullPolicy:
-    """Wait until the reader has made room: the backpressure."""
+    """Wait until the reader has made room. This is the backpressure."""
     return FullPolicy("block")
 
 
 ROW_OUTPUT_MAX = "1 GiB"
-"""What a `flat_map` function may give of one row, where nothing else is said."""
+"""The default limit of what a `flat_map` function may return for one row."""
 BATCH_ROWS = 8192
-"""Rows that travel together at most, where nothing else is said."""
+"""The default limit of rows that travel together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:
-    """How rows travel from one stage to the next; written where the edge ends."""
+    """How rows travel from one stage to the next. Given where the edge ends."""
 
     memory: Size = "8 MiB"
-    """Backlog that the edge may hold, over all its queues, before its writers wait."""
+    """How much the edge may hold, in all its queues together, before its writers wait."""
     when_full: FullPolicy = field(default_factory=block)
     route: Route = "auto"
-    """`"auto"`: by hash after `key_by`, else to the worker with most room; `"forward"`: slot i to slot i."""
+    """`"auto"`: by hash after `key_by`, else to the worker with the most room; `"forward"`: slot i to slot i."""
     batch_rows: int = BATCH_ROWS
-    """Rows of one frame at most; bounds what a batch function is given, too."""
+    """The most rows in one frame; also limits what a batch function receives."""
     linger: Duration = "5ms"
     """How long a writer collects rows while its reader is busy."""
 
 
 class StageOptions(TypedDict, total=False):
-    """What `.stage(...)`, `source(...)` and `.sink(...)` take; `api.md` section 3 tells each meaning."""
+    """Options of `.stage(...)`, `source(...)` and `.sink(...)`; `docs/concepts.md` describes each of them."""
 
     workers: int | tuple[int, int]
     ordered: bool

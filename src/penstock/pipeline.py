@@ -1,7 +1,7 @@
 """What users build with: `Pipeline`, `Stream`. Every call is recorded with its line; nothing runs before `run`.
 
-Above the planner, which makes a plan of what was recorded, and the engine, which runs the plan. Both are imported
-where they are called: building needs neither, and `import penstock` shall be quick.
+This module is above the planner, which turns the recorded calls into a plan, and the engine, which runs the plan.
+Both are imported where they are called: building needs neither, and `import penstock` must be quick.
 """
 
 from __future__ import annotations
@@ -62,23 +62,23 @@ C = TypeVar("C", bound=Columns)
 S = TypeVar("S")
 
 Row: TypeAlias = dict[str, Any]
-"""A row whose fields nobody has named in a class."""
+"""A row whose fields are not declared in a class."""
 
 _NO_SETTINGS: Mapping[str, object] = {}
 
 
 class Stream(Generic[T_co]):
-    """Rows on their way: a value, made by `Pipeline.source`. Used twice, it sends every row to both."""
+    """A stream of rows: a value, made by `Pipeline.source`. If it is used twice, every row goes both ways."""
 
     __slots__ = ("_number", "_recorder")
 
     def __init__(self, recorder: Recorder, number: int) -> None:
-        """For the calls below only; users get streams from `Pipeline.source`."""
+        """Used only by the methods below; users get streams from `Pipeline.source`."""
         self._recorder = recorder
         self._number = number
 
     def stage(self, name: str, *, edge: Edge = DEFAULT_EDGE, **options: Unpack[StageOptions]) -> Stream[T_co]:
-        """Open a stage: what follows runs in worker processes of its own, behind a queue."""
+        """Open a stage: the operators after it run in their own worker processes, behind a queue."""
         where = calling_line(1)
         given = _options("stage", options, edge)
         return Stream(self._recorder, self._add(StageCall(where, self._number, name, edge, given)))
@@ -92,7 +92,7 @@ class Stream(Generic[T_co]):
     @overload
     def map(self, fn: Callable[[T_co], R]) -> Stream[R]: ...
     def map(self, fn: Any) -> Stream[Any]:
-        """One row in, one row out. `async def`: the stage's `concurrency` rows at once, order kept."""
+        """Return one row for each row. With `async def`, `concurrency` rows are in flight at once, in order."""
         where = calling_line(1)
         return self._then(where, Map(fn, str(where)))
 
@@ -101,7 +101,7 @@ class Stream(Generic[T_co]):
     @overload
     def filter(self, fn: Callable[[T_co], bool] | type[RowOperator[T_co, bool]]) -> Stream[T_co]: ...
     def filter(self, fn: Any) -> Stream[Any]:
-        """Rows of which `fn(row)` is true go on."""
+        """Keep the rows for which `fn(row)` is true."""
         where = calling_line(1)
         return self._then(where, Filter(fn, str(where)))
 
@@ -110,7 +110,7 @@ class Stream(Generic[T_co]):
     @overload
     def flat_map(self, fn: Callable[[T_co], Iterable[R]]) -> Stream[R]: ...
     def flat_map(self, fn: Any) -> Stream[Any]:
-        """One row in, any number out: all that `fn(row)` gives, or none if it raises half-way."""
+        """Return any number of rows for each row: all that `fn(row)` returns, or none if it raises half-way."""
         where = calling_line(1)
         return self._then(where, FlatMap(fn, str(where)))
 
@@ -123,10 +123,10 @@ class Stream(Generic[T_co]):
         self, fn: Callable[[list[T_co]], Sequence[R]], *, rows: int | None = None, wait: Duration | None = None
     ) -> Stream[R]: ...
     def map_many(self, fn: Any, *, rows: int | None = None, wait: Duration | None = None) -> Stream[Any]:
-        """A list of rows in, as many results out: what a model that works in batches wants.
+        """Take a list of rows and return as many results, as suits a model that works in batches.
 
-        What waits is taken together. `rows`: so many to a call at most; `wait`: the stage waits for so many, but no
-        longer than that.
+        A call receives the rows that are waiting. `rows` limits how many; `wait` says how long the stage waits to
+        collect that many.
         """
         where = calling_line(1)
         return self._then(where, MapMany(fn, str(where), rows, wait))
@@ -144,10 +144,10 @@ class Stream(Generic[T_co]):
     def map_batches(
         self, fn: Any, *, type: Any = Row, rows: int | None = None, wait: Duration | None = None
     ) -> Stream[Any]:
-        """Columns in, columns out: Arrow, polars or pandas, by the annotation of the argument.
+        """Take columns and return columns: Arrow, polars or pandas, according to the annotation of the argument.
 
-        n rows in, m out; the borders of batches mean nothing. `type` is what a row is afterwards. `rows` and `wait`: as
-        those of `map_many`.
+        The number of rows may change; batch boundaries mean nothing. `type` is the type of a row afterwards. `rows`
+        and `wait` are those of `map_many`.
         """
         where = calling_line(1)
         return self._then(where, MapBatches(fn, str(where), columns_taken_by(fn) or "", type, rows, wait))
@@ -159,7 +159,7 @@ class Stream(Generic[T_co]):
     @overload
     def parse_json(self: Stream[str | bytes], type: UnionType) -> Stream[Any]: ...
     def parse_json(self: Stream[str | bytes], type: Any = Any) -> Stream[Any]:
-        """Each row is one JSON document, decoded and checked against `type`."""
+        """Decode each row, which is one JSON document, and check it against `type`."""
         where = calling_line(1)
         return self._then(where, ParseJson(None, str(where), type))
 
@@ -168,12 +168,12 @@ class Stream(Generic[T_co]):
     @overload
     def key_by(self, key: Callable[[T_co], K]) -> KeyedStream[K, T_co]: ...
     def key_by(self, key: Any) -> KeyedStream[Any, T_co]:
-        """Rows of one key go to one worker of this stage; comes first in it. A text names a field."""
+        """Send rows with equal keys to the same worker of this stage. Comes first in it. A string names a field."""
         where = calling_line(1)
         return KeyedStream(self._recorder, self._add(KeyByCall(where, self._number, key)))
 
     def broadcast(self) -> Stream[T_co]:
-        """Every worker of this stage gets every row; comes first in it."""
+        """Send every row to every worker of this stage. Comes first in it."""
         where = calling_line(1)
         return Stream(self._recorder, self._add(BroadcastCall(where, self._number)))
 
@@ -184,7 +184,7 @@ class Stream(Generic[T_co]):
     @overload
     def merge(self, /, *others: Stream[R]) -> Stream[T_co | R]: ...
     def merge(self, /, *others: Stream[Any]) -> Stream[Any]:
-        """The rows of all, in no particular order. Has no stage: `.stage` or `.sink` follows."""
+        """Merge the rows of all streams, in no particular order. Opens no stage: `.stage` or `.sink` must follow."""
         where = calling_line(1)
         if not others or not all(isinstance(other, Stream) for other in others):
             raise TypeError("merge() takes one or more streams")
@@ -202,9 +202,9 @@ class Stream(Generic[T_co]):
         edge: Edge = DEFAULT_EDGE,
         **options: Unpack[StageOptions],
     ) -> None:
-        """End the stream: in a connector, in `print`, or in a function called with each row.
+        """End the stream in a connector, in `print`, or in a function that is called with each row.
 
-        Opens a stage of its own; `fused=True` writes in the stage where the stream is, which then has no other output.
+        Opens a stage of its own. With `fused=True`, the stream's own stage writes the rows, and has no other output.
         """
         where = calling_line(1)
         given = _options("sink", options, edge)
@@ -219,7 +219,7 @@ class Stream(Generic[T_co]):
         run_dir: Path | str | None = None,
         state_dir: Path | str | None = None,
     ) -> Results[T_co]:
-        """Start a run, other sinks included, and read the rows of this stream here. Leaving off reading stops it.
+        """Start a run, including the other sinks, and read the rows of this stream here. Closing the results stops it.
 
         Raises `AlreadyRunning` while earlier results of the pipeline are open: neither closed, lost nor exhausted.
         """
@@ -240,13 +240,13 @@ class Stream(Generic[T_co]):
 
 
 class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
-    """A stream in which rows of one key are in one worker."""
+    """A stream in which one worker has all rows with the same key."""
 
     __slots__ = ()
 
 
 class Pipeline:
-    """A description of what shall run. The same user, name and working directory are the same pipeline."""
+    """A description of what to run. The same user, name and working directory mean the same pipeline."""
 
     __slots__ = ("_recorder",)
 
@@ -264,7 +264,7 @@ class Pipeline:
         name: str | None = None,
         **options: Unpack[StageOptions],
     ) -> Stream[T]:
-        """Begin a stream: a connector, a sequence of rows, or a function that gives an iterable.
+        """Begin a stream with a connector, a sequence of rows, or a function that returns an iterable.
 
         After a restart the function is called again, and the rows that were committed are skipped.
         """
@@ -274,11 +274,11 @@ class Pipeline:
         return Stream(self._recorder, number)
 
     def check(self) -> Sequence[Mistake]:
-        """Every mistake in the description, with its line. Reads and writes nothing."""
+        """Return every mistake in the description, with its line. Reads and writes no data."""
         return _examined(self._recorder.graph(), _NO_SETTINGS).findings.mistakes
 
     def plan(self, *, settings: Mapping[str, object] = _NO_SETTINGS) -> Plan:
-        """What would run. Raises `PipelineInvalid` with all mistakes."""
+        """Return what would run. Raises `PipelineInvalid` with all mistakes."""
         return _planned(self._recorder.graph(), settings)
 
     def run(
@@ -290,7 +290,10 @@ class Pipeline:
         state_dir: Path | str | None = None,
         progress: bool | None = None,
     ) -> Report:
-        """Run to the end. What a killed or failed run left is taken over, unless `fresh`."""
+        """Run to the end. Resume what a killed or failed run left, unless `fresh` is true.
+
+        Raises `PipelineInvalid`, `PipelineFailed`, and other subclasses of `PenstockError` if the run is refused.
+        """
         from penstock.engine import engine
 
         _refuse_while_imported("run", calling_line(1))
@@ -305,7 +308,7 @@ class Pipeline:
         run_dir: Path | str | None = None,
         state_dir: Path | str | None = None,
     ) -> Handle:
-        """Start, and return at once with what is needed to watch, drain and stop it."""
+        """Start the run, and return a handle to watch, drain and stop it. Raises the same errors as `run`."""
         from penstock.engine import engine
 
         _refuse_while_imported("start", calling_line(1))

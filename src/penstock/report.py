@@ -1,4 +1,4 @@
-"""What is left to tell when a run is over."""
+"""What a run reports when it is over."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Outcome: TypeAlias = Literal["finished", "drained", "stopped", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class StageReport:
-    """The final counts of one stage, over all its slots and all lives of its workers."""
+    """The final counts of one stage, for all its slots and all lives of its workers."""
 
     name: str
     rows_in: int
@@ -37,11 +37,11 @@ class Report:
 
     @property
     def dead_letters(self) -> int:
-        """Rows set aside, over all stages."""
+        """Rows set aside, in all stages together."""
         return sum(stage.dead_letters for stage in self.stages.values())
 
     def to_json(self) -> str:
-        """The report as one JSON object."""
+        """Return the report as one JSON object."""
         return msgspec.json.encode({**asdict(self), "dead_letters": self.dead_letters}).decode()
 
     def __str__(self) -> str:

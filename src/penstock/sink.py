@@ -1,4 +1,4 @@
-"""The contract of sinks: what a connector writes so that rows leave a pipeline."""
+"""The contract of sinks: what a connector implements so that rows leave a pipeline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Delivery(Enum):
-    """What a sink promises when its worker dies at any moment."""
+    """What a sink guarantees if its worker is killed at any moment."""
 
     AT_LEAST_ONCE = 1
     KEYED = 2
@@ -24,10 +24,11 @@ class Delivery(Enum):
 
 
 class RowsRejected(Exception):
-    """Raised by `Writer.write` or `TransactionalWriter.commit`: these rows cannot be stored, by their index.
+    """Raised by `Writer.write` or `TransactionalWriter.commit`: these rows, by index, cannot be stored.
 
-    From `write`: index in that batch; the other rows count as written. From `commit`: index over all rows written
-    since the last commit, in order; the transaction was rolled back, the engine writes the others again.
+    From `write`, an index counts within that batch, and the other rows count as written. From `commit`, it counts over
+    all rows written since the last commit, in order; the transaction was rolled back, and the engine writes the other
+    rows again.
     """
 
     def __init__(self, reasons: Mapping[int, str]) -> None:
@@ -37,61 +38,65 @@ class RowsRejected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WrittenText:
-    """Rows as whole lines, and why some rows have none, by their index."""
+    """Rows as whole lines and, by index, the reasons why some rows have none."""
 
     data: bytes
     rejected: Mapping[int, str] = field(default_factory=dict)
 
 
 class Writer(ABC, Generic[T_contra]):
-    """Writes for one slot, in one thread."""
+    """Writes the rows of one slot, in one thread."""
 
     @abstractmethod
     def write(self, batch: Batch[Any]) -> None:
         """Write the rows, in order, and hand them to the operating system before returning.
 
-        `RowsRejected` sets single rows aside. `Unavailable` has the worker wait. Any other exception restarts it. After
-        both, the rows are written again.
+        `RowsRejected` sets single rows aside. `Unavailable` makes the worker wait; any other exception restarts it.
+        After either of these, the rows are written again.
         """
 
     def position(self) -> Position | None:
-        """Asked after every `write`; goes into the journal. None: this writer is at least once."""
+        """Called after every `write`; stored in the journal. None: this writer is at least once."""
         return None
 
     def finish(self) -> None:
-        """End of input, or drain: final flush and rename. Called once per life, again after a kill in the middle
-        of it: a second call must be harmless. Never followed by `write`."""
+        """Flush and rename for the last time, at the end of input or when draining.
+
+        Called once per life, and again after a kill in the middle of it: a second call must be harmless. Never
+        followed by `write`.
+        """
 
     def close(self) -> None:
         """The last call, at most once; never after a kill."""
 
 
 class TransactionalWriter(Writer[T_contra]):
-    """A writer whose rows and journal record become visible in one transaction of the target."""
+    """A writer that stores rows and journal record in one transaction of the target."""
 
     @abstractmethod
     def commit(self, record: bytes) -> None:
-        """Commit the rows written since the last commit together with `record`, replacing the record before.
+        """Commit the rows written since the last commit together with `record`, which replaces the previous record.
 
-        `write` only added to the open transaction, over any number of batches. `RowsRejected`: nothing was committed.
+        `write` only adds to the open transaction, over any number of batches. Raise `RowsRejected` if rows cannot be
+        stored; then nothing was committed.
         """
 
     @abstractmethod
     def last_record(self) -> bytes | None:
-        """The record of the last commit; asked once, right after opening."""
+        """Return the record of the last commit. Called once, right after opening."""
 
 
 class Sink(ABC, Generic[T_contra]):
-    """A picklable description of a thing to write; opening happens in the workers."""
+    """A picklable description of what to write to. The workers open it."""
 
     @property
     def label(self) -> str:
-        """The stage's name where the user gives none; `[a-z][a-z0-9_-]*`."""
+        """The stage's name if the user gives none; `[a-z][a-z0-9_-]*`."""
         return type(self).__name__.lower()
 
     @property
     def sink_label(self) -> str:
-        """What is asked in place of `label`, so that a thing of both roles can have a name in this one."""
+        """Used instead of `label`, so that an object that is both source and sink can have its own name as a sink."""
         return self.label
 
     @property
@@ -100,54 +105,56 @@ class Sink(ABC, Generic[T_contra]):
 
     @property
     def shared_slot(self) -> str | None:
-        """Sinks with an equal one (the same database file) run in one slot of one worker."""
+        """Sinks with an equal `shared_slot` (the same database file) run in one slot of one worker."""
         return None
 
     @property
     def target(self) -> str:
-        """What is written to, for messages and for the layout's fingerprint."""
+        """What the sink writes to, for messages and for the layout's fingerprint."""
         return self.label
 
     @property
     def claims(self) -> Sequence[str]:
-        """Local files and directories, by their real paths, that no other run may write to meanwhile."""
+        """Local files and directories, by their real paths, that no other run may write to during this run."""
         return ()
 
     @property
     def modules(self) -> Sequence[str]:
-        """Modules that opening imports: brought into memory once, before workers are forked."""
+        """Modules that opening imports. They are imported once, before workers are forked."""
         return ()
 
     @property
     def text(self) -> Callable[[Batch[Any]], WrittenText] | None:
-        """Rows as the whole lines that are written, where a row's text depends on nothing but the row; else None.
+        """A function that encodes rows as whole lines, if a row's text depends on nothing but the row; else None.
 
-        Then the workers of the stage before encode, and `Writer.write` is given `WrittenLines`: nothing is decoded
-        only to be encoded again, and what one writer cannot do in time, many senders do. Asked once in every worker.
+        The workers of the stage before then encode the rows, and `Writer.write` receives `WrittenLines`. Nothing is
+        decoded only to be encoded again, and many senders share work that would overload one writer. Read once in
+        every worker.
         """
         return None
 
     def check(self) -> Sequence[str]:
-        """Problems in words, found without writing. Called once, before anything starts."""
+        """Return problems as text, found without writing. Called once, before anything starts."""
         return ()
 
     def check_as_sink(self) -> Sequence[str]:
-        """What is asked in place of `check`, so that a thing of both roles can tell its problems in this one."""
+        """Called instead of `check`, so that an object that is both source and sink can report problems as a sink."""
         return self.check()
 
     def refuse(self) -> None:
-        """Raise `OutputExists` where the target is there and was not told to be appended to or overwritten.
+        """Raise `OutputExists` if the target exists, and the user asked neither to append nor to overwrite.
 
-        Called once per fresh run (never at a take-over), before any sink of the pipeline is prepared. Changes nothing.
-        `Unavailable` has the run wait before it begins, and this called again; so it is with `prepare`.
+        Called once per fresh run (never when a run is taken over), before any sink of the pipeline is prepared. Must
+        change nothing. If this method or `prepare` raises `Unavailable`, the run waits before it starts, then calls
+        the method again.
         """
 
     def prepare(self) -> None:
-        """Make away with what is to be overwritten. Called once per fresh run, when no sink has refused."""
+        """Delete what is to be overwritten. Called once per fresh run, after no sink has refused."""
 
     @abstractmethod
     def writer(self, position: Position | None, context: Context) -> Writer[T_contra]:
-        """Open for writing, in the worker; first cut away what lies beyond `position` (None: a fresh run)."""
+        """Open for writing, in the worker. First cut away what lies beyond `position` (None: a fresh run)."""
 
 
 class _Discard(Sink[object]):
@@ -169,5 +176,5 @@ class _DiscardWriter(Writer[object]):
 
 
 def discard() -> Sink[object]:
-    """A sink that drops every row, for a stream that is left without one on purpose."""
+    """Return a sink that drops every row, for a stream that needs no sink."""
     return _Discard()

@@ -1,4 +1,4 @@
-"""The contract of sources: what a connector writes so that rows enter a pipeline."""
+"""The contract of sources: what a connector implements so that rows enter a pipeline."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T_co = TypeVar("T_co", covariant=True)
 Position: TypeAlias = Any
-"""Where a reader stands; anything that msgpack can carry."""
+"""How far a reader has read; anything that msgpack can encode."""
 
 
 class EndOfSplit(Exception):
@@ -25,19 +25,19 @@ class EndOfSplit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Something a reader came across that is no row."""
+    """Something that a reader found and that is not a row."""
 
     row: Any
-    """What the dead letter keeps: the bytes or the text as they were read."""
+    """What the dead letter keeps: the bytes or text as they were read."""
     reason: str
-    """Why it is no row, and where it stands: `/data/a.csv, line 7: it has 2 fields, expected 3`."""
+    """Why it is not a row, and where it is: `/data/a.csv, line 7: it has 2 fields, expected 3`."""
 
 
 @dataclass(frozen=True, slots=True)
 class WithRejected(Generic[T_co]):
-    """Rows, some of which are none: `rejected` says which by their index, whatever stands there in `batch`.
+    """A batch in which some items are not rows. `rejected` has them by index; their place in `batch` is ignored.
 
-    Each meets the policy of the source's stage as a row that failed does, in the same commit as its neighbours.
+    The error policy of the source's stage applies to each, as to a row that failed, in the same commit as the rows.
     """
 
     batch: Batch[T_co]
@@ -48,24 +48,24 @@ class Reader(ABC, Generic[T_co]):
     """Reads one split, in one worker, in one thread."""
 
     poll_after: Duration = "50ms"
-    """How long to wait after a `read` that gave None, for readers without a file descriptor."""
+    """How long to wait after `read` returned None, for readers without a file descriptor."""
 
     @abstractmethod
     def read(self) -> Batch[T_co] | WithRejected[T_co] | None:
-        """The next rows: about 256 KiB, within about 50 ms; None: nothing now. Raises `EndOfSplit` at the end.
+        """Return the next rows: about 256 KiB, within about 50 ms. Return None if there is nothing now.
 
-        Called over and over while there is room downstream; never after it raised, nor after `close`. `SourceDamaged`
-        ends the run at once, or skips the rest of the split where `Source.skips_damaged`; any other exception restarts
-        the worker. What is no row goes into `WithRejected`. A reader that is seen to wait for rows gets those it gave
-        before committed first.
+        Called repeatedly while there is room downstream; never after it raised, nor after `close`. Raise `EndOfSplit`
+        at the end. `SourceDamaged` ends the run at once, or skips the rest of the split if `Source.skips_damaged` is
+        true. Any other exception restarts the worker. Report what is not a row in `WithRejected`. If a reader is seen
+        to wait for rows, the rows that it returned before are committed first.
         """
 
     @abstractmethod
     def position(self) -> Position:
-        """Asked after every `read`: a reader opened here gives the same rows that follow, in the same order."""
+        """Called after every `read`. A reader opened at this position gives the rows that follow, in the same order."""
 
     def fileno(self) -> int | None:
-        """A descriptor that is readable when there is more to `read`; None: ask again after `poll_after`."""
+        """Return a descriptor that is readable when there is more to `read`; None: ask again after `poll_after`."""
         return None
 
     def acknowledge(self, position: Position) -> None:
@@ -76,11 +76,11 @@ class Reader(ABC, Generic[T_co]):
 
 
 class Source(ABC, Generic[T_co]):
-    """A picklable description of a thing to read; opening happens in the workers."""
+    """A picklable description of what to read. The workers open it."""
 
     @property
     def label(self) -> str:
-        """The stage's name where the user gives none; `[a-z][a-z0-9_-]*`."""
+        """The stage's name if the user gives none; `[a-z][a-z0-9_-]*`."""
         return type(self).__name__.lower()
 
     @property
@@ -90,60 +90,61 @@ class Source(ABC, Generic[T_co]):
 
     @property
     def bounded(self) -> bool:
-        """True: it ends by itself."""
+        """True if it ends by itself."""
         return True
 
     @property
     def replayable(self) -> bool:
-        """False: rows read but not committed die with the worker (a pipe, a socket)."""
+        """False if rows that were read but not committed are lost with the worker (a pipe, a socket)."""
         return True
 
     @property
     def discover_every(self) -> Duration | None:
-        """How often `splits` is asked again while running; None: never."""
+        """How often `splits` is called again during the run; None: never."""
         return None
 
     @property
     def row_type(self) -> Any:
-        """The annotation of a row, `typing.Any` where unknown; it chooses the codec."""
+        """The annotation of a row, `typing.Any` if unknown. It chooses the codec."""
         return Any
 
     @property
     def parse(self) -> Operator | None:
-        """An operator that the planner puts in front of the stage's own: what the reader gives, made into rows.
+        """An operator that turns what the reader gives into rows; the planner puts it before the stage's own operators.
 
-        So a record that cannot be read is an error of that row, under the stage's policy, and not of the source.
-        None: the reader gives rows. `row_type` is what comes out of it.
+        So a record that cannot be parsed is an error of that row, under the stage's policy, and not of the source.
+        `row_type` is the type of the resulting rows. None: the reader gives rows.
         """
         return None
 
     @property
     def skips_damaged(self) -> bool:
-        """True: a split that raises `SourceDamaged` becomes one dead letter, and the others are read on."""
+        """True if a split that raises `SourceDamaged` becomes one dead letter, and the other splits are read."""
         return False
 
     @property
     def modules(self) -> Sequence[str]:
-        """Modules that opening imports: brought into memory once, before workers are forked."""
+        """Modules that opening imports. They are imported once, before workers are forked."""
         return ()
 
     @property
     def rows(self) -> int | None:
-        """How many rows there are in all, where that is known without reading; for progress only."""
+        """How many rows there are in all, if that is known without reading; used only for progress."""
         return None
 
     def check(self) -> Sequence[str]:
-        """Problems in words, found without reading data. Called once, before anything starts."""
+        """Return problems as text, found without reading data. Called once, before anything starts."""
         return ()
 
     def check_as_source(self) -> Sequence[str]:
-        """What is asked in place of `check`, so that a thing of both roles can tell its problems in this one."""
+        """Called instead of `check`, so that an object that is both source and sink can report problems as a source."""
         return self.check()
 
     def splits(self) -> Mapping[str, Any]:
-        """The parts that workers share out, by a name that stays; called once per fresh run, then frozen.
+        """Return the parts to distribute among workers, by a name that stays the same.
 
-        Called again every `discover_every`, in a worker: names not seen before are opened from their beginning.
+        Called once per fresh run, then frozen. Called again every `discover_every`, in a worker: splits with new names
+        are opened from their beginning.
         """
         return {"all": None}
 

@@ -1,4 +1,4 @@
-"""What a running pipeline tells about itself: frozen values that `metrics.status` makes and everybody shows."""
+"""The status of a running pipeline: frozen values that `metrics.status` computes and everything else displays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Phase: TypeAlias = Literal["starting", "running", "draining", "ended", "failed",
 
 @dataclass(frozen=True, slots=True)
 class StageStatus:
-    """One stage, over all its workers. Counts go on over restarts; rates and shares are of the last interval."""
+    """One stage, all its workers together. Restarts do not reset counts; rates and shares cover the last interval."""
 
     name: str
     workers: int
@@ -22,11 +22,11 @@ class StageStatus:
     rows_in_per_s: float
     rows_out_per_s: float
     busy_share: float
-    """Part of the workers' time spent on rows; with the two waits it adds up to 1 (all 0: no worker was up)."""
+    """Share of the workers' time spent on rows. Together with the two waits it is 1 (all 0: no worker was up)."""
     input_wait_share: float
-    """Part spent waiting for rows."""
+    """Share spent waiting for rows."""
     output_wait_share: float
-    """Part spent waiting for room in a queue behind the stage."""
+    """Share spent waiting for room in a queue after the stage."""
     batch_p50_s: float
     """From taking a batch to its commit."""
     batch_p99_s: float
@@ -39,7 +39,7 @@ class StageStatus:
 
 @dataclass(frozen=True, slots=True)
 class EdgeStatus:
-    """One edge, over all its queues."""
+    """One edge, all its queues together."""
 
     name: str
     """`sender->receiver`."""
@@ -47,7 +47,7 @@ class EdgeStatus:
     queued_bytes: int
     capacity_bytes: int
     oldest_s: float
-    """Age of the oldest row that waits; 0.0: none does."""
+    """Age of the oldest waiting row; 0.0: none is waiting."""
     dropped_rows: int
 
 
@@ -59,7 +59,7 @@ class Status:
     phase: Phase
     uptime_s: float
     end_to_end_p50_s: float
-    """From a row's ingestion to its commit in the last stage; 0.0: none arrived yet."""
+    """From a row's ingestion to its commit in the last stage; 0.0: no row has arrived yet."""
     end_to_end_p99_s: float
     bottleneck: str | None
     """The stage that limits the pipeline; None: nothing is saturated."""
@@ -67,5 +67,5 @@ class Status:
     edges: Mapping[str, EdgeStatus]
 
     def to_json(self) -> str:
-        """The status as one JSON object."""
+        """Return the status as one JSON object."""
         return msgspec.json.encode(self).decode()

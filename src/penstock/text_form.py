@@ -1,4 +1,4 @@
-"""Bytes made into lines of text by their encoding; a line that is not in it is rejected by itself. For readers."""
+"""Decode bytes into lines of text; a line that is not valid in the encoding is rejected by itself. For readers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from penstock.errors import SourceDamaged
 from penstock.source import Rejected, WithRejected
 
 Errors: TypeAlias = Literal["dead_letter", "replace", "fail"]
-"""What becomes of a line whose bytes are not the encoding."""
+"""What happens to a line that is not valid in the encoding."""
 
 UNDECODED_REMEDY = 'repair it, say which `encoding` it has, or set such lines aside with errors="dead_letter"'
 
@@ -21,7 +21,7 @@ WIDE = {"utf-16": 2, "utf-16-le": 2, "utf-16-be": 2, "utf-32": 4, "utf-32-le": 4
 
 
 class TextForm(msgspec.Struct, frozen=True):
-    """How bytes are made into text. The bytes have `\\n` as line ends: wide encodings are made UTF-8 before."""
+    """How to decode bytes. The bytes have `\\n` as line ends: wide encodings are converted to UTF-8 before."""
 
     encoding: str = "utf-8"
     errors: Errors = "dead_letter"
@@ -33,9 +33,10 @@ class TextForm(msgspec.Struct, frozen=True):
         return "utf-8" if name in WIDE or name == "utf-8-sig" else name
 
     def block(self, data: bytes, first: int, where: str) -> Lines | WithRejected[str]:
-        """Whole lines as one block, or one by one where some are rejected. `first`: the first one's number; 0: unknown.
+        """Return whole lines as one block, or one by one if some are rejected.
 
-        `where`: what is read, for messages. Raises `SourceDamaged` under `errors="fail"`.
+        `first` is the number of the first line (0: unknown). `where` names what is read, for messages. Raises
+        `SourceDamaged` under `errors="fail"`.
         """
         codec = self.codec
         if codec in ("utf-8", "ascii") and data.isascii():

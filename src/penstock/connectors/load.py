@@ -1,8 +1,8 @@
-"""Made-up rows on a schedule, to try a pipeline out and to measure it; `load_schedule.py` says when they are due.
+"""Generated rows on a schedule, to try out and measure a pipeline; `load_schedule.py` says when they are due.
 
-The model is open: rows fall due by the clock, whether the pipeline keeps up or not. What could not be given in time
-is owed and given as soon as there is room, as fast as the pipeline takes it; so a slow pipeline shows a growing
-backlog instead of a rate that quietly sinks.
+The load is open-loop: rows fall due by the clock, whether the pipeline keeps up or not. Rows that are late are given
+as soon as there is room, as fast as the pipeline takes them. So a slow pipeline shows a growing backlog, instead of a
+rate that quietly drops.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ _LONGEST_WAIT_S = 0.05
 def generate(
     make: Callable[[int, Random], T], profile: Profile, *, rows: int | None = None, seed: int = 0
 ) -> Source[T]:
-    """Rows `make(0, rng)`, `make(1, rng)`, ... as `profile` tells; without `rows` it never ends.
+    """Generate the rows `make(0, rng)`, `make(1, rng)`, ... when `profile` says. Never ends without `rows`.
 
-    `rng` is seeded with `seed` and the row's number, so that a row is the same whenever and wherever it is made; it is
-    valid during the call. Several workers deal the rows among them; the rate is that of all together.
+    `rng` is seeded with `seed` and the row's number, so that a row is the same whenever and wherever it is made. It is
+    valid only during the call. Several workers share the rows; the rate is that of all workers together.
     """
     return GenerateSource(make, profile, rows, seed)
 
 
 def zipf(rng: Random, n: int, *, exponent: float = 1.1) -> int:
-    """A number of 0 to n - 1, the smaller the more often: k with a share proportional to 1 / (k + 1) ** exponent.
+    """Draw a number from 0 to n - 1, small ones more often: k with a share proportional to 1 / (k + 1) ** exponent.
 
     Constant time and no tables (rejection-inversion after Hörmann and Derflinger).
     """
@@ -76,7 +76,7 @@ def _zipf_inverse(u: float, exponent: float) -> float:
 
 
 class GenerateSource(Source[T]):
-    """What `generate` gives: a fixed number of splits, of which as many have rows as there are workers."""
+    """What `generate` returns: a fixed number of splits, of which as many have rows as there are workers."""
 
     def __init__(self, make: Callable[[int, Random], T], profile: Profile, rows: int | None, seed: int) -> None:
         if not callable(make):

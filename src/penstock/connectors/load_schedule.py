@@ -28,12 +28,12 @@ class Profile(ABC):
 
 
 def steady(rate: Rate) -> Profile:
-    """The same rate all the time: `steady("5000/s")`."""
+    """Return a constant rate: `steady("5000/s")`."""
     return _Steady(rate)
 
 
 def bursts(rate: Rate, *, burst: Rate, every: Duration, lasting: Duration) -> Profile:
-    """`rate`, and at the end of each span of `every` a burst at the rate `burst` for so long as `lasting` says."""
+    """Return `rate` with bursts: each span of `every` ends with a burst at the rate `burst` that lasts `lasting`."""
     return _Bursts(rate, burst, every, lasting)
 
 

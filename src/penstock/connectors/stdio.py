@@ -28,21 +28,21 @@ _UTF8 = TextForm()
 
 
 def stdin(*, encoding: str = "utf-8", errors: Errors = "dead_letter") -> Source[str]:
-    """The lines of standard input, until its end. Lines read but not committed die with the worker.
+    """Read the lines of standard input until its end. Lines read but not committed are lost with the worker.
 
-    A line whose bytes are not `encoding` is an error of that row; `errors="replace"` puts U+FFFD for what cannot be
-    read, `errors="fail"` ends the run.
+    A line that is not valid in `encoding` is an error of that row. `errors="replace"` replaces what cannot be decoded
+    by U+FFFD; `errors="fail"` ends the run.
     """
     return StdinSource(TextForm(encoding, errors))
 
 
 def stdout() -> Sink[object]:
-    """Every row as `print` would show it; a row may be printed twice when the worker dies in between."""
+    """Write every row as `print` would. A row may be printed twice if the worker is killed."""
     return StdoutSink()
 
 
 class StdinSource(Source[str]):
-    """What `stdin()` gives: one split, whoever reads it."""
+    """What `stdin()` returns: one split, whoever reads it."""
 
     def __init__(self, form: TextForm = _UTF8) -> None:
         self._form = form
@@ -194,7 +194,7 @@ def _can_be_waited_for(fd: int) -> bool:
 
 
 class StdoutSink(Sink[object]):
-    """What `stdout()` gives."""
+    """What `stdout()` returns."""
 
     @property
     def label(self) -> str:

@@ -1,4 +1,4 @@
-"""What the caller holds of a running pipeline: its status, its end, and the two ways to end it early."""
+"""The caller's handle to a running pipeline: its status, its end, and the two ways to end it early."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _engine_log = logging.getLogger("penstock.engine")
 
 
 class Handle:
-    """A started pipeline. As a context manager: leaving waits for the end, leaving by an exception stops it.
+    """A started pipeline. As a context manager, it waits for the end on exit, or stops the run on an exception.
 
-    When the process ends that has it, the run ends, too: its workers are killed, its queues stay, and the next run
-    goes on with them.
+    When the process that holds it ends, the run ends, too: its workers are killed, its queues stay, and the next run
+    resumes with them.
     """
 
     def __init__(self, deployment: Deployment) -> None:
@@ -71,31 +71,31 @@ class Handle:
 
     @property
     def run_dir(self) -> Path:
-        """Where queues and journals of this run lie; after a failure, where they were left."""
+        """The directory of this run's queues and journals; after a failure, the directory where they were left."""
         left_in = self._ended.left_in if self._ended is not None else ""
         return Path(left_in) if left_in else self._deployment.paths.root
 
     def wait(self, *, timeout: Duration | None = None) -> Report:
-        """Until the end. Raises `TimeoutError`, which stops nothing, and `PipelineFailed`."""
+        """Wait for the end. Raises `TimeoutError`, which stops nothing, and `PipelineFailed`."""
         self.require_owner()
         if not self._wait_for(lambda: self._gone, None if timeout is None else parse_duration(timeout)):
             raise TimeoutError(f"the pipeline runs still, after {timeout}; it goes on")
         return self.report()
 
     def drain(self, *, timeout: Duration | None = "30s") -> Report:
-        """Sources stop and what is in flight finishes; what has not after `timeout` is dropped."""
+        """Stop the sources and finish what is in flight. Drop whatever is still in flight after `timeout`."""
         self.require_owner()
         self.ask_to_drain(None if timeout is None else parse_duration(timeout))
         return self.wait()
 
     def stop(self) -> Report:
-        """End it now; what is in flight is dropped."""
+        """End the run now, and drop what is in flight."""
         self.require_owner()
         self.ask_to_stop()
         return self.wait()
 
     def status(self) -> Status:
-        """What goes on right now; rates are over the time since the last call, at first since the start."""
+        """Return the current status. Rates cover the time since the last call, in the first call since the start."""
         try:
             now = take_snapshot(self.run_dir)
         except RunGone:
@@ -105,7 +105,7 @@ class Handle:
         return compute(before, now)
 
     def worker_pids(self) -> list[int]:
-        """The processes of the workers that live now."""
+        """Return the process ids of the workers that are running now."""
         return _pids_in(self.run_dir)
 
     def __enter__(self) -> Self:

@@ -29,11 +29,11 @@ _SAFETY_POLL_S = 1.0
 
 
 class Results(Generic[T_co]):
-    """An iterator over the rows that reach the caller: bounded, and back-pressured by how fast it is iterated.
+    """An iterator over the rows that reach the caller. It is bounded: the pipeline runs no faster than the loop.
 
-    A row may come twice when the calling process was killed and the next run went on. Closing it, leaving its block
-    or losing it stops the pipeline. Raises `PipelineFailed` where the pipeline fails. A row that cannot be unpickled
-    here is a dead letter; those around it are given.
+    A row may arrive twice if the calling process was killed and the next run resumed. Closing the results, leaving
+    their block or losing them stops the pipeline. Iterating raises `PipelineFailed` if the pipeline fails. A row that
+    cannot be unpickled here becomes a dead letter; the other rows arrive.
     """
 
     def __init__(self, handle: Handle, deployment: Deployment) -> None:
@@ -49,21 +49,21 @@ class Results(Generic[T_co]):
 
     @property
     def report(self) -> Report:
-        """How the run ended; waits for its end. Raises `PipelineFailed`.
+        """How the run ended. Waits for its end. Raises `PipelineFailed`.
 
-        Has this stage among the others where rows of it were set aside.
+        If rows were set aside here, the report includes this stage.
         """
         report, here = self._handle.wait(), self._reader.report()
         return replace(report, stages={**report.stages, here.name: here}) if here.dead_letters else report
 
     @property
     def handle(self) -> Handle:
-        """The run behind it."""
+        """The handle of the run."""
         return self._handle
 
     @property
     def is_open(self) -> bool:
-        """False: it is exhausted, or closed, or somebody closes it right now."""
+        """False once the results are exhausted, closed, or being closed."""
         return not (self._done or self._closing)
 
     def __iter__(self) -> Iterator[T_co]:
@@ -114,7 +114,7 @@ class Results(Generic[T_co]):
         self._handle.wait()
 
     def close(self) -> None:
-        """Stop the pipeline, if it runs still. Another thread that waits for a row gets none any more."""
+        """Stop the pipeline, if it is still running. Another thread that waits for a row gets no more rows."""
         if self._done:
             return
         self._closing = True

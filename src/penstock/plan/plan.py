@@ -127,7 +127,7 @@ class EdgePlan(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What will run, whole."""
+    """Everything that will run."""
 
     pipeline: str
     stages: Mapping[str, StagePlan]
@@ -135,18 +135,18 @@ class Plan(msgspec.Struct, frozen=True):
     edges: tuple[EdgePlan, ...]
 
     def inputs(self, stage: str) -> tuple[EdgePlan, ...]:
-        """Edges that end at a stage."""
+        """Return the edges that end at a stage."""
         return tuple(edge for edge in self.edges if edge.receiver == stage)
 
     def outputs(self, stage: StagePlan) -> tuple[EdgePlan, ...]:
-        """Edges that a stage sends to, one for each of its outputs."""
+        """Return the edges that a stage sends to, one for each of its outputs."""
         return tuple(self.edge(output.edge) for output in stage.outputs)
 
     def edge(self, name: str) -> EdgePlan:
         return next(edge for edge in self.edges if edge.name == name)
 
     def seats(self) -> dict[str, tuple[StagePlan, ...]]:
-        """Stages by the seat they sit in, in plan order."""
+        """Return the stages by their seat, in plan order."""
         seats: dict[str, tuple[StagePlan, ...]] = {}
         for stage in self.stages.values():
             seats[stage.seat] = (*seats.get(stage.seat, ()), stage)
@@ -154,5 +154,5 @@ class Plan(msgspec.Struct, frozen=True):
 
     @property
     def bounded(self) -> bool:
-        """True: every source ends by itself."""
+        """True if every source ends by itself."""
         return all(stage.source is None or stage.source.bounded for stage in self.stages.values())

@@ -1,4 +1,4 @@
-"""The plan as its users get it: the value, and how it is shown."""
+"""The plan as users get it: the value, and how to print it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from penstock.plan.render import render_json, render_mermaid, render_text
 
 
 class PrintablePlan(Plan, frozen=True):
-    """What will run, whole; `Pipeline.plan` gives it."""
+    """Everything that will run. Returned by `Pipeline.plan`."""
 
     def to_text(self) -> str:
-        """For people: stages, what is fused into them, conversions, queues and their memory, promises."""
+        """Return text for people: stages, what is fused into them, conversions, queues and their memory, guarantees."""
         return render_text(self)
 
     def to_json(self) -> str:
-        """The same as one JSON object."""
+        """Return the same as one JSON object."""
         return render_json(self)
 
     def to_mermaid(self) -> str:
-        """The same as a Mermaid flowchart."""
+        """Return the same as a Mermaid flowchart."""
         return render_mermaid(self)

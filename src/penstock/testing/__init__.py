@@ -1,4 +1,4 @@
-"""Tests of pipelines: `run` with scripted inputs and collected outputs. The public names; nothing is defined here."""
+"""Test pipelines: `run` with scripted inputs and collected outputs. The public names; nothing is defined here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it; takes the place of `penstock.clock.SystemClock`."""
+"""A clock that stands still until a test advances it; replaces `penstock.clock.SystemClock`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ _START_WALL_S = 1_700_000_000.0
 
 
 class ManualClock:
-    """Time as a test says. Whoever sleeps by it moves it on at once."""
+    """A clock that a test controls. Sleeping by it advances it at once."""
 
     def __init__(self) -> None:
         self._passed_s = 0.0
 
     def advance(self, duration: Duration) -> None:
-        """Let so much time pass."""
+        """Let this much time pass."""
         self._passed_s += parse_duration(duration)
 
     def monotonic(self) -> float:
@@ -24,5 +24,5 @@ class ManualClock:
         return _START_WALL_S + self._passed_s
 
     def sleep(self, seconds: float) -> None:
-        """Nobody waits: the time has passed when this returns."""
+        """Advance the clock instead of waiting."""
         self._passed_s += max(seconds, 0.0)

@@ -1,4 +1,4 @@
-"""Orders to kill a worker at a named point; `with_processes` hands them to the engine."""
+"""Requests to kill a worker at a named point; `with_processes` passes them to the engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from penstock.slot.crash_points import POINTS
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """Kill the stage's workers once, at a point. Made by `crash`."""
+    """Kill each of a stage's workers once, at a point. Made by `crash`."""
 
     stage: str
     point: str
@@ -18,10 +18,10 @@ class Crash:
 
 
 def crash(stage: str, *, at: str = "before_commit", row: int = 1) -> Crash:
-    """Each worker of `stage` dies as by `kill -9`, in its first life, at the point `at`.
+    """Kill each worker of `stage` as `kill -9` does, in its first life, at the point `at`.
 
-    It dies the first time that it comes there with at least `row` rows taken in. Raises `ValueError` for a point that
-    does not exist.
+    A worker dies the first time that it reaches this point after it has taken at least `row` rows. Raises `ValueError`
+    for a point that does not exist.
     """
     if at not in POINTS:
         raise ValueError(f"{at!r} is no point to crash at; {meant(at, POINTS)}")

@@ -1,4 +1,4 @@
-"""A sink that a test can look into afterwards, exactly once over any number of kills: a file per slot, read back."""
+"""A sink whose rows a test can read afterwards, exactly once over any number of kills: one file per slot."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _HEAD = Struct("<IB")
 
 
 class ListSink(Sink[T], Generic[T]):
-    """`rows` holds what was written, in any process. One sink collects over all runs that go on with each other."""
+    """Collects what was written, in any process, in `rows`. Runs that resume one another add to the same sink."""
 
     def __init__(self, row_type: Any = Any) -> None:
-        """`row_type` is needed only for rows of classes that pickle cannot find, like those of a function."""
+        """`row_type` is needed only for rows of classes that pickle cannot find, such as classes inside a function."""
         self._row_type = row_type
         self._folder = Path(tempfile.gettempdir()) / f"penstock-list-sink-{uuid.uuid4().hex}"
         self._kept: list[T] = []
@@ -43,12 +43,12 @@ class ListSink(Sink[T], Generic[T]):
 
     @property
     def rows(self) -> Sequence[T]:
-        """What was written so far, slot by slot."""
+        """The rows written so far, slot by slot."""
         files = sorted(self._folder.glob("*.rows"), key=lambda path: int(path.stem)) if self._folder.exists() else []
         return [*self._kept, *(row for file in files for row in _read(file, self._row_type))]
 
     def keep(self, batch: Batch[Any]) -> None:
-        """Take rows in this very process, as they are."""
+        """Collect rows in this process, as they are."""
         self._kept.extend(rows_of(batch))
 
     @property

@@ -1,4 +1,4 @@
-"""What a test looks at when `testing.run` is through."""
+"""What `testing.run` returns to a test."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from penstock.report import Report
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All that a pipeline gave."""
+    """Everything that a pipeline produced."""
 
     outputs: Mapping[str, Sequence[Any]]
-    """Rows by the name of the sink (a fused one: of its stage), in the order in which they arrived."""
+    """Rows by the name of the sink (of its stage, for a fused sink), in the order of their arrival."""
     dead_letters: Sequence[DeadLetter]
     report: Report

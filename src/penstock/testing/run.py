@@ -18,11 +18,11 @@ from penstock.testing.with_processes import run_with_processes
 def run(
     app: Pipeline, inputs: Mapping[str, Input], *, processes: bool = False, crashes: Sequence[Crash] = ()
 ) -> Outcome:
-    """Run `app` to its end with its sources and sinks replaced; what it gave.
+    """Run `app` to its end with its sources and sinks replaced, and return what it produced.
 
-    `inputs` has the rows of every source by its name; every sink collects. Without `processes` all of it happens in
-    this process, one batch after the other: breakpoints work, and time that a retry or a `Pause` would take is
-    skipped. With `processes` the engine runs it, and workers die as `crashes` say.
+    `inputs` has the rows of every source by its name; every sink collects its rows. Without `processes` everything
+    happens in this process, one batch after the other: breakpoints work, and the time that a retry or a `Pause` would
+    take is skipped. With `processes` the engine runs it, and workers are killed as `crashes` says.
 
     Raises `PipelineInvalid`, `PipelineFailed`, and `PenstockError` for inputs or crashes that do not fit the pipeline.
     """

@@ -16,7 +16,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Pause:
-    """Nothing comes for so long."""
+    """Give nothing for this long."""
 
     def __init__(self, duration: Duration) -> None:
         self.duration_s = parse_duration(duration)
@@ -26,10 +26,10 @@ class Pause:
 
 
 class Abort:
-    """The worker that reads the script dies here as by `kill -9`; its successor goes on behind it.
+    """Kill the worker that reads the script here, as `kill -9` does; its successor resumes after this step.
 
-    A worker's n-th life passes over the first n - 1 of them, so a script with several kills as many lives. Where no
-    process is (`testing.run` without `processes=True`), the source is opened anew from where it was committed.
+    A worker's n-th life skips the first n - 1 of them, so a script with several of them kills as many lives. Without
+    processes (`testing.run` without `processes=True`), the source is opened again at its committed position.
     """
 
     def __repr__(self) -> str:
@@ -46,10 +46,10 @@ def die(reader: ScriptedReader) -> None:
 
 
 class ScriptedSource(Source[T_co], Generic[T_co]):
-    """Gives the rows of `steps` in order, in one batch up to each `Pause` and `Abort`."""
+    """Gives the rows of `steps` in order, in one batch up to each `Pause` or `Abort`."""
 
     def __init__(self, steps: Sequence[T_co | Pause | Abort], *, clock: Clock = SYSTEM_CLOCK) -> None:
-        """`clock`: measures pauses; a `ManualClock` serves where the reader runs in the test's own process."""
+        """`clock` measures pauses; use a `ManualClock` if the reader runs in the test's own process."""
         self._steps = tuple(steps)
         self._clock = clock
 

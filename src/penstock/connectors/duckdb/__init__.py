@@ -22,23 +22,23 @@ def table(
     key: str | Sequence[str] | None = None,
     if_exists: Literal["error", "append", "overwrite"] = "error",
 ) -> Sink[Any]:
-    """Rows into `table` (or `schema.table`) of the file `database`; both are made where they are not there.
+    """Write rows to `table` (or `schema.table`) of the file `database`. Create both if they do not exist.
 
-    Rows are Structs, dataclasses, named tuples, dicts or columns; anything else, and lines of text, become one column
-    `value`. Columns are matched by name and cast to the table's types; a new table takes its types from the rows'
-    annotations, else from the first rows committed (a column with nothing but None becomes VARCHAR).
+    Rows are Structs, dataclasses, named tuples, dicts or columns. Anything else, and lines of text, become one column
+    `value`. Columns are matched by name and cast to the table's types. A new table takes its types from the rows'
+    annotations, or else from the first rows committed (a column that holds nothing but None becomes VARCHAR).
 
-    A value is stored as it is, or its row is rejected: no fraction is cut off, no key of a dict dropped, no digit
-    rounded away (but for a float in a FLOAT column, which becomes the nearest). Times are UTC, wherever the machine is:
-    an aware datetime goes into TIMESTAMP in UTC, one without a zone is taken for UTC by TIMESTAMPTZ; a warning names
-    the first. NaN and the infinities are stored as they are in FLOAT and DOUBLE. Names that differ in case are one
-    column, and a row with values under both is rejected. A MAP column takes dicts only where all dicts of the commit
-    have the same keys.
+    A value is stored as it is, or its row is rejected: no fraction is cut off, no key of a dict is dropped, and no
+    digit is rounded away (except that a float in a FLOAT column becomes the nearest value). Times are UTC, whatever
+    the time zone of the machine: an aware datetime goes into TIMESTAMP in UTC, and TIMESTAMPTZ takes one without a
+    zone as UTC; a warning names the first. NaN and the infinities are stored as they are in FLOAT and DOUBLE. Names
+    that differ only in case are one column, and a row with values under both is rejected. A MAP column takes dicts
+    only if all dicts of the commit have the same keys.
 
-    A database that another process holds, and a full disk, are waited for (`Unavailable`), up to `unavailable_for`.
+    If another process holds the database, or the disk is full, the run waits (`Unavailable`), up to `unavailable_for`.
 
-    With `key`, a row replaces the one with the same key. `if_exists` says what a fresh run does with a table that
-    holds rows; an empty one is written to in any case, so you may create it beforehand with the types you want.
+    With `key`, a row replaces the row with the same key. `if_exists` says what a fresh run does with a table that
+    holds rows. An empty table is written to in any case, so you may create it beforehand with the types you want.
     """
     keys = (key,) if isinstance(key, str) else tuple(key or ())
     return DuckdbSink(database, table, keys, if_exists)

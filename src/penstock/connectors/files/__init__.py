@@ -1,4 +1,4 @@
-"""Files: lines, JSON lines, CSV and Parquet, to read and to write."""
+"""Connectors for files: lines, JSON lines, CSV and Parquet, to read and to write."""
 
 from __future__ import annotations
 

@@ -120,15 +120,17 @@ def csv(
     on_damaged: OnDamaged = "fail",
     max_record: Size = _MAX_RECORD,
 ) -> FileSourceOrSink[Any]:
-    """CSV files; plain, or packed where the name ends in `.gz`, `.bz2`, `.xz` or `.zst`.
+    """Read or write CSV files. Files are compressed if the name ends in `.gz`, `.bz2`, `.xz` or `.zst`.
 
-    As a source: each record a `type`, by the names of the header; an empty text is None where only None and no text is
-    allowed; a record that does not fit is an error of that row. Without `header` the columns are the fields of `type`
-    in order, or `column_1`, `column_2`. A quote that is not closed within `max_record` is an error of the line that it
-    stands in, and the lines behind it are read. `encoding`, `errors` and `on_damaged` are as for `lines`. As a sink: as
-    `json_lines`, in UTF-8, with a header at the beginning of every file; the fields are those of `type` or of the
-    first row, and a row with others is rejected. Numbers that are not finite are `nan` and `inf`; within nested values,
-    which are JSON, they are rejected. Times are ISO 8601, with an offset where they have a zone. Exactly once.
+    As a source: each record becomes a `type`, by the names in the header. Empty text becomes None if the field allows
+    None but no text. A record that does not fit is an error of that row. Without `header` the columns are the fields of
+    `type` in order, or `column_1`, `column_2`. A quote that is not closed within `max_record` is an error of its line,
+    and the lines after it are read. `encoding`, `errors` and `on_damaged` are as for `lines`.
+
+    As a sink, exactly once: writes files as `json_lines` does, in UTF-8, with a header at the beginning of every file.
+    The fields are those of `type` or of the first row; a row with other fields is rejected. Numbers that are not finite
+    are written as `nan` and `inf`; within nested values, which are JSON, they are rejected. Times are ISO 8601, with an
+    offset if they have a zone.
     """
     return CsvFiles(
         paths.as_patterns(path), on_damaged, if_exists, type, header, delimiter, encoding, errors, max_record

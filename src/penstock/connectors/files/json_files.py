@@ -26,7 +26,7 @@ from penstock.text_form import Errors
 T = TypeVar("T")
 _DISCOVER_S = 1.0
 Nan: TypeAlias = Literal["dead_letter", "null"]
-"""What a sink does about a number that is not finite."""
+"""What a sink does with a number that is not finite."""
 
 
 @dataclass(frozen=True)
@@ -151,14 +151,18 @@ def json_lines(
     on_damaged: OnDamaged = "fail",
     nan: Nan = "dead_letter",
 ) -> FileSourceOrSink[Any]:
-    """Files with a JSON document on each line; plain, or packed where the name ends in `.gz`, `.bz2`, `.xz` or `.zst`.
+    """Read or write files with one JSON document per line.
 
-    As a source: decoded and checked against `type`; a line that does not fit is an error of that row, blank lines are
-    left out; globs, directories, `follow`, `encoding`, `errors` and `on_damaged` are as for `lines`. As a sink: one
-    file, or, where the path ends in a slash or several workers write, a directory with `part-<slot>.jsonl`; `roll`:
-    `part-<slot>-<number>.jsonl`, a new one beyond that size. Exactly once. Packed files are written as
-    a member per batch, which packs large batches better than small ones. JSON has no NaN and no infinities: a row with
-    one is rejected, `nan="null"` writes null instead. A time with a zone is written with its offset, one without none.
+    Files are compressed if the name ends in `.gz`, `.bz2`, `.xz` or `.zst`.
+
+    As a source: each line is decoded and checked against `type`. A line that does not fit is an error of that row;
+    blank lines are skipped. Globs, directories, `follow`, `encoding`, `errors` and `on_damaged` are as for `lines`.
+
+    As a sink, exactly once: writes one file or, if the path ends in a slash or several workers write, a directory with
+    `part-<slot>.jsonl`. With `roll` it writes `part-<slot>-<number>.jsonl`, and starts a new file beyond that size.
+    Compressed files have one member per batch, which compresses large batches better than small ones. JSON has no NaN
+    and no infinities: a row with one is rejected, or written with null under `nan="null"`. A time is written with its
+    offset if it has a zone.
     """
     return JsonLineFiles(paths.as_patterns(path), on_damaged, if_exists, type, follow, roll, encoding, errors, nan)
 

@@ -76,15 +76,18 @@ def lines(
     start: Literal["begin", "end"] = "begin",
     discover_every: Duration = "1s",
 ) -> FileSource[str]:
-    """The lines of files, as text without their ends; `.gz`, `.bz2`, `.xz`, `.zst` and `.zstd` are unpacked.
+    """Read the lines of files as text without line ends. Decompress `.gz`, `.bz2`, `.xz`, `.zst` and `.zstd`.
 
-    A path may be a glob or a directory, or there may be several; a file is read once under however many names. A line
-    whose bytes are not `encoding` is an error of that row; `errors="replace"` puts U+FFFD for what cannot be read,
-    `errors="fail"` ends the run. `on_damaged="skip"`: a file that is damaged becomes one dead letter, and the others
-    are read on. Plain files above 32 MiB are shared between workers.
-    A worker that dies in a compressed file unpacks its current member again from the beginning, about 3 s per GB of
-    text. `follow=True`: never ends, reads what is appended, through rotation; `start="end"`: only what comes after
-    the start; `discover_every`: how often new files are looked for.
+    A path may be a glob or a directory; you may give several. A file is read once, under however many names. Plain
+    files above 32 MiB are shared between workers. If a worker is killed in a compressed file, its successor
+    decompresses the current member again from its beginning, about 3 s per GB of text.
+
+    A line that is not valid in `encoding` is an error of that row. `errors="replace"` replaces what cannot be decoded
+    by U+FFFD; `errors="fail"` ends the run. With `on_damaged="skip"`, a damaged file becomes one dead letter, and the
+    other files are read.
+
+    With `follow=True` the source never ends: it reads what is appended, through rotation. `start="end"` reads only what
+    is written after the start. `discover_every` says how often to look for new files.
     """
     return LineFiles(paths.as_patterns(files), on_damaged, follow, encoding, errors, start, discover_every)
 

@@ -121,14 +121,16 @@ def parquet(
     roll: Size = _ROLL,
     on_damaged: OnDamaged = "fail",
 ) -> FileSourceOrSink[Any]:
-    """Parquet files; needs pyarrow (`pip install 'penstock[arrow]'`).
+    """Read or write Parquet files. Needs pyarrow (`pip install 'penstock[arrow]'`).
 
-    As a source: columns, or rows of `type` where an operator takes rows; files above 32 MiB are shared between workers
-    by their row groups. As a sink: one file, or, where the path ends in a slash or several workers write, a directory
-    with `part-<slot>-<number>.parquet`, a new one about every `roll` of data as Arrow holds it. The columns are those
-    of `type` or of the first rows; a row that does not fit them is rejected, as one with a time without a zone where
-    the others have one. NaN and the infinities are written as they are. A file appears once it is complete; until
-    then its rows wait in a hidden file beside it. Exactly once.
+    As a source: gives columns, or rows of `type` if an operator takes rows. Files above 32 MiB are shared between
+    workers by their row groups.
+
+    As a sink, exactly once: writes one file or, if the path ends in a slash or several workers write, a directory with
+    `part-<slot>-<number>.parquet`, a new file about every `roll` of data as Arrow holds it. The columns are those of
+    `type` or of the first rows. A row that does not fit them is rejected, for example one with a time without a zone if
+    the others have one. NaN and the infinities are written as they are. A file appears once it is complete; until then
+    its rows are kept in a hidden file next to it.
     """
     return ParquetFiles(paths.as_patterns(path), on_damaged, if_exists, type, roll)
 

@@ -1,4 +1,4 @@
-"""What all file connectors have in common: the spec of a source of files, and of what is both source and sink."""
+"""What all file connectors share: the spec of a file source, and of one that is both source and sink."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from penstock.working_directory import absolute
 
 T = TypeVar("T")
 OnDamaged: TypeAlias = Literal["fail", "skip"]
-"""What a source of files does about one that is damaged."""
+"""What a file source does about a damaged file."""
 
 
 @dataclass(frozen=True)
 class FileSource(Source[T]):
-    """Files to read, as a path, a glob, a directory or several of them."""
+    """Files to read: a path, a glob, a directory, or several of these."""
 
     patterns: tuple[str, ...]
     on_damaged: OnDamaged
@@ -84,9 +84,9 @@ class FileSource(Source[T]):
 
 @dataclass(frozen=True)
 class FileSourceOrSink(FileSource[T], Sink[Any]):
-    """Files to read, or a file or directory to write: `source` or `sink` says which.
+    """Files to read, or a file or directory to write; `source` or `sink` decides which.
 
-    `label` is the source's name, `sink_label` the sink's.
+    `label` is the name of the source, `sink_label` that of the sink.
     """
 
     if_exists: targets.IfExists
