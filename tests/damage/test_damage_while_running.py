@@ -14,8 +14,7 @@ from damage_kit import BAD, BOUND_S, Stand, is_full, wait_until
 
 import penstock as ps
 from penstock.channel.words import load_cursor
-from penstock.engine import handle as handle_module
-from penstock.engine import rundir
+from penstock.engine import rundir, supervisor_link
 from penstock.engine.handle import Handle
 from penstock.metrics.catalogue import Word
 from penstock.metrics.snapshot import take_snapshot
@@ -164,12 +163,12 @@ def test_a_cut_queue_of_results_is_an_error_of_the_calling_process_and_not_its_d
 
 def test_a_supervisor_that_cannot_have_its_files_says_which(live: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     """They go between the look at a take-over and the start of the supervisor."""
-    real: Callable[..., Any] = handle_module.start_supervisor
+    real: Callable[..., Any] = supervisor_link.start_supervisor
 
     def start(deployment: Any) -> Any:
         (deployment.paths.root / "control").unlink()
         return real(deployment)
 
-    monkeypatch.setattr(handle_module, "start_supervisor", start)
+    monkeypatch.setattr(supervisor_link, "start_supervisor", start)
     with pytest.raises(ps.PipelineFailed, match="control: the control page is missing"):
         live.start()

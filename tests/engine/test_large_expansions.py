@@ -15,8 +15,9 @@ import penstock as ps
 from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page
 from penstock.shared_file import by_calls
-from penstock.slot import expansion, spool
+from penstock.slot import spool
 from penstock.slot.expansion import Expansion, ExpansionTooLarge
+from penstock.slot.time_and_chance import MACHINE, Clock
 from penstock.testing import ListSink
 
 PAD = "x" * 10_000
@@ -240,8 +241,8 @@ def test_three_hundred_megabytes_of_one_row_take_little_memory(where: Any, tmp_p
     assert after - before < 150_000, "300 MiB of rows were not in memory at once"
 
 
-def _made(folder: Path, most: int = 1 << 30) -> spool.Spool:
-    return spool.Spool(folder, 0, Expansion("many", most, lambda: "numbers/7"))
+def _made(folder: Path, most: int = 1 << 30, clock: Clock = MACHINE) -> spool.Spool:
+    return spool.Spool(folder, 0, Expansion("many", most, lambda: "numbers/7", clock))
 
 
 def test_an_endless_row_ends_where_half_of_the_room_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,11 +258,10 @@ def test_an_endless_row_ends_where_half_of_the_room_is_gone(tmp_path: Path, monk
 
 
 def test_a_row_that_goes_on_for_long_is_told_with_its_stage_its_name_and_what_it_gave(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr(expansion.time, "monotonic", lambda: now[0])
-    made = _made(tmp_path, 64 * 1024 * 1024)
+    made = _made(tmp_path, 64 * 1024 * 1024, Clock(now_s=lambda: now[0]))
 
     def slow() -> Iterator[str]:
         while True:

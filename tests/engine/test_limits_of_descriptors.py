@@ -50,7 +50,8 @@ def test_what_is_needed_grows_with_the_slots_and_not_with_their_pairs() -> None:
 
 RESULTS = """
     import resource, penstock as ps
-    resource.setrlimit(resource.RLIMIT_NOFILE, (20, 4096))  # in the workers, too, which import this
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (20, hard))  # in the workers, too, which import this
     rows = ps.Pipeline("rows").source(range(200), name="numbers").stage("work", workers=20).map(str)
     if __name__ == "__main__":
         print(len(list(rows.results())))

@@ -84,7 +84,7 @@ def test_a_place_that_fills_up_meanwhile_is_no_bug(where: Any, monkeypatch: pyte
     def full(*args: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(make_run, "create_ring", full)
+    monkeypatch.setattr(make_run, "create_queue", full)
     with pytest.raises(ps.NoRunDirectory, match="too little room for 16"):
         _with_a_bad_row().run(**where)
     assert rundir.find_runs(where["run_dir"]) == []

@@ -264,7 +264,7 @@ class Handle:
             kill_stragglers(self._deployment.run_id)
         with self._news:
             self._dead = True
-            waits = self._read_by_caller and self._removes
+            waits = self._read_by_caller  # nobody may resume this run, or move what it left, while its rows are read
         if waits:
             rundir.write_owner(self._deployment.lock_fd, self._owner)
         else:

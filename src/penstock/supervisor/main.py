@@ -62,6 +62,8 @@ def _run(root: Path, spec: RunSpec, caller: CallerLink) -> Ended:
     supervisor = Supervisor(root, spec, caller, zygote)
     ended = supervisor.run()
     os.close(lifeline)
+    if ended.leaves_queues and spec.caller_queues and not caller.gone:
+        return ended  # the caller may still read its queues there; the next command moves what is left then
     if ended.leaves_queues:
         return replace(ended, left_in=str(_settle(root, spec, caller)))
     if caller.gone and supervisor.stopped:
