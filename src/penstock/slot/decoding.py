@@ -46,13 +46,22 @@ class Decoding:
         self._work.leave()
         return decoded
 
+    def decode_again(self, codec: RowCodec, header: Header, payload: bytes, queue: int) -> Decoded:
+        """As `decode`, for a frame that was decoded in this life; whoever asks has said whose rows are in work."""
+        mark = Mark(self._part, queue, header.sequence, 0, header.rows)
+        if header.codec not in _RUN_USER_CODE or not self._suspicion.concerns(mark.frame):
+            return codec.decode(header.codec, payload, header.rows)
+        watch = _Untouched(mark, self._suspicion)
+        watch.one_by_one = True  # a row that must not be decoded is left out among the others
+        return codec.decode(header.codec, payload, header.rows, watch)
 
-class _Watch(RowWatch):
-    def __init__(self, mark: Mark, work: WorkPage, suspicion: Suspicion, pause: Callable[[float], None]) -> None:
+
+class _Untouched(RowWatch):
+    """Leaves out the rows that must not be decoded."""
+
+    def __init__(self, mark: Mark, suspicion: Suspicion) -> None:
         self._mark = mark
-        self._work = work
         self._suspicion = suspicion
-        self._pause = pause
 
     def _of(self, row: int) -> Mark:
         return Mark(self._mark.part, self._mark.input, self._mark.sequence, row, 1)
@@ -62,6 +71,13 @@ class _Watch(RowWatch):
             return "it is through"
         blamed = self._suspicion.blamed(self._of(row))
         return blamed.reason if blamed is not None and blamed.untouchable else ""
+
+
+class _Watch(_Untouched):
+    def __init__(self, mark: Mark, work: WorkPage, suspicion: Suspicion, pause: Callable[[float], None]) -> None:
+        super().__init__(mark, suspicion)
+        self._work = work
+        self._pause = pause
 
     def begins(self, row: int) -> None:
         mark = self._of(row)

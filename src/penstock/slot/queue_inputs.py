@@ -53,13 +53,18 @@ class QueueInput:
 class _DecodeAgain:
     """A frame's rows once more, as they were when it was taken."""
 
-    def __init__(self, codec: RowCodec, frame: Frame) -> None:
+    def __init__(self, codec: RowCodec, frame: Frame, decoding: Decoding | None, index: int) -> None:
+        """`index`: of its queue among the stage's."""
         self._codec = codec
         self._frame = frame
+        self._decoding = decoding
+        self._index = index
 
     def __call__(self) -> Any:
-        header = self._frame.header
-        return self._codec.decode(header.codec, self._frame.payload, header.rows).batch
+        header, payload = self._frame.header, self._frame.payload
+        if self._decoding is not None:
+            return self._decoding.decode_again(self._codec, header, payload, self._index).batch
+        return self._codec.decode(header.codec, payload, header.rows).batch
 
 
 class QueueInputs:
@@ -135,7 +140,8 @@ class QueueInputs:
         return Unit(
             decoded.batch, header.rows, given.queue.frame_taken(), header.ingest_ns, self._now_ns(), index,
             header.sequence, 0, f"{self._run_id}/{given.name}/{header.sequence}", decoded.failures, header.turn,
-            turn_end, frame.end, port=given.port, decode_again=_DecodeAgain(given.codec, frame),
+            turn_end, frame.end, port=given.port,
+            decode_again=_DecodeAgain(given.codec, frame, self.decoding, index),
         )
 
     def progress(self, unit: Unit) -> None:
