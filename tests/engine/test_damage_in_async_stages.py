@@ -1,4 +1,4 @@
-"""Rows that are none meet stages of coroutines and gathered calls: good ones come through once, each bad one is a letter.
+"""Rows that are none in stages of coroutines and of gathered calls: good ones come through once, bad ones are letters.
 
 A bad row is one that cannot be decoded, a line that its source rejects, columns that no row can be made of, or one
 whose function raises. A worker is killed among them.
@@ -242,7 +242,7 @@ def test_good_rows_come_through_once_and_each_bad_one_is_a_letter(
             assert re.search(reason, letter.error), letter.error
             assert letter.stage == ("read" if at_source else "work")
             if kind in ("lines", "csv"):
-                assert re.search(rf":{n + 1 + (kind == 'csv')}\b|line {n + 1 + (kind == 'csv')}\b", letter.error), letter
+                assert re.search(rf"\b{n + 1 + (kind == 'csv')}\b", letter.error), letter.error
         else:
             assert letter.error == f"KeyError: {n}"
             assert (letter.stage, letter.attempts) == ("work", options.get("retries", 0) + 1)

@@ -65,5 +65,9 @@ class ColumnBatch:
 
     def row(self, index: int) -> Any:
         """One row; where it cannot be made, its values as they can be shown."""
+        return self.row_or_failure(index)[0]
+
+    def row_or_failure(self, index: int) -> tuple[Any, str]:
+        """As `row`, and why it cannot be made; empty: it is the row."""
         rows, failures = self.slice(index, index + 1).rows_or_failures()
-        return failures[0][0] if failures else rows[0]
+        return failures[0] if failures else (rows[0], "")

@@ -97,11 +97,12 @@ class AssembledLoop:
         world, chain = self._world, part.chain
         if chain.async_rows is not None:
             ahead = CalledAhead(
-                part, chain.async_rows, errors=self._errors, suspicion=self._suspicion, crash=self._crash
+                part, chain.async_rows, errors=self._errors, suspicion=self._suspicion, work=world.work,
+                crash=self._crash,
             )
             return InFlight(
                 part, self._calls, ahead, turn=self._turn, errors=self._errors, retries=world.retries,
-                suspicion=self._suspicion, work=world.work,
+                suspicion=self._suspicion,
             )
         if chain.has_batch_operators and not part.carries_turns:  # what is put together has no turn
             gathering = Gathering(

@@ -24,7 +24,7 @@ from penstock.operators.operator import Operator
 from penstock.plan.plan import Node
 from penstock.slot import forks
 from penstock.slot.batches import Out, as_row_list, batch_cut, batch_join, batch_length, batch_slice
-from penstock.slot.failure import Failure
+from penstock.slot.failure import Failure, Unmade
 from penstock.slot.row_program import AsRows, as_rows, checked
 from penstock.slot.timers import RowTimer
 
@@ -134,7 +134,7 @@ class BatchTree:
                 with guard:
                     result = _call(fn, given)
                 return ColumnBatch(columns.as_result(result), operator.type)
-            rows = as_row_list(value)
+            rows = self._rows_for(node, value)
             with guard:
                 return _call(_over_rows(operator, fn, self._as_rows), rows)
         except _OperatorRaised:
@@ -144,6 +144,18 @@ class BatchTree:
                 raise
             forks.leave_if_child_by(exc)
             raise _OperatorRaised(operator, exc) from exc
+
+    def _rows_for(self, node: Node, value: Any) -> list[Any]:
+        """The rows that a function is given. Raises `Unmade` for a row of the input that columns cannot give."""
+        try:
+            return as_row_list(value)
+        except BaseException as exc:  # Arrow's, or of the row's class
+            if is_ctrl_c(exc) or node.parent != -1 or batch_length(value) > 1:
+                raise
+            _, unmade = value.rows_or_failures()
+            if not unmade:
+                raise
+            raise Unmade(unmade[0][1]) from exc
 
     def _in_parts(self, index: int, node: Node, value: Any, rows: int) -> Any:
         """What operators before it gave is more than it shall be given at once."""

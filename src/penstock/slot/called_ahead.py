@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
+from penstock.channel.column_batch import ColumnBatch
 from penstock.slot.async_rows import AsyncRows
+from penstock.slot.batches import as_row_list
 from penstock.slot.crash_points import CrashPoints
 from penstock.slot.failure import Failure, Unmade
 from penstock.slot.part import Part
 from penstock.slot.retries import WaitingRow
 from penstock.slot.row_errors import RowErrors
-from penstock.slot.row_in_work import RowInWork
+from penstock.slot.row_in_work import NOT_MADE, RowInWork
 from penstock.slot.suspicion import Suspicion
 from penstock.slot.unit import Unit
-from penstock.slot.work import RETRY_INPUT, Mark, WorkPage
+from penstock.slot.work import RETRY_INPUT, Doing, Mark, WorkPage
 
 _WINDOW_BYTES = 16 * 1024 * 1024
 """What rows gave that cannot be given out yet is about so much at most, as encoded."""
@@ -38,9 +40,11 @@ class CalledAhead:
     """The rows of one stage in one slot that are in flight, and those that are about to be."""
 
     def __init__(
-        self, part: Part, rows: AsyncRows, *, errors: RowErrors, suspicion: Suspicion, crash: CrashPoints
+        self, part: Part, rows: AsyncRows, *, errors: RowErrors, suspicion: Suspicion, work: WorkPage,
+        crash: CrashPoints,
     ) -> None:
         self._part = part
+        self._work = work
         self._rows = rows
         self._errors = errors
         self._suspicion = suspicion
@@ -100,16 +104,38 @@ class CalledAhead:
 
     def add(self, unit: Unit) -> None:
         """Rows to be called for, behind those that are there."""
-        unmade: dict[int, tuple[Any, str]] = {}
-        rows = self._part.chain.rows_of(unit.batch)
-        if rows is None:
-            rows, unmade = unit.batch.rows_or_failures()
+        columns = unit.batch if isinstance(unit.batch, ColumnBatch) else None
+        if columns is not None and not self._suspicion.trusts_all:  # making one may be what ends workers
+            self._ready.extend(RowInWork(NOT_MADE, index, unit=unit) for index in range(unit.done, unit.length))
+            return
+        rows, unmade = self._rows_of(unit)
         for index in range(unit.done, unit.length):
             row = RowInWork(rows[index], index, unit=unit)
             if index in unmade:
-                row.row, why = unmade[index]
-                row.done, row.failure = True, Failure(index, Unmade(why), None)
+                _cannot_be_made(row, *unmade[index])
             self._ready.append(row)
+
+    def _rows_of(self, unit: Unit) -> tuple[list[Any], dict[int, tuple[Any, str]]]:
+        """All rows, and those of columns that cannot be made. Making them may be the user's code."""
+        if not isinstance(unit.batch, ColumnBatch):
+            return as_row_list(unit.batch), {}
+        first = unit.first_row + unit.done
+        self._work.enter(Mark(self._part.number, unit.input, unit.sequence, first, max(unit.left, 1)))
+        rows = self._part.chain.rows_of(unit.batch)
+        made = unit.batch.rows_or_failures() if rows is None else (rows, {})
+        self._work.leave()
+        return made
+
+    def _make(self, row: RowInWork) -> None:
+        """A row of columns by itself, just before its call."""
+        assert row.unit is not None
+        self._work.enter(self.mark_of(row))
+        made, why = row.unit.batch.row_or_failure(row.index)
+        self._work.leave()
+        if why:
+            _cannot_be_made(row, made, why)
+        else:
+            row.row = made
 
     def retry(self, waiting: WaitingRow, row: Any) -> None:
         """A row's next attempt is due."""
@@ -153,6 +179,8 @@ class CalledAhead:
                 return False
             row.never = self._is_never_called(row)
             row.done = row.done or row.never
+        if row.row is NOT_MADE and not row.done:
+            self._make(row)
         self._ready.popleft()
         self.window.append(row)
         if not row.done:
@@ -218,12 +246,23 @@ class CalledAhead:
                 self._rows.loop.asyncio_loop.call_later(after_s, self._try_again, row)
 
     def _try_again(self, row: RowInWork) -> None:
-        assert row.unit is not None
-        made = self._part.chain.rows_of(row.unit.made_anew())
-        if made is not None:  # otherwise some row of the columns cannot be made, and this one was made for itself
-            row.row = made[row.index]
+        try:
+            self._make_anew(row)
+        except BaseException as exc:  # as above
+            self._broken = exc
         self._due.append(row)
         self._go_on()
+
+    def _make_anew(self, row: RowInWork) -> None:
+        """As it came: its function may have changed it in place."""
+        unit, index = row.unit, row.index
+        assert unit is not None
+        if isinstance(unit.batch, ColumnBatch):
+            self._make(row)
+        elif isinstance(unit.batch, list):  # text is never changed
+            self._work.enter(self.mark_of(row), Doing.DECODING)
+            row.row = unit.made_anew()[index]
+            self._work.leave()
 
     # What the supervisor sees.
 
@@ -235,8 +274,9 @@ class CalledAhead:
         assert unit is not None
         return Mark(self._part.number, unit.input, unit.sequence, unit.first_row + row.index, count)
 
-    def show(self, work: WorkPage) -> None:
+    def show(self) -> None:
         """Which rows are in flight, for a death between their steps: those of the oldest batch."""
+        work = self._work
         if self._rows.stuck:
             return  # that row is what is shown, until the watchdog ends it
         if self.window:
@@ -248,3 +288,9 @@ class CalledAhead:
             work.in_flight(self.mark_of(next(iter(self._retrying))))
         else:
             work.leave()
+
+
+def _cannot_be_made(row: RowInWork, shown: Any, why: str) -> None:
+    """Columns hold no such row: what can be shown of it is set aside."""
+    row.row = shown
+    row.done, row.failure = True, Failure(row.index, Unmade(why), None)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.slot.async_rows import current_key
-from penstock.slot.batches import batch_slice, row_at
+from penstock.slot.batches import batch_slice
 from penstock.slot.crash_points import CrashPoints
 from penstock.slot.failure import Failure
 from penstock.slot.forks import leave_if_child
@@ -138,8 +138,7 @@ class Calls:
             part.counts.retries += 1
             self._pauses.pause(after_s)
             attempts += 1
-            row = row_at(unit.rows_anew(1), 0)
-            failures = self.call(part, [row], mark, True)
+            failures = self.call(part, unit.rows_anew(1), mark, True)
             last = failures[0] if failures else None
         if last is None:
             self._turn.succeeded(part, 1)

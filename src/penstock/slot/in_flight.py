@@ -22,7 +22,6 @@ from penstock.slot.stops import StageFailed
 from penstock.slot.suspicion import Suspicion
 from penstock.slot.turn import Turn
 from penstock.slot.unit import Unit
-from penstock.slot.work import WorkPage
 
 _MOST_UNITS = 64
 _SOURCE_WAITS_S = 0.02
@@ -34,7 +33,7 @@ class InFlight:
 
     def __init__(
         self, part: Part, calls: Calls, ahead: CalledAhead, *, turn: Turn, errors: RowErrors, retries: RetryFile,
-        suspicion: Suspicion, work: WorkPage,
+        suspicion: Suspicion,
     ) -> None:
         self.part = part
         self._calls = calls
@@ -43,7 +42,6 @@ class InFlight:
         self._errors = errors
         self._retries = retries
         self._suspicion = suspicion
-        self._work = work
         self._units: deque[Unit] = deque()
         """Taken, and not through; the first one may be begun."""
         self._most_units = max(_MOST_UNITS, 2 * part.plan.settings.concurrency)
@@ -72,7 +70,7 @@ class InFlight:
         if self._wants_more():
             did = self._take_more() or did
         ahead.start()
-        ahead.show(self._work)
+        ahead.show()
         return did
 
     def has_work(self) -> bool:
@@ -206,31 +204,28 @@ class InFlight:
             part.counts.retries += max(failed.attempts - 1, 0)
             self._calls.tell(
                 self._ahead.mark_of(failed), self._errors.failed_for_good, part,
-                [self._as_it_came(failed)], 0, failed.failure, max(failed.attempts, 1),
+                self._as_it_came(failed), 0, failed.failure, max(failed.attempts, 1),
             )
             self._calls.advance(part, unit, 1)
 
     def _give_out_rows(self, unit: Unit, piece: list[RowInWork]) -> None:
         part, calls = self.part, self._calls
-        failures: list[Failure] = []
-        for index, row in enumerate(piece):
-            if row.failure is not None:
-                failures.append(Failure(index, row.failure.error, row.failure.operator))
-                continue
-            self._give(row.given)
-        self._turn.succeeded(part, len(piece) - len(failures))
+        failed = [row for row in piece if row.failure is not None]
+        for row in piece:
+            if row.failure is None:
+                self._give(row.given)
+        self._turn.succeeded(part, len(piece) - len(failed))
         calls.write(part, self._ahead.mark_of(piece[0], len(piece)))
-        batch = [self._as_it_came(row) if row.failure is not None else row.row for row in piece]
-        for failure in failures:
-            mark = self._ahead.mark_of(piece[failure.index])
-            calls.tell(mark, self._errors.failed, part, unit, batch, failure, mark.row)
+        for row in failed:
+            assert row.failure is not None
+            mark, failure = self._ahead.mark_of(row), Failure(0, row.failure.error, row.failure.operator)
+            calls.tell(mark, self._errors.failed, part, unit, self._as_it_came(row), failure, mark.row)
         calls.advance(part, unit, len(piece))
 
     def _as_it_came(self, row: RowInWork) -> Any:
-        """Without what its function may have changed in it before it raised."""
-        unit = row.unit
-        assert unit is not None
-        return unit.untouched()[row.index] if isinstance(unit.batch, list) else row.row
+        """A batch of it alone, without what its function may have changed in it before it raised."""
+        assert row.unit is not None
+        return self._calls.untouched(row.unit, self._ahead.mark_of(row), row.index, 1)
 
     def _give(self, given: list[list[Any]]) -> None:
         for out, rows in zip(self.part.outs, given, strict=True):

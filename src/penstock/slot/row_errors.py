@@ -15,6 +15,7 @@ import msgspec
 from msgspec import structs
 
 from penstock.batch import UndecodedRow
+from penstock.channel.column_batch import ColumnBatch
 from penstock.channel.router import KeyFailure
 from penstock.ctrl_c import is_ctrl_c
 from penstock.dead_letters import decode_record, encode_record, new_record
@@ -87,8 +88,9 @@ class RowErrors:
 
     def failed(self, part: Part, unit: Unit, batch: Any, failure: Failure, number: int) -> StageEnd | None:
         """A row raised for the first time, and those behind it may go on. `number`: the row's own, as `Mark` has it."""
-        row = _row(part, batch, failure.index)
-        return self._decide(part, row, failure, 1, f"{unit.key}/{number}", unit.ingest_ns)
+        columns = isinstance(batch, ColumnBatch)
+        row, unmade = batch.row_or_failure(failure.index) if columns else (row_at(batch, failure.index), "")
+        return self._decide(part, row, failure, 1, f"{unit.key}/{number}", unit.ingest_ns, unmade)
 
     def in_place(self, part: Part, failure: Failure, attempts: int) -> float | None:
         """A row raised and those behind it wait: after how many seconds to try it again; None: never.
@@ -190,13 +192,19 @@ class RowErrors:
         return self._end(part, last_resort(part.plan.settings), lost, undoes=True)
 
     def _decide(
-        self, part: Part, row: Any, failure: Failure, attempts: int, key: str, ingest_ns: int
+        self, part: Part, row: Any, failure: Failure, attempts: int, key: str, ingest_ns: int, unmade: str = ""
     ) -> StageEnd | None:
-        """Let a row wait for its next attempt, or end it."""
+        """Let a row wait for its next attempt, or end it.
+
+        `unmade`: why `row` is only what can be shown of it; functions of columns took it, and it cannot come alone.
+        """
         decision = decide(part.plan.settings, failure.error, attempts, self._clock.chance())
         attempts -= int(isinstance(failure.error, GivesTooMuch))
         lost = _lost(row, failure, attempts)
-        if isinstance(decision, RetryRow):
+        if isinstance(decision, RetryRow) and unmade:
+            lost = replace(lost, error=f"{lost.error}; it cannot be tried again later: {cut(unmade)}")
+            decision = last_resort(part.plan.settings)
+        elif isinstance(decision, RetryRow):
             try:
                 data = pickle.dumps(row, 5)
             except BaseException as exc:  # pickling runs the user's code; and such a row cannot outlive its worker

@@ -13,6 +13,9 @@ from penstock.slot.unit import Unit
 if TYPE_CHECKING:  # workers without coroutines do not load it
     import asyncio
 
+NOT_MADE = object()
+"""Stands for a row of columns that is made just before its call."""
+
 
 class RowInWork:
     """From its call until it is given out."""
