@@ -39,7 +39,7 @@ SCRIPT = """
         os.read(os.open("told", os.O_RDWR), 1)
 
     def work(row):
-        if row.n == 1501 and HOLDS:
+        if row.n == 1502 and HOLDS:
             hold()
         if row.n % 11 == 5:
             raise KeyError(row.n)
@@ -104,7 +104,7 @@ def test_letters_and_rows_are_exact_when_the_supervisor_was_killed(
     assert way == "many" or rows == sorted(rows)
     assert len(letters) == len(bad) + 1
     of_read = [letter for letter in letters if letter.stage == "read"]
-    assert sum(letter.row.endswith("bad.gz") for letter in of_read) == 1
+    assert sum(isinstance(letter.row, str) and letter.row.endswith("bad.gz") for letter in of_read) == 1
     assert len(of_read) == len(no_text) + 1
     of_work = [letter for letter in letters if letter.stage == "work"]
     assert sorted(letter.error for letter in of_work if "KeyError" in letter.error) == sorted(
