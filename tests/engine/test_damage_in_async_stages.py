@@ -227,7 +227,7 @@ TEXT = ("lines", "json", "csv", "parse_json")
 CASES = [
     *((kind, way, False) for kind in KINDS for way in ("async, retries", "many, retries")),
     *((kind, way, True) for kind in (*TEXT, "parquet") for way in ("async", "many")),
-    *((kind, "batches, retries", fused) for kind in TEXT for fused in (True, False)),
+    *((kind, "batches, retries", kind in ("lines", "json")) for kind in TEXT),
     *(("undecodable", way, False) for way in OF_ROWS if way not in ("async, retries", "many, retries")),
     *((kind, way, False) for kind in ("dates", "two") for way in ("async, keyed", "many, keyed")),
 ]
