@@ -42,6 +42,10 @@ left = pytest.StashKey[list[str]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the tests apart from what the user has: settings, dead letters, runs."""
+    # A shell's background job and `nohup` ignore them; the programs that tests start would, too.
+    for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, default)
     if _is_worker_of_xdist(config):
         return
     for name in [name for name in os.environ if name.startswith("PENSTOCK_") and name not in FOR_TESTS]:
