@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -84,12 +83,14 @@ def test_a_lock_of_somebody_alive_is_refused_at_once(tmp_path: Path) -> None:
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     fd = _held_by(tmp_path, other.pid)
     began = time.monotonic()
-    with pytest.raises(ps.AlreadyRunning, match=str(other.pid)):
-        hold(tmp_path, _Order())  # type: ignore[arg-type]
+    try:
+        with pytest.raises(ps.AlreadyRunning, match=str(other.pid)):
+            hold(tmp_path, _Order())  # type: ignore[arg-type]
+    finally:
+        other.kill()
+        other.wait()
+        os.close(fd)
     assert time.monotonic() - began < 5
-    other.send_signal(signal.SIGKILL)
-    other.wait()
-    os.close(fd)
 
 
 def test_a_lock_whose_owner_is_gone_for_good_is_refused_in_the_end(tmp_path: Path, monkeypatch: Any) -> None:
