@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import selectors
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from penstock.slot.life import Blamed, Suspect
 from penstock.slot.work import Mark, WorkPage
 from penstock.supervisor.after_death import Guidance
 from penstock.supervisor.child import Child, ChildState
+from penstock.supervisor.ports import Machine
 from penstock.supervisor.protocol import RunSpec, SeatSpec
 
 RUN = RunSpec("p", "run", "letters", (), (), (), b"", (), False)
@@ -39,7 +41,7 @@ def child(tmp_path: Path) -> Iterator[Child]:
     for name in NAMES:
         create_bell(tmp_path / name)
     spec = SeatSpec("middle", 0, ("middle",), 1.0, (10, 60), False, ("first",), ("second", "third"))
-    found = Child(spec, tmp_path, OnePerPath(Ringer))
+    found = Child(spec, tmp_path, OnePerPath(Ringer), Machine(selectors.SelectSelector()))
     yield found
     # The supervisor never closes a child: it is its own for as long as it lives.
     for file in (found.pages._work, *found.pages._pages, found.bell, *found._neighbours):

@@ -32,7 +32,7 @@ def seat(tmp_path: Path) -> SeatPaths:
 
 @pytest.fixture
 def pages(seat: SeatPaths) -> Iterator[SlotPages]:
-    found = SlotPages(seat, ("stage",))
+    found = SlotPages(seat, ("stage",), by_calls)
     yield found
     # The supervisor never closes them: they are its own for as long as it lives.
     for file in (found._work, *found._pages):

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from penstock.channel import ring
-from penstock.shared_file import by_calls
+from penstock.shared_file import Opening, by_calls
 
 
 def create_queue(path: Path, capacity: int) -> None:
@@ -55,9 +55,9 @@ def require_whole(path: Path) -> None:
     ring.RingReader(path, by_calls).close()
 
 
-def rows_taken(path: Path) -> int:
+def rows_taken(path: Path, opening: Opening = by_calls) -> int:
     """Rows that a queue's reader has done with, ever, as it published. Raises as `require_whole` does."""
-    reader = ring.RingReader(path, by_calls)
+    reader = ring.RingReader(path, opening)
     try:
         return reader.rows
     finally:

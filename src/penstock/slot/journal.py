@@ -145,18 +145,18 @@ class Journal:
         self._file.close()
 
 
-def load_record(path: Path) -> Record:
+def load_record(path: Path, opening: Opening = by_calls) -> Record:
     """The last committed record of a journal that nobody is at; for those who only look. Raises `QueueDamaged`."""
-    journal = Journal(path, by_calls)
+    journal = Journal(path, opening)
     try:
         return journal.load()
     finally:
         journal.close()
 
 
-def load_number(path: Path) -> int:
+def load_number(path: Path, opening: Opening = by_calls) -> int:
     """The number of the last committed record, without a look at the record. Raises `QueueDamaged`."""
-    journal = Journal(path, by_calls)
+    journal = Journal(path, opening)
     try:
         return journal.number
     finally:

@@ -5,7 +5,6 @@ A slot's state changes here and nowhere else.
 
 from __future__ import annotations
 
-import time
 from enum import Enum
 from pathlib import Path
 
@@ -15,11 +14,10 @@ from penstock.slot.life import Exit, Life
 from penstock.supervisor.after_death import Guidance
 from penstock.supervisor.blame import Blame
 from penstock.supervisor.life_watch import LifeWatch
-from penstock.supervisor.output_relay import OutputPipes
+from penstock.supervisor.ports import Machine, Zygote
 from penstock.supervisor.protocol import RunSpec, SeatSpec
 from penstock.supervisor.slot_pages import SlotPages
 from penstock.supervisor.worker_process import WorkerProcess
-from penstock.supervisor.zygote_process import ZygoteProcess
 
 _BIRTH_S = 60.0
 """So long a zygote may take to give birth, with many others to be born at the same time."""
@@ -49,8 +47,9 @@ _NEXT = {
 class Child:
     """A slot and the worker in it."""
 
-    def __init__(self, spec: SeatSpec, root: Path, ringers: OnePerPath[Ringer]) -> None:
+    def __init__(self, spec: SeatSpec, root: Path, ringers: OnePerPath[Ringer], machine: Machine) -> None:
         self.spec = spec
+        self._machine = machine
         self.paths = RunPaths(root).seat(spec.seat, spec.slot)
         self._state = ChildState.WAITING
         self.due = 0.0
@@ -58,13 +57,13 @@ class Child:
         self.attempt = 0
         self.process: WorkerProcess | None = None
         """The living worker; and the dead one whose status is not told yet."""
-        self.zygote: ZygoteProcess | None = None
+        self.zygote: Zygote | None = None
         """Who forks, or has forked, the worker."""
         self.watch: LifeWatch | None = None
         self.guidance = Guidance()
-        self.blame = Blame(bisects=spec.bisects)
-        self.pages = SlotPages(self.paths, spec.stages)
-        self.pipes = OutputPipes(self.paths, spec.label)
+        self.blame = Blame(bisects=spec.bisects, chance=machine.clock.chance)
+        self.pages = SlotPages(self.paths, spec.stages, machine.opening)
+        self.pipes = machine.pipes(self.paths, spec.label)
         self.bell = ringers.of(self.paths.bell)
         self._neighbours = [ringers.of(root / bell) for bell in dict.fromkeys((*spec.senders, *spec.receivers))]
 
@@ -83,10 +82,10 @@ class Child:
         self._become(ChildState.WAITING)
         self.due = due
 
-    def spawn(self, zygote: ZygoteProcess, run: RunSpec) -> Life:
+    def spawn(self, zygote: Zygote, run: RunSpec) -> Life:
         """Its zygote is being asked; what the next life is told."""
         self._become(ChildState.SPAWNING)
-        self.zygote, self.due = zygote, time.monotonic() + _BIRTH_S
+        self.zygote, self.due = zygote, self._machine.clock.now_s() + _BIRTH_S
         self.attempt += 1
         self.pages.clear()
         told = self.guidance
@@ -99,7 +98,7 @@ class Child:
 
     def born(self, pid: int, pidfd: int) -> None:
         self._become(ChildState.ALIVE)
-        self.process = WorkerProcess(pid, pidfd)
+        self.process = self._machine.worker(pid, pidfd, self._machine.clock.now_s())
         self.pages.born(pid, self.attempt)
         self.watch = LifeWatch(self.process.born_at)
 

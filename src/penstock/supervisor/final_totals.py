@@ -17,7 +17,7 @@ from penstock.errors import FileUnusable, QueueDamaged
 from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
-from penstock.shared_file import by_calls
+from penstock.shared_file import Opening, by_calls
 from penstock.slot.journal import load_record
 from penstock.slot.life import FailureNote
 from penstock.slot.record import Counts, PartRecord, Record
@@ -41,35 +41,40 @@ class FinalTotals(msgspec.Struct, frozen=True):
     """Set when a queue, a journal or a page could not be read; the sums are without it."""
 
 
-def final_totals(root: Path, spec: RunSpec) -> FinalTotals:
+def final_totals(root: Path, spec: RunSpec, opening: Opening = by_calls) -> FinalTotals:
     """Read everything once; the workers are gone."""
-    damages: list[QueueDamaged | FileUnusable] = []
-    seats = [
-        (seat, _whole(load_record, RunPaths(root).seat(seat.seat, seat.slot).journal, damages)) for seat in spec.seats
-    ]
+    files = _Files(opening)
+    seats = [(seat, files.whole(load_record, RunPaths(root).seat(seat.seat, seat.slot).journal)) for seat in spec.seats]
     records = [record for _, record in seats if record is not None]
     # The calling process may be at its journal this very moment: what it took, its queues say.
-    taken = {name: _whole(rows_taken, root / name, damages) or 0 for name in spec.queues}
+    taken = {name: files.whole(rows_taken, root / name) or 0 for name in spec.queues}
     counts = {stage.name: _counts(_parts_of(stage.name, seats)) for stage in spec.stages}
-    ends = [_stage_end(stage, counts[stage.name], _kept_by_pages(root, stage, damages)) for stage in spec.stages]
+    ends = [_stage_end(stage, counts[stage.name], _kept_by_pages(root, stage, files)) for stage in spec.stages]
     notes = (_hopeless(root, stage, counts[stage.name]) for stage in spec.stages)
     return FinalTotals(
         stages=ends,
         undelivered_rows=max(_rows_under_way(records) - sum(taken[name] for name in spec.caller_queues), 0),
         cut_short=any(not split.done for record in records for part in record.parts for split in part.splits.values()),
         hopeless=next((note for note in notes if note is not None), None),
-        untouched=not damages and all(record.number == 0 for record in records),
-        damaged=FailureNote("queues", str(damages[0])) if damages else None,
+        untouched=not files.damages and all(record.number == 0 for record in records),
+        damaged=FailureNote("queues", str(files.damages[0])) if files.damages else None,
     )
 
 
-def _whole(read: Callable[[Path], T], path: Path, damages: list[QueueDamaged | FileUnusable]) -> T | None:
-    """What a file says; None, and the damage noted, where it cannot be trusted."""
-    try:
-        return read(path)
-    except (QueueDamaged, FileUnusable) as damage:
-        damages.append(damage)
-        return None
+class _Files:
+    """The files of the run, and the damage found in them so far."""
+
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+        self.damages: list[QueueDamaged | FileUnusable] = []
+
+    def whole(self, read: Callable[[Path, Opening], T], path: Path) -> T | None:
+        """What a file says; None, and the damage noted, where it cannot be trusted."""
+        try:
+            return read(path, self._opening)
+        except (QueueDamaged, FileUnusable) as damage:
+            self.damages.append(damage)
+            return None
 
 
 def _parts_of(stage: str, seats: Iterable[tuple[SeatSpec, Record | None]]) -> list[PartRecord]:
@@ -83,14 +88,14 @@ def _counts(parts: Iterable[PartRecord]) -> Counts:
     return Counts(**{name: sum(count[name] for count in counts) for name in Counts.__struct_fields__})
 
 
-def _kept_by_pages(root: Path, stage: StageSpec, damages: list[QueueDamaged | FileUnusable]) -> tuple[int, int]:
+def _kept_by_pages(root: Path, stage: StageSpec, files: _Files) -> tuple[int, int]:
     """(restarts, nanoseconds busy): figures of the living that no journal has."""
-    pages = [found for name in stage.pages if (found := _whole(_page, root / name, damages)) is not None]
+    pages = [found for name in stage.pages if (found := files.whole(_page, root / name)) is not None]
     return sum(restarts for restarts, _ in pages), sum(busy_ns for _, busy_ns in pages)
 
 
-def _page(path: Path) -> tuple[int, int]:
-    page = Page(path, by_calls, writable=False)
+def _page(path: Path, opening: Opening) -> tuple[int, int]:
+    page = Page(path, opening, writable=False)
     try:
         return int(page.words[Word.RESTARTS]), int(page.words[Word.BUSY_NS])
     finally:

@@ -9,29 +9,26 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import random
 import selectors
 import signal
-import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from penstock.errors import MORE_DESCRIPTORS, FileUnusable, QueueDamaged
-from penstock.slot.failure_file import read_failure
 from penstock.slot.life import Exit, FailureNote
 from penstock.supervisor.after_death import Fail, Fate, Finish, Gone, Respawn, Standing, WorkerEnd, after_death
 from penstock.supervisor.child import Child, ChildState
 from penstock.supervisor.death_notices import DeathNotices, retried
 from penstock.supervisor.ladder import Ladder
-from penstock.supervisor.memory_kills import MemoryKills, row_ate_the_memory
+from penstock.supervisor.memory_kills import row_ate_the_memory
 from penstock.supervisor.notices import Notices
 from penstock.supervisor.outcome import UNKNOWN_STATUS, describe, exit_code
 from penstock.supervisor.output_relay import OutputRelay
+from penstock.supervisor.ports import Machine, Zygote
 from penstock.supervisor.protocol import Born, Died, NotBorn, RunSpec, Spawn
 from penstock.supervisor.restart import Escalate, Progress, RestartPolicy
 from penstock.supervisor.whole_files import WholeFiles
 from penstock.supervisor.worker_process import WorkerProcess
-from penstock.supervisor.zygote_process import ZygoteProcess
 
 _TOLD_OF_DEATH_S = 10.0
 """So long a zygote may take to tell of a death that its pidfd has shown."""
@@ -42,20 +39,21 @@ class Lives:
     """The workers of one run."""
 
     def __init__(
-        self, children: Sequence[Child], spec: RunSpec, files: WholeFiles, *, selector: selectors.BaseSelector,
-        relay: OutputRelay, notices: Notices, ladder: Ladder, fail: Callable[[FailureNote], None],
+        self, children: Sequence[Child], spec: RunSpec, files: WholeFiles, *, machine: Machine, relay: OutputRelay,
+        notices: Notices, ladder: Ladder, fail: Callable[[FailureNote], None],
     ) -> None:
+        self._machine = machine
+        self._now_s = machine.clock.now_s
         self._children = children
         self._spec = spec
         self._files = files
-        self._selector = selector
         self._relay = relay
         self._notices = notices
         self._ladder = ladder
         self._fail = fail
         self._policies = {seat.seat: RestartPolicy(*seat.max_restarts) for seat in spec.seats}
         self._told = {c.spec.label: DeathNotices(c.spec.label, c.spec.unavailable_for_s) for c in children}
-        self._memory_kills = MemoryKills()
+        self._memory_kills = machine.memory_kills()
         self._running = False
         """True: all have been born once, and the caller was told."""
 
@@ -72,7 +70,7 @@ class Lives:
             if child.process is not None and child.process.exited_at is not None:
                 yield child.process.exited_at + _TOLD_OF_DEATH_S - now
 
-    def tick(self, now: float, zygote: ZygoteProcess | None, *, ready: bool) -> None:
+    def tick(self, now: float, zygote: Zygote | None, *, ready: bool) -> None:
         """Have those born whose time has come; do away with a zygote that is stuck."""
         self._memory_kills.look()
         if zygote is None:
@@ -113,7 +111,7 @@ class Lives:
     def _child_of(self, message: Born | NotBorn) -> Child:
         return next(c for c in self._children if (c.spec.seat, c.spec.slot) == (message.seat, message.slot))
 
-    def _spawn(self, child: Child, zygote: ZygoteProcess) -> None:
+    def _spawn(self, child: Child, zygote: Zygote) -> None:
         if self._ladder.leaving:
             child.give_up()
             return
@@ -121,7 +119,7 @@ class Lives:
 
     def _on_birth(self, child: Child, pid: int, pidfd: int) -> None:
         child.born(pid, pidfd)
-        self._selector.register(pidfd, selectors.EVENT_READ, partial(self._on_exit, child))
+        self._machine.selector.register(pidfd, selectors.EVENT_READ, partial(self._on_exit, child))
         if self._ladder.leaving:
             child.kill()
         if not self._running and all(c.state in (ChildState.ALIVE, ChildState.FINISHED) for c in self._children):
@@ -138,7 +136,7 @@ class Lives:
             child.give_up()
             return
         decision = self._policies[child.spec.seat].decide(
-            child.spec.slot, time.monotonic(), counted=True, progress=Progress.NONE, chance=random.random()
+            child.spec.slot, self._now_s(), counted=True, progress=Progress.NONE, chance=self._machine.clock.chance()
         )
         note = f"worker {child.spec.label} cannot be started: {reason}"
         if isinstance(decision, Escalate):
@@ -147,7 +145,7 @@ class Lives:
             self._fail(FailureNote(child.spec.stages[0], f"{note}, again and again; {remedy}"))
             return
         self._notices.warn(f"{note}; it is tried again")
-        child.wait_until(time.monotonic() + max(decision.after_s, _NO_BIRTH_S))
+        child.wait_until(self._now_s() + max(decision.after_s, _NO_BIRTH_S))
 
     # Deaths.
 
@@ -160,8 +158,8 @@ class Lives:
             info = os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG)
         except ChildProcessError:
             if child.zygote is not None and not child.zygote.closed:
-                self._selector.unregister(process.pidfd)  # the zygote will say
-                process.exited_at = time.monotonic()
+                self._machine.selector.unregister(process.pidfd)  # the zygote will say
+                process.exited_at = self._now_s()
             else:
                 self.ended(process.pid, UNKNOWN_STATUS)
             return
@@ -182,7 +180,7 @@ class Lives:
             return  # a grandchild of user code
         process = child.process
         with contextlib.suppress(KeyError):  # `_on_exit` may have done it already
-            self._selector.unregister(process.pidfd)
+            self._machine.selector.unregister(process.pidfd)
         self._relay.pass_on(child.pipes.log)
         orderly = child.left_with(exit_code(status))
         if orderly is None and (damage := self._files.damage()) is not None:
@@ -191,21 +189,34 @@ class Lives:
             self._fail(FailureNote("queues", str(damage)))
             return
         end = self._end_of(child, process, orderly, status, peak_kib)
-        fate = after_death(end, self._standing(child), now=time.monotonic(), chance=random.random())
+        fate = after_death(end, self._standing(child), now=self._now_s(), chance=self._machine.clock.chance())
         self._act(child, end, fate)
 
     def _end_of(
         self, child: Child, process: WorkerProcess, orderly: Exit | None, status: int, peak_kib: int
     ) -> WorkerEnd:
         """All that is known of it; then its process is let go, and its neighbours are rung."""
-        seen, now_ns = child.pages.in_work(), time.monotonic_ns()
-        lived_s, progress = time.monotonic() - process.born_at, child.pages.progress()
+        seen, now_ns = child.pages.in_work(), self._machine.clock.now_ns()
+        lived_s, progress = self._now_s() - process.born_at, child.pages.progress()
         child.died()
         out_of_memory = orderly is None and self._memory_kills.happened() and row_ate_the_memory(seen, peak_kib)
         return WorkerEnd(
-            status, orderly, _note_of(child, status, orderly), seen, progress, child.attempt, lived_s,
+            status, orderly, self._note_of(child, status, orderly), seen, progress, child.attempt, lived_s,
             in_call_s=max(now_ns - seen.since_ns, 0) / 1e9, timed_out=process.timed_out, out_of_memory=out_of_memory,
         )
+
+    def _note_of(self, child: Child, status: int, orderly: Exit | None) -> FailureNote:
+        """Why it ended: its own note where it leaves one."""
+        stage = child.spec.stages[0]
+        if orderly not in (Exit.FAILED, Exit.TROUBLE, Exit.UNAVAILABLE):
+            return FailureNote(stage, f"worker {child.spec.label} ended by {describe(status)}")
+        try:
+            note = self._machine.failure(child.paths.failure)
+        except (QueueDamaged, FileUnusable) as exc:
+            return FailureNote(stage, f"{describe(status)}; its note cannot be read: {exc}")
+        if note.attempt == child.attempt:
+            return note
+        return FailureNote(stage, f"{describe(status)}; it could not leave a note of the reason")
 
     def _standing(self, child: Child) -> Standing:
         return Standing(
@@ -229,7 +240,7 @@ class Lives:
             case Respawn():
                 self._tell_of_blame(child, fate)
                 child.guidance = fate.guidance
-                child.wait_until(time.monotonic() + fate.after_s)
+                child.wait_until(self._now_s() + fate.after_s)
                 if fate.wait is None:
                     child.pages.count_restart()
                 self._tell_of_death(child, end, fate)
@@ -239,7 +250,7 @@ class Lives:
             self._notices.warn(f"{child.spec.label}: {fate.blamed.reason}; it is set aside")
 
     def _tell_of_death(self, child: Child, end: WorkerEnd, fate: Respawn) -> None:
-        told, now, note = self._told[child.spec.label], time.monotonic(), end.note
+        told, now, note = self._told[child.spec.label], self._now_s(), end.note
         if fate.wait is not None:
             words = told.waits(note, fate.wait, now)
             note = FailureNote(note.stage, retried(note, fate.wait))
@@ -252,26 +263,12 @@ class Lives:
             self._notices.warn(words)
 
 
-def _owes_a_birth(child: Child, zygote: ZygoteProcess, now: float) -> bool:
+def _owes_a_birth(child: Child, zygote: Zygote, now: float) -> bool:
     """True: its zygote has had time enough to give birth to it."""
     return child.state is ChildState.SPAWNING and child.zygote is zygote and now > child.due
 
 
-def _owes_a_death(child: Child, zygote: ZygoteProcess, now: float) -> bool:
+def _owes_a_death(child: Child, zygote: Zygote, now: float) -> bool:
     """True: its zygote has had time enough to tell of its death."""
     exited_at = child.process.exited_at if child.process is not None else None
     return exited_at is not None and child.zygote is zygote and now > exited_at + _TOLD_OF_DEATH_S
-
-
-def _note_of(child: Child, status: int, orderly: Exit | None) -> FailureNote:
-    """Why it ended: its own note where it leaves one."""
-    stage = child.spec.stages[0]
-    if orderly not in (Exit.FAILED, Exit.TROUBLE, Exit.UNAVAILABLE):
-        return FailureNote(stage, f"worker {child.spec.label} ended by {describe(status)}")
-    try:
-        note = read_failure(child.paths.failure)
-    except (QueueDamaged, FileUnusable) as exc:
-        return FailureNote(stage, f"{describe(status)}; its note cannot be read: {exc}")
-    if note.attempt == child.attempt:
-        return note
-    return FailureNote(stage, f"{describe(status)}; it could not leave a note of the reason")

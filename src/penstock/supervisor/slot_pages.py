@@ -11,7 +11,7 @@ from penstock.errors import FileUnusable, QueueDamaged
 from penstock.metrics.catalogue import Activity, Word
 from penstock.metrics.page import Page
 from penstock.plan.paths import SeatPaths
-from penstock.shared_file import by_calls
+from penstock.shared_file import Opening
 from penstock.slot.journal import load_number
 from penstock.slot.life import Exit
 from penstock.slot.work import WorkPage, WorkState
@@ -21,12 +21,13 @@ from penstock.supervisor.restart import Progress
 class SlotPages:
     """The pages of one slot."""
 
-    def __init__(self, paths: SeatPaths, stages: Sequence[str]) -> None:
-        self._work = WorkPage(paths.work, by_calls)
-        self._pages = [Page(paths.folder / f"{stage}.page", by_calls, writable=True) for stage in stages]
+    def __init__(self, paths: SeatPaths, stages: Sequence[str], opening: Opening) -> None:
+        self._work = WorkPage(paths.work, opening)
+        self._pages = [Page(paths.folder / f"{stage}.page", opening, writable=True) for stage in stages]
         self._at_birth = self.commits()
         # By the journal, for a worker may die before its page shows what it has committed. Read while no worker lives.
         self._journal = paths.journal
+        self._opening = opening
         self._number = 0
         self._number_at_start = self._number_at_birth = self._look_for_number()
         for page in self._pages:  # a new run judges the code anew, and slots ask each other before all are born
@@ -55,7 +56,7 @@ class SlotPages:
     def _look_for_number(self) -> int:
         """The number of the last record in the journal."""
         try:
-            self._number = load_number(self._journal)
+            self._number = load_number(self._journal, self._opening)
         except (QueueDamaged, FileUnusable):
             return self._number  # whoever needs the record itself tells of the damage
         return self._number

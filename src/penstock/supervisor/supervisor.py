@@ -30,6 +30,7 @@ from penstock.supervisor.lives import Lives
 from penstock.supervisor.notices import Notices
 from penstock.supervisor.orphans import kill_descendants
 from penstock.supervisor.output_relay import OutputRelay
+from penstock.supervisor.ports import Machine
 from penstock.supervisor.protocol import CallerFailed, Drain, Ended, RunSpec, Stop
 from penstock.supervisor.whole_files import WholeFiles
 from penstock.supervisor.worker_watch import WorkerWatch
@@ -50,12 +51,13 @@ class Supervisor:
         self._caller = caller
         self._selector = selectors.DefaultSelector()
         self._control = Control(paths.control, by_calls)
-        self._children = [Child(seat, run_dir, ringers) for seat in spec.seats]
+        machine = Machine(self._selector)
+        self._children = [Child(seat, run_dir, ringers, machine) for seat in spec.seats]
         self._notices = Notices(caller, paths)
         self._ladder = Ladder()
         self._relay = OutputRelay([child.pipes for child in self._children], caller, self._selector)
         self._lives = Lives(
-            self._children, spec, WholeFiles(run_dir, spec), selector=self._selector, relay=self._relay,
+            self._children, spec, WholeFiles(run_dir, spec), machine=machine, relay=self._relay,
             notices=self._notices, ladder=self._ladder, fail=self._fail,
         )
         self._zygotes = ZygoteKeeper(

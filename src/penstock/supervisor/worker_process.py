@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 
 from penstock.slot.stack import ASKS
 
@@ -13,10 +12,11 @@ from penstock.slot.stack import ASKS
 class WorkerProcess:
     """One process, known by its pidfd."""
 
-    def __init__(self, pid: int, pidfd: int) -> None:
+    def __init__(self, pid: int, pidfd: int, born_at: float) -> None:
+        """`born_at`: by the monotonic clock."""
         self.pid = pid
         self.pidfd = pidfd
-        self.born_at = time.monotonic()
+        self.born_at = born_at
         self.exited_at: float | None = None
         """When its exit was seen whose status the zygote has yet to tell."""
         self.timed_out = False
