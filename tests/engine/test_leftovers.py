@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def disk(memory: Path) -> Path:
     return place
 
 
-def _failing(tmp_path: Path, workers: int = 1) -> tuple[ps.Pipeline, ListSink[int]]:
+def _failing_stream(app: ps.Pipeline, tmp_path: Path, workers: int = 1) -> ps.Stream[int]:
     broken = tmp_path / "broken"
 
     def work(x: int) -> int:
@@ -44,10 +45,13 @@ def _failing(tmp_path: Path, workers: int = 1) -> tuple[ps.Pipeline, ListSink[in
             raise ValueError("broken code")
         return x
 
+    numbers = app.source(range(1000), name="numbers")
+    return numbers.stage("work", on_error=ps.fail(), workers=workers).map(work)
+
+
+def _failing(tmp_path: Path, workers: int = 1) -> tuple[ps.Pipeline, ListSink[int]]:
     app, out = ps.Pipeline("leaving"), ListSink[int]()
-    app.source(range(1000), name="numbers").stage("work", on_error=ps.fail(), workers=workers).map(work).sink(
-        out, name="out"
-    )
+    _failing_stream(app, tmp_path, workers).sink(out, name="out")
     return app, out
 
 
@@ -78,6 +82,41 @@ def test_a_failed_run_leaves_its_backlog_on_disk_and_the_next_one_goes_on_in_mem
     assert handle.wait().outcome == "finished"
     assert out.rows == list(range(1000))
     assert rundir.find_runs() == [] and _taken(disk) == 0
+
+
+def _unread(results: ps.Results[int]) -> None:
+    next(results)
+    results.close()
+
+
+def _read(results: ps.Results[int]) -> None:
+    with pytest.raises(ps.PipelineFailed):
+        list(results)
+
+
+def _lost(results: ps.Results[int]) -> None:
+    del results
+
+
+@pytest.mark.parametrize("leave_off", [_read, _unread, _lost])
+def test_a_failed_run_whose_rows_are_read_is_moved_once_nobody_reads_it(
+    tmp_path: Path, memory: Path, disk: Path, leave_off: Callable[[ps.Results[int]], None]
+) -> None:
+    (tmp_path / "broken").touch()
+    stream = _failing_stream(ps.Pipeline("leaving"), tmp_path)
+    given = [stream.results()]
+    handle = given[0].handle
+    with pytest.raises(ps.PipelineFailed):
+        handle.wait(timeout="60s")
+    assert _taken(memory) > 0  # there are rows to be read
+    leave_off(given.pop())
+    assert _taken(memory) == 0
+    assert 0 < _taken(disk) < MIB
+    assert handle.run_dir.parent == disk
+    (tmp_path / "broken").unlink()
+    rows = list(stream.results())
+    assert rows == list(range(1000 - len(rows), 1000))
+    assert rundir.find_runs() == []
 
 
 def test_what_stays_in_a_folder_that_was_named_is_shrunk_there(tmp_path: Path) -> None:

@@ -31,6 +31,10 @@ class Order(msgspec.Struct, frozen=True):
     signals: Sequence[int] = ()
     """Those heard so far, where the caller only notes them."""
 
+    def moves_to(self, root: Path) -> Path | None:
+        """Where what a run leaves in `root` is moved to; None: it stays there."""
+        return self.left_to if self.left_to != root else None
+
 
 class Deployment(msgspec.Struct, frozen=True):
     """A run directory that is ready for its supervisor, and its lock."""
@@ -44,7 +48,14 @@ class Deployment(msgspec.Struct, frozen=True):
     """Descriptors that hold the claims on what is written to."""
     dead_letters: Path
     """The run's folder of dead letters; it is made for the first one."""
+    left_to: Path | None = None
+    """Where what the run leaves is moved to; None: it stays where it is."""
 
     @property
     def plan(self) -> Plan:
         return self.topology.plan
+
+    @property
+    def caller_reads(self) -> bool:
+        """True: queues end in the calling process, which reads results."""
+        return any(stage.caller for stage in self.plan.stages.values())

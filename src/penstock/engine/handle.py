@@ -16,7 +16,7 @@ from penstock.engine import forks, rundir
 from penstock.engine.deployment import Deployment
 from penstock.engine.supervisor_link import SupervisorLink
 from penstock.engine.worker_output import show
-from penstock.errors import STARTS_OVER, PipelineFailed
+from penstock.errors import STARTS_OVER, PenstockError, PipelineFailed
 from penstock.metrics.catalogue import Word
 from penstock.metrics.snapshot import RunGone, take_snapshot
 from penstock.metrics.status import compute
@@ -28,6 +28,7 @@ from penstock.slot.pickled_error import unpickled_error
 from penstock.slot.user_errors import one_line, user_traceback
 from penstock.status import StageStatus, Status
 from penstock.supervisor.cleanup import remove_run_dir
+from penstock.supervisor.leftover import settle
 from penstock.supervisor.protocol import CallerFailed, Drain, Ended, FromSupervisor, Notice, Output, Running, Stop
 from penstock.supervisor.stragglers import kill_stragglers
 from penstock.terminal_text import visible_lines
@@ -53,7 +54,7 @@ class Handle:
             for fd in (deployment.lock_fd, *deployment.claims):
                 forks.close(fd)
             raise
-        self._read_by_caller = any(stage.caller for stage in deployment.plan.stages.values())
+        self._read_by_caller = deployment.caller_reads
         """True: queues end in this process, and the run directory stays until they are read."""
         self._locked = True
         self._dead = False
@@ -275,7 +276,7 @@ class Handle:
         return self._ended is not None and not self._ended.leaves_queues
 
     def _tidy_up(self) -> None:
-        """Remove what is over, as the last thing before it is told, and give the lock back.
+        """Remove what is over, or settle what was left, as the last step before the end is told; release the lock.
 
         Not before: killed until here, this program finds at its rerun that all was done, and begins nothing again.
         """
@@ -284,7 +285,20 @@ class Handle:
         if ours:
             if self._removes:
                 remove_run_dir(self.run_dir)
+            elif self._ended is not None and self._deployment.caller_reads and not self._ended.left_in:
+                # The supervisor left this to us, because the queues had to stay while they were read.
+                self._ended = replace(self._ended, left_in=str(_settled(self._deployment)))
             forks.close(self._deployment.lock_fd)
+
+
+def _settled(deployment: Deployment) -> Path:
+    """Shrink what the run left and move it to disk; where it is then."""
+    root = deployment.paths.root
+    try:
+        return settle(root, deployment.left_to)
+    except (OSError, PenstockError) as exc:
+        _engine_log.warning("what the run left stays in %s, because it cannot be moved (%s)", root, exc)
+        return root
 
 
 def _pids_in(run_dir: Path) -> list[int]:

@@ -54,7 +54,9 @@ def make_run(order: Order, path: Path, held: Held) -> Deployment:
         if exc.errno in FULL:  # somebody else was faster
             raise NoRoom(f"too little room for {text.size(needed)} of queues") from exc
         raise NoRunDirectory(path, f"it cannot be filled ({exc.strerror})") from exc
-    return Deployment(paths, topology, order.program, run_id, held.lock_fd, held.claims, dead_letters)
+    return Deployment(
+        paths, topology, order.program, run_id, held.lock_fd, held.claims, dead_letters, order.moves_to(path)
+    )
 
 
 def empty(path: Path) -> None:

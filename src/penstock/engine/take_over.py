@@ -59,7 +59,9 @@ def take_over(order: Order, path: Path, held: Held, left: Manifest) -> Deploymen
     dead_letters = letters_folder(left.state_dir, order.plan.pipeline, left.run_id)
     write_program(order, topology, paths, left.run_id, dead_letters)
     _tell(order, path, left)
-    return Deployment(paths, topology, order.program, left.run_id, held.lock_fd, held.claims, dead_letters)
+    return Deployment(
+        paths, topology, order.program, left.run_id, held.lock_fd, held.claims, dead_letters, order.moves_to(path)
+    )
 
 
 def _of_the_plan(prints: Mapping[str, str]) -> dict[str, str]:

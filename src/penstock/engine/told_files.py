@@ -33,7 +33,7 @@ def write_program(order: Order, topology: Topology, paths: RunPaths, run_id: str
     spec = run_spec(
         topology, run_id=run_id, dead_letters=dead_letters, crashes=order.crashes,
         program=pickle.dumps(order.program), preload=_preload(topology.plan, pickled), log_level=log_level(),
-        left_to=order.left_to if order.left_to != paths.root else None,
+        left_to=order.moves_to(paths.root),
     )
     write_checked(paths.spec, "what the supervisor is told", msgspec.msgpack.encode(spec))
 

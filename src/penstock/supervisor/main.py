@@ -63,7 +63,7 @@ def _run(root: Path, spec: RunSpec, caller: CallerLink) -> Ended:
     ended = supervisor.run()
     os.close(lifeline)
     if ended.leaves_queues and spec.caller_queues and not caller.gone:
-        return ended  # the caller may still read its queues there; the next command moves what is left then
+        return ended  # the caller may still read its queues there, and settles what is left then
     if ended.leaves_queues:
         return replace(ended, left_in=str(_settle(root, spec, caller)))
     if caller.gone and supervisor.stopped:
