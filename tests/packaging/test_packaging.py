@@ -51,7 +51,7 @@ def test_the_wheel_names_its_licence_and_its_command(wheel: zipfile.ZipFile) -> 
     [metadata] = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
     [commands] = [name for name in wheel.namelist() if name.endswith("entry_points.txt")]
     assert "License-Expression: Apache-2.0" in wheel.read(metadata).decode()
-    assert "penstock = penstock.cli.main:main" in wheel.read(commands).decode()
+    assert "penstock = penstock.__main__:main" in wheel.read(commands).decode()
 
 
 @pytest.mark.parametrize("pins", PINS, ids=lambda path: path.name)

@@ -57,6 +57,15 @@ class LazyGroup(click.Group):
             ctx.fail(f"no command {args[0]!r}; {meant(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except KeyboardInterrupt:  # click would exit with 1, which means something else here
+            _say_interrupted()
+            raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -66,6 +75,7 @@ class LazyGroup(click.Group):
             show_error(str(exc))
             ctx.exit(of_error(exc))
         except KeyboardInterrupt:
+            _say_interrupted()
             ctx.exit(ExitCode.INTERRUPTED)
         except BrokenPipeError:
             _discard_stdout()
@@ -87,6 +97,10 @@ def tell(text: str) -> None:
         click.echo(text, err=True)
 
 
+def _say_interrupted() -> None:
+    tell("penstock: interrupted")
+
+
 def _discard_stdout() -> None:
     """Whoever read stdout is gone: the interpreter's last flush must not fail on it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -105,6 +119,6 @@ def cli(ctx: click.Context) -> None:
 
 
 def main() -> None:
-    """The installed command's entry point."""
+    """Run the command that `sys.argv` names (`__main__.py` calls this)."""
     fill_gaps()  # else a file of the program's would get the number of a stream that is closed
     cli(prog_name="penstock")

@@ -60,8 +60,16 @@ def run(
             _tell_report(exc.report, as_json=json_logs)
         _tell_error(str(exc), as_json=json_logs)
         ctx.exit(ExitCode.UNDELIVERED if exc.stopped else ExitCode.CUT_SHORT)
+    except KeyboardInterrupt:
+        if not json_logs:
+            raise  # `main` tells it
+        _tell_error("interrupted", as_json=True)
+        ctx.exit(ExitCode.INTERRUPTED)
     _tell_report(report, as_json=json_logs)
     ctx.exit(exit_codes.of_report(report, strict=strict))
+
+
+_NEXT = "the next run begins at the beginning"
 
 
 class CutShort(Exception):
@@ -70,18 +78,23 @@ class CutShort(Exception):
     def __init__(self, pipeline: str, report: Report | None) -> None:
         self.report = report
         self.stopped = report is not None and report.outcome == "stopped"
-        how = (
-            "stopped; what was under way is dropped" if self.stopped
-            else "drained before the end of its input; what was read is delivered"
-        )
-        super().__init__(f"{pipeline} was {how}; the next run begins at the beginning")
+        if report is None:
+            how = "ended by a signal before anything ran"
+        elif self.stopped:
+            how = f"stopped; what was in progress is dropped; {_NEXT}"
+        else:
+            how = f"drained before the end of its input; what was read is delivered; {_NEXT}"
+        super().__init__(f"{pipeline} was {how}")
 
 
 def _run(pipeline: Pipeline, **options: Any) -> Report:
     try:
         return pipeline.run(**options)
     except (KeyboardInterrupt, SystemExit) as exc:
-        raise CutShort(pipeline.name, getattr(exc, "report", None)) from exc
+        report = getattr(exc, "report", None)
+        if report is None and isinstance(exc, KeyboardInterrupt):
+            raise  # nothing ran yet
+        raise CutShort(pipeline.name, report) from exc
 
 
 def _tell_report(report: Report, *, as_json: bool) -> None:

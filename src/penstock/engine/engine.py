@@ -57,11 +57,13 @@ def run(
         shown = _progress(handle, progress)
         try:
             asked = 0
-            while not handle.wait_a_while(_PROGRESS_S):
+            while True:
                 wanted = _asked_for(signals)
-                if wanted > asked:
+                if wanted > asked:  # before the first wait, too: a short run may be over after it
                     asked = wanted
                     _ask(handle, signals, shown)
+                if handle.wait_a_while(_PROGRESS_S):
+                    break
                 if signal.SIGHUP not in signals:  # its terminal is gone
                     _show_progress(handle, shown)
         except BaseException:
