@@ -43,6 +43,7 @@ INTERPRETED = {
     "slot/gathering.py": LIBRARY,
     "slot/gc_tuning.py": ONCE_A_LIFE,
     "slot/in_flight.py": COROUTINES,
+    "slot/instances.py": ONCE_A_LIFE,
     "slot/json_block.py": LIBRARY,
     "slot/last_error.py": ONCE_A_DEATH,
     "slot/life.py": VALUES,

@@ -13,6 +13,7 @@ from penstock.errors import RowTimeout
 from penstock.operator import Context
 from penstock.operators.map import Map
 from penstock.plan.plan import Node
+from penstock.slot.async_rows import Coroutines
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
 from penstock.slot.failure import Failure
@@ -23,7 +24,7 @@ CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 def run(
     fn: Any, rows: list[Any], *, stop: bool = False, concurrency: int = 16, timeout_s: float | None = None
 ) -> tuple[list[Any], list[Failure]]:
-    chain = Chain([Node(Map(fn, "f.py:1"), -1)], [0], label="s", concurrency=concurrency, timeout_s=timeout_s)
+    chain = Chain([Node(Map(fn, "f.py:1"), -1)], [0], label="s", coroutines=Coroutines(concurrency, timeout_s))
     chain.open(CONTEXT)
     out = Out()
     try:
@@ -134,7 +135,7 @@ def test_each_coroutine_knows_its_own_row() -> None:
         await asyncio.sleep(0)
         return row, chain.row_in_work
 
-    chain = Chain([Node(Map(f, ""), -1)], [0], label="s", concurrency=4)
+    chain = Chain([Node(Map(f, ""), -1)], [0], label="s", coroutines=Coroutines(4))
     chain.open(CONTEXT)
     out = Out()
     chain.run(list("abcdef"), [out])

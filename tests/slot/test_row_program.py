@@ -18,6 +18,7 @@ from penstock.operators.flat_map import FlatMap
 from penstock.operators.map import Map
 from penstock.operators.operator import Operator
 from penstock.plan.plan import Node
+from penstock.slot.async_rows import Coroutines
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
 from penstock.slot.row_program import ProgramNode, as_rows, compile_program
@@ -165,7 +166,7 @@ def test_coroutines_give_what_an_interpreter_gives_in_the_order_of_the_rows(
     tree.functions.append(UserFunction(Map, len(tree.functions), 1, failing=False, late=False))
     tree.parents.append(-1)
     operators = tree.operators(lambda f: f.later if f.kind is Map else f)
-    chain = make_chain(tree, operators, concurrency=concurrency)
+    chain = make_chain(tree, operators, coroutines=Coroutines(concurrency))
     assert chain.is_async
     check(tree, operators, chain, given_rows, stop)
     for close in chain.closers():

@@ -15,6 +15,7 @@ from penstock.operator import Context
 from penstock.plan.paths import RunPaths, channel_name
 from penstock.plan.plan import StagePlan
 from penstock.plan.topology import Topology, text_of
+from penstock.slot.async_rows import Coroutines
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
 from penstock.slot.event_loop import EventLoop
@@ -70,10 +71,11 @@ class Assembler:
         chain = Chain(
             stage.nodes, leaves, label=stage.name,
             batch_rows=min((edge.batch_rows for edge in incoming), default=MOST_ROWS),
-            concurrency=settings.concurrency, timeout_s=settings.timeout_s, timer=self._timer(stage),
+            timer=self._timer(stage), expansion=expansion,
             spool=None if in_order else Spool(self.paths.seat(stage.seat, self.slot).folder, number, expansion),
-            expansion=expansion,
-            event_loop=self.event_loop, steps=PageSteps(self.work, number),
+            coroutines=Coroutines(
+                settings.concurrency, settings.timeout_s, self.event_loop, PageSteps(self.work, number)
+            ),
         )
         pages = [Page(self.paths.page(plan, stage.name, slot), by_mapping, writable=slot == self.slot)
                  for slot in range(workers)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import types
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -40,15 +41,27 @@ class Steps(Protocol):
     def stuck(self, row: RowInWork) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Coroutines:
+    """How the coroutines of a stage run."""
+
+    concurrency: int = 16
+    timeout_s: float | None = None
+    event_loop: EventLoop | None = None
+    """The worker's; None: one of their own."""
+    steps: Steps | None = None
+    """Who is told of their steps."""
+
+
 class AsyncRows:
     """The coroutines of one stage in one worker."""
 
     def __init__(
-        self, loop: EventLoop, program: RowProgram, outs: int, concurrency: int, timeout_s: float | None,
-        steps: Steps | None = None, stage: str = "",
+        self, loop: EventLoop, program: RowProgram, outs: int, coroutines: Coroutines, stage: str = ""
     ) -> None:
+        timeout_s, steps = coroutines.timeout_s, coroutines.steps
         self.loop = loop
-        self.concurrency = concurrency
+        self.concurrency = coroutines.concurrency
         self._program = program
         self._outs = outs
         self._timeout_s = timeout_s

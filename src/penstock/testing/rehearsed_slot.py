@@ -22,6 +22,7 @@ from penstock.dead_letters import DeadLetter
 from penstock.operator import Context
 from penstock.plan.plan import EdgePlan, Node, StagePlan
 from penstock.plan.topology import Topology
+from penstock.slot.async_rows import Coroutines
 from penstock.slot.batches import Out, as_given, as_row_list, batch_length, batch_slice
 from penstock.slot.chain import Chain
 from penstock.slot.error_policy import RetryRow
@@ -61,7 +62,7 @@ class RehearsedSlot:
         self.chain = Chain(
             _nodes_of_slot(stage, slot), self._leaves, label=stage.name,
             batch_rows=min((edge.batch_rows for edge in incoming), default=MOST_ROWS),
-            concurrency=stage.settings.concurrency, timeout_s=stage.settings.timeout_s,
+            coroutines=Coroutines(stage.settings.concurrency, stage.settings.timeout_s),
             timer=None if is_async else timer_for(stage.settings.timeout_s),
             expansion=Expansion(
                 stage.name, stage.settings.row_output_max, lambda: self.context.idempotency_key

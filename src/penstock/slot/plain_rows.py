@@ -1,0 +1,75 @@
+"""Plain functions called for each row of a batch; a row whose function raises fails alone, and the next ones go on.
+
+`row_program` is the loop over the rows, `chain` decides which batches come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from penstock.batch import Lines
+from penstock.ctrl_c import is_ctrl_c
+from penstock.slot import forks
+from penstock.slot.batches import Out
+from penstock.slot.failure import Failure
+from penstock.slot.json_block import decode_block
+from penstock.slot.row_program import RowProgram
+from penstock.slot.timers import RowTimer
+
+
+class PlainRows:
+    """The program of one stage in one worker."""
+
+    def __init__(
+        self, program: RowProgram, timer: RowTimer | None, decode: Callable[[Any], Any] | None = None,
+        after_decoding: RowProgram | None = None,
+    ) -> None:
+        """`decode`: the first operator, where a block of lines can be decoded at once, for `after_decoding`."""
+        self._program = program
+        self._timer = timer
+        self._decode = decode
+        self._after_decoding = after_decoding
+        self._left: Callable[[], int] | None = None
+        """How many rows are not begun yet; None: no row is in progress."""
+        self._count = 0
+
+    @property
+    def row_in_work(self) -> int | None:
+        """Index of the row whose function is running; None: none is."""
+        return None if self._left is None else self._count - self._left() - 1
+
+    def run_block(self, block: Lines, outs: Sequence[Out], stop_at_failure: bool) -> list[Failure] | None:
+        """The rows of a block, decoded at once; None: they must be run one by one, as any other rows."""
+        if self._decode is None or self._after_decoding is None:
+            return None
+        rows = decode_block(self._decode, block)
+        return None if rows is None else self._run(self._after_decoding, rows, outs, stop_at_failure)
+
+    def run(self, rows: list[Any], outs: Sequence[Out], stop_at_failure: bool) -> list[Failure]:
+        """All rows; gives those that failed. With `stop_at_failure` only up to the first of them."""
+        return self._run(self._program, rows, outs, stop_at_failure)
+
+    def _run(self, program: RowProgram, rows: list[Any], outs: Sequence[Out], stop_at_failure: bool) -> list[Failure]:
+        iterator, failures = iter(rows), []
+        forks.call_for(rows)
+        self._count, self._left = len(rows), iterator.__length_hint__  # type: ignore[attr-defined]
+        targets = [out.rows for out in outs]
+        while True:
+            try:
+                if self._timer is None:
+                    program.run(iterator, *targets)
+                else:
+                    with self._timer.watching(self._left, program.run.__code__, frozenset(program.operator_of_line)):
+                        program.run(iterator, *targets)
+                break
+            except BaseException as exc:  # the user's function, be it an exit or a panic: its error belongs to the row
+                if is_ctrl_c(exc):
+                    raise
+                forks.leave_if_child_by(exc)
+                failures.append(Failure(self._count - self._left() - 1, exc, program.operator_at(exc)))
+                if stop_at_failure:
+                    break
+        self._left = None
+        forks.call_for([])
+        return failures
