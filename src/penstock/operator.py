@@ -16,7 +16,9 @@ R_co = TypeVar("R_co", covariant=True)
 class Context:
     """What user code may know about where it runs. Passed to `open`, `Source.open` and `Sink.writer`."""
 
-    __slots__ = ("_attempt", "_key", "_log", "_pipeline", "_rng", "_seed", "_slot", "_stage", "_stopping", "_workers")
+    __slots__ = (
+        "_attempt", "_key", "_log", "_pipeline", "_rng", "_seed", "_slot", "_stage", "_stopping", "_wake", "_workers",
+    )
 
     def __init__(
         self,
@@ -29,6 +31,7 @@ class Context:
         key: Callable[[], str] | None = None,
         stopping: Callable[[], bool] = lambda: False,
         seed: str = "",
+        wake: Callable[[], None] = lambda: None,
     ) -> None:
         self._pipeline = pipeline
         self._stage = stage
@@ -38,6 +41,7 @@ class Context:
         self._log = logging.getLogger(f"penstock.user.{stage}.{slot}")
         self._key = key
         self._stopping = stopping
+        self._wake = wake
         self._seed = f"{seed}/{pipeline}/{stage}/{slot}/{attempt}"
         self._rng: random.Random | None = None
 
@@ -80,6 +84,14 @@ class Context:
     def stopping(self) -> bool:
         """True once the pipeline drains or stops, so that a long function can finish early."""
         return self._stopping()
+
+    def wake(self) -> None:
+        """Have `Reader.read` called soon, because there is something to read.
+
+        For readers whose client has a thread or an event loop of its own. Never blocks, and may be called from any
+        thread, any number of times, for as long as the reader is not closed.
+        """
+        self._wake()
 
     @property
     def idempotency_key(self) -> str:

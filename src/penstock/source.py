@@ -48,7 +48,15 @@ class Reader(ABC, Generic[T_co]):
     """Reads one split, in one worker, in one thread."""
 
     poll_after: Duration = "50ms"
-    """How long to wait after `read` returned None, for readers without a file descriptor."""
+    """How long to wait after `read` returned None, for readers without a file descriptor. `Context.wake` ends it."""
+
+    repeatable: bool = True
+    """False: opened at a position again, it gives other rows, or the same ones in another order. Read after opening.
+
+    So it is with a pipe, where rows that were read and not committed are lost, and with a broker that sends again what
+    was not acknowledged, mixed with other messages. The engine then takes no row of a successor for one that an
+    earlier life knew: it passes over none, blames none for a death, and idempotency keys are new in each life.
+    """
 
     @abstractmethod
     def read(self) -> Batch[T_co] | WithRejected[T_co] | None:
@@ -62,14 +70,24 @@ class Reader(ABC, Generic[T_co]):
 
     @abstractmethod
     def position(self) -> Position:
-        """Called after every `read`. A reader opened at this position gives the rows that follow, in the same order."""
+        """Called after every `read`. A reader opened at this position gives the rows that follow, in the same order.
+
+        Only a reader that is not `repeatable` may do otherwise.
+        """
 
     def fileno(self) -> int | None:
         """Return a descriptor that is readable when there is more to `read`; None: ask again after `poll_after`."""
         return None
 
     def acknowledge(self, position: Position) -> None:
-        """Rows before `position` are durable. Called seldom, with growing positions."""
+        """Rows before `position` are committed, and will not be asked for again: a broker may forget them.
+
+        Called by the worker between two calls of `read`, in the same thread, after each commit that ends a batch, with
+        the position that the last such batch had; also after `read` raised `EndOfSplit`. A worker that is killed right
+        after a commit never calls it: a reader opened at a position treats all before it as acknowledged, or drops it
+        when it comes again. Committed rows are safe in the queues from any death of processes, but not from a loss of
+        power. An exception restarts the worker; `Unavailable` makes it wait.
+        """
 
     def close(self) -> None:
         """The last call, at most once; never after a kill."""

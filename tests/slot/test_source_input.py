@@ -15,6 +15,7 @@ from penstock.operator import Context
 from penstock.slot.batches import as_row_list
 from penstock.slot.record import PartRecord
 from penstock.slot.source_input import SourceInput
+from penstock.slot.wake import Wake
 from penstock.source import EndOfSplit, Reader, Source
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
@@ -117,13 +118,120 @@ def test_a_split_that_is_through_is_closed_and_never_opened_again() -> None:
         inputs.progress(unit)
     assert inputs.ended
     assert source.closed == [2]
-    assert not inputs.cut_short
     assert make(source, committed(inputs)).ended
 
 
-def test_a_source_that_was_stopped_has_ended_and_knows_that_it_was_cut_short() -> None:
+def test_a_source_that_was_stopped_has_ended() -> None:
     inputs = make(Scripted(Random(0), {"one": ["a", "b"]}), FIRST)
     assert not inputs.ended
     inputs.stop()
     assert inputs.ended
-    assert inputs.cut_short
+
+
+class Deliveries(Scripted):
+    """A broker: gives what was not acknowledged, in an order of its own for each consumer."""
+
+    def __init__(self, random: Random, messages: list[str]) -> None:
+        super().__init__(random, {"all": messages})
+        self.left = list(messages)
+        self.acknowledged: list[str] = []
+
+    def open(self, split: Any, position: int | None, context: Context) -> Cuts:
+        messages = [message for message in self.left if message not in self.acknowledged]
+        self.random.shuffle(messages)
+        return Consumer(self, messages)
+
+
+class Consumer(Cuts):
+    repeatable = False
+
+    def __init__(self, broker: Deliveries, messages: list[str]) -> None:
+        super().__init__(broker.random, messages, 0, broker.closed)
+        self.broker = broker
+        self.open = True
+
+    def acknowledge(self, position: int) -> None:
+        assert self.open
+        self.broker.acknowledged += self._rows[:position]
+
+    def close(self) -> None:
+        super().close()
+        self.open = False
+
+
+@given(st.integers(0, 2**32), st.integers(0, 30), st.sampled_from([0, 4]), st.integers(1, 4))
+def test_a_message_is_acknowledged_when_it_is_committed_and_not_before_and_all_are_in_the_end(
+    seed: int, count: int, gather_rows: int, ahead: int
+) -> None:
+    random = Random(seed)
+    broker = Deliveries(random, [f"message-{n}" for n in range(count)])
+    journal, done, names = FIRST, list[str](), dict[tuple[str, int, int], str]()
+    attempt = 1
+
+    def live() -> SourceInput:
+        context = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=attempt)
+        inputs = SourceInput(broker, {"all": broker.left}, frozenset({"all"}), context, "run", gather_rows=gather_rows)
+        inputs.restore(msgspec.msgpack.decode(journal, type=PartRecord))
+        return inputs
+
+    inputs, seen = live(), list[str]()
+    while True:
+        taken = [unit for _ in range(ahead) if (unit := inputs.take()) is not None]
+        while taken:
+            unit = taken[0]
+            stop = min(unit.done + random.randint(1, 4), unit.length)
+            rows = as_row_list(unit.batch)[unit.done : stop]
+            for index, row in enumerate(rows, unit.first_row + unit.done):
+                assert names.setdefault((unit.key, unit.sequence, index), row) == row  # it names no other, in no life
+            seen += rows
+            unit.done = stop
+            inputs.progress(unit)
+            if unit.left == 0:
+                taken.pop(0)
+            if random.random() < 0.4:
+                journal, done = committed(inputs), list(seen)
+                if random.random() < 0.8:
+                    inputs.acknowledge()
+                assert set(broker.acknowledged) <= set(done)
+            if random.random() < 0.1:
+                attempt += 1
+                inputs, seen, taken = live(), list(done), []
+        if inputs.ended:
+            journal, done = committed(inputs), list(seen)
+            inputs.acknowledge()
+            break
+    assert set(done) == set(broker.left)
+    assert set(broker.acknowledged) <= set(done)
+
+
+class Silent(Reader[str]):
+    poll_after = "1h"
+
+    def read(self) -> None:
+        return None
+
+    def position(self) -> int:
+        return 0
+
+
+class SilentSource(Source[str]):
+    @property
+    def bounded(self) -> bool:
+        return False
+
+    def open(self, split: Any, position: int | None, context: Context) -> Silent:
+        return Silent()
+
+
+def test_what_calls_wake_while_a_reader_is_asked_is_seen_before_the_next_sleep() -> None:
+    rung: list[bool] = []
+    wake = Wake(lambda: rung.append(wake.called))
+    inputs = SourceInput(SilentSource(), {"all": None}, frozenset({"all"}), CONTEXT, "run", wake=wake)
+    assert inputs.take() is None
+    assert not inputs.ready()
+    wake()
+    wake()
+    assert rung == [True]  # rung once, and only after it can be seen
+    assert inputs.ready()
+    inputs.take()
+    assert not inputs.ready()

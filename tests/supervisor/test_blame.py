@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from lives import STARTUP_S, Killer, Row, Slot
 
 from penstock.slot.life import Suspect
-from penstock.slot.work import Mark
-from penstock.supervisor.blame import Blame, Cause, Death
+from penstock.slot.work import READ_ONCE, Mark
+from penstock.supervisor.blame import Blame, Cause, Death, Verdict
 
 seeds = st.integers(0, 2**32)
 LIVES = 600
@@ -154,6 +154,17 @@ def test_nothing_is_concluded_from_a_death_of_our_own_making() -> None:
         assert verdict.blamed is None
         assert verdict.suspect is None
         assert not verdict.counted
+
+
+@pytest.mark.parametrize("cause", [Cause.OWN_DOING, Cause.KILLED, Cause.TIMED_OUT])
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_row_that_no_later_life_can_find_is_not_blamed_and_its_deaths_count(cause: Cause, count: int) -> None:
+    blame = Blame(bisects=True)
+    for attempt in range(1, 40):
+        mark = Mark(0, 5, READ_ONCE + attempt, 7, count)
+        verdict = blame.on_death(Death(cause, mark, in_call_s=0.0, lived_s=1.0, what="signal", attempt=attempt))
+        assert verdict == Verdict()
+        assert verdict.counted
 
 
 def test_a_row_killed_once_is_not_paused_for() -> None:

@@ -84,6 +84,8 @@ class StreamReader(Reader[str]):
     The descriptor stays in blocking mode: it is shared with the caller and with the shell behind it.
     """
 
+    repeatable = False
+
     def __init__(self, fd: int, form: TextForm = _UTF8, *, first: int) -> None:
         """`first`: number of the first line; 0: a successor, whose predecessor took an unknown number of lines."""
         self._fd = fd

@@ -31,6 +31,7 @@ from penstock.slot.row_errors import RowErrors
 from penstock.slot.runner import PlainRunner, Runner
 from penstock.slot.sending import Sending
 from penstock.slot.sleeping import Sleeping
+from penstock.slot.source_input import SourceInput
 from penstock.slot.suspicion import Suspicion
 from penstock.slot.turn import Turn
 
@@ -84,7 +85,7 @@ class AssembledLoop:
         participants: dict[str, Participant] = {DEAD_LETTERS: world.dead_letters, RETRIES: world.retries}
         commit = Commit(
             parts, world.journal, record, participants=participants, bell=world.bell, crash=crash,
-            told=(self._meter.committed, last_errors.tell, TurnGc(world.clock).between_turns),
+            told=(self._meter.committed, acknowledge, last_errors.tell, TurnGc(world.clock).between_turns),
         )
         backpressure = Backpressure(world.bell, world.waiter, self._meter, world.control)
         return Turn(
@@ -117,3 +118,9 @@ class AssembledLoop:
             part, self._calls, turn=self._turn, retries=world.retries, meter=self._meter, control=world.control,
             between=self._loop.let_coroutines_run,
         )
+
+
+def acknowledge(part: Part) -> None:
+    """After a commit: tell a source's readers, if they want to know."""
+    if isinstance(part.inputs, SourceInput):
+        part.inputs.acknowledge()

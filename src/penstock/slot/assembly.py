@@ -29,6 +29,7 @@ from penstock.slot.source_input import SourceInput
 from penstock.slot.spool import Spool
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.timers import RowTimer
+from penstock.slot.wake import Wake
 from penstock.slot.work import WorkPage
 
 
@@ -47,6 +48,8 @@ class Assembler:
     event_loop: EventLoop | None
     """Where a stage of the slot has coroutines."""
     clock: Clock
+    ring: Callable[[], None]
+    """Wakes this worker, from any of its threads."""
     _bells: OnePerPath[Bell] = field(default_factory=lambda: OnePerPath(lambda path: Bell(path, by_mapping)))
 
     def _bell(self, stage: str, slot: int) -> Bell:
@@ -56,11 +59,12 @@ class Assembler:
     def part(self, number: int, stage: StagePlan) -> Part:
         """A stage, its files mapped; nothing of the user's is opened yet."""
         plan, settings, workers = self.topology.plan, stage.settings, self.topology.workers(stage.name)
+        wake = Wake(self.ring)
         context = Context(
             pipeline=plan.pipeline, stage=stage.name, slot=self.slot, workers=workers, attempt=self.attempt,
-            key=self.key, stopping=self.stopping, seed=self.run_id,
+            key=self.key, stopping=self.stopping, seed=self.run_id, wake=wake,
         )
-        inputs = self._source(stage, context) if stage.source is not None else self._queues(stage)
+        inputs = self._source(stage, context, wake) if stage.source is not None else self._queues(stage)
         edges = [self._edge_output(stage, out.edge) for out in stage.outputs]
         leaves = [out.node for out in stage.outputs] + ([stage.sink_node] if stage.sink is not None else [])
         incoming = plan.inputs(stage.name)
@@ -91,12 +95,12 @@ class Assembler:
             return None
         return RowTimer(timeout_s, self.work.still)
 
-    def _source(self, stage: StagePlan, context: Context) -> SourceInput:
+    def _source(self, stage: StagePlan, context: Context, wake: Wake) -> SourceInput:
         assert stage.source is not None
         return SourceInput(
             stage.source, self.topology.splits(stage, self.slot), frozenset(stage.splits), context, self.run_id,
             gather_rows=MOST_ROWS if any(node.operator.batch for node in stage.nodes) else 0,
-            row_type=stage.source_type, clock=self.clock,
+            row_type=stage.source_type, wake=wake, clock=self.clock,
         )
 
     def _queues(self, stage: StagePlan) -> QueueInputs:

@@ -30,7 +30,6 @@ class Commit:
         self._journal = journal
         self.number = record.number
         """Of the last commit."""
-        self._epoch = record.epoch
         self._run_id = record.run_id
         self._participants = tuple(participants.items())
         self._bell = bell
@@ -68,7 +67,7 @@ class Commit:
 
     def _record(self) -> Record:
         logs = {name: participant.flush() for name, participant in self._participants}
-        return Record(self.number + 1, self._epoch, logs, self._run_id, [part.save() for part in self._parts])
+        return Record(self.number + 1, logs, self._run_id, [part.save() for part in self._parts])
 
     def _ring(self, part: Part) -> None:
         # Cursors are stored before it is looked who sleeps, and sleepers do it the other way round: one of the two

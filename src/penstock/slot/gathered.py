@@ -82,5 +82,8 @@ class GatheringReader(Reader[Any]):
     def fileno(self) -> int | None:
         return self._reader.fileno()
 
+    def acknowledge(self, position: Position) -> None:
+        self._reader.acknowledge(position)
+
     def close(self) -> None:
         self._reader.close()

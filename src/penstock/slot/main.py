@@ -147,16 +147,16 @@ class Worker:
         self._journal = Journal(seat.journal, by_mapping)
         stages = self._plan.seats()[life.seat]
         self._event_loop = EventLoop() if has_coroutines(stages) else None
+        self._bell = Bell(seat.bell, by_mapping)
+        self._bell.say_awake()
         assembler = Assembler(
             topology=topology, paths=paths, slot=life.slot, attempt=life.attempt, run_id=life.run_id, key=self._key,
             stopping=lambda: self._control.draining or self._control.stopping, work=work,
-            event_loop=self._event_loop, clock=MACHINE,
+            event_loop=self._event_loop, clock=MACHINE, ring=self._bell.ring,
         )
         self._parts = [assembler.part(number, stage) for number, stage in enumerate(stages)]
         self._meter = Meter([part.page for part in self._parts], MACHINE)
         self._meter.now_doing(Activity.STARTING)
-        self._bell = Bell(seat.bell, by_mapping)
-        self._bell.say_awake()
         self._waiter: Waits = (
             Waiter(self._bell) if self._event_loop is None else LoopWaiter(self._bell, self._event_loop)
         )

@@ -15,7 +15,7 @@ from penstock.plan.paths import channel_name
 if TYPE_CHECKING:
     from penstock.plan.topology import Slot, Topology
 
-RECORD_VERSION: Final = 2
+RECORD_VERSION: Final = 3
 
 
 class InputRecord(msgspec.Struct, array_like=True):
@@ -99,7 +99,6 @@ class Record(msgspec.Struct, array_like=True):
     """All that a successor must agree on."""
 
     number: int = 0
-    epoch: int = 0
     logs: dict[str, list[int]] = msgspec.field(default_factory=dict)
     """What each log of the slot (`ports.Participant`) must be told to go on, by its name."""
     run_id: str = ""

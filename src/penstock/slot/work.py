@@ -41,6 +41,8 @@ OPENED: Final = 2
 """Everything of the user's is open, and rows may come."""
 CLOSES: Final = 3
 """All is done and committed, and what is the user's is being closed; since its last beat."""
+READ_ONCE: Final = 1 << 62
+"""Sequences from here on are of readers that are not repeatable: no later life meets the same row under its number."""
 RETRY_INPUT: Final = 0xFFFF_FFFF
 """Stands for the input of a row that came from the retry file; its sequence is the retry's number."""
 
@@ -73,6 +75,11 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
     def over(self, count: int) -> Mark:
         """So many rows from the same one on."""
         return Mark(self.part, self.input, self.sequence, self.row, count)
+
+    @property
+    def is_met_again(self) -> bool:
+        """False: a later life that is told of these rows could not find them."""
+        return self.sequence < READ_ONCE or self.input in (RETRY_INPUT, TURN_INPUT)
 
     @property
     def frame(self) -> tuple[int, int, int]:

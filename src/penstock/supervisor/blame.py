@@ -135,6 +135,8 @@ class Blame:
             return Verdict(self._suspect, counted=False)
         if death.mark is None:
             return self._alibi(death)
+        if not death.mark.is_met_again:
+            return Verdict(self._suspect)  # counted: no successor can be told which row to leave out
         if death.mark.input == TURN_INPUT:
             return self._narrow_turn(death, death.mark)
         if death.mark.count > 1:

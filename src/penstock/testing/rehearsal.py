@@ -18,7 +18,7 @@ from penstock.plan.plan import Plan, StagePlan
 from penstock.plan.topology import Topology, with_splits
 from penstock.report import Outcome as End
 from penstock.report import Report, StageReport
-from penstock.slot.source_input import checked
+from penstock.slot.split_input import checked
 from penstock.slot.stops import StageFailed
 from penstock.slot.user_errors import one_line, user_traceback
 from penstock.source import EndOfSplit, Reader, Rejected
