@@ -16,8 +16,8 @@ from zlib import crc32
 
 import msgspec
 
+from penstock.byte_files import DISK, Files
 from penstock.errors import NotPrivate, PenstockError
-from penstock.private_files import open_own
 from penstock.run_files import refused
 
 _LENGTHS = Struct("<II")
@@ -72,10 +72,11 @@ class Frame(msgspec.Struct, frozen=True):
     offset: int
     bytes: int
     summary: LetterSummary
+    files: Files = DISK
 
     def record(self) -> DeadLetterRecord:
         """The letter with its row. Raises `PenstockError` for a row that is not what was written."""
-        window = _Window(self.path)
+        window = _Window(self.path, self.files)
         head = _HEAD.unpack(window.at(self.offset, _HEAD.size))
         data = window.at(self.offset + _HEAD.size + head[0], head[1] + _TAIL.size)
         data, tail = data[: head[1]], data[head[1] :]
@@ -94,21 +95,21 @@ def encode_frame(record: DeadLetterRecord) -> bytes:
     return head + summary + row + _TAIL.pack(_bytes_of(len(summary), len(row)))
 
 
-def read_forward(path: Path) -> Iterator[Frame]:
+def read_forward(path: Path, files: Files = DISK) -> Iterator[Frame]:
     """In the order written. An unfinished frame at the end is not there yet.
 
     Raises `PenstockError` for a frame that does not hold what was written. The file is opened anew for each block: a
     merge over the files of a thousand runs must not hold them all open.
     """
-    window, offset = _Window(path), 0
+    window, offset = _Window(path, files), 0
     while (frame := _frame_at(window, offset)) is not None:
         yield frame
         offset += frame.bytes
 
 
-def read_backward(path: Path, end: int | None = None) -> Iterator[Frame] | None:
+def read_backward(path: Path, end: int | None = None, files: Files = DISK) -> Iterator[Frame] | None:
     """From the end, the newest first; None: what stands there is no whole frame, or damaged, so read forward."""
-    window = _Window(path)
+    window = _Window(path, files)
     window.at(0, 0, anew=True)
     last = _frame_before(window, window.size if end is None else end)
     return None if last is None else _backward_from(window, last)
@@ -125,12 +126,12 @@ def _backward_from(window: _Window, frame: Frame) -> Iterator[Frame]:
         frame = before
 
 
-def whole_frames(path: Path, end: int) -> tuple[dict[str, int], int, bool]:
+def whole_frames(path: Path, end: int, files: Files = DISK) -> tuple[dict[str, int], int, bool]:
     """(letters by stage, bytes of the whole frames, whether all is sound) of a file up to `end`."""
     counts: dict[str, int] = {}
     whole = 0
     try:
-        for frame in read_forward(path):
+        for frame in read_forward(path, files):
             if frame.offset + frame.bytes > end:
                 break
             whole = frame.offset + frame.bytes
@@ -143,8 +144,9 @@ def whole_frames(path: Path, end: int) -> tuple[dict[str, int], int, bool]:
 class _Window:
     """A block of a file, and how long the file was when it was read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, files: Files) -> None:
         self.path = path
+        self.files = files
         self.size = 0
         self._start = 0
         self._block = b""
@@ -161,12 +163,12 @@ class _Window:
 
     def _read(self, start: int, length: int) -> bytes:
         try:
-            fd = open_own(self.path, os.O_RDONLY, single=True)
+            file = self.files.open(self.path, os.O_RDONLY, single=True)
             try:
-                self.size = os.fstat(fd).st_size
-                return os.pread(fd, length, start)
+                self.size = file.size
+                return file.pread(length, start)
             finally:
-                os.close(fd)
+                file.close()
         except FileNotFoundError:  # removed while it was read: the same as its end
             self.size = 0
             return b""
@@ -188,7 +190,7 @@ def _frame_at(window: _Window, offset: int) -> Frame | None:
             continue
         summary = _summary(head, window.at(offset + _HEAD.size, lengths[0]))
         if summary is not None:
-            return Frame(window.path, offset, size, summary)
+            return Frame(window.path, offset, size, summary, window.files)
     if len(head) < _HEAD.size or (lengths is not None and offset + size > window.size):
         return None
     raise _damaged(window.path, offset)
@@ -205,7 +207,7 @@ def _frame_before(window: _Window, end: int) -> Frame | None:
     if lengths is None or _bytes_of(*lengths) != size:
         return None
     summary = _summary(head, window.at(end - size + _HEAD.size, lengths[0], ends=True))
-    return None if summary is None else Frame(window.path, end - size, size, summary)
+    return None if summary is None else Frame(window.path, end - size, size, summary, window.files)
 
 
 def _lengths(head: bytes) -> tuple[int, int] | None:

@@ -40,11 +40,16 @@ def open_file(path: Path, what: str, *, writable: bool = True) -> int:
 def size_of(fd: int, path: Path, what: str, size: int | None, least: int) -> int:
     """How long an open file is. `size`: what it must have; else it must have `least`. Raises `QueueDamaged`."""
     there = os.fstat(fd).st_size
+    require_size_of(path, what, there, size, least)
+    return there
+
+
+def require_size_of(path: Path, what: str, there: int, size: int | None, least: int) -> None:
+    """The same for a file whose length is known."""
     if size is not None:
         require_size(path, what, there, size)
     if there < least:
         raise QueueDamaged(path, f"{what} was cut to {there} bytes")
-    return there
 
 
 def require_size(path: Path, what: str, there: int, size: int) -> None:
@@ -76,15 +81,3 @@ def read_checked(path: Path, what: str) -> bytes:
     if len(stored) < _CHECK.size or _CHECK.unpack_from(stored) != (len(data), crc32(data)):
         raise QueueDamaged(path, f"{what} does not hold what was written")
     return data
-
-
-def write_all(fd: int, data: bytes, offset: int, *, path: Path, what: str) -> int:
-    """Write all of it; the bytes written. Raises `FileUnusable`: a full disk, most of the time."""
-    written = 0
-    view = memoryview(data)
-    try:
-        while written < len(data):
-            written += os.pwrite(fd, view[written:], offset + written)
-    except OSError as exc:
-        raise FileUnusable(path, what, exc) from exc
-    return written

@@ -1,4 +1,4 @@
-"""A file that several processes have open at once, as 64-bit words and as bytes: one class, and two ways to open it.
+"""A file that several processes have open at once, as 64-bit words and as bytes: one class, and ways to open it.
 
 Workers map it (`mapped_file.by_mapping`): reading a word is one move. Supervisor, calling process and whoever only
 looks go through system calls (`by_calls`): touching the mapping of a file that somebody cut is a SIGBUS, and a worker
@@ -7,7 +7,6 @@ may die of that, for it has a successor; they have none. What is built on such a
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
 from pathlib import Path
@@ -20,10 +19,17 @@ _WORD = struct.Struct("=Q")
 _WORD_BYTES = _WORD.size
 
 
+class Closes(Protocol):
+    """What can be let go of."""
+
+    def close(self) -> None: ...
+
+
 class SharedFile:
     """An open file: `words[3]` reads and writes one of its 64-bit words, `data[8:16]` some of its bytes."""
 
-    def __init__(self, words: Words, data: Bytes, file: mmap.mmap | CalledBytes) -> None:
+    def __init__(self, words: Words, data: Bytes, file: Closes) -> None:
+        """`file`: what stands behind both."""
         self.words = words
         """As many whole words as there are. A word is read and stored in one go, never torn."""
         self.data = data
@@ -38,7 +44,7 @@ class SharedFile:
 
 
 class Opening(Protocol):
-    """A way to open a shared file: `by_calls`, or `by_mapping`."""
+    """A way to open a shared file: `by_calls`, `by_mapping`, or `memory_files.MemoryFiles.share`."""
 
     def __call__(
         self, path: Path, what: str, *, size: int | None = None, least: int = 1, writable: bool = True,

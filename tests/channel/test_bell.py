@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from penstock.channel import bell as bell_module
-from penstock.channel.bell import Bell, OnePerPath, Sleep, Waiter, create_bell
+from penstock.channel.bell import FifoBell, OnePerPath, Sleep, Waiter, create_bell
 from penstock.channel.words import drain
 from penstock.errors import QueueDamaged
 from penstock.mapped_file import by_mapping
@@ -25,17 +25,17 @@ LOST_S = 5.0
 
 
 @pytest.fixture
-def bells(tmp_path: Path) -> Iterator[tuple[Bell, Bell]]:
+def bells(tmp_path: Path) -> Iterator[tuple[FifoBell, FifoBell]]:
     """The bells of two slots."""
     create_bell(tmp_path / "a")
     create_bell(tmp_path / "b")
-    pair = Bell(tmp_path / "a", by_mapping), Bell(tmp_path / "b", by_mapping)
+    pair = FifoBell(tmp_path / "a", by_mapping), FifoBell(tmp_path / "b", by_mapping)
     yield pair
     for bell in pair:
         bell.close()
 
 
-def test_a_ring_before_the_wait_is_not_lost(bells: tuple[Bell, Bell]) -> None:
+def test_a_ring_before_the_wait_is_not_lost(bells: tuple[FifoBell, FifoBell]) -> None:
     waiter = Waiter(bells[0])
     bells[0].ring()
     started = time.monotonic()
@@ -44,7 +44,7 @@ def test_a_ring_before_the_wait_is_not_lost(bells: tuple[Bell, Bell]) -> None:
     waiter.close()
 
 
-def test_a_bell_full_of_rings_still_wakes_once(bells: tuple[Bell, Bell]) -> None:
+def test_a_bell_full_of_rings_still_wakes_once(bells: tuple[FifoBell, FifoBell]) -> None:
     for _ in range(70_000):
         bells[0].ring()
     waiter = Waiter(bells[0])
@@ -56,7 +56,7 @@ def test_a_bell_full_of_rings_still_wakes_once(bells: tuple[Bell, Bell]) -> None
     waiter.close()
 
 
-def test_others_that_are_ready_are_told_and_the_bell_is_not_among_them(bells: tuple[Bell, Bell]) -> None:
+def test_others_that_are_ready_are_told_and_the_bell_is_not_among_them(bells: tuple[FifoBell, FifoBell]) -> None:
     waiter = Waiter(bells[0])
     mine, far = os.pipe()
     waiter.watch({mine})
@@ -72,7 +72,7 @@ def test_others_that_are_ready_are_told_and_the_bell_is_not_among_them(bells: tu
 
 def test_a_neighbour_sees_what_the_owner_sleeps_for(tmp_path: Path) -> None:
     create_bell(tmp_path / "bell")
-    owner, neighbour = Bell(tmp_path / "bell", by_mapping), Bell(tmp_path / "bell", by_mapping)
+    owner, neighbour = FifoBell(tmp_path / "bell", by_mapping), FifoBell(tmp_path / "bell", by_mapping)
     owner.say_asleep(Sleep.FOR_INPUT | Sleep.FOR_ROOM)
     assert neighbour.asleep == Sleep.FOR_INPUT | Sleep.FOR_ROOM
     owner.say_awake()
@@ -85,7 +85,7 @@ def test_a_bell_whose_word_was_cut_is_told(tmp_path: Path) -> None:
     create_bell(tmp_path / "bell")
     os.truncate(tmp_path / "bell.asleep", 0)
     with pytest.raises(QueueDamaged, match=r"bell\.asleep"):
-        Bell(tmp_path / "bell", by_mapping)
+        FifoBell(tmp_path / "bell", by_mapping)
 
 
 # The order, on a processor that may keep a store back beyond later loads (x86-64): every schedule of two slots.
@@ -168,7 +168,7 @@ def _lost_wake_ups(programs: tuple[list[Step], list[Step]]) -> int:
 class _Recorder:
     """Takes down what the bells do to shared memory."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, sleeper: Bell, ringer: Bell) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, sleeper: FifoBell, ringer: FifoBell) -> None:
         self.steps: tuple[list[Step], list[Step]] = ([], [])
         self.fences = True
         self._owners = {sleeper.fd: 0, ringer.fd: 1}
@@ -194,7 +194,7 @@ class _Recorder:
 @pytest.mark.interpreted
 @pytest.mark.parametrize("fences", [True, False])
 def test_no_wake_up_is_lost_on_any_schedule(
-    bells: tuple[Bell, Bell], monkeypatch: pytest.MonkeyPatch, fences: bool
+    bells: tuple[FifoBell, FifoBell], monkeypatch: pytest.MonkeyPatch, fences: bool
 ) -> None:
     sleeper, ringer = bells
     recorder = _Recorder(monkeypatch, sleeper, ringer)
@@ -213,7 +213,7 @@ def test_no_wake_up_is_lost_on_any_schedule(
 
 
 def test_a_sleepers_fence_swallows_own_rings(
-    bells: tuple[Bell, Bell], monkeypatch: pytest.MonkeyPatch
+    bells: tuple[FifoBell, FifoBell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[int] = []
     real = os.read
@@ -233,7 +233,7 @@ class Table:
     """One side of a game in which each waits for the other's move."""
 
     def __init__(self, folder: Path, mine: int) -> None:
-        self.bell, self.other = Bell(folder / "ab"[mine], by_mapping), Bell(folder / "ab"[1 - mine], by_mapping)
+        self.bell, self.other = FifoBell(folder / "ab"[mine], by_mapping), FifoBell(folder / "ab"[1 - mine], by_mapping)
         self.waiter = Waiter(self.bell)
         self._file = open(folder / "moves", "r+b")  # noqa: SIM115
         self.moves = memoryview(mmap.mmap(self._file.fileno(), 4096)).cast("Q")
@@ -269,7 +269,7 @@ def _answer(folder: Path) -> None:
         table.move(number)
 
 
-def test_two_processes_never_miss_each_others_bell(bells: tuple[Bell, Bell], tmp_path: Path) -> None:
+def test_two_processes_never_miss_each_others_bell(bells: tuple[FifoBell, FifoBell], tmp_path: Path) -> None:
     (tmp_path / "moves").write_bytes(bytes(4096))
     other: BaseProcess = multiprocessing.get_context("fork").Process(target=_answer, args=(tmp_path,))
     other.start()
@@ -290,7 +290,7 @@ def test_two_processes_never_miss_each_others_bell(bells: tuple[Bell, Bell], tmp
 @pytest.mark.parametrize("opening", [by_mapping, by_calls])
 def test_a_bell_has_one_end_however_many_edges_lead_to_its_owner(tmp_path: Path, opening: Opening) -> None:
     create_bell(tmp_path / "a")
-    ends = OnePerPath(lambda path: Bell(path, opening))
+    ends = OnePerPath(lambda path: FifoBell(path, opening))
     end = ends.of(tmp_path / "a")
     assert ends.of(tmp_path / "a") is end
     end.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from penstock.channel.bell import Bell, create_bell
+from penstock.channel.bell import FifoBell, create_bell
 from penstock.channel.ring import RingReader, RingWriter
 from penstock.errors import QueueDamaged
 from penstock.mapped_file import by_mapping
@@ -55,7 +55,7 @@ def test_a_bell_whose_word_is_gone_is_closed(opening: Opening, tmp_path: Path) -
     (tmp_path / "bell.asleep").unlink()
     there = descriptors()
     with pytest.raises(QueueDamaged):
-        Bell(tmp_path / "bell", opening)
+        FifoBell(tmp_path / "bell", opening)
     assert descriptors() == there
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.channel.bell import Bell, create_bell
+from penstock.channel.bell import FifoBell, create_bell
 from penstock.channel.frame import HEADER_BYTES, Header, Kind
 from penstock.channel.ring import CONTROL_BYTES, RingReader, RingWriter, create_ring
 from penstock.errors import QueueDamaged
@@ -178,7 +178,7 @@ def _work(path: Path, opening: Opening) -> None:
 
 
 def _bell(path: Path, opening: Opening) -> None:
-    bell = Bell(path.with_name("bell"), opening)
+    bell = FifoBell(path.with_name("bell"), opening)
     assert bell.asleep >= 0
     bell.close()
 
@@ -256,7 +256,7 @@ def test_a_bell_that_is_no_fifo_is_named(tmp_path: Path) -> None:
     (tmp_path / "bell").unlink()
     (tmp_path / "bell").touch()
     with pytest.raises(QueueDamaged, match="bell: a bell is no FIFO"):
-        Bell(tmp_path / "bell", by_mapping)
+        FifoBell(tmp_path / "bell", by_mapping)
 
 
 @pytest.mark.parametrize("name", ["queue", "journal", *SMALL])
@@ -289,7 +289,7 @@ def _held_open(name: str, path: Path) -> Callable[[], object]:
         return lambda: page.clear()
     if name == "control":
         return Control(path, by_calls).drain
-    return Bell(path.with_name("bell"), by_calls).say_awake
+    return FifoBell(path.with_name("bell"), by_calls).say_awake
 
 
 @given(value=st.integers(1, 2**64 - 1), index=st.integers(0, 3))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_damage_frames import EDITS, Edit, edited
 
-from penstock.channel.bell import Bell, create_bell
+from penstock.channel.bell import FifoBell, create_bell
 from penstock.channel.codec import Codec, RowCodec
 from penstock.channel.frame import Header, Kind
 from penstock.channel.queue import QueueReader
@@ -155,7 +155,7 @@ def test_what_cannot_be_decoded_is_named_by_its_queue(
     writer = RingWriter(path, by_mapping)
     writer.append_nowait(Header(Kind.BATCH, 1, 0, codec), payload)
     writer.publish()
-    bell = Bell(folder / "bell", by_mapping)
+    bell = FifoBell(folder / "bell", by_mapping)
     queue = QueueInput(QueueReader(path, by_mapping, bell), RowCodec(Point), "queue")
     try:
         frame = queue.queue.read_nowait()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import penstock as ps
+from penstock.byte_files import DISK, DiskFiles, Files
 from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page
 from penstock.shared_file import by_calls
@@ -241,13 +242,19 @@ def test_three_hundred_megabytes_of_one_row_take_little_memory(where: Any, tmp_p
     assert after - before < 150_000, "300 MiB of rows were not in memory at once"
 
 
-def _made(folder: Path, most: int = 1 << 30, clock: Clock = MACHINE) -> spool.Spool:
-    return spool.Spool(folder, 0, Expansion("many", most, lambda: "numbers/7", clock))
+class SmallRoom(DiskFiles):
+    """A file system with 20 MiB left."""
+
+    def room(self, folder: Path) -> int:
+        return 20 * 1024 * 1024
 
 
-def test_an_endless_row_ends_where_half_of_the_room_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "_room", lambda folder: 20 * 1024 * 1024)
-    made = _made(tmp_path)
+def _made(folder: Path, most: int = 1 << 30, clock: Clock = MACHINE, files: Files = DISK) -> spool.Spool:
+    return spool.Spool(folder, 0, Expansion("many", most, lambda: "numbers/7", clock), files)
+
+
+def test_an_endless_row_ends_where_half_of_the_room_is_gone(tmp_path: Path) -> None:
+    made = _made(tmp_path, files=SmallRoom())
     with pytest.raises(spool.GivesTooMuch):
         made.as_rows(_endless(1))
     made.begin()

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from penstock.channel.bell import Bell, Sleep, create_bell
+from penstock.channel.bell import FifoBell, Sleep, create_bell
 from penstock.channel.codec import RowCodec
 from penstock.channel.frame import Header, Kind
 from penstock.channel.gate import EdgeGate, Gate
@@ -42,7 +42,7 @@ class Ends:
         self.queue = folder / "a->b.0-0"
         create_ring(self.queue, CAPACITY)
         create_bell(folder / "bell")
-        self.bell = Bell(folder / "bell", by_mapping)
+        self.bell = FifoBell(folder / "bell", by_mapping)
 
     def sender(self, record: OutputRecord, *, turns: bool = False) -> EdgeOutput:
         output = QueueOutput(QueueWriter(self.queue, by_mapping, self.bell), RowCodec())
@@ -389,5 +389,5 @@ def test_a_sender_is_woken_for_room_that_was_given_back_and_not_for_what_was_onl
     ends.close(edge, inputs)
 
 
-def rung(bell: Bell) -> bool:
+def rung(bell: FifoBell) -> bool:
     return bool(select.select([bell.fd], [], [], 0)[0])

@@ -16,7 +16,7 @@ from penstock.operators.map import Map
 from penstock.slot import spool as spool_module
 from penstock.slot.expansion import Expansion
 from penstock.slot.row_program import ProgramNode, compile_program
-from penstock.slot.spool import Spool, read_chunk
+from penstock.slot.spool import Spool
 
 
 def _count(n: int) -> Iterator[int]:
@@ -47,7 +47,7 @@ def _spool(folder: Path) -> Spool:
 def _read(spool: Spool, name: str) -> list[Any]:
     rows: list[Any] = []
     offset = 0
-    while (chunk := read_chunk(spool.path(name), offset)) is not None:
+    while (chunk := spool.chunk(name, offset)) is not None:
         rows += chunk[0]
         offset = chunk[1]
     return rows

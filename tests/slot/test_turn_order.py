@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from penstock.channel.bell import Bell, create_bell
+from penstock.channel.bell import FifoBell, create_bell
 from penstock.mapped_file import by_mapping
 from penstock.slot.backpressure import Backpressure
 from penstock.slot.commit import Commit
@@ -24,7 +24,7 @@ from penstock.slot.turn import Turn
 class Steps:
     """Takes down what a turn does to the world, in order."""
 
-    def __init__(self, bell: Bell) -> None:
+    def __init__(self, bell: FifoBell) -> None:
         self.taken: list[str] = []
         self._bell = bell
 
@@ -63,7 +63,7 @@ class Steps:
 @pytest.mark.interpreted
 def test_a_turn_commits_then_publishes_then_fences_and_only_then_looks_who_sleeps(tmp_path: Path) -> None:
     create_bell(tmp_path / "bell")
-    bell = Bell(tmp_path / "bell", by_mapping)
+    bell = FifoBell(tmp_path / "bell", by_mapping)
     steps: Any = Steps(bell)
     inputs = QueueInputs.__new__(QueueInputs)
     inputs.queues = [SimpleNamespace(queue=steps)]  # type: ignore[assignment]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from penstock.channel.bell import Bell, Waiter, create_bell
+from penstock.channel.bell import FifoBell, Waiter, create_bell
 from penstock.channel.codec import RowCodec
 from penstock.channel.frame import HEADER_BYTES
 from penstock.channel.queue import QueueWriter
@@ -40,7 +40,7 @@ class Control:
 
     draining = False
 
-    def __init__(self, bell: Bell) -> None:
+    def __init__(self, bell: FifoBell) -> None:
         self._bell = bell
         self.meanwhile: Iterator[bool] = iter(())
 
@@ -56,7 +56,7 @@ class Sender:
 
     def __init__(self, folder: Path) -> None:
         create_bell(folder / "bell")
-        self.bell = Bell(folder / "bell", by_mapping)
+        self.bell = FifoBell(folder / "bell", by_mapping)
         self.control = Control(self.bell)
         self.readers = []
         queues = []

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from penstock.channel.bell import Bell, OnePerPath, Ringer, create_bell
+from penstock.channel.bell import FifoBell, OnePerPath, Ringer, create_bell
 from penstock.mapped_file import by_mapping
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
@@ -57,7 +57,7 @@ def give_birth(child: Child) -> None:
     child.born(os.getpid(), os.pidfd_open(os.getpid()))
 
 
-def rung(bells: list[Bell]) -> list[Bell]:
+def rung(bells: list[FifoBell]) -> list[FifoBell]:
     """Those that somebody has rung."""
     poll = select.poll()
     for bell in bells:
@@ -76,7 +76,7 @@ def overdue(child: Child, now_ns: int) -> bool:
 def test_the_death_of_a_worker_rings_all_that_it_reads_from_and_writes_to(child: Child, tmp_path: Path) -> None:
     """It may have died between publishing and ringing."""
     give_birth(child)
-    bells = [Bell(tmp_path / name, by_mapping) for name in NAMES]
+    bells = [FifoBell(tmp_path / name, by_mapping) for name in NAMES]
     assert rung(bells) == []
     child.died()
     assert rung(bells) == bells

@@ -1,4 +1,4 @@
-"""Bells: how a slot sleeps until a neighbour has news. A named FIFO and a word that says whether its owner sleeps.
+"""Bells: how a slot sleeps until a neighbour has news. A word says what its owner sleeps for; a FIFO wakes it.
 
 Whoever publishes rings the neighbours that sleep for that very news. Sleeping is: say so, `fence`, look once more,
 then wait; ringing is: publish, `fence`, look at the neighbour's word. Without the fences both can miss each other.
@@ -14,12 +14,13 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
+from penstock.byte_files import DISK, Files, make_file
 from penstock.channel.words import drain, fence
 from penstock.errors import QueueDamaged
 from penstock.run_files import open_file
 from penstock.shared_file import Opening
 
-T = TypeVar("T", bound="Ringer")
+T = TypeVar("T")
 _BYTES: Final = 4096
 
 
@@ -36,11 +37,12 @@ class Sleep(IntEnum):
 def create_bell(path: Path) -> None:
     """Make the FIFO at `path` and its word beside it."""
     os.mkfifo(path, 0o600)
-    fd = os.open(_word_path(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        os.posix_fallocate(fd, 0, _BYTES)
-    finally:
-        os.close(fd)
+    create_word(path)
+
+
+def create_word(path: Path, files: Files = DISK) -> None:
+    """Make the word of a bell, without its FIFO."""
+    make_file(files, _word_path(path), _BYTES)
 
 
 def _word_path(path: Path) -> Path:
@@ -75,16 +77,11 @@ class Ringer:
             self.fd = -1
 
 
-class Bell(Ringer):
-    """One end of a bell; the owner sleeps on it, neighbours ring it."""
+class Bell:
+    """One end of a bell; the owner sleeps on it, neighbours ring it. A `FifoBell`, or one in memory."""
 
     def __init__(self, path: Path, opening: Opening) -> None:
-        super().__init__(path)
-        try:
-            self._file = opening(_word_path(path), "a bell's word", size=_BYTES)
-        except BaseException:
-            os.close(self.fd)
-            raise
+        self._file = opening(_word_path(path), "a bell's word", size=_BYTES)
         self._words = self._file.words
 
     @property
@@ -95,24 +92,71 @@ class Bell(Ringer):
     def say_asleep(self, why: int) -> None:
         """Owner only: from now on neighbours ring. Look once more after this, then `wait`."""
         self._words[0] = why
-        drain(self.fd)
+        self.drain()
 
     def say_awake(self) -> None:
         """Owner only: no more ringing needed."""
         self._words[0] = Sleep.AWAKE
 
+    def ring(self) -> None:
+        """Wake the owner."""
+        raise NotImplementedError
+
     def drain(self) -> None:
-        """Owner only: forget the rings so far. Before each `wait` that no `say_asleep` goes before."""
-        drain(self.fd)
+        """Owner only: forget the rings so far, as a fence. Before each `wait` that no `say_asleep` goes before."""
+        raise NotImplementedError
 
     def fence(self) -> None:
         """Between publishing and looking at the neighbours' words."""
         fence()
 
     def close(self) -> None:
-        if self.fd >= 0:
-            self._file.close()
+        """Let go of it. A second time does nothing."""
+        self._file.close()
+
+
+class FifoBell(Bell):
+    """A bell between processes."""
+
+    def __init__(self, path: Path, opening: Opening) -> None:
+        self._ringer = Ringer(path)
+        try:
+            super().__init__(path, opening)
+        except BaseException:
+            self._ringer.close()
+            raise
+
+    @property
+    def fd(self) -> int:
+        """Readable when it was rung."""
+        return self._ringer.fd
+
+    def ring(self) -> None:
+        self._ringer.ring()
+
+    def drain(self) -> None:
+        drain(self._ringer.fd)
+
+    def close(self) -> None:
         super().close()
+        self._ringer.close()
+
+
+class MemoryBell(Bell):
+    """A bell between slots that share a process and take turns: all who name its path are given this one."""
+
+    def __init__(self, path: Path, opening: Opening) -> None:
+        super().__init__(path, opening)
+        self.rung = False
+
+    def ring(self) -> None:
+        self.rung = True
+
+    def drain(self) -> None:
+        self.rung = False
+
+    def close(self) -> None:
+        """One of those who name it is through with it; the others are not."""
 
 
 class OnePerPath(Generic[T]):
@@ -131,7 +175,7 @@ class OnePerPath(Generic[T]):
 
 
 class Waits(Protocol):
-    """What a slot waits on: a `Waiter`, or where rows are coroutines their event loop."""
+    """What a slot waits on: a `Waiter`, a `MemoryWaiter`, or where rows are coroutines their event loop."""
 
     def watch(self, fds: set[int]) -> None: ...
     def wait(self, timeout_s: float) -> set[int]: ...
@@ -140,7 +184,7 @@ class Waits(Protocol):
 class Waiter:
     """What a slot waits on: its bell and any other descriptors."""
 
-    def __init__(self, bell: Bell) -> None:
+    def __init__(self, bell: FifoBell) -> None:
         self._bell = bell
         self._epoll = select.epoll()
         self._epoll.register(bell.fd, select.EPOLLIN)
@@ -166,3 +210,21 @@ class Waiter:
 
     def close(self) -> None:
         self._epoll.close()
+
+
+class MemoryWaiter:
+    """What a slot waits on that shares a process with its neighbours: others go on while it waits."""
+
+    def __init__(self, bell: MemoryBell, give_way: Callable[[float], None]) -> None:
+        """`give_way(timeout_s)`: lets others go on until the bell is rung, or the time is over."""
+        self._bell = bell
+        self._give_way = give_way
+
+    def watch(self, fds: set[int]) -> None:
+        """Descriptors are asked about whenever the slot has its turn."""
+
+    def wait(self, timeout_s: float) -> set[int]:
+        """Until rung, or the time is over."""
+        if not self._bell.rung:
+            self._give_way(max(timeout_s, 0.0))
+        return set()

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from penstock.byte_files import DISK, Files
 from penstock.channel.bell import Bell, Sleep
 from penstock.channel.codec import join_payloads
 from penstock.channel.frame import Flag, Frame, Header, Kind, space
@@ -38,11 +39,11 @@ class Payload(msgspec.Struct, frozen=True, gc=False):
 class QueueWriter:
     """The sending end. What is appended is seen by nobody before `publish`."""
 
-    def __init__(self, path: Path, opening: Opening, receiver: Bell) -> None:
-        """`receiver`: the bell of the slot that reads."""
+    def __init__(self, path: Path, opening: Opening, receiver: Bell, files: Files = DISK) -> None:
+        """`receiver`: the bell of the slot that reads; `files`: where side files are kept."""
         self.path = path
         self._ring = RingWriter(path, opening)
-        self._sides = SideFiles(path)
+        self._sides = SideFiles(path, files)
         self._receiver = receiver
         self._unpublished = False
         self.capacity = self._ring.capacity
@@ -142,11 +143,11 @@ class QueueWriter:
 class QueueReader:
     """The receiving end. Frames may be read ahead of the one in work; they are done with in their order."""
 
-    def __init__(self, path: Path, opening: Opening, sender: Bell) -> None:
-        """`sender`: the bell of the slot that writes."""
+    def __init__(self, path: Path, opening: Opening, sender: Bell, files: Files = DISK) -> None:
+        """`sender`: the bell of the slot that writes; `files`: where side files are kept."""
         self.path = path
         self._ring = RingReader(path, opening)
-        self._sides = SideFiles(path)
+        self._sides = SideFiles(path, files)
         self._sender = sender
         self.ended = False
         """True: its END was read, and all in front of it is done."""

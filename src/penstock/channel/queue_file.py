@@ -1,6 +1,6 @@
 """Queues for those who are at neither end: who makes them, who looks whether they are whole, who shows what they hold.
 
-All of it through system calls (`shared_file`): none of those has a successor.
+Looked at through system calls (`shared_file`): none of those who look has a successor.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from pathlib import Path
 
 import msgspec
 
+from penstock.byte_files import DISK, Files
 from penstock.channel import ring
 from penstock.shared_file import Opening, by_calls
 
 
-def create_queue(path: Path, capacity: int) -> None:
+def create_queue(path: Path, capacity: int, files: Files = DISK) -> None:
     """Make an empty queue of `capacity` bytes (a multiple of 8), all of it reserved: OSError(ENOSPC) otherwise."""
-    ring.create_ring(path, capacity)
+    ring.create_ring(path, capacity, files)
 
 
 def file_bytes(capacity: int) -> int:

@@ -7,11 +7,11 @@ publishes both after its commit. `frame` packs and checks, `words` stores the cu
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Final
 
+from penstock.byte_files import DISK, Files, make_file
 from penstock.channel import frame as frames
 from penstock.channel.frame import HEADER_BYTES, Frame, Header
 from penstock.channel.words import TornWord, load_cursor, store_cursor
@@ -42,19 +42,14 @@ class WouldBlock(Exception):
     """The queue has no room for the frame now."""
 
 
-def create_ring(path: Path, capacity: int) -> None:
+def create_ring(path: Path, capacity: int, files: Files = DISK) -> None:
     """Make an empty queue of `capacity` bytes (a multiple of 8), all of it reserved: OSError(ENOSPC) otherwise."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        # A hole of a full tmpfs would be a SIGBUS later; this says ENOSPC now.
-        os.posix_fallocate(fd, 0, CONTROL_BYTES + capacity)
-        words = memoryview(bytearray(CONTROL_BYTES)).cast("Q")
-        words[_W_MAGIC], words[_W_VERSION], words[_W_CAPACITY] = _MAGIC, _VERSION, capacity
-        store_cursor(words, W_TAIL, 0)
-        store_cursor(words, W_HEAD, 0)
-        os.pwrite(fd, words, 0)
-    finally:
-        os.close(fd)
+    words = memoryview(bytearray(CONTROL_BYTES)).cast("Q")
+    words[_W_MAGIC], words[_W_VERSION], words[_W_CAPACITY] = _MAGIC, _VERSION, capacity
+    store_cursor(words, W_TAIL, 0)
+    store_cursor(words, W_HEAD, 0)
+    # A hole of a full tmpfs would be a SIGBUS later; this says ENOSPC now.
+    make_file(files, path, CONTROL_BYTES + capacity, words.tobytes())
 
 
 class _Ring:

@@ -9,32 +9,33 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from penstock.byte_files import DISK, Files, write_all
 from penstock.channel.checksum import crc32
 from penstock.errors import FileUnusable, NotPrivate, QueueDamaged
-from penstock.private_files import open_own, read_own
 from penstock.run_files import refused
 
 
 class SideFiles:
     """The side files of one channel."""
 
-    def __init__(self, queue: Path) -> None:
+    def __init__(self, queue: Path, files: Files = DISK) -> None:
         self._queue = queue
+        self._files = files
 
     def _path(self, sequence: int) -> Path:
         return self._queue.with_name(f"{self._queue.name}.side-{sequence}")
 
     def outstanding(self) -> list[Path]:
         """Files that stand there now."""
-        return sorted(self._queue.parent.glob(f"{self._queue.name}.side-*"))
+        return self._files.beginning_with(self._queue.with_name(f"{self._queue.name}.side-"))
 
     def write(self, sequence: int, payload: bytes) -> bytes:
         """Write a payload; gives what stands in the frame instead. Raises `FileUnusable` where there is no room."""
         path = self._path(sequence)
         try:
-            _write(path, payload)
+            self._write(path, payload)
         except OSError as exc:
-            path.unlink(missing_ok=True)  # half of one takes room that others need
+            self._files.remove(path)  # half of one takes room that others need
             raise FileUnusable(path, "the side file of a turn larger than its queue", exc) from exc
         return len(payload).to_bytes(8, "little") + crc32(payload).to_bytes(4, "little")
 
@@ -43,7 +44,7 @@ class SideFiles:
         path = self._path(sequence)
         length, check = int.from_bytes(ticket[:8], "little"), int.from_bytes(ticket[8:12], "little")
         try:
-            payload = read_own(path)[:length]
+            payload = self._read(path, length)
         except (OSError, NotPrivate) as exc:
             raise refused(path, "the side file of a frame", exc) from exc
         if len(payload) != length or crc32(payload) != check:
@@ -62,17 +63,21 @@ class SideFiles:
         deleted = False
         for path in self.outstanding():
             if doomed(int(path.name.rpartition("-")[2])):  # type: ignore[operator]
-                path.unlink(missing_ok=True)
+                self._files.remove(path)
                 deleted = True
         return deleted
 
+    def _write(self, path: Path, payload: bytes) -> None:
+        file = self._files.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        try:
+            file.reserve(max(len(payload), 1))
+            write_all(file, payload, 0)
+        finally:
+            file.close()
 
-def _write(path: Path, payload: bytes) -> None:
-    fd = open_own(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-    try:
-        os.posix_fallocate(fd, 0, max(len(payload), 1))
-        view = memoryview(payload)
-        while view:
-            view = view[os.write(fd, view) :]
-    finally:
-        os.close(fd)
+    def _read(self, path: Path, length: int) -> bytes:
+        file = self._files.open(path, os.O_RDONLY)
+        try:
+            return file.pread(min(length, file.size), 0)  # a damaged length may be any
+        finally:
+            file.close()

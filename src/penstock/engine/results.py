@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from penstock.channel.bell import Bell, OnePerPath, Sleep, Waiter
+from penstock.channel.bell import FifoBell, OnePerPath, Sleep, Waiter
 from penstock.channel.codec import RowCodec
 from penstock.channel.gate import EdgeGate, Gate
 from penstock.channel.queue import QueueReader
@@ -150,7 +150,7 @@ class _CallerInput:
         topology, plan, paths = deployment.topology, deployment.plan, deployment.paths
         stage = next(stage for stage in plan.stages.values() if stage.caller)
         self._stage = stage.name
-        bells = OnePerPath(lambda path: Bell(path, by_calls))
+        bells = OnePerPath(lambda path: FifoBell(path, by_calls))
         queues: list[QueueInput] = []
         gates: list[EdgeGate] = []
         for port, edge in enumerate(plan.inputs(stage.name)):
@@ -170,7 +170,7 @@ class _CallerInput:
         )
         self._counts = self._record.parts[0].counts
         self._inputs.publish()
-        self._bell = Bell(paths.caller_bell, by_calls)
+        self._bell = FifoBell(paths.caller_bell, by_calls)
         self._waiter = Waiter(self._bell)
         self._unit: Unit | None = None
         self._closing = threading.RLock()

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from penstock.byte_files import DISK, Files, make_file
 from penstock.errors import QueueDamaged
 from penstock.metrics.catalogue import MAGIC, PAGE_BYTES, PAGE_WORDS, VERSION, Word
 from penstock.shared_file import Opening
@@ -26,16 +26,11 @@ class Page:
             raise QueueDamaged(path, "this is no slot's page of this version")
 
     @staticmethod
-    def create(path: Path) -> None:
+    def create(path: Path, files: Files = DISK) -> None:
         """Make an empty page, its memory reserved."""
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.posix_fallocate(fd, 0, PAGE_BYTES)
-            head = memoryview(bytearray(16)).cast("Q")
-            head[0], head[1] = MAGIC, VERSION
-            os.pwrite(fd, head, 0)
-        finally:
-            os.close(fd)
+        head = memoryview(bytearray(16)).cast("Q")
+        head[0], head[1] = MAGIC, VERSION
+        make_file(files, path, PAGE_BYTES, head.tobytes())
 
     def read_words(self) -> tuple[int, ...]:
         """All words, one after the other."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from penstock.channel.bell import Bell, OnePerPath
+from penstock.channel.bell import Bell, FifoBell, OnePerPath
 from penstock.channel.codec import RowCodec
 from penstock.channel.gate import EdgeGate, Gate
 from penstock.channel.queue import QueueReader, QueueWriter
@@ -50,7 +50,7 @@ class Assembler:
     clock: Clock
     ring: Callable[[], None]
     """Wakes this worker, from any of its threads."""
-    _bells: OnePerPath[Bell] = field(default_factory=lambda: OnePerPath(lambda path: Bell(path, by_mapping)))
+    _bells: OnePerPath[Bell] = field(default_factory=lambda: OnePerPath(lambda path: FifoBell(path, by_mapping)))
 
     def _bell(self, stage: str, slot: int) -> Bell:
         """Of a neighbour."""

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 from zlib import crc32
 
-from penstock.errors import NotPrivate, QueueDamaged
-from penstock.private_files import open_own
-from penstock.run_files import refused, write_all
+from penstock.byte_files import DISK, ByteFile, Files, write_all
+from penstock.errors import FileUnusable, NotPrivate, QueueDamaged
+from penstock.run_files import refused
 
 HEAD_BYTES: Final = 12
 """Of a frame: the length of its body in eight bytes (a single row may be large), and its checksum in four."""
@@ -23,11 +23,11 @@ HEAD_BYTES: Final = 12
 class CommittedLog:
     """One log. One process at a time, guarded by the slot's lock."""
 
-    def __init__(self, path: Path, what: str, fd: int, length: int = 0) -> None:
-        """`fd`: of the file, the log's from now on; `what`: names it in errors; `length`: what counts of it."""
+    def __init__(self, path: Path, what: str, file: ByteFile, length: int = 0) -> None:
+        """`file`: the log's from now on; `what`: names it in errors; `length`: what counts of it."""
         self.path = path
         self._what = what
-        self._fd = fd
+        self._file = file
         self.length = length
         """Bytes that are handed to the operating system, and count once a record says so."""
         self._waiting: list[bytes] = []
@@ -42,10 +42,13 @@ class CommittedLog:
         self._waiting.append(data)
 
     def flush(self) -> int:
-        """Hand what was appended to the operating system. The length to commit."""
+        """Hand what was appended to the operating system. The length to commit. Raises `FileUnusable`."""
         if self._waiting:
             data = b"".join(self._waiting)
-            self.length += write_all(self._fd, data, self.length, path=self.path, what=self._what)
+            try:
+                self.length += write_all(self._file, data, self.length)
+            except OSError as exc:
+                raise FileUnusable(self.path, self._what, exc) from exc
             self._waiting.clear()
         return self.length
 
@@ -60,17 +63,17 @@ class CommittedLog:
 
     def cut(self, length: int) -> None:
         """What lies beyond belongs to a turn that never happened."""
-        os.ftruncate(self._fd, length)
+        self._file.truncate(length)
         self.length = length
 
     @property
     def file_bytes(self) -> int:
         """How long the file is, whatever of it counts."""
-        return os.fstat(self._fd).st_size
+        return self._file.size
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of the file; fewer at its end."""
-        return os.pread(self._fd, length, offset)
+        return self._file.pread(length, offset)
 
     def bodies(self) -> Iterator[tuple[int, bytes]]:
         """(where it stands, body) of each frame up to the length. Raises `QueueDamaged`."""
@@ -102,19 +105,19 @@ class CommittedLog:
 
     def sync(self) -> None:
         """Have it on the disk. Never needed after a kill: then the operating system still has it."""
-        os.fsync(self._fd)
+        self._file.sync()
 
     def close(self) -> None:
-        os.close(self._fd)
+        self._file.close()
 
 
-def open_log(path: Path, what: str, flags: int = 0) -> CommittedLog:
+def open_log(path: Path, what: str, flags: int = 0, files: Files = DISK) -> CommittedLog:
     """A log in the run directory; of length 0 until `cut`. `flags`: such as `os.O_CREAT`.
 
     Raises `QueueDamaged` where it is missing, `FileUnusable` where it cannot be opened.
     """
     try:
-        return CommittedLog(path, what, open_own(path, os.O_RDWR | flags))
+        return CommittedLog(path, what, files.open(path, os.O_RDWR | flags))
     except (OSError, NotPrivate) as exc:
         raise refused(path, what, exc) from exc
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
+from penstock.byte_files import DISK, Files, make_file
 from penstock.errors import QueueDamaged
-from penstock.private_files import open_own
 from penstock.shared_file import Opening
 
 CONTROL_BYTES: Final = 4096
@@ -27,12 +26,8 @@ class Control:
         self._words = self._file.words
 
     @staticmethod
-    def create(path: Path) -> None:
-        fd = open_own(path, os.O_RDWR | os.O_CREAT)
-        try:
-            os.posix_fallocate(fd, 0, CONTROL_BYTES)
-        finally:
-            os.close(fd)
+    def create(path: Path, files: Files = DISK) -> None:
+        make_file(files, path, CONTROL_BYTES, anew=True)
 
     @property
     def draining(self) -> bool:

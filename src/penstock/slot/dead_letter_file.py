@@ -11,9 +11,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from penstock.byte_files import DISK, Files
 from penstock.errors import FileUnusable, NotPrivate
 from penstock.letter_frames import DeadLetterRecord, encode_frame, read_backward, whole_frames
-from penstock.private_files import held_below, open_own
 from penstock.run_files import refused
 from penstock.slot.committed_log import CommittedLog
 
@@ -26,7 +26,7 @@ DEAD_LETTERS: Final = "dead letters"
 class DeadLetterFile:
     """Writes one slot's dead letters. One process at a time, guarded by the slot's lock."""
 
-    def __init__(self, path: Path, committed: Sequence[int] = ()) -> None:
+    def __init__(self, path: Path, committed: Sequence[int] = (), files: Files = DISK) -> None:
         """Open at what the record says, which `flush` gave: letters beyond it belong to a turn that never happened.
 
         A file shorter than that (somebody removed or cut it) is gone on with behind its last whole letter. No file is
@@ -34,11 +34,12 @@ class DeadLetterFile:
         """
         committed_length = committed[0] if committed else 0
         self._path = path
+        self._files = files
         self._log: CommittedLog | None = None
         self._count = 0
         self._so_far: dict[str, int] = {}
         """Letters by stage, in the file and to be flushed."""
-        if os.path.lexists(path):
+        if files.exists(path):
             self._log = self._open()
             try:
                 self._go_on_behind(self._log, committed_length)
@@ -78,23 +79,20 @@ class DeadLetterFile:
 
     def _count_letters(self, length: int) -> int:
         """Those committed; gives the bytes of the whole ones. The last one says it all, if it is sound."""
-        found = read_backward(self._path, length)
+        found = read_backward(self._path, length, self._files)
         if found is not None and (so_far := next(found).summary.so_far):
             self._so_far, whole, sound = so_far, length, True
         else:
-            self._so_far, whole, sound = whole_frames(self._path, length)
+            self._so_far, whole, sound = whole_frames(self._path, length, self._files)
         self._count = sum(self._so_far.values())
         if not sound:  # numbers go on beyond any that the letters here can have
             self._count, whole = max(self._count, length), length
         return whole
 
     def _open(self) -> CommittedLog:
-        run, name = self._path.parent, self._path.name
-        place, below = run.parents[2], run.parts[-3:]  # dead-letters, the pipeline's, the run's
+        place, names = self._path.parents[3], self._path.parts[-4:]  # dead-letters, the pipeline's, the run's
         try:
-            with held_below(place, below, make=True) as folder:
-                fd = open_own(name, os.O_RDWR | os.O_CREAT, dir_fd=folder, single=True)
-                return CommittedLog(self._path, _WHAT, fd)
+            return CommittedLog(self._path, _WHAT, self._files.open_below(place, names, os.O_RDWR | os.O_CREAT))
         except NotPrivate as exc:
             raise FileUnusable(self._path, _WHAT, PermissionError(errno.EPERM, f"{exc.path} {exc.why}")) from exc
         except OSError as exc:

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from penstock.channel.bell import Bell
+from penstock.channel.bell import FifoBell
 from penstock.ctrl_c import is_ctrl_c
 from penstock.slot.stalls import StallWatch
 
@@ -100,7 +100,7 @@ class EventLoop:
 class LoopWaiter:
     """What a slot with coroutines waits on: its bell, other descriptors, and its coroutines. As `bell.Waiter`."""
 
-    def __init__(self, bell: Bell, loop: EventLoop) -> None:
+    def __init__(self, bell: FifoBell, loop: EventLoop) -> None:
         self._loop = loop
         self._others: set[int] = set()
         self._ready: set[int] = set()

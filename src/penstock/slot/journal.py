@@ -7,15 +7,14 @@ larger file that replaces this one by a rename, which is as atomic.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 from zlib import crc32
 
 import msgspec
 
+from penstock.byte_files import DISK, Files, make_file
 from penstock.errors import FileUnusable, QueueDamaged
-from penstock.private_files import open_own
 from penstock.run_files import require_size
 from penstock.shared_file import Opening, by_calls
 from penstock.slot.record import RECORD_VERSION, Record, decode_record, encode_record
@@ -31,32 +30,28 @@ _CHECK_BITS: Final = 16
 FIRST_HALF_BYTES: Final = 8192
 
 
-def create_journal(path: Path, record: Record, half_bytes: int = FIRST_HALF_BYTES) -> None:
+def create_journal(
+    path: Path, record: Record, half_bytes: int = FIRST_HALF_BYTES, files: Files = DISK
+) -> None:
     """Make a journal that holds `record`, replacing what stands at `path` in one step."""
     data = encode_record(record)
     while 8 + len(data) > half_bytes:
         half_bytes *= 2
     temporary = path.with_name(path.name + ".new")
     try:
-        _write(temporary, record, data, half_bytes)
-        os.rename(temporary, path)
+        _write(files, temporary, record, data, half_bytes)
+        files.rename(temporary, path)
     except OSError as exc:
-        temporary.unlink(missing_ok=True)  # half of one takes room that others need
+        files.remove(temporary)  # half of one takes room that others need
         raise FileUnusable(path, "the journal", exc) from exc
 
 
-def _write(path: Path, record: Record, data: bytes, half_bytes: int) -> None:
-    fd = open_own(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-    try:
-        os.posix_fallocate(fd, 0, _HEAD_BYTES + 2 * half_bytes)
-        words = memoryview(bytearray(_HEAD_BYTES)).cast("Q")
-        words[_W_MAGIC], words[_W_VERSION], words[_W_HALF] = _MAGIC, _VERSION, half_bytes
-        words[_W_SELECTOR] = _selector(record.number)
-        os.pwrite(fd, words, 0)
-        offset = _HEAD_BYTES + (record.number & 1) * half_bytes
-        os.pwrite(fd, _framed(data), offset)
-    finally:
-        os.close(fd)
+def _write(files: Files, path: Path, record: Record, data: bytes, half_bytes: int) -> None:
+    words = memoryview(bytearray(_HEAD_BYTES)).cast("Q")
+    words[_W_MAGIC], words[_W_VERSION], words[_W_HALF] = _MAGIC, _VERSION, half_bytes
+    words[_W_SELECTOR] = _selector(record.number)
+    before = bytes((record.number & 1) * half_bytes)
+    make_file(files, path, _HEAD_BYTES + 2 * half_bytes, words.tobytes() + before + _framed(data), anew=True)
 
 
 def _selector(number: int) -> int:
@@ -71,9 +66,10 @@ def _framed(data: bytes) -> bytes:
 class Journal:
     """An open journal. One process at a time, guarded by the slot's lock."""
 
-    def __init__(self, path: Path, opening: Opening) -> None:
+    def __init__(self, path: Path, opening: Opening, files: Files = DISK) -> None:
         self._path = path
         self._opening = opening
+        self._files = files
         self._open()
 
     def _open(self) -> None:
@@ -128,7 +124,7 @@ class Journal:
         data = encode_record(record)
         if 8 + len(data) > self._half:
             self.close()
-            create_journal(self._path, record, 2 * self._half)
+            create_journal(self._path, record, 2 * self._half, self._files)
             self._open()
             return
         offset = _HEAD_BYTES + (record.number & 1) * self._half
@@ -138,7 +134,7 @@ class Journal:
     def advance(self, record: Record) -> None:
         """Take over a newer record that a transactional sink holds; its number may be any above the last."""
         self.close()
-        create_journal(self._path, record, self._half)
+        create_journal(self._path, record, self._half, self._files)
         self._open()
 
     def close(self) -> None:

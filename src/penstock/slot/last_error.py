@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from penstock.byte_files import DISK, Files, make_file
 from penstock.error_text import ERROR_CHARACTERS, cut
-from penstock.private_files import replace_own
 from penstock.slot.time_and_chance import Clock
 
 if TYPE_CHECKING:  # the supervisor reads what is written here, and needs nothing of a slot for it
@@ -19,8 +19,9 @@ _TELL_S: Final = 0.5
 class LastErrors:
     """Tells what went wrong last with a row of each stage in the slot, now and then."""
 
-    def __init__(self, folder: Path, clock: Clock) -> None:
+    def __init__(self, folder: Path, clock: Clock, files: Files = DISK) -> None:
         self._now_s = clock.now_s
+        self._files = files
         self._folder = folder
         self._told_at = 0.0
 
@@ -29,19 +30,20 @@ class LastErrors:
         if not part.last_error or self._now_s() < self._told_at + _TELL_S:
             return
         self._told_at = self._now_s()
-        unwritten = write_last_error(self._folder, part.plan.name, part.last_error)
+        unwritten = write_last_error(self._folder, part.plan.name, part.last_error, self._files)
         if unwritten is not None:
             part.context.log.warning("the last error is not shown by `penstock status`: %s", unwritten)
         part.last_error = ""
 
 
-def write_last_error(folder: Path, stage: str, text: str) -> OSError | None:
+def write_last_error(folder: Path, stage: str, text: str, files: Files = DISK) -> OSError | None:
     """Replace what is there; the error where that cannot be, for its loss is no loss: reports say the same."""
     temporary = folder / f".{stage}.{os.getpid()}"
     try:
-        replace_own(temporary, cut(text, 2 * ERROR_CHARACTERS).encode("utf-8", "backslashreplace"))
-        os.rename(temporary, folder / stage)
+        data = cut(text, 2 * ERROR_CHARACTERS).encode("utf-8", "backslashreplace")
+        make_file(files, temporary, max(len(data), 1), data, anew=True)
+        files.rename(temporary, folder / stage)
     except OSError as exc:
-        temporary.unlink(missing_ok=True)
+        files.remove(temporary)
         return exc
     return None

@@ -14,7 +14,7 @@ from types import FrameType
 from msgspec.structs import replace
 
 from penstock import standard_streams
-from penstock.channel.bell import Bell, Waiter, Waits, open_fifo
+from penstock.channel.bell import FifoBell, Waiter, Waits, open_fifo
 from penstock.ctrl_c import cannot_be_pressed
 from penstock.dead_letters import letters_file
 from penstock.error_text import ERROR_CHARACTERS, TRACEBACK_CHARACTERS, cut
@@ -147,7 +147,7 @@ class Worker:
         self._journal = Journal(seat.journal, by_mapping)
         stages = self._plan.seats()[life.seat]
         self._event_loop = EventLoop() if has_coroutines(stages) else None
-        self._bell = Bell(seat.bell, by_mapping)
+        self._bell = FifoBell(seat.bell, by_mapping)
         self._bell.say_awake()
         assembler = Assembler(
             topology=topology, paths=paths, slot=life.slot, attempt=life.attempt, run_id=life.run_id, key=self._key,

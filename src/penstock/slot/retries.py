@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from penstock.byte_files import DISK, Files
 from penstock.errors import QueueDamaged
 from penstock.run_files import refused
 from penstock.slot.committed_log import frame, open_log
@@ -68,24 +69,27 @@ _encoder = msgspec.msgpack.Encoder()
 class RetryFile:
     """The waiting rows of one slot."""
 
-    def __init__(self, base: Path, committed: Sequence[int] = (), clock: Clock = MACHINE) -> None:
+    def __init__(
+        self, base: Path, committed: Sequence[int] = (), clock: Clock = MACHINE, files: Files = DISK
+    ) -> None:
         """Load what waits by the record, which `flush` gave; cut away what was never committed."""
         self.now_s = clock.since_boot_s
         """The clock of `due_s`: all lives of a run share it."""
         generation, committed_length = committed or (0, 0)
         self._base = base
+        self._files = files
         # A number once blamed stays blamed in later lives: no number may come again when the log starts over.
         self.generation = generation if committed_length else generation + 1
         self._path = self._path_of(self.generation)
-        for other in base.parent.glob(base.name + ".*"):
+        for other in files.beginning_with(base.with_name(base.name + ".")):
             if other != self._path and other.suffix[1:].isdecimal():  # `retries.page` is that of a stage named so
-                _remove(other)
+                self._remove(other)
         self._waiting: dict[int, WaitingRow] = {}
         self._due: list[tuple[float, int]] = []
         self._bytes = 0
         self._held_bytes = 0
         self._next = self.generation << _GENERATION_SHIFT
-        self._log = open_log(self._path, _WHAT, os.O_CREAT)
+        self._log = open_log(self._path, _WHAT, os.O_CREAT, files)
         try:
             self._go_on_behind(committed_length)
         except BaseException:
@@ -166,14 +170,20 @@ class RetryFile:
     def _compact(self) -> None:
         """Go on in a new file that holds what waits; the old one stays until the next life or compaction."""
         self._log.close()
-        self._path_of(self.generation - 1).unlink(missing_ok=True)
+        self._files.remove(self._path_of(self.generation - 1))
         self.generation += 1
         self._path = self._path_of(self.generation)
-        self._log = open_log(self._path, _WHAT, os.O_CREAT | os.O_TRUNC)
+        self._log = open_log(self._path, _WHAT, os.O_CREAT | os.O_TRUNC, self._files)
         self._next = self.generation << _GENERATION_SHIFT
 
     def _path_of(self, generation: int) -> Path:
         return self._base.with_name(f"{self._base.name}.{generation}")
+
+    def _remove(self, path: Path) -> None:
+        try:
+            self._files.remove(path)
+        except OSError as exc:
+            raise refused(path, _WHAT, exc) from exc
 
     def close(self) -> None:
         self._log.close()
@@ -214,13 +224,6 @@ class RetryFile:
         else:
             done = msgspec.msgpack.decode(body[1:], type=_Through).number
             self._forget(done)
-
-
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as exc:
-        raise refused(path, _WHAT, exc) from exc
 
 
 def _waits(row: WaitingRow) -> bytes:

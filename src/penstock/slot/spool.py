@@ -14,6 +14,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from penstock.byte_files import DISK, Files
 from penstock.slot.committed_log import frame, open_log
 from penstock.slot.expansion import SAMPLE_ROWS, Expansion, ExpansionTooLarge, Growth, row_bytes_of, size_text
 from penstock.slot.record import SpillRecord
@@ -34,13 +35,14 @@ class GivesTooMuch(Exception):
 class Spooled:
     """Rows in a file; iterated as often as one likes."""
 
-    def __init__(self, path: Path, rows: int) -> None:
+    def __init__(self, path: Path, rows: int, files: Files) -> None:
         self.path = path
         self.rows = rows
+        self._files = files
 
     def __iter__(self) -> Iterator[Any]:
         offset = 0
-        while (chunk := read_chunk(self.path, offset)) is not None:
+        while (chunk := read_chunk(self.path, offset, self._files)) is not None:
             rows, offset = chunk
             yield from rows
 
@@ -48,8 +50,9 @@ class Spooled:
 class Spool:
     """The files of one stage in one slot."""
 
-    def __init__(self, folder: Path, part: int, expansion: Expansion) -> None:
+    def __init__(self, folder: Path, part: int, expansion: Expansion, files: Files = DISK) -> None:
         self._folder = folder
+        self._files = files
         self._expansion = expansion
         self._part = part
         self._alone = False
@@ -59,9 +62,9 @@ class Spool:
     def clean(self, kept: Iterable[str]) -> None:
         """At the start of a life: remove what no commit speaks of."""
         names = set(kept)
-        for path in self._folder.glob(f"spill.{self._part}.*"):
+        for path in self._files.beginning_with(self._folder / f"spill.{self._part}."):
             if path.name not in names:
-                path.unlink(missing_ok=True)
+                self._files.remove(path)
 
     def begin(self) -> None:
         """A single row is called now."""
@@ -75,8 +78,9 @@ class Spool:
             self.clean(spill.name for spill in given)
         return given
 
-    def path(self, name: str) -> Path:
-        return self._folder / name
+    def chunk(self, name: str, offset: int) -> tuple[list[Any], int] | None:
+        """As `read_chunk`, of one of its files."""
+        return read_chunk(self._folder / name, offset, self._files)
 
     # Called by programs of rows.
 
@@ -108,7 +112,7 @@ class Spool:
         self._made += 1
         path = self._folder / f"spill.{self._part}.{os.getpid()}-{self._made}"
         growth, written, look_at = self._expansion.growth(), 0, _LOOK_BYTES
-        log = open_log(path, _WHAT, os.O_CREAT | os.O_EXCL)
+        log = open_log(path, _WHAT, os.O_CREAT | os.O_EXCL, self._files)
         try:
             while chunk := list(islice(rows, min(chunk_rows, _CHUNK_ROWS))):
                 log.append(frame(pickle.dumps(chunk, 5)))
@@ -121,10 +125,10 @@ class Spool:
                     self._look_at_room(growth, written)
         finally:
             log.close()
-        return Spooled(path, growth.rows)
+        return Spooled(path, growth.rows, self._files)
 
     def _look_at_room(self, growth: Growth, written: int) -> None:
-        left = _room(self._folder)
+        left = self._files.room(self._folder)
         if written > left:  # other rows may be on their way, too, in other workers
             raise ExpansionTooLarge(
                 f"{growth.told} and went on, and only {size_text(left)} are left in {self._folder}; end the function's "
@@ -132,9 +136,9 @@ class Spool:
             )
 
 
-def read_chunk(path: Path, offset: int) -> tuple[list[Any], int] | None:
+def read_chunk(path: Path, offset: int, files: Files = DISK) -> tuple[list[Any], int] | None:
     """Rows that stand at a place of a file, and the place behind them; None: its end."""
-    log = open_log(path, _WHAT)
+    log = open_log(path, _WHAT, files=files)
     try:
         found = log.body_at(offset)
         if found is None:
@@ -143,8 +147,3 @@ def read_chunk(path: Path, offset: int) -> tuple[list[Any], int] | None:
         return rows, found[1]
     finally:
         log.close()
-
-
-def _room(folder: Path) -> int:
-    found = os.statvfs(folder)
-    return found.f_bavail * found.f_frsize

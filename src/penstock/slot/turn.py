@@ -20,7 +20,6 @@ from penstock.slot.row_errors import RowErrors, StageEnd
 from penstock.slot.sending import Sending
 from penstock.slot.sink_output import Refused
 from penstock.slot.source_input import SourceInput
-from penstock.slot.spool import read_chunk
 from penstock.slot.stops import CarefulRestart
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn_policy import TRANSACTION_S, TurnPolicy
@@ -177,7 +176,7 @@ class Turn:
             spill = part.spills[0]
             self._switch_to(part)
             self._unit = None
-            chunk = read_chunk(spool.path(spill.name), spill.offset)
+            chunk = spool.chunk(spill.name, spill.offset)
             if chunk is None:
                 part.spills.pop(0)
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from penstock.byte_files import DISK, Files, make_file
 from penstock.shared_file import Opening
 from penstock.slot.time_and_chance import MACHINE, Clock
 
@@ -116,12 +116,8 @@ class WorkPage:
         self._words = self._file.words
 
     @staticmethod
-    def create(path: Path) -> None:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.posix_fallocate(fd, 0, _BYTES)
-        finally:
-            os.close(fd)
+    def create(path: Path, files: Files = DISK) -> None:
+        make_file(files, path, _BYTES)
 
     def enter(self, mark: Mark, doing: int = Doing.CALLING, limit_ns: int = 0) -> None:
         """User code is about to run."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from penstock.channel import queue_file
-from penstock.channel.bell import Bell
+from penstock.channel.bell import FifoBell
 from penstock.errors import FileUnusable, QueueDamaged
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
@@ -50,7 +50,7 @@ def _work(path: Path) -> None:
 
 
 def _bell(path: Path) -> None:
-    Bell(path, by_calls).close()
+    FifoBell(path, by_calls).close()
 
 
 def _page(path: Path) -> None:
