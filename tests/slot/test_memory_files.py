@@ -117,7 +117,7 @@ class Slot:
             outputs={"q": OutputRecord(*self.writer.position())},
         )
         logs = {"letters": self.letters.flush(), "retries": self.retries.flush()}
-        record = Record(self.number, 0, logs, "run" * size, [part])
+        record = Record(self.number, logs, "run" * size, [part])
         if dies != "before":
             self.journal.commit(record)
         if not dies:
