@@ -24,9 +24,10 @@ class Delivery(Enum):
 
 
 class RowsRejected(Exception):
-    """Raised by `Writer.write` or `TransactionalWriter.commit`: these rows, by index, cannot be stored.
+    """Raised by `Writer.write`, `Writer.flush` or `TransactionalWriter.commit`: these rows, by index, cannot be stored.
 
-    From `write`, an index counts within that batch, and the other rows count as written. From `commit`, it counts over
+    From `write`, an index counts within that batch, and the other rows count as written. From `flush`, it counts over
+    all rows written since the last flush, in order, and the other rows count as written. From `commit`, it counts over
     all rows written since the last commit, in order; the transaction was rolled back, and the engine writes the other
     rows again.
     """
@@ -49,14 +50,23 @@ class Writer(ABC, Generic[T_contra]):
 
     @abstractmethod
     def write(self, batch: Batch[Any]) -> None:
-        """Write the rows, in order, and hand them to the operating system before returning.
+        """Write the rows, in order, and hand them to the operating system before returning, or in `flush`.
 
         `RowsRejected` sets single rows aside. `Unavailable` makes the worker wait; any other exception restarts it.
         After either of these, the rows are written again.
         """
 
+    def flush(self) -> None:
+        """Wait until the rows written so far are with the target, if the client buffers them or sends in background.
+
+        Called before each commit, if rows were written since the last call; never after `finish`, and not for a
+        `TransactionalWriter`. `RowsRejected` sets single rows aside, and the others count as stored. An index counts
+        over all rows written since the last call, in order. Other exceptions do what they do in `write`: all rows that
+        were not committed are written again.
+        """
+
     def position(self) -> Position | None:
-        """Called after every `write`; stored in the journal. None: this writer is at least once."""
+        """Called before every commit, after `flush`; stored in the journal. None: this writer is at least once."""
         return None
 
     def finish(self) -> None:
@@ -133,13 +143,9 @@ class Sink(ABC, Generic[T_contra]):
         """
         return None
 
-    def check(self) -> Sequence[str]:
+    def check_sink(self) -> Sequence[str]:
         """Return problems as text, found without writing. Called once, before anything starts."""
         return ()
-
-    def check_as_sink(self) -> Sequence[str]:
-        """Called instead of `check`, so that an object that is both source and sink can report problems as a sink."""
-        return self.check()
 
     def refuse(self) -> None:
         """Raise `OutputExists` if the target exists, and the user asked neither to append nor to overwrite.

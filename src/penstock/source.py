@@ -150,13 +150,9 @@ class Source(ABC, Generic[T_co]):
         """How many rows there are in all, if that is known without reading; used only for progress."""
         return None
 
-    def check(self) -> Sequence[str]:
+    def check_source(self) -> Sequence[str]:
         """Return problems as text, found without reading data. Called once, before anything starts."""
         return ()
-
-    def check_as_source(self) -> Sequence[str]:
-        """Called instead of `check`, so that an object that is both source and sink can report problems as a source."""
-        return self.check()
 
     def splits(self) -> Mapping[str, Any]:
         """Return the parts to distribute among workers, by a name that stays the same.

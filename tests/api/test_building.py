@@ -171,7 +171,7 @@ def test_importing_penstock_loads_neither_the_checks_nor_anything_optional() -> 
 
 
 class Unreachable(ps.Source[int]):
-    def check(self) -> list[str]:
+    def check_source(self) -> list[str]:
         raise AssertionError("asked")
 
     def open(self, split: Any, position: Any, context: ps.Context) -> Any:

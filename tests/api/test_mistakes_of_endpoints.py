@@ -41,7 +41,7 @@ class Table(ps.Sink[object]):
     def shared_slot(self) -> str | None:
         return self.slot
 
-    def check(self) -> Sequence[str]:
+    def check_sink(self) -> Sequence[str]:
         return self.problems
 
     def writer(self, position: Any, context: ps.Context) -> Writer[object]:
@@ -52,7 +52,7 @@ class Feed(ps.Source[int]):
     def __init__(self, *, missing: str | None = None, problems: Sequence[str] = ()) -> None:
         self.missing, self.problems = missing, problems
 
-    def check(self) -> Sequence[str]:
+    def check_source(self) -> Sequence[str]:
         if self.missing is not None:
             raise ExtraMissing(self.missing, "feeds")
         return self.problems
@@ -214,7 +214,7 @@ class Both(Table, Feed):
     def sink_label(self) -> str:
         return "written"
 
-    def check_as_sink(self) -> Sequence[str]:
+    def check_sink(self) -> Sequence[str]:
         return ["follow=True has no effect on a sink; leave it out"] if self.follow else []
 
 

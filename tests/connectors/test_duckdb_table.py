@@ -76,7 +76,7 @@ def test_the_sink_is_a_picklable_description(database: Path) -> None:
     assert sink.delivery is Delivery.EXACTLY_ONCE
     assert sink.shared_slot == str(database.resolve())
     assert sink.target == f"table Page Views in {database}"
-    assert list(sink.check()) == []
+    assert list(sink.check_sink()) == []
     assert not database.exists()
 
 
@@ -94,7 +94,7 @@ def test_mistakes_are_told_in_words_before_a_run(
     path: str, table: str, options: dict[str, Any], problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    [found] = connector.table(path, table, **options).check()
+    [found] = connector.table(path, table, **options).check_sink()
     assert problem in found
 
 

@@ -195,7 +195,7 @@ def test_delimiter_and_header_are_as_told(tmp_path: Path):
     (tmp_path / "y.csv").write_text("s1\t2\n")
     source = files.csv(tmp_path / "y.csv", Reading, delimiter="\t", header=False)
     assert read_all(source) == [Rejected(["s1", "2"], f"{tmp_path}/y.csv, line 1: it has 2 fields, expected 4")]
-    assert files.csv("x.csv", delimiter="::").check_as_sink() != []
+    assert files.csv("x.csv", delimiter="::").check_sink() != []
 
 
 def test_each_file_has_its_own_header(tmp_path: Path):

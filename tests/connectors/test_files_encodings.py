@@ -201,6 +201,6 @@ def test_encodings_that_cannot_be_are_found_before_the_run(encoding: str) -> Non
 
 
 def test_options_of_reading_are_refused_by_sinks(tmp_path: Path) -> None:
-    assert "encoding has no effect" in files.csv(tmp_path / "x.csv", encoding="latin-1").check_as_sink()[0]
-    assert "errors has no effect" in files.json_lines(tmp_path / "x", errors="fail").check_as_sink()[0]
-    assert "on_damaged has no effect" in files.parquet(tmp_path / "x", on_damaged="skip").check_as_sink()[0]
+    assert "encoding has no effect" in files.csv(tmp_path / "x.csv", encoding="latin-1").check_sink()[0]
+    assert "errors has no effect" in files.json_lines(tmp_path / "x", errors="fail").check_sink()[0]
+    assert "on_damaged has no effect" in files.parquet(tmp_path / "x", on_damaged="skip").check_sink()[0]

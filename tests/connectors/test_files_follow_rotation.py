@@ -215,7 +215,7 @@ def test_what_is_no_text_is_named_when_it_is_followed(tmp_path: Path):
     other = Follower(tmp_path / "y.log")
     good, bad, better = other.drain()
     assert (good, better) == ("good", "better") and bad.reason.startswith(f"{tmp_path}/y.log, line 2: ")
-    assert lines(tmp_path / "x.log", follow=True, encoding="utf-16").check()
+    assert lines(tmp_path / "x.log", follow=True, encoding="utf-16").check_source()
 
 
 class Rotation(RuleBasedStateMachine):

@@ -179,15 +179,15 @@ def test_json_lines_are_parsed_by_an_operator_of_the_stage(tmp_path: Path):
 
 
 def test_what_cannot_be_read_is_found_before_the_run(tmp_path: Path):
-    assert "does not exist" in files.lines(tmp_path / "no.log").check()[0]
-    assert "matches no file" in files.lines(tmp_path / "*.log").check()[0]
-    assert "holds no file" in files.lines(f"{tmp_path}/").check()[0]
-    assert files.lines(tmp_path / "*.log", follow=True).check() == []
-    assert "cannot be followed" in files.lines(tmp_path, encoding="utf-16", follow=True).check()[-1]
-    assert "not one byte" in files.lines(tmp_path, encoding="cp037").check()[-1]
-    assert "unknown to Python" in files.lines(tmp_path, encoding="klingon").check()[-1]
+    assert "does not exist" in files.lines(tmp_path / "no.log").check_source()[0]
+    assert "matches no file" in files.lines(tmp_path / "*.log").check_source()[0]
+    assert "holds no file" in files.lines(f"{tmp_path}/").check_source()[0]
+    assert files.lines(tmp_path / "*.log", follow=True).check_source() == []
+    assert "cannot be followed" in files.lines(tmp_path, encoding="utf-16", follow=True).check_source()[-1]
+    assert "not one byte" in files.lines(tmp_path, encoding="cp037").check_source()[-1]
+    assert "unknown to Python" in files.lines(tmp_path, encoding="klingon").check_source()[-1]
     (tmp_path / "x.log").write_text("a\n")
-    assert 'start="end"' in files.lines(tmp_path / "x.log", start="end").check()[0]
+    assert 'start="end"' in files.lines(tmp_path / "x.log", start="end").check_source()[0]
 
 
 @pytest.mark.parametrize("kind", ["", ".gz"])

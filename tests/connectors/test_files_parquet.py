@@ -319,7 +319,7 @@ def test_a_file_that_is_no_parquet_is_an_error_that_names_it(tmp_path: Path):
 
 
 def test_appending_makes_new_files_in_a_directory_and_is_refused_for_one_file(tmp_path: Path):
-    assert "cannot be appended to" in files.parquet("x.parquet", if_exists="append").check_as_sink()[0]
+    assert "cannot be appended to" in files.parquet("x.parquet", if_exists="append").check_sink()[0]
     sink = files.parquet(f"{tmp_path}/", if_exists="append")
     write_all(sink, [{"n": 1}])
     write_all(sink, [{"n": 2}])
@@ -332,8 +332,8 @@ def test_a_missing_package_is_told_before_the_run(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "zstandard", None)
-    assert "penstock[arrow]" in files.parquet("x/").check_as_sink()[0]
-    assert "penstock[zstd]" in files.json_lines("x.jsonl.zst").check_as_sink()[0]
+    assert "penstock[arrow]" in files.parquet("x/").check_sink()[0]
+    assert "penstock[zstd]" in files.json_lines("x.jsonl.zst").check_sink()[0]
 
 
 def test_columns_of_nothing_but_empty_objects_are_written_as_nulls_until_a_field_is_seen(tmp_path: Path):

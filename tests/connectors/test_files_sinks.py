@@ -228,20 +228,20 @@ def test_output_that_somebody_shortened_is_not_continued(tmp_path: Path):
 
 
 def test_options_of_the_other_role_are_found_before_the_run(tmp_path: Path):
-    assert "follow" in files.json_lines("x.jsonl", follow=True).check_as_sink()[0]
-    assert "roll" in files.json_lines(tmp_path, roll="1 GiB").check_as_source()[-1]
-    assert "if_exists" in files.csv(tmp_path, if_exists="append").check_as_source()[-1]
-    assert "give a directory" in files.json_lines("x.jsonl", roll="1 GiB").check_as_sink()[0]
-    assert "is a pattern" in files.csv("x*.csv").check_as_sink()[0]
-    assert "one path" in files.csv(["a", "b"]).check_as_sink()[0]
-    assert "is no size" in files.json_lines("x/", roll="big").check_as_sink()[0]
-    assert files.json_lines("x/", roll="1 GiB").check_as_sink() == []
+    assert "follow" in files.json_lines("x.jsonl", follow=True).check_sink()[0]
+    assert "roll" in files.json_lines(tmp_path, roll="1 GiB").check_source()[-1]
+    assert "if_exists" in files.csv(tmp_path, if_exists="append").check_source()[-1]
+    assert "give a directory" in files.json_lines("x.jsonl", roll="1 GiB").check_sink()[0]
+    assert "is a pattern" in files.csv("x*.csv").check_sink()[0]
+    assert "one path" in files.csv(["a", "b"]).check_sink()[0]
+    assert "is no size" in files.json_lines("x/", roll="big").check_sink()[0]
+    assert files.json_lines("x/", roll="1 GiB").check_sink() == []
 
 
 def test_a_target_that_cannot_be_made_is_found_before_the_run(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    assert "is a file" in files.csv(tmp_path / "file" / "x.csv").check_as_sink()[0]
-    assert "is a file" in files.csv(f"{tmp_path}/file/").check_as_sink()[0]
+    assert "is a file" in files.csv(tmp_path / "file" / "x.csv").check_sink()[0]
+    assert "is a file" in files.csv(f"{tmp_path}/file/").check_sink()[0]
 
 
 def test_a_sink_is_named_after_its_path():
@@ -298,9 +298,9 @@ def test_lines_that_the_sender_encoded_are_written_as_they_are(tmp_path: Path) -
 
 @pytest.mark.parametrize("write", [files.json_lines, files.csv, files.parquet])
 def test_a_name_that_leaves_no_room_for_hidden_files_is_a_mistake(tmp_path: Path, write: Any) -> None:
-    assert not write(tmp_path / ("x" * 230 + ".dat")).check_as_sink()
+    assert not write(tmp_path / ("x" * 230 + ".dat")).check_sink()
     for name in ("x" * 245, "é" * 123, "x" * 300 + "/out"):
-        [found] = write(tmp_path / name).check_as_sink()
+        [found] = write(tmp_path / name).check_sink()
         assert "there is room for 244" in found
 
 
@@ -366,9 +366,9 @@ def test_csv_has_numbers_that_are_not_finite_though_not_in_nested_values(tmp_pat
 
 @pytest.mark.parametrize(("option", "problem"), [("none", "is unknown"), (None, "is unknown")])
 def test_an_unknown_way_with_them_is_refused(option: Any, problem: str, tmp_path: Path) -> None:
-    assert any(problem in found for found in files.json_lines(tmp_path / "out.jsonl", nan=option).check_as_sink())
+    assert any(problem in found for found in files.json_lines(tmp_path / "out.jsonl", nan=option).check_sink())
     (tmp_path / "in.jsonl").write_text("")
-    assert any("no effect" in found for found in files.json_lines(tmp_path / "in.jsonl", nan="null").check_as_source())
+    assert any("no effect" in found for found in files.json_lines(tmp_path / "in.jsonl", nan="null").check_source())
 
 
 documents = st.recursive(

@@ -86,7 +86,7 @@ def test_shares_add_up_to_the_whole(stride: int, rows: int | None, due: int) -> 
     ],
 )
 def test_mistakes_are_told_in_words_and_not_raised(profile: load.Profile, problem: str) -> None:
-    [found] = load.generate(numbers, profile).check()
+    [found] = load.generate(numbers, profile).check_source()
     assert problem in found
 
 
@@ -103,7 +103,7 @@ def test_the_source_ends_only_with_rows() -> None:
     assert not endless.bounded and endless.replayable and endless.label == "generate"
     assert endless.row_type == tuple[int, float]
     assert load.generate(lambda i, rng: i, load.steady("5/s")).row_type is Any
-    assert [p for p in load.generate(numbers, load.steady("5/s"), rows=-1).check() if "negative" in p]
+    assert [p for p in load.generate(numbers, load.steady("5/s"), rows=-1).check_source() if "negative" in p]
 
 
 def reader_on(

@@ -261,4 +261,4 @@ def test_stdin_is_read_in_the_encoding_that_is_told(pipe: tuple[int, int]) -> No
     os.write(pipe[1], "Müller\n".encode("latin-1"))
     block = reader.read()
     assert isinstance(block, Lines) and block.split() == ["Müller"]
-    assert "iconv" in stdio.stdin(encoding="utf-16").check()[0]
+    assert "iconv" in stdio.stdin(encoding="utf-16").check_source()[0]

@@ -1,4 +1,4 @@
-"""Sources that acknowledge what is committed, and sources with threads of their own: none of their messages is lost."""
+"""Brokers and clients with threads: what is committed was flushed before and is acknowledged after; nothing is lost."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 import penstock as ps
+from penstock.batch import Batch, rows_of
+from penstock.sink import RowsRejected, Sink, Writer
 from penstock.source import EndOfSplit, Position, Reader, Source
 from penstock.testing import ListSink
 
@@ -173,3 +175,64 @@ def test_a_client_on_another_thread_wakes_its_worker(where: Any, style: str) -> 
     app.source(Client(style, 200), name="client").sink(out, name="out")
     app.run(**where)
     assert out.rows == list(range(200))
+
+
+class Topic(Sink[int]):
+    """Takes rows at once, and sends them in the background."""
+
+    def __init__(self, folder: Path, death: Path) -> None:
+        self.folder, self.death = folder, death
+
+    @property
+    def label(self) -> str:
+        return "topic"
+
+    def writer(self, position: Position | None, context: ps.Context) -> Writer[int]:
+        return Producer(self)
+
+
+class Producer(Writer[int]):
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic
+        self.waiting: queue.Queue[tuple[int, int]] = queue.Queue()
+        self.refused: dict[int, str] = {}
+        self.written = 0
+        threading.Thread(target=self.send, daemon=True).start()
+
+    def write(self, batch: Batch[Any]) -> None:
+        for row in rows_of(batch):
+            self.waiting.put((self.written, row))
+            self.written += 1
+
+    def send(self) -> None:
+        while True:
+            number, row = self.waiting.get()
+            if row == 13:
+                self.refused[number] = "thirteen is taken"
+            else:
+                (self.topic.folder / str(row)).touch()
+            self.waiting.task_done()
+
+    def flush(self) -> None:
+        if not self.topic.death.exists():
+            self.topic.death.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.waiting.join()
+        self.written = 0
+        refused, self.refused = self.refused, {}
+        if refused:
+            raise RowsRejected(refused)
+
+
+def test_what_a_client_sends_in_the_background_has_arrived_when_it_is_committed(where: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "topic"
+    folder.mkdir()
+    app = ps.Pipeline("topics")
+    app.source(range(100), name="numbers").sink(Topic(folder, tmp_path / "died"))
+    report = app.run(**where)
+    assert report.stages["topic"].restarts == 1
+    assert report.stages["topic"].rows_out == 99
+    assert {int(file.name) for file in folder.iterdir()} == set(range(100)) - {13}
+    [letter] = ps.read_dead_letters("topics", state_dir=where["state_dir"])
+    assert (letter.stage, letter.row) == ("topic", 13)
+    assert "thirteen is taken" in letter.error

@@ -20,15 +20,20 @@ CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=0)
 class Table(Sink[Any]):
     """Refuses rows when they are written, or when they are committed."""
 
-    def __init__(self, at_write: Collection[int], at_commit: Collection[int], *, transactional: bool) -> None:
-        self.at_write, self.at_commit = set(at_write), set(at_commit)
+    def __init__(
+        self, at_write: Collection[int], at_commit: Collection[int], *, transactional: bool, buffers: bool = False
+    ) -> None:
+        """`at_commit`: in the transaction, or when a client that buffers them is flushed."""
+        self.at_write, self.at_commit, self.buffers = set(at_write), set(at_commit), buffers
         self.open_rows: list[int] = []
         self.stored: list[int] = []
         self.record = b""
         self._transactional = transactional
 
     def writer(self, position: Any, context: Context) -> Writer[Any]:
-        return _Transactions(self) if self._transactional else _Writes(self)
+        if self._transactional:
+            return _Transactions(self)
+        return _Buffers(self) if self.buffers else _Writes(self)
 
 
 class _Writes(Writer[Any]):
@@ -46,6 +51,22 @@ class _Writes(Writer[Any]):
 
     def position(self) -> int:
         return len(self.table.stored)
+
+
+class _Buffers(_Writes):
+    """A client that sends in the background, and learns of refused rows later."""
+
+    def keep(self, rows: list[int]) -> None:
+        self.table.open_rows += rows
+
+    def flush(self) -> None:
+        table = self.table
+        assert table.open_rows
+        refused = {index: "when flushed" for index, row in enumerate(table.open_rows) if row in table.at_commit}
+        table.stored += [row for row in table.open_rows if row not in table.at_commit]
+        table.open_rows = []
+        if refused:
+            raise RowsRejected(refused)
 
 
 class _Transactions(TransactionalWriter[Any]):
@@ -97,6 +118,23 @@ def test_each_row_is_stored_or_refused_and_the_count_says_how_many(
         assert decode_record(table.record).number == len(refused)
 
 
+@given(st.lists(batches, max_size=3), bad, bad)
+def test_what_a_client_has_buffered_is_flushed_before_each_commit_and_its_refused_rows_are_given_back(
+    turns: list[list[list[int]]], at_write: set[int], at_flush: set[int]
+) -> None:
+    table = Table(at_write, at_flush, transactional=False, buffers=True)
+    sink, counts, refused = open_sink(table, None, CONTEXT), Counts(), list[tuple[int, str]]()
+    for turn in turns:
+        refused += sink.write(turn, counts)
+        while more := sink.prepare(counts):
+            refused += more
+        assert table.open_rows == []
+        assert sink.position == len(table.stored) == counts.rows_out
+    rows = [row for turn in turns for batch in turn for row in batch]
+    assert table.stored == [row for row in rows if row not in at_write | at_flush]
+    assert sorted(row for row, _ in refused) == sorted(row for row in rows if row in at_write | at_flush)
+
+
 @given(batches)
 def test_a_second_transaction_holds_nothing_of_the_first(batches: list[list[int]]) -> None:
     table = Table((), (), transactional=True)
@@ -115,7 +153,7 @@ def test_the_position_in_the_record_covers_what_was_written() -> None:
     table = Table((), (), transactional=False)
     sink = open_sink(table, 0, CONTEXT)
     sink.write([[1, 2], [3]], Counts())
-    sink.prepare()
+    sink.prepare(Counts())
     assert sink.position == 3
 
 

@@ -103,7 +103,7 @@ class GenerateSource(Source[T]):
         except (NameError, TypeError, AttributeError):  # a name that cannot be resolved; a callable without annotations
             return Any
 
-    def check(self) -> Sequence[str]:
+    def check_source(self) -> Sequence[str]:
         found = list(self._profile.problems())
         if self._rows is not None and self._rows < 0:
             found.append(f"rows={self._rows} is negative; give the number of rows, or None for no end")

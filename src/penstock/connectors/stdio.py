@@ -47,7 +47,7 @@ class StdinSource(Source[str]):
     def __init__(self, form: TextForm = _UTF8) -> None:
         self._form = form
 
-    def check(self) -> Sequence[str]:
+    def check_source(self) -> Sequence[str]:
         found = [*encoding_problems(self._form.encoding, self._form.errors), *([_CLOSED_INPUT] if closed(0) else [])]
         if not found and codec_name(self._form.encoding) in WIDE:
             found.append(f"encoding {self._form.encoding!r} cannot be read from a stream; convert it with `iconv`")
@@ -202,7 +202,7 @@ class StdoutSink(Sink[object]):
     def label(self) -> str:
         return "stdout"
 
-    def check(self) -> Sequence[str]:
+    def check_sink(self) -> Sequence[str]:
         return [_CLOSED_OUTPUT] if sys.stdout is None or getattr(sys.stdout, "closed", False) else []
 
     def writer(self, position: Position | None, context: Context) -> Writer[object]:

@@ -42,9 +42,9 @@ def connector_mistakes(graph: Graph) -> Iterator[Mistake]:
     for call in graph.calls.values():
         match call:
             case SourceCall(source=Source() as source):
-                yield from _own_words(call, source.label, source.check_as_source)
+                yield from _own_words(call, source.label, source.check_source)
             case SinkCall(sink=Sink() as sink):
-                yield from _own_words(call, sink.sink_label, sink.check_as_sink)
+                yield from _own_words(call, sink.sink_label, sink.check_sink)
             case _:
                 continue
 

@@ -44,7 +44,9 @@ class Commit:
         leave_if_child()
         crash, rows = self._crash, part.counts.rows_in
         crash.reached("before_commit", rows)
-        part.sink_output.prepare()
+        refused = part.sink_output.prepare(part.counts)
+        if refused:
+            return refused
         record = self._record()
         if part.sink_output.collects:
             crash.reached("before_sink_commit", rows)

@@ -1,7 +1,8 @@
-"""Where the rows of a stage leave the pipeline: into no sink, into one that has a position, or one with transactions.
+"""Where the rows of a stage leave the pipeline: into no sink, by position, by flush, or by transaction.
 
 A sink by position is written to as rows come; the record says how far it counts, and what stands behind is cut away
-by the next life. A sink by transaction stores the record itself, together with the rows. Rows that a sink refuses are
+by the next life. A sink by flush has a client that buffers rows, which is waited for before each commit. A sink by
+transaction stores the record itself, together with the rows. Rows that a sink refuses are
 given back, for `turn` to have them set aside. Another kind of sink is another class here.
 """
 
@@ -35,8 +36,9 @@ class SinkOutput:
         """Hand rows to the sink and count them; gives those that it refused."""
         raise AssertionError("rows for a sink that is not open")
 
-    def prepare(self) -> None:
-        """A commit comes: see to it that `position` covers all that was written."""
+    def prepare(self, counts: Counts) -> list[Refused]:
+        """A commit comes: see to it that `position` covers all that was written. Gives rows that the sink refused."""
+        return []
 
     def commit(self, record: Record, counts: Counts) -> list[Refused]:
         """Store rows and record in one transaction, if the sink has them.
@@ -85,8 +87,9 @@ class PositionOutput(SinkOutput):
         counts.rows_out += batch_length(batch)
         return batch
 
-    def prepare(self) -> None:
+    def prepare(self, counts: Counts) -> list[Refused]:
         self.position = self._writer.position()
+        return []
 
     def finish(self) -> None:
         try:
@@ -100,6 +103,38 @@ class PositionOutput(SinkOutput):
 
     def _trouble(self, what: str, error: BaseException) -> Trouble:
         return Trouble(self._stage, f"{self._target}: {what}", error, of_sink=True)
+
+
+class FlushOutput(PositionOutput):
+    """A sink whose client buffers rows, or sends them in the background."""
+
+    def __init__(self, stage: str, target: str, writer: Writer[Any], position: Any) -> None:
+        super().__init__(stage, target, writer, position)
+        self._written: list[Any] = []
+        """The batches since the last flush."""
+
+    def write(self, batches: Sequence[Any], counts: Counts) -> list[Refused]:
+        refused: list[Refused] = []
+        for batch in batches:
+            written = self._write(batch, counts, refused)
+            if batch_length(written):
+                self._written.append(written)
+        return refused
+
+    def prepare(self, counts: Counts) -> list[Refused]:
+        if self._written:
+            try:
+                self._writer.flush()
+            except RowsRejected as rejected:
+                refused = [row for batch, mine in _with_reasons(self._written, rejected) for row in _rows(batch, mine)]
+                self._written = []
+                counts.rows_out -= len(refused)
+                return refused
+            except BaseException as exc:  # the sink's code, be it an exit or a panic
+                leave_if_child_by(exc)
+                raise self._trouble("flush", exc) from exc
+            self._written = []
+        return super().prepare(counts)
 
 
 class TransactionOutput(PositionOutput):
@@ -132,17 +167,14 @@ class TransactionOutput(PositionOutput):
 
     def _write_others(self, rejected: RowsRejected, counts: Counts) -> list[Refused]:
         """Write all but the refused rows again; these are numbered over all batches written."""
-        written, self._written, first = self._written, [], 0
+        written, self._written = self._written, []
         refused: list[Refused] = []
-        for batch in written:
-            length = batch_length(batch)
-            mine = {i - first: why for i, why in rejected.reasons.items() if first <= i < first + length}
+        for batch, mine in _with_reasons(written, rejected):
             refused.extend(_rows(batch, mine))
-            counts.rows_out -= length
-            if len(mine) < length:
+            counts.rows_out -= batch_length(batch)
+            if len(mine) < batch_length(batch):
                 others = batch_without(batch, mine) if mine else batch
                 self._written.append(self._write(others, counts, refused))
-            first += length
         return refused
 
     def newer_record(self, run_id: str) -> Record | None:
@@ -158,7 +190,19 @@ def open_sink(sink: Sink[Any], position: Any, context: Context) -> SinkOutput:
     writer = sink.writer(position, context)
     if isinstance(writer, TransactionalWriter):
         return TransactionOutput(context.stage, sink.target, writer, position)
+    if type(writer).flush is not Writer.flush:
+        return FlushOutput(context.stage, sink.target, writer, position)
     return PositionOutput(context.stage, sink.target, writer, position)
+
+
+def _with_reasons(batches: Sequence[Any], rejected: RowsRejected) -> list[tuple[Any, dict[int, str]]]:
+    """Each batch with the reasons of its own rows, which were numbered over all of them."""
+    found, first = [], 0
+    for batch in batches:
+        length = batch_length(batch)
+        found.append((batch, {i - first: why for i, why in rejected.reasons.items() if first <= i < first + length}))
+        first += length
+    return found
 
 
 def _rows(batch: Any, reasons: dict[int, str]) -> list[Refused]:

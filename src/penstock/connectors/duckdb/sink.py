@@ -53,7 +53,7 @@ class DuckdbSink(Sink[Any]):
     def target(self) -> str:
         return f"table {self._table} in {self._given}"
 
-    def check(self) -> Sequence[str]:
+    def check_sink(self) -> Sequence[str]:
         found = []
         missing = [package for package in ("duckdb", "pyarrow") if importlib.util.find_spec(package) is None]
         if missing:

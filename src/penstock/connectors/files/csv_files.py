@@ -51,13 +51,13 @@ class CsvFiles(FileSourceOrSink[T]):
     def parse(self) -> Operator | None:
         return Map(FromCsv(self.type), "files.csv")
 
-    def check_as_source(self) -> Sequence[str]:
-        found = [*super().check_as_source(), *delimiter_problems(self.delimiter)]
+    def check_source(self) -> Sequence[str]:
+        found = [*super().check_source(), *delimiter_problems(self.delimiter)]
         found += text_problems(self.encoding, self.errors, follow=False)
         return found + record_problems(self.max_record)
 
-    def check_as_sink(self) -> Sequence[str]:
-        return [*super().check_as_sink(), *delimiter_problems(self.delimiter)]
+    def check_sink(self) -> Sequence[str]:
+        return [*super().check_sink(), *delimiter_problems(self.delimiter)]
 
     def reading_options(self) -> Sequence[str]:
         bound = ["max_record"] if self.max_record != _MAX_RECORD else []

@@ -63,16 +63,16 @@ class JsonLineFiles(FileSourceOrSink[T]):
     def text(self) -> Callable[[Batch[Any]], WrittenText]:
         return JsonEncoder(nan_as_null=self.nan == "null").encode
 
-    def check_as_source(self) -> Sequence[str]:
-        found = [*super().check_as_source(), *text_problems(self.encoding, self.errors, follow=self.follow)]
+    def check_source(self) -> Sequence[str]:
+        found = [*super().check_source(), *text_problems(self.encoding, self.errors, follow=self.follow)]
         if self.roll is not None:
             found.append(f'roll={self.roll!r} has no effect on a source; leave it out')
         if self.nan != "dead_letter":
             found.append(f'nan="{self.nan}" has no effect on a source; leave it out')
         return found
 
-    def check_as_sink(self) -> Sequence[str]:
-        found = list(super().check_as_sink())
+    def check_sink(self) -> Sequence[str]:
+        found = list(super().check_sink())
         if self.follow:
             found.append("follow=True has no effect on a sink; leave it out")
         if self.nan not in ("dead_letter", "null"):

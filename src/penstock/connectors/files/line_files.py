@@ -41,8 +41,8 @@ class LineFiles(FileSource[str]):
     def row_type(self) -> Any:
         return str
 
-    def check(self) -> Sequence[str]:
-        found = [*super().check(), *text_problems(self.encoding, self.errors, follow=self.follow)]
+    def check_source(self) -> Sequence[str]:
+        found = [*super().check_source(), *text_problems(self.encoding, self.errors, follow=self.follow)]
         found += duration_problems(self.discover)
         if self.start not in ("begin", "end"):
             found.append(f'start={self.start!r} is unknown; it is "begin" or "end"')

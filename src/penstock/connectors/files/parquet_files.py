@@ -44,14 +44,14 @@ class ParquetFiles(FileSourceOrSink[T]):
     def modules(self) -> Sequence[str]:
         return ("pyarrow", "pyarrow.parquet")
 
-    def check_as_source(self) -> Sequence[str]:
-        found = [*_missing_package(), *super().check_as_source()]
+    def check_source(self) -> Sequence[str]:
+        found = [*_missing_package(), *super().check_source()]
         if self.roll != _ROLL:
             found.append(f'roll={self.roll!r} has no effect on a source; leave it out')
         return found
 
-    def check_as_sink(self) -> Sequence[str]:
-        found = [*_missing_package(), *super().check_as_sink(), *roll_problems(self.roll)]
+    def check_sink(self) -> Sequence[str]:
+        found = [*_missing_package(), *super().check_sink(), *roll_problems(self.roll)]
         if self.if_exists == "append" and not targets.names_directory(self.path):
             found.append(f'a Parquet file cannot be appended to; give a directory: "{self.path}/"')
         return found

@@ -55,7 +55,7 @@ class FileSource(Source[T]):
     def modules(self) -> Sequence[str]:
         return ("zstandard",) if any(packing(path) == "zst" for path in self.patterns) else ()
 
-    def check(self) -> Sequence[str]:
+    def check_source(self) -> Sequence[str]:
         found = paths.problems(self.patterns, may_be_empty=not self.bounded)
         if self.on_damaged not in ("fail", "skip"):
             found.append(f'on_damaged={self.on_damaged!r} is unknown; it is "fail" or "skip"')
@@ -114,8 +114,8 @@ class FileSourceOrSink(FileSource[T], Sink[Any]):
     def claims(self) -> Sequence[str]:
         return (os.path.realpath(self.path),)
 
-    def check_as_source(self) -> Sequence[str]:
-        found = list(self.check())
+    def check_source(self) -> Sequence[str]:
+        found = list(super().check_source())
         if self.if_exists != "error":
             found.append(f'if_exists="{self.if_exists}" has no effect on a source; leave it out')
         return found
@@ -124,7 +124,7 @@ class FileSourceOrSink(FileSource[T], Sink[Any]):
         """Options that are given and mean something to a source only."""
         return ["on_damaged"] if self.on_damaged != "fail" else []
 
-    def check_as_sink(self) -> Sequence[str]:
+    def check_sink(self) -> Sequence[str]:
         if len(self.patterns) != 1:
             return [f"a sink writes to one path; {len(self.patterns)} are given"]
         if paths.is_glob(self.path):
