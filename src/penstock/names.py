@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from penstock.operators.operator import fn_name
+from penstock.signatures.callables import fn_name
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 PIPELINE_CHARACTERS = 200

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeGuard, T
 from penstock.batch import Columns
 from penstock.endpoints import as_sink, as_source
 from penstock.errors import Mistake, PenstockError
-from penstock.graph.annotations import columns_taken_by
 from penstock.graph.graph import (
     DEFAULT_EDGE,
     BroadcastCall,
@@ -44,6 +43,7 @@ from penstock.options import Duration, Edge, StageOptions
 from penstock.plan.printable import PrintablePlan as Plan
 from penstock.program import being_imported
 from penstock.report import Report
+from penstock.signatures.annotations import columns_taken_by
 from penstock.sink import Sink
 from penstock.source import Source
 from penstock.terminal_text import visible_lines
@@ -150,7 +150,7 @@ class Stream(Generic[T_co]):
         and `wait` are those of `map_many`.
         """
         where = calling_line(1)
-        return self._then(where, MapBatches(fn, str(where), columns_taken_by(fn) or "", type, rows, wait))
+        return self._then(where, MapBatches(fn, str(where), rows, wait, columns_taken_by(fn) or "", type))
 
     @overload
     def parse_json(self: Stream[str | bytes]) -> Stream[Any]: ...

@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 import msgspec
 
 from penstock.batch import Batch
-from penstock.graph.annotations import element_of, returned_by
 from penstock.names import label_of
 from penstock.operator import Context
 from penstock.options import BATCH_ROWS
+from penstock.signatures.annotations import element_of, returned_by
 from penstock.source import EndOfSplit, Position, Reader, Source
 
 T_co = TypeVar("T_co", covariant=True)

@@ -222,7 +222,7 @@ def test_neighbours_that_may_fit_are_none(first: Any, second: Any) -> None:
 def test_parse_json_of_what_is_no_text_is_a_mistake() -> None:
     app, items = started()
     items.parse_json(Click).sink(print)  # type: ignore[misc]  # MISTAKE
-    only_mistake(app, "parse_json(Click) takes str or bytes, line ", "leave it out")
+    only_mistake(app, "parse_json(Click) takes str | bytes, line ", "leave it out")
 
 
 def total(rows: list[Click]) -> list[float]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.channel import columns
+from penstock import columns
 from penstock.channel.codec import Codec, RowCodec, join_payloads
 from penstock.channel.column_batch import ColumnBatch
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from penstock import columns
 from penstock.batch import Lines
-from penstock.channel import columns
 
 pa = pytest.importorskip("pyarrow")
 

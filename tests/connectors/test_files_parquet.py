@@ -17,7 +17,7 @@ from file_roles import block, context, journaled, open_writer, rest, write_all
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from penstock.channel import columns
+from penstock import columns
 from penstock.connectors import files
 from penstock.connectors.files import parquet_reader
 from penstock.connectors.files.arrow_schema import schema_of

@@ -18,7 +18,6 @@ LONG_ROWS = "only for rows that give more than a queue holds"
 INTERPRETED = {
     "channel/backlog.py": ONCE_A_LIFE,
     "channel/column_batch.py": LIBRARY,
-    "channel/columns.py": LIBRARY,
     "channel/pickled_rows.py": ONCE_A_DEATH,
     "channel/pickled_structs.py": LIBRARY,
     "channel/queue_file.py": ONCE_A_LIFE,
@@ -44,7 +43,6 @@ INTERPRETED = {
     "slot/gc_tuning.py": ONCE_A_LIFE,
     "slot/in_flight.py": COROUTINES,
     "slot/instances.py": ONCE_A_LIFE,
-    "slot/json_block.py": LIBRARY,
     "slot/last_error.py": ONCE_A_DEATH,
     "slot/life.py": VALUES,
     "slot/lifeline.py": ONCE_A_LIFE,

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from penstock.operator import Context
 from penstock.operators.each import Each
 from penstock.operators.filter import Filter
-from penstock.operators.flat_map import FlatMap
+from penstock.operators.flat_map import FlatMap, checked
 from penstock.operators.map import Map
 from penstock.operators.operator import Operator
 from penstock.plan.plan import Node
 from penstock.slot.async_rows import Coroutines
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
-from penstock.slot.row_program import ProgramNode, as_rows, compile_program
+from penstock.slot.row_program import ProgramNode, compile_program
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 
@@ -222,12 +222,12 @@ def test_a_flat_map_that_gives_no_rows_is_told(given_back: Any) -> None:
 
 def test_text_is_no_list_of_rows() -> None:
     with pytest.raises(TypeError, match=r"\[text\] for one"):
-        as_rows("text")
+        checked("text")
 
 
 def test_a_dict_is_one_row_and_no_list_of_rows() -> None:
     with pytest.raises(TypeError, match=r"\[row\] for one, list\(it\) for its keys"):
-        as_rows({"a": 1})
+        checked({"a": 1})
 
 
 def test_a_row_in_work_is_known_while_its_function_runs() -> None:

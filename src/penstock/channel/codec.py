@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
+from penstock import columns
 from penstock.batch import Lines, WrittenLines
-from penstock.channel import columns
 from penstock.channel.column_batch import ColumnBatch
 from penstock.channel.exact import ExactRows, all_plain
 from penstock.channel.pickled_rows import RowWatch, unpickled_apart

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from penstock.channel import columns
+from penstock import columns
 
 
 class ColumnBatch:

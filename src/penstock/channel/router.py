@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from zlib import crc32
 
-from penstock.channel import columns
+from penstock import columns
 from penstock.channel.column_batch import ColumnBatch
 from penstock.channel.keys import key_bytes
 from penstock.column_rows import shown_row

@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 
 from penstock.errors import ExtraMissing, Mistake
-from penstock.graph.annotations import open_arguments, shown
 from penstock.graph.findings import mistake
-from penstock.graph.function_rules import json_type_mistakes
 from penstock.graph.graph import Graph, SinkCall, SourceCall
 from penstock.operators.each import Each
-from penstock.operators.operator import fn_name, function_of
-from penstock.operators.parse_json import ParseJson
 from penstock.sequences import CallableSource
+from penstock.signatures.annotations import open_arguments, shown
+from penstock.signatures.callables import fn_name, function_of
 from penstock.sink import Sink
 from penstock.source import Source
 
@@ -54,8 +52,9 @@ def _source(call: SourceCall) -> Iterator[Mistake]:
         yield mistake(call.where, *_no_source(call.given))
     elif isinstance(call.source, CallableSource):
         yield from _callable(call, call.source)
-    elif isinstance(call.source.parse, ParseJson):
-        yield from json_type_mistakes(call.where, call.source.parse)
+    elif call.source.parse is not None:
+        for what, remedy in call.source.parse.mistakes(call.source.parse.name):
+            yield mistake(call.where, what, remedy)
 
 
 def _no_source(given: object) -> tuple[str, str]:

@@ -19,8 +19,8 @@ from penstock.graph.findings import Caution
 from penstock.graph.function_rules import uses
 from penstock.graph.graph import Graph, SourceCall, Where
 from penstock.graph.row_types import RowType
-from penstock.operators.operator import fn_name
 from penstock.sequences import CallableSource
+from penstock.signatures.callables import fn_name
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
 _READS = ("LOAD_GLOBAL", "LOAD_NAME")

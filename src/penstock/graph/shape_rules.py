@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from penstock.errors import Mistake
-from penstock.graph.annotations import shown
 from penstock.graph.findings import mistake
 from penstock.graph.graph import (
     DEFAULT_EDGE,
@@ -24,7 +23,8 @@ from penstock.graph.graph import (
 )
 from penstock.graph.stages import RESULTS, Stage, Stages, name_of
 from penstock.names import PIPELINE_CHARACTERS, STAGE_CHARACTERS, is_name
-from penstock.operators.operator import fn_name
+from penstock.signatures.annotations import shown
+from penstock.signatures.callables import fn_name
 
 _NAME_REMEDY = "write small letters, digits, '-' and '_', beginning with a letter"
 

@@ -15,7 +15,6 @@ from penstock.graph.graph import Graph, SinkCall, SourceCall
 from penstock.graph.row_types import RowType
 from penstock.graph.shape_rules import described, shape_mistakes
 from penstock.graph.stages import Stages
-from penstock.operators.parse_json import ParseJson
 from penstock.options import MIB
 from penstock.sequences import CallableSource, SequenceSource
 from penstock.sink import Sink
@@ -42,7 +41,7 @@ def validate(stages: Stages, rows: dict[int, RowType], *, ask_connectors: bool =
 
 def _travelling(graph: Graph, rows: dict[int, RowType]) -> Iterator[Mistake | Caution]:
     for use in uses(graph, rows):
-        if callable(use.operator.fn) and not isinstance(use.operator, ParseJson):
+        if callable(use.operator.fn):
             yield from travel_findings(use.where, use.name, use.operator.fn)
     for call in graph.calls.values():
         match call:

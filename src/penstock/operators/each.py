@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from penstock.operators.operator import Operator
+from penstock.operators.operator import Becomes, Operator
 
 
 class Each(Operator, frozen=True):
     """`fn(row)` is called; its result is dropped."""
 
     verb: ClassVar[str] = "each"
+    becomes: ClassVar[Becomes] = Becomes.NOTHING
+    needs_result: ClassVar[str] = ""
+
+    def row_given(self, before: Any) -> Any:
+        return None

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from penstock.operators.operator import Operator
+from penstock.operators.operator import Becomes, Operator
+from penstock.signatures.annotations import narrowed_by
 
 
 class Filter(Operator, frozen=True):
     """`fn(row)` true: the row goes on as it is."""
 
     verb: ClassVar[str] = "filter"
+    becomes: ClassVar[Becomes] = Becomes.KEPT
+    needs_result: ClassVar[str] = "return True or False"
+    unawaited: ClassVar[str] = "a coroutine is always true"
+
+    def row_given(self, before: Any) -> Any:
+        narrowed = narrowed_by(self.fn)
+        return before if narrowed is Any else narrowed

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
 from typing import ClassVar
 
 from penstock.operators.operator import Operator
+from penstock.signatures.callables import function_of
 
 
 class Map(Operator, frozen=True):
     """`fn(row)` gives the row that goes on."""
 
     verb: ClassVar[str] = "map"
+    awaits: ClassVar[bool] = True
+
+    def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
+        if inspect.isgeneratorfunction(function_of(self.fn)):
+            yield f"{name} gives a generator for each row", "use .flat_map to have its items as rows"

@@ -1,13 +1,25 @@
-"""What every operator is to the plan: a verb, the user's function, and where it was written."""
+"""What every verb is to the engine: the user's function, where it was written, and what the verb makes of it.
+
+A verb is one file beside this one. It says what it does with a row, with a batch, and with types; the checks, the plan
+and the programs that run rows ask it here, and none of them knows verbs by name.
+"""
 
 from __future__ import annotations
 
-import functools
 import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import msgspec
+
+from penstock.batch import Lines
+from penstock.operators.undo_log import UndoLog
+from penstock.signatures.annotations import returned_by, shown, taken_by
+from penstock.signatures.callables import dir_of_instances, fn_name, function_of
+
+CallText: TypeAlias = Callable[[str], str]
+"""Makes the text of a call of `fn`: `call("row")`."""
 
 
 class Shape(Enum):
@@ -17,8 +29,21 @@ class Shape(Enum):
     COLUMNS = "columns"
 
 
+class Becomes(Enum):
+    """What becomes of one row, by what `Operator.code` gives."""
+
+    ROW = "row"
+    """One row goes on: what the code gives."""
+    KEPT = "kept"
+    """The row goes on as it is if the code gives something true; otherwise nothing does."""
+    ROWS = "rows"
+    """What the code gives is iterated over: all of that goes on, or none of it."""
+    NOTHING = "nothing"
+    """The code is run for its effect."""
+
+
 class Operator(msgspec.Struct, frozen=True):
-    """Base of the operators; one file each beside this one.
+    """Base of the verbs. Here stands what holds for most of them: one row in, one row out.
 
     `fn` is a function, an instance with `__call__`, or a class whose instances are callable (made in each worker).
     """
@@ -28,15 +53,74 @@ class Operator(msgspec.Struct, frozen=True):
     """file:line of the call that wrote it."""
 
     verb: ClassVar[str] = ""
-    takes: ClassVar[Shape] = Shape.ROWS
-    gives: ClassVar[Shape] = Shape.ROWS
-    batch: ClassVar[bool] = False
-    """True: `fn` is given many rows at once."""
+    has_function: ClassVar[bool] = True
+    """False: `fn` is None, and nothing of the user's is called."""
 
     @property
     def name(self) -> str:
         """`map(f)`, as messages show it."""
         return f"{self.verb}({fn_name(self.fn)})"
+
+    # What it does with a row. A program made of this text calls user functions and nothing else.
+
+    becomes: ClassVar[Becomes] = Becomes.ROW
+    awaits: ClassVar[bool] = False
+    """True: `fn` may be `async def`."""
+    code_names: ClassVar[Mapping[str, Any]] = {}
+    """What `code` uses, apart from the call and the row."""
+
+    def code(self, call: CallText, row: str) -> str:
+        """An expression in which `fn` is called for one row. `row` is a name, and may be used more than once."""
+        return call(row)
+
+    def rows_of_lines(self, fn: Callable[[Any], Any]) -> Callable[[Lines], list[Any] | None] | None:
+        """For `Becomes.ROW`: what gives the rows of a whole block of lines at once, without calling user code.
+
+        None: there is no such thing. If it gives None, the lines are taken one by one, which tells which of them fails.
+        """
+        return None
+
+    # What it does with a batch: `batch_operator.BatchOperator` has more.
+
+    takes: ClassVar[Shape] = Shape.ROWS
+    gives: ClassVar[Shape] = Shape.ROWS
+    batch: ClassVar[bool] = False
+    """True: `fn` is given many rows at once."""
+
+    # What it does with types, and what can be wrong with its function. `typing.Any` is "not known".
+
+    needs_result: ClassVar[str] = "return the row"
+    """What to write in a function that is annotated to give None; empty: None is all right."""
+    unawaited: ClassVar[str] = ""
+    """What a coroutine that nobody awaits would do here, where that is not obvious."""
+
+    @property
+    def row_taken(self) -> Any:
+        """The annotation of a row that it can be given."""
+        return taken_by(self.fn)
+
+    def row_given(self, before: Any) -> Any:
+        """The annotation of a row that it gives when it is given rows of `before`."""
+        given = returned_by(self.fn)
+        return Any if given is None else given  # None: a mistake of its own, not of the operator behind it
+
+    def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
+        """What is wrong with its own settings and function, and what to write instead. `name`: as messages show it."""
+        return iter(())
+
+    def remedy_for_rows(self, given: Any) -> str:
+        """What to write where rows of `given` come, and `row_taken` cannot be one of these."""
+        return f"pass a function that takes {shown(given)}, or put a map before it that makes {shown(self.row_taken)}"
+
+    # In a worker.
+
+    writes_state: ClassVar[bool] = False
+    """True: calls write to state, which is undone for a row that fails later on its way."""
+
+    @property
+    def modules(self) -> Sequence[str]:
+        """What a worker needs for it, and is imported before workers are forked."""
+        return ()
 
     @property
     def made_in_worker(self) -> bool:
@@ -48,28 +132,11 @@ class Operator(msgspec.Struct, frozen=True):
         """True: calling it gives an awaitable."""
         return inspect.iscoroutinefunction(function_of(self.fn))
 
+    def function(self) -> Callable[[Any], Any]:
+        """What is called in a worker. Called once in each life."""
+        made: Callable[[Any], Any] = self.fn() if self.made_in_worker else self.fn
+        return made
 
-def function_of(fn: Any) -> Any:
-    """What is called in the end: of a partial its function, of an instance or an operator class its `__call__`."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    if inspect.isclass(fn):
-        return dir_of_instances(fn).get("__call__", fn)
-    return fn if inspect.isroutine(fn) else dir_of_instances(type(fn)).get("__call__", fn)
-
-
-def dir_of_instances(cls: type) -> dict[str, Any]:
-    """What instances of a class find by name, over its bases; not the `__call__` of its metaclass."""
-    found: dict[str, Any] = {}
-    for base in reversed(cls.__mro__):
-        found.update(vars(base))
-    return found
-
-
-def fn_name(fn: Any) -> str:
-    """A short name of a callable: `normalize`, `Enrich`, `lambda`, `partial(add)`."""
-    if hasattr(fn, "func") and not inspect.isroutine(fn) and not inspect.isclass(fn):
-        return f"partial({fn_name(fn.func)})"
-    name = getattr(fn, "__qualname__", None) or type(fn).__qualname__
-    name = name.rsplit("<locals>.", 1)[-1]
-    return "lambda" if name == "<lambda>" else name
+    def with_state(self, fn: Callable[[Any], Any], undo: UndoLog) -> Callable[[Any], Any]:
+        """For `writes_state`: what is called in the place of `fn`. It notes each write in `undo` before it is made."""
+        return fn

@@ -12,10 +12,10 @@ import types
 from collections.abc import Mapping, Sequence
 from typing import Any, Union, get_args, get_origin
 
-from penstock.graph.annotations import shown
-from penstock.graph.row_types import fields_of
 from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
 from penstock.sequences import SequenceSource
+from penstock.signatures.annotations import shown
+from penstock.signatures.row_classes import fields_of
 
 ARGUMENTS = "the program's arguments"
 """They may say what is read, or only how much is told of it: that they changed is told, not refused."""

@@ -11,8 +11,7 @@ from penstock.errors import Mistake
 from penstock.graph.findings import mistake
 from penstock.graph.graph import BroadcastCall, KeyByCall, ResultsCall, SinkCall, SourceCall
 from penstock.graph.stages import Stage, Stages
-from penstock.operators.map_batches import MapBatches
-from penstock.operators.map_many import MapMany
+from penstock.operators.batch_operator import BatchOperator
 from penstock.plan.membership import KEY_GROUPS
 from penstock.plan.settings import Resolved
 from penstock.sequences import CallableSource, SequenceSource
@@ -92,7 +91,7 @@ def _waits(stages: Stages, stage: Stage, options: Resolved) -> Iterator[Mistake]
     if not options.stage.ordered or options.stage.workers == 1:
         return
     for operator in stages.operators_in(stage):
-        if isinstance(operator, MapMany | MapBatches) and operator.wait is not None:
+        if isinstance(operator, BatchOperator) and operator.wait is not None:
             yield _no_effect(stage, "wait", "it is ordered, and its workers take turn by turn, none together")
 
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from penstock.operators.each import Each
-from penstock.operators.operator import Shape
+from penstock.operators.operator import Becomes, Shape
 from penstock.options import KIB, MIB
 from penstock.plan.plan import EdgePlan, Plan, StagePlan
 from penstock.plan.travel import travel_of
@@ -25,7 +24,7 @@ def promise(stage: StagePlan) -> str | None:
     """How often a row of a stage without outputs arrives where it goes; None: the stage ends nothing."""
     if stage.sink is not None:
         return _SENTENCES[stage.sink.delivery]
-    calls = any(isinstance(node.operator, Each) for node in stage.nodes)
+    calls = any(node.operator.becomes is Becomes.NOTHING for node in stage.nodes)
     return _SENTENCES[Delivery.AT_LEAST_ONCE] if stage.caller or calls else None
 
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 
-from penstock.graph.annotations import shown
-from penstock.operators.operator import Shape, fn_name
+from penstock.operators.operator import Shape
 from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
 from penstock.plan.promises import edge_shape, notes, promise, queues, shape_after, size_text, total_bytes
 from penstock.plan.travel import Form, travel_of
+from penstock.signatures.annotations import shown
+from penstock.signatures.callables import fn_name
 
 WIDTH = 80
 

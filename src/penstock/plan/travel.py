@@ -15,7 +15,7 @@ from uuid import UUID
 
 import msgspec
 
-from penstock.graph.annotations import shown
+from penstock.signatures.annotations import shown
 
 SCALARS = frozenset({int, float, str, bool, bytes, type(None)})
 """Types that msgpack gives back as they were without being told."""

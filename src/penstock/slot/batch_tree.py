@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from itertools import islice
+from functools import partial
 from typing import Any, Protocol
 
-from penstock.channel import columns
+from penstock import columns
 from penstock.channel.column_batch import ColumnBatch
 from penstock.ctrl_c import is_ctrl_c
-from penstock.operators.each import Each
-from penstock.operators.filter import Filter
-from penstock.operators.flat_map import FlatMap
-from penstock.operators.map_batches import MapBatches
-from penstock.operators.map_many import MapMany
-from penstock.operators.operator import Operator
+from penstock.operators.batch_operator import BatchOperator
+from penstock.operators.operator import Operator, Shape
+from penstock.operators.undo_log import UndoLog
 from penstock.plan.plan import Node
 from penstock.slot import forks
 from penstock.slot.batches import Out, as_row_list, batch_cut, batch_join, batch_length, batch_slice
 from penstock.slot.failure import Failure, Unmade
-from penstock.slot.row_program import AsRows, as_rows, checked
+from penstock.slot.row_program import AsRows, over_rows
 from penstock.slot.timers import RowTimer
 
 _ANY = 1 << 62
@@ -49,18 +45,21 @@ class BatchTree:
 
     def __init__(
         self, nodes: Sequence[Node], leaves: Sequence[int], functions: Sequence[Callable[[Any], Any]], *,
-        batch_rows: int, timer: RowTimer | None, as_rows: AsRows = as_rows,
+        label: str, batch_rows: int, timer: RowTimer | None, as_rows: AsRows, undo: UndoLog | None,
     ) -> None:
-        """`as_rows`: makes lists of what the generators of `flat_map` functions give."""
+        """`as_rows`: makes lists of what generators give. `undo`: where operators note what they write to state."""
         self._nodes = nodes
         self._leaves = leaves
-        self._functions = functions
+        self._functions = [
+            fn if node.operator.batch else over_rows(node.operator, fn, label, as_rows)
+            for node, fn in zip(nodes, functions, strict=True)
+        ]
         self._batch_rows = batch_rows
         self._timer = timer
         self._origin: Origin | None = None
         self._untouched: list[Any] | None = None
         """The rows of the call as they came, once a function has raised; never handed to one."""
-        self._as_rows = as_rows
+        self._undo = undo
 
     def run(
         self, batch: Any, outs: Sequence[Out], *, stop_at_failure: bool, origin: Origin | None = None
@@ -89,6 +88,8 @@ class BatchTree:
         try:
             given = self._attempt(self._rows(batch, start, stop))
         except _OperatorRaised as raised:
+            if self._undo is not None:
+                self._undo.roll_back()
             if stop - start == 1:
                 failures.append(Failure(start, raised.error, raised.operator))
                 return
@@ -116,34 +117,42 @@ class BatchTree:
             return self._origin.rows_anew(len(batch))[start:stop]
 
     def _attempt(self, batch: Any) -> list[Any]:
+        if self._undo is not None:
+            self._undo.begin()
         values: dict[int, Any] = {-1: batch}
         for index, node in enumerate(self._nodes):
             values[index] = self._apply(index, node, values[node.parent])
         return [values[leaf] for leaf in self._leaves]
 
     def _apply(self, index: int, node: Node, value: Any) -> Any:
-        operator, fn = node.operator, self._functions[index]
         if batch_length(value) == 0:
             return []  # all was filtered away, and with the rows their columns
-        guard = nullcontext() if self._timer is None else self._timer.watching(int, _call.__code__)
         try:
-            if isinstance(operator, (MapMany, MapBatches)) and batch_length(value) > (operator.rows or _ANY):
-                return self._in_parts(index, node, value, operator.rows or _ANY)
-            if isinstance(operator, MapBatches):
-                given = columns.as_library(_columns(value), operator.library)
-                with guard:
-                    result = _call(fn, given)
-                return ColumnBatch(columns.as_result(result), operator.type)
-            rows = self._rows_for(node, value)
-            with guard:
-                return _call(_over_rows(operator, fn, self._as_rows), rows)
+            if isinstance(node.operator, BatchOperator):
+                return self._call_batch(index, node, node.operator, value)
+            return self._watched(partial(self._functions[index], self._rows_for(node, value)))
         except _OperatorRaised:
             raise
         except BaseException as exc:  # the user's function, be it an exit or a panic
             if is_ctrl_c(exc):
                 raise
             forks.leave_if_child_by(exc)
-            raise _OperatorRaised(operator, exc) from exc
+            raise _OperatorRaised(node.operator, exc) from exc
+
+    def _call_batch(self, index: int, node: Node, operator: BatchOperator, value: Any) -> Any:
+        most = operator.rows or _ANY
+        if batch_length(value) > most:
+            return self._in_parts(index, node, value, most)
+        given = _columns(value) if operator.takes is Shape.COLUMNS else self._rows_for(node, value)
+        result = operator.over(self._functions[index], given, self._watched)
+        return ColumnBatch(result, operator.row_given(Any)) if operator.gives is Shape.COLUMNS else result
+
+    def _watched(self, call: Callable[[], Any]) -> Any:
+        """Run what is of the user's; a row timer interrupts it there, and nowhere else."""
+        if self._timer is None:
+            return _call(call)
+        with self._timer.watching(int, _call.__code__):
+            return _call(call)
 
     def _rows_for(self, node: Node, value: Any) -> list[Any]:
         """The rows that a function is given. Raises `Unmade` for a row of the input that columns cannot give."""
@@ -164,8 +173,8 @@ class BatchTree:
         return [row for part in given for row in as_row_list(part)] if joined is None else joined
 
 
-def _call(fn: Callable[[Any], Any], value: Any) -> Any:
-    result = fn(value)
+def _call(call: Callable[[], Any]) -> Any:
+    result = call()
     forks.leave_if_child()
     return result
 
@@ -174,28 +183,3 @@ def _columns(value: Any) -> Any:
     if isinstance(value, ColumnBatch):
         return value.columns
     return columns.rows_to_table(value) if isinstance(value, list) else columns.lines_to_table(value)
-
-
-def _over_rows(operator: Operator, fn: Callable[[Any], Any], as_rows: AsRows) -> Callable[[list[Any]], list[Any]]:
-    match operator:
-        case MapMany():
-            # A list of its own: what the function takes out of it, or puts into it, is no business of the batch.
-            return lambda rows: _as_many(fn(list(rows)), len(rows))
-        case Filter():
-            return lambda rows: [row for row in rows if fn(row)]
-        case FlatMap():
-            return lambda rows: [out for row in rows for out in as_rows(checked(fn(row)))]
-        case Each():
-            return lambda rows: [None for row in rows if fn(row) and False]
-        case _:
-            return lambda rows: [fn(row) for row in rows]
-
-
-def _as_many(result: Any, expected: int) -> list[Any]:
-    if isinstance(result, (str, bytes, dict, set, frozenset)):  # characters, keys, or no order to tell whose they are
-        raise TypeError(f"a map_many function gave {type(result).__name__}; give a list, one result per row")
-    results = list(islice(result, expected + 1))  # a generator may never end
-    if len(results) != expected:
-        many = f"{len(results)}" if len(results) < expected else "more"
-        raise ValueError(f"a map_many function gave {many} results for {expected} rows; give one per row")
-    return results

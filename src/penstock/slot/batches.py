@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from penstock import columns
 from penstock.batch import Lines
-from penstock.channel import columns
 from penstock.channel.column_batch import ColumnBatch
 
 

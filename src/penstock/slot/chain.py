@@ -11,15 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any
 
-import msgspec
-
 from penstock.batch import Lines
 from penstock.channel.column_batch import ColumnBatch
 from penstock.ctrl_c import is_ctrl_c
 from penstock.operator import Context
-from penstock.operators.map_batches import MapBatches
-from penstock.operators.map_many import MapMany
-from penstock.operators.parse_json import ParseJson
+from penstock.operators.batch_operator import BatchOperator
+from penstock.operators.operator import Operator
+from penstock.operators.undo_log import UndoLog
 from penstock.options import BATCH_ROWS, parse_duration
 from penstock.plan.plan import Node
 from penstock.slot.async_rows import AsyncRows, Coroutines
@@ -28,16 +26,9 @@ from penstock.slot.batches import Out, as_row_list
 from penstock.slot.expansion import Expansion
 from penstock.slot.failure import Failure, Unmade
 from penstock.slot.instances import Instances
-from penstock.slot.json_block import decodes_without_user_code
 from penstock.slot.plain_rows import PlainRows
 from penstock.slot.row_in_work import row_in_work
-from penstock.slot.row_program import (
-    ProgramNode,
-    RowProgram,
-    as_rows,
-    compile_async_program,
-    compile_program,
-)
+from penstock.slot.row_program import AsRows, ProgramNode, RowProgram, compile_async_program, compile_program
 from penstock.slot.spool import Spool
 from penstock.slot.timers import RowTimer
 
@@ -54,7 +45,7 @@ class Chain:
         self._nodes = tuple(nodes)
         self._leaves = tuple(leaves)
         self._label = label
-        batch_functions = [n.operator for n in nodes if isinstance(n.operator, (MapMany, MapBatches))]
+        batch_functions = [n.operator for n in nodes if isinstance(n.operator, BatchOperator)]
         self.asked_rows = max((operator.rows or 0 for operator in batch_functions), default=0)
         """Rows that a call of the batch functions shall have; 0: as many as there are."""
         self.wait_s = max((parse_duration(op.wait) for op in batch_functions if op.wait is not None), default=0.0)
@@ -63,7 +54,8 @@ class Chain:
         """Rows of a call at most."""
         self.spool = spool
         """Takes what a row gives that is too much for memory; None: all of it waits there."""
-        self._as_rows = as_rows if expansion is None else expansion.as_rows
+        self._as_rows: AsRows = list if expansion is None else expansion.as_rows
+        self._undo = UndoLog() if any(node.operator.writes_state for node in nodes) else None
         self._timer = timer
         self._coroutines = Coroutines() if coroutines is None else coroutines
         self._instances = Instances(self._coroutines.event_loop)
@@ -96,14 +88,14 @@ class Chain:
     def open(self, context: Context) -> None:
         """Make instances, call their `open`, compile. Whatever user code raises here comes out."""
         nodes = [
-            ProgramNode(n.operator, n.parent, self._function(n), n.operator.is_async)
+            ProgramNode(n.operator, n.parent, self._function(n.operator), n.operator.is_async)
             for n in self._nodes
         ]
         self._instances.open(context)
         if self.has_batch_operators:
             self._tree = BatchTree(
-                self._nodes, self._leaves, [node.fn for node in nodes],
-                batch_rows=self.batch_rows, timer=self._timer, as_rows=self._as_rows,
+                self._nodes, self._leaves, [node.fn for node in nodes], label=self._label,
+                batch_rows=self.batch_rows, timer=self._timer, as_rows=self._as_rows, undo=self._undo,
             )
         elif self.is_async:
             program = compile_async_program(nodes, self._leaves, self._label, as_rows=self._as_rows)
@@ -127,7 +119,7 @@ class Chain:
                 out.add(batch)
             return []
         if self._plain is not None and isinstance(batch, Lines):
-            failures = self._plain.run_block(batch, outs, stop_at_failure)
+            failures = self._plain.run_lines(batch, outs, stop_at_failure)
             if failures is not None:
                 return failures
         rows = self.rows_of(batch)
@@ -170,24 +162,22 @@ class Chain:
         failures += [Failure(index, Unmade(reason), None) for index, (_, reason) in unmade.items()]
         return sorted(failures, key=attrgetter("index"))
 
-    def _function(self, node: Node) -> Callable[[Any], Any]:
-        operator = node.operator
-        if isinstance(operator, ParseJson):
-            return msgspec.json.Decoder(operator.type).decode
-        return self._instances.function(operator)
+    def _function(self, operator: Operator) -> Callable[[Any], Any]:
+        fn = self._instances.function(operator)
+        return fn if self._undo is None or not operator.writes_state else operator.with_state(fn, self._undo)
 
     def _plain_rows(self, nodes: Sequence[ProgramNode]) -> PlainRows:
-        program, first = self._compile(nodes, self._leaves), nodes[0].operator
-        # Where parsing comes first, and nothing else is done with the lines, whole blocks of them can be decoded.
-        if not isinstance(first, ParseJson) or -1 in self._leaves or sum(n.parent == -1 for n in nodes) != 1:
-            return PlainRows(program, self._timer)
-        if not decodes_without_user_code(first.type):
-            return PlainRows(program, self._timer)
+        program, first = self._compile(nodes, self._leaves), nodes[0]
+        rows_of_lines = first.operator.rows_of_lines(first.fn)
+        # Only where the first operator is all that is done with the lines themselves.
+        if rows_of_lines is None or -1 in self._leaves or sum(node.parent == -1 for node in nodes) != 1:
+            return PlainRows(program, self._timer, self._undo)
         rest = [ProgramNode(n.operator, n.parent - 1, n.fn) for n in nodes[1:]]
         after = self._compile(rest, [leaf - 1 for leaf in self._leaves])
-        return PlainRows(program, self._timer, nodes[0].fn, after)
+        return PlainRows(program, self._timer, self._undo, rows_of_lines, after)
 
     def _compile(self, nodes: Sequence[ProgramNode], leaves: Sequence[int]) -> RowProgram:
         return compile_program(
-            nodes, leaves, self._label, interrupted=self._timer is not None, spool=self.spool, as_rows=self._as_rows
+            nodes, leaves, self._label, interrupted=self._timer is not None, spool=self.spool,
+            as_rows=self._as_rows, undo=self._undo,
         )

@@ -22,8 +22,8 @@ class Instances:
         self._instances: list[Any] = []
 
     def function(self, operator: Operator) -> Callable[[Any], Any]:
-        """What is called for an operator; a class of callable instances is made into one."""
-        fn: Callable[[Any], Any] = operator.fn() if operator.made_in_worker else operator.fn
+        """What is called for an operator."""
+        fn = operator.function()
         if not inspect.isroutine(fn) and not inspect.isclass(fn) and not any(fn is known for known in self._instances):
             self._instances.append(fn)
         return fn

@@ -10,10 +10,10 @@ from typing import Any
 
 from penstock.batch import Lines
 from penstock.ctrl_c import is_ctrl_c
+from penstock.operators.undo_log import UndoLog
 from penstock.slot import forks
 from penstock.slot.batches import Out
 from penstock.slot.failure import Failure
-from penstock.slot.json_block import decode_block
 from penstock.slot.row_program import RowProgram
 from penstock.slot.timers import RowTimer
 
@@ -22,14 +22,15 @@ class PlainRows:
     """The program of one stage in one worker."""
 
     def __init__(
-        self, program: RowProgram, timer: RowTimer | None, decode: Callable[[Any], Any] | None = None,
-        after_decoding: RowProgram | None = None,
+        self, program: RowProgram, timer: RowTimer | None, undo: UndoLog | None,
+        rows_of_lines: Callable[[Lines], list[Any] | None] | None = None, after_lines: RowProgram | None = None,
     ) -> None:
-        """`decode`: the first operator, where a block of lines can be decoded at once, for `after_decoding`."""
+        """`rows_of_lines`: the first operator, where it can take a block of lines at once, for `after_lines`."""
         self._program = program
         self._timer = timer
-        self._decode = decode
-        self._after_decoding = after_decoding
+        self._undo = undo
+        self._rows_of_lines = rows_of_lines
+        self._after_lines = after_lines
         self._left: Callable[[], int] | None = None
         """How many rows are not begun yet; None: no row is in progress."""
         self._count = 0
@@ -39,12 +40,12 @@ class PlainRows:
         """Index of the row whose function is running; None: none is."""
         return None if self._left is None else self._count - self._left() - 1
 
-    def run_block(self, block: Lines, outs: Sequence[Out], stop_at_failure: bool) -> list[Failure] | None:
-        """The rows of a block, decoded at once; None: they must be run one by one, as any other rows."""
-        if self._decode is None or self._after_decoding is None:
+    def run_lines(self, lines: Lines, outs: Sequence[Out], stop_at_failure: bool) -> list[Failure] | None:
+        """A block of lines, whose rows are made at once; None: they must be run one by one, as any other rows."""
+        if self._rows_of_lines is None or self._after_lines is None:
             return None
-        rows = decode_block(self._decode, block)
-        return None if rows is None else self._run(self._after_decoding, rows, outs, stop_at_failure)
+        rows = self._rows_of_lines(lines)
+        return None if rows is None else self._run(self._after_lines, rows, outs, stop_at_failure)
 
     def run(self, rows: list[Any], outs: Sequence[Out], stop_at_failure: bool) -> list[Failure]:
         """All rows; gives those that failed. With `stop_at_failure` only up to the first of them."""
@@ -67,6 +68,8 @@ class PlainRows:
                 if is_ctrl_c(exc):
                     raise
                 forks.leave_if_child_by(exc)
+                if self._undo is not None:
+                    self._undo.roll_back()
                 failures.append(Failure(self._count - self._left() - 1, exc, program.operator_at(exc)))
                 if stop_at_failure:
                     break

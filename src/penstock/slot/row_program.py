@@ -1,7 +1,8 @@
 """Row operators fused into one generated Python function: a loop over a batch that pays a call per user function only.
 
 For each row everything is computed first and given out last, so a row that raises half-way (a `flat_map`, two
-branches) leaves nothing behind. A single function needs no loop of ours. `chain` runs the programs.
+branches) leaves nothing behind. What a verb does with a row is the verb's own text (`operators/`); here is what becomes
+of the result. `plain_rows`, `async_rows` and `batch_tree` run the programs.
 """
 
 from __future__ import annotations
@@ -11,15 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from penstock.operators.each import Each
-from penstock.operators.filter import Filter
-from penstock.operators.flat_map import FlatMap
-from penstock.operators.map import Map
-from penstock.operators.operator import Operator
+from penstock.operators.operator import Becomes, Operator
+from penstock.operators.undo_log import UndoLog
 from penstock.slot.spool import Spool
 
 _numbers = itertools.count()
 AsRows: TypeAlias = Callable[[Iterable[Any]], list[Any]]
+"""Makes a list of what a function gave as the rows of one row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,53 +50,48 @@ class RowProgram:
         return found
 
 
-def checked(result: Iterable[Any]) -> Iterable[Any]:
-    """What a `flat_map` function gave. Raises `TypeError` where that is one row, whose letters or keys nobody means."""
-    if isinstance(result, (str, bytes, dict)):
-        raise TypeError(_one_row(result))
-    return result
-
-
-def _one_row(result: object) -> str:
-    kind = type(result).__name__
-    if isinstance(result, dict):
-        return f"a flat_map function gave {kind}; give an iterable of rows, [row] for one, list(it) for its keys"
-    return f"a flat_map function gave {kind}; give an iterable of rows, [text] for one"
-
-
-def as_rows(result: Iterable[Any]) -> list[Any]:
-    """The same as a list."""
-    return list(checked(result))
-
-
 def compile_program(
     nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str, *, interrupted: bool = False,
-    spool: Spool | None = None, as_rows: AsRows = as_rows,
+    spool: Spool | None = None, as_rows: AsRows = list, undo: UndoLog | None = None,
 ) -> RowProgram:
     """A loop over rows. `leaves[i]`: the node (-1: the row itself) whose results go to `outs[i]`.
 
     `interrupted`: a timer may raise between any two of its lines. `spool`: takes what is too much for memory; without
-    one `as_rows` makes lists of what generators give.
+    one `as_rows` makes lists of what generators give. `undo`: where operators note what they write to state.
     """
-    is_one_map = len(nodes) == 1 and isinstance(nodes[0].operator, Map) and list(leaves) == [0]
-    compiler = _Compiler(nodes, leaves, label, per_row=False, spool=spool, as_rows=as_rows)
-    return compiler.compile(single_map=is_one_map and not interrupted)
+    compiler = _Compiler(nodes, leaves, label, per_row=False, spool=spool, as_rows=as_rows, undo=undo)
+    return compiler.compile(single_map=_is_one_map(nodes, leaves) and not interrupted and undo is None)
 
 
 def compile_async_program(
-    nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str, *, as_rows: AsRows = as_rows
+    nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str, *, as_rows: AsRows = list
 ) -> RowProgram:
     """A coroutine for one row: `await run(row, *outs)`."""
     return _Compiler(nodes, leaves, label, per_row=True, as_rows=as_rows).compile()
 
 
+def over_rows(operator: Operator, fn: Callable[[Any], Any], label: str, as_rows: AsRows) -> AsRows:
+    """What one operator makes of a list of rows, as a function. It gives a list, and the caller's stays as it is."""
+    compiler = _Compiler([ProgramNode(operator, -1, fn)], [], label, per_row=False, as_rows=as_rows)
+    return compiler.compile_over_rows()
+
+
+def _is_one_map(nodes: Sequence[ProgramNode], leaves: Sequence[int]) -> bool:
+    """True: all that is done is one call for each row, which needs no loop of ours."""
+    if len(nodes) != 1 or list(leaves) != [0]:
+        return False
+    operator = nodes[0].operator
+    return operator.becomes is Becomes.ROW and operator.code(lambda row: f"f({row})", "row") == "f(row)"
+
+
 class _Compiler:
     def __init__(
         self, nodes: Sequence[ProgramNode], leaves: Sequence[int], label: str, *, per_row: bool,
-        spool: Spool | None = None, as_rows: AsRows,
+        spool: Spool | None = None, as_rows: AsRows, undo: UndoLog | None = None,
     ) -> None:
         self._spool = spool
         self._as_rows = as_rows
+        self._undo = undo
         self._nodes = nodes
         self._leaves = leaves
         self._per_row = per_row
@@ -120,17 +114,33 @@ class _Compiler:
             self._lines.extend(f"    add{i} = out{i}.append" for i in range(len(self._leaves)))
             self._lines.append("    for row in rows:")
             base = 2
+        if self._undo is not None:
+            self._write(base, "begin()")
         self._one(-1, "row", base)
         self._write_emits(base)
         if len(self._lines) == 1 or (not self._per_row and self._lines[-1].endswith("for row in rows:")):
             self._lines.append("    " * base + "pass")
         return self._compiled()
 
+    def compile_over_rows(self) -> AsRows:
+        self._lines.append("def run(rows):")
+        if self._nodes[0].operator.becomes is Becomes.NOTHING:
+            self._write(1, f"for x in rows: {self._code(0, 'x')}")
+            self._write(1, "return []")
+        else:
+            self._write(1, f"return [{self._each(0, 'rows', in_list=True)}]")
+        run: AsRows = self._compiled().run
+        return run
+
     def _compiled(self) -> RowProgram:
         namespace: dict[str, Any] = {f"f{i}": node.fn for i, node in enumerate(self._nodes)}
-        namespace["checked"], namespace["as_rows"] = checked, self._as_rows
+        for node in self._nodes:
+            namespace.update(node.operator.code_names)
+        namespace["as_rows"] = self._as_rows
         if self._spool is not None:
             namespace["as_rows"], namespace["give"] = self._spool.as_rows, self._spool.give
+        if self._undo is not None:
+            namespace["begin"] = self._undo.begin
         source = "\n".join(self._lines)
         exec(compile(source, self._filename, "exec"), namespace)  # the code of the plan's own tree, no user text
         return RowProgram(namespace["run"], source, self._operator_of_line)
@@ -159,37 +169,48 @@ class _Compiler:
     def _leaf_outs(self, node: int) -> list[int]:
         return [out for out, leaf in enumerate(self._leaves) if leaf == node]
 
+    def _code(self, index: int, var: str) -> str:
+        """The verb's text for the row in a variable."""
+        wait = "await " if self._nodes[index].is_async else ""
+        return self._nodes[index].operator.code(
+            lambda row: f"(await f{index}({row}))" if wait else f"f{index}({row})", var
+        )
+
+    # What becomes of one value.
+
     def _one(self, parent: int, var: str, indent: int) -> None:
-        """What follows on a single value."""
         for out in self._leaf_outs(parent):
             add = f"out{out}.append" if self._per_row else f"add{out}"
             self._emits.append((indent, f"{add}({var})"))
         for index in self._children(parent):
-            node, name = self._nodes[index], f"v{index}"
-            wait = "await " if node.is_async else ""
-            match node.operator:
-                case Filter():
-                    # `not not`: its truth is asked once, and what asking raises is the operator's.
-                    self._write(indent, f"{name} = not not {wait}f{index}({var})", node)
-                    self._write(indent, f"if {name}:")
-                    self._emits.append((indent, f"if {name}:"))
-                    mark, written = len(self._emits), len(self._lines)
-                    self._one(index, var, indent + 1)
-                    if len(self._lines) == written:
-                        self._write(indent + 1, "pass")
-                    if len(self._emits) == mark:
-                        self._emits.append((indent + 1, "pass"))
-                case FlatMap():
-                    self._write(indent, f"{name} = as_rows(checked({wait}f{index}({var})))", node)
-                    self._many(index, name, indent)
-                case Each():
-                    self._write(indent, f"{wait}f{index}({var})", node)
-                case _:
-                    self._write(indent, f"{name} = {wait}f{index}({var})", node)
+            node, name, code = self._nodes[index], f"v{index}", self._code(index, var)
+            match node.operator.becomes:
+                case Becomes.ROW:
+                    self._write(indent, f"{name} = {code}", node)
                     self._one(index, name, indent)
+                case Becomes.KEPT:
+                    # `not not`: its truth is asked once, and what asking raises is the operator's.
+                    self._write(indent, f"{name} = not not {code}", node)
+                    self._if_kept(index, name, var, indent)
+                case Becomes.ROWS:
+                    self._write(indent, f"{name} = as_rows({code})", node)
+                    self._many(index, name, indent)
+                case Becomes.NOTHING:
+                    self._write(indent, code, node)
+
+    def _if_kept(self, index: int, kept: str, var: str, indent: int) -> None:
+        self._write(indent, f"if {kept}:")
+        self._emits.append((indent, f"if {kept}:"))
+        mark, written = len(self._emits), len(self._lines)
+        self._one(index, var, indent + 1)
+        if len(self._lines) == written:
+            self._write(indent + 1, "pass")
+        if len(self._emits) == mark:
+            self._emits.append((indent + 1, "pass"))
+
+    # What becomes of a list of values.
 
     def _many(self, parent: int, var: str, indent: int) -> None:
-        """What follows on a list of values."""
         for out in self._leaf_outs(parent):
             extend = f"out{out}.extend({var})"
             if self._spool is not None:
@@ -197,25 +218,28 @@ class _Compiler:
             self._emits.append((indent, extend))
         for index in self._children(parent):
             node, name = self._nodes[index], f"v{index}"
-            wait = "await " if node.is_async else ""
-            match node.operator:
-                case Filter():
-                    self._list(indent, name, f"x for x in {var} if {wait}f{index}(x)", var, node)
-                case FlatMap():
-                    rows = f"checked({wait}f{index}(x))"
-                    if self._spool is None:  # which counts what all of them give
-                        rows = f"as_rows({rows})"
-                    self._list(indent, name, f"y for x in {var} for y in {rows}", "", node)
-                case Each():
-                    self._write(indent, f"for x in {var}: {wait}f{index}(x)", node)
-                    continue
-                case _:
-                    self._list(indent, name, f"{wait}f{index}(x) for x in {var}", var, node)
+            if node.operator.becomes is Becomes.NOTHING:
+                self._write(indent, f"for x in {var}: {self._code(index, 'x')}", node)
+                continue
+            self._write(indent, f"{name} = {self._list(index, var)}", node)
             self._many(index, name, indent)
 
-    def _list(self, indent: int, name: str, each: str, var: str, node: ProgramNode) -> None:
-        """`name` is a list of `each`, or in a file: where `var` is, or (no `var`) where it is too much for memory."""
-        made = f"[{each}]"
-        if self._spool is not None:
-            made = f"{made} if {var}.__class__ is list else as_rows({each})" if var else f"as_rows({each})"
-        self._write(indent, f"{name} = {made}", node)
+    def _list(self, index: int, var: str) -> str:
+        """A list, or a file of rows: where `var` is one, or where it is too much for memory."""
+        if self._spool is None:
+            return f"[{self._each(index, var, in_list=True)}]"
+        each = self._each(index, var, in_list=False)
+        if self._nodes[index].operator.becomes is Becomes.ROWS:
+            return f"as_rows({each})"  # which counts what all of them give
+        return f"[{each}] if {var}.__class__ is list else as_rows({each})"
+
+    def _each(self, index: int, var: str, *, in_list: bool) -> str:
+        """The inside of a comprehension over `var`. `in_list`: what one row gives must be a list before it counts."""
+        code = self._code(index, "x")
+        match self._nodes[index].operator.becomes:
+            case Becomes.KEPT:
+                return f"x for x in {var} if {code}"
+            case Becomes.ROWS:
+                return f"y for x in {var} for y in {f'as_rows({code})' if in_list else code}"
+            case _:
+                return f"{code} for x in {var}"

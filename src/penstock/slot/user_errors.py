@@ -15,7 +15,9 @@ from penstock.operator import Unavailable
 _PACKAGE = Path(__file__).resolve().parents[1]
 _PLACES = (_PACKAGE, Path(_PACKAGE.name))
 """Frames of compiled modules tell where they were compiled: relative to the place of the package."""
-_PARTS = ("engine", "slot", "supervisor", "program.py", "sequences.py", "standard_streams.py")
+_PARTS = (
+    "columns.py", "engine", "operators", "slot", "supervisor", "program.py", "sequences.py", "standard_streams.py",
+)
 _OWN = tuple(str(place / part) for place in _PLACES for part in _PARTS)
 _MACHINERY = (*_OWN, "<penstock", "<frozen importlib")
 _MAY_PASS = (ConnectionError, TimeoutError, MemoryError, BlockingIOError, InterruptedError)

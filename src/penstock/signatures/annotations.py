@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, get_args, get_origin
 
-from penstock.operators.operator import dir_of_instances, function_of
+from penstock.signatures.callables import dir_of_instances, function_of
 
 _AWAITABLES = (collections.abc.Awaitable, collections.abc.Coroutine)
 _LIBRARIES = {
