@@ -29,8 +29,8 @@ import measure
 import plots
 from backpressure_pipelines import SINK_ROW_S, SOURCE_PER_S
 
+from penstock.metrics.rates import compute
 from penstock.metrics.snapshot import take_snapshot
-from penstock.metrics.status import compute
 
 MIB = 1024 * 1024
 SAMPLE_S = 0.5

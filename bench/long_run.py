@@ -31,8 +31,8 @@ import plots
 from long_run_pipeline import BURST_S, BURSTS, SPAN_S, VISITS, LongRun
 from trend import NO_LIMIT, Limit, Point, Trend, trend
 
+from penstock.metrics.rates import compute
 from penstock.metrics.snapshot import RunGone, Snapshot, take_snapshot
-from penstock.metrics.status import compute
 
 MIB = 1024 * 1024
 SAMPLE_S = 1.0

@@ -13,7 +13,7 @@ from typing import Any
 
 from penstock.batch import Batch
 from penstock.operator import Context
-from penstock.operators.operator import Operator
+from penstock.operators.verb import Operator
 from penstock.sink import Delivery, Sink, Writer, WrittenText
 from penstock.source import Position, Reader, Source
 

@@ -37,8 +37,8 @@ from penstock.operators.flat_map import FlatMap
 from penstock.operators.map import Map
 from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
-from penstock.operators.operator import Operator
 from penstock.operators.parse_json import ParseJson
+from penstock.operators.verb import Operator
 from penstock.options import Duration, Edge, StageOptions
 from penstock.plan.printable import PrintablePlan as Plan
 from penstock.program import being_imported

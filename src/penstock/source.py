@@ -12,7 +12,7 @@ from penstock.operator import Context
 from penstock.options import Duration
 
 if TYPE_CHECKING:
-    from penstock.operators.operator import Operator
+    from penstock.operators.verb import Operator
 
 T_co = TypeVar("T_co", covariant=True)
 Position: TypeAlias = Any

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 import penstock
 from penstock.cli.logs import JsonFormatter, LineFormatter
 from penstock.cli.main import cli
-from penstock.dead_letters import letters_file, letters_folder, new_record
+from penstock.dead_letter_frames import encode_frame
+from penstock.dead_letter_record import new_record
+from penstock.dead_letter_store import letters_file, letters_folder
 from penstock.errors import FileUnusable, PenstockError, PipelineFailed, QueueDamaged
-from penstock.letter_frames import encode_frame
 from penstock.report import Report
 from penstock.terminal_text import visible, visible_json, visible_lines
 

@@ -21,8 +21,8 @@ from penstock import columns
 from penstock.connectors import files
 from penstock.connectors.files import parquet_reader
 from penstock.connectors.files.arrow_schema import schema_of
+from penstock.connectors.files.column_spool import Spool
 from penstock.connectors.files.parquet_files import group_ranges
-from penstock.connectors.files.spool import Spool
 from penstock.errors import OutputExists, SourceDamaged, TargetDamaged
 from penstock.sink import RowsRejected
 

@@ -18,11 +18,12 @@ from penstock.channel.frame import Header, Kind
 from penstock.channel.queue import QueueReader
 from penstock.channel.ring import RingWriter, create_ring
 from penstock.channel.side_file import SideFiles
-from penstock.dead_letters import new_record, read_file
+from penstock.dead_letter_frames import DeadLetterRecord, encode_frame
+from penstock.dead_letter_record import new_record
+from penstock.dead_letter_store import read_file
 from penstock.engine import rundir
 from penstock.engine.rundir import Manifest, encode_manifest, read_manifest
 from penstock.errors import PenstockError, QueueDamaged
-from penstock.letter_frames import DeadLetterRecord, encode_frame
 from penstock.mapped_file import by_mapping
 from penstock.run_files import read_checked, write_checked
 from penstock.slot.dead_letter_file import DeadLetterFile

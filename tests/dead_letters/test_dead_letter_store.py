@@ -18,18 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock import error_text
-from penstock.dead_letters import (
-    DeadLetter,
-    Newest,
-    letters_file,
-    letters_folder,
-    new_record,
-    read_dead_letters,
-    read_file,
-    read_records,
-)
+from penstock.dead_letter_frames import DeadLetterRecord, encode_frame
+from penstock.dead_letter_record import new_record
+from penstock.dead_letter_store import Newest, letters_file, letters_folder, read_file, read_records
+from penstock.dead_letters import DeadLetter, read_dead_letters
 from penstock.errors import PenstockError
-from penstock.letter_frames import DeadLetterRecord, encode_frame
 from penstock.slot import user_errors
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.state_dir import default_state_dir, resolve_state_dir

@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from penstock.cli.dead_letters import dead_letters
-from penstock.dead_letters import letters_file, letters_folder, new_record
+from penstock.dead_letter_record import new_record
+from penstock.dead_letter_store import letters_file, letters_folder
 from penstock.slot.dead_letter_file import DeadLetterFile
 
 Cli = Callable[..., Result]

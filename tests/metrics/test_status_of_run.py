@@ -11,8 +11,8 @@ from run_dirs import SECOND_NS, HandClock, HandmadeRun
 
 from penstock.metrics.catalogue import PAGE_WORDS, Activity, Word
 from penstock.metrics.layout import StageLayout
+from penstock.metrics.rates import compute
 from penstock.metrics.snapshot import PageReading, Snapshot, StageReading, take_snapshot
-from penstock.metrics.status import compute
 
 
 def shares(stage: str, before: Snapshot | None, after: Snapshot) -> tuple[float, float, float]:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import penstock as ps
 from penstock.operators.map import Map
-from penstock.operators.operator import Operator
 from penstock.operators.parse_json import ParseJson
+from penstock.operators.verb import Operator
 from penstock.plan.plan import Plan, Route
 from penstock.plan.planner import CHANNEL_LEAST_BYTES, PAGE_BYTES, channel_bytes
 from penstock.sequences import SequenceSource

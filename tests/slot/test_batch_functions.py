@@ -15,7 +15,7 @@ from penstock.operators.filter import Filter
 from penstock.operators.map import Map
 from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
-from penstock.operators.operator import Operator
+from penstock.operators.verb import Operator
 from penstock.plan.plan import Node
 from penstock.slot.batches import Out, as_row_list, normalized
 from penstock.slot.chain import Chain

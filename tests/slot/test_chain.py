@@ -12,8 +12,8 @@ from penstock.batch import Lines
 from penstock.operator import Context
 from penstock.operators.each import Each
 from penstock.operators.map import Map
-from penstock.operators.operator import Operator
 from penstock.operators.parse_json import ParseJson
+from penstock.operators.verb import Operator
 from penstock.plan.plan import Node
 from penstock.slot.batches import Out, as_row_list, batch_length, batch_slice
 from penstock.slot.chain import Chain

@@ -16,9 +16,9 @@ from penstock.byte_files import DISK, Files
 from penstock.channel.bell import FifoBell, MemoryBell, MemoryWaiter, Sleep, create_bell, create_word
 from penstock.channel.queue import Payload, QueueReader, QueueWriter
 from penstock.channel.queue_file import create_queue
-from penstock.dead_letters import new_record
+from penstock.dead_letter_frames import read_forward
+from penstock.dead_letter_record import new_record
 from penstock.errors import QueueDamaged
-from penstock.letter_frames import read_forward
 from penstock.mapped_file import by_mapping
 from penstock.memory_files import MemoryFiles
 from penstock.shared_file import Opening

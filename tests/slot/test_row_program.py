@@ -16,7 +16,7 @@ from penstock.operators.each import Each
 from penstock.operators.filter import Filter
 from penstock.operators.flat_map import FlatMap, checked
 from penstock.operators.map import Map
-from penstock.operators.operator import Operator
+from penstock.operators.verb import Operator
 from penstock.plan.plan import Node
 from penstock.slot.async_rows import Coroutines
 from penstock.slot.batches import Out

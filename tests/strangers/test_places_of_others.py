@@ -234,8 +234,8 @@ def test_nobody_else_can_look_at_what_a_run_keeps_whatever_the_umask(victim: Use
 
 LETTER = """
     import os, pathlib, pickle
-    from penstock.dead_letters import new_record
-    from penstock.letter_frames import encode_frame
+    from penstock.dead_letter_record import new_record
+    from penstock.dead_letter_frames import encode_frame
     class Run:
         def __reduce__(self):
             return os.system, ("touch {mark}",)

@@ -17,8 +17,8 @@ import click
 import msgspec
 
 from penstock.cli.directories import state_dir_option
-from penstock.dead_letters import Newest, folders_in, letter_files, read_frames, store_dir
-from penstock.letter_frames import DeadLetterRecord, Frame, LetterSummary, read_forward
+from penstock.dead_letter_frames import DeadLetterRecord, Frame, LetterSummary, read_forward
+from penstock.dead_letter_store import Newest, folders_in, letter_files, read_frames, store_dir
 from penstock.names import is_name
 from penstock.terminal_text import visible, visible_json, visible_lines
 

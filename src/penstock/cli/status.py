@@ -24,8 +24,8 @@ from penstock.cli.found import runs_named
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.engine.rundir import FoundRun, find_runs
 from penstock.metrics.diagnosis import explain
+from penstock.metrics.rates import compute
 from penstock.metrics.snapshot import RunGone, Snapshot, take_snapshot
-from penstock.metrics.status import compute
 from penstock.status import Status
 from penstock.terminal_text import visible_json
 

@@ -18,8 +18,8 @@ from penstock.engine.supervisor_link import SupervisorLink
 from penstock.engine.worker_output import show
 from penstock.errors import STARTS_OVER, PenstockError, PipelineFailed
 from penstock.metrics.catalogue import Word
+from penstock.metrics.rates import compute
 from penstock.metrics.snapshot import RunGone, take_snapshot
-from penstock.metrics.status import compute
 from penstock.options import Duration, parse_duration
 from penstock.plan.topology import Topology
 from penstock.report import Outcome, Report, StageReport

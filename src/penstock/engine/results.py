@@ -13,7 +13,7 @@ from penstock.channel.bell import FifoBell, OnePerPath, Sleep, Waiter
 from penstock.channel.codec import RowCodec
 from penstock.channel.gate import EdgeGate, Gate
 from penstock.channel.queue import QueueReader
-from penstock.engine.caller_letters import CallerLetters, made_rows
+from penstock.engine.caller_dead_letters import CallerLetters, made_rows
 from penstock.engine.deployment import Deployment
 from penstock.engine.handle import Handle
 from penstock.report import Report, StageReport

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.dead_letters import letters_folder
+from penstock.dead_letter_store import letters_folder
 from penstock.engine import rundir
 from penstock.engine.deployment import Deployment, Order
 from penstock.engine.left_files import make_caller_bell, make_shared, make_slot, require_whole

@@ -10,7 +10,7 @@ from typing import Any
 from penstock.errors import Mistake
 from penstock.graph.findings import mistake
 from penstock.graph.graph import Where
-from penstock.operators.operator import Operator
+from penstock.operators.verb import Operator
 from penstock.signatures.callables import dir_of_instances, fn_name
 
 

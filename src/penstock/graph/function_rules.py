@@ -16,7 +16,7 @@ from penstock.graph.picklable import LARGE_BYTES, travel
 from penstock.graph.row_types import RowType
 from penstock.names import meant
 from penstock.operators.each import Each
-from penstock.operators.operator import Operator
+from penstock.operators.verb import Operator
 from penstock.options import MIB
 from penstock.signatures.annotations import open_arguments, returned_by, shown
 from penstock.signatures.callables import function_of

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from penstock.operators.each import Each
-from penstock.operators.operator import Operator
+from penstock.operators.verb import Operator
 from penstock.options import Edge
 from penstock.sink import Sink
 from penstock.source import Source

@@ -19,7 +19,7 @@ from penstock.graph.graph import (
     StageCall,
     Where,
 )
-from penstock.operators.operator import Becomes
+from penstock.operators.verb import Becomes
 from penstock.signatures.row_classes import union
 
 

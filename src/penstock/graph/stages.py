@@ -24,7 +24,7 @@ from penstock.graph.graph import (
 )
 from penstock.names import STAGE_CHARACTERS, label_of
 from penstock.operators.each import Each
-from penstock.operators.operator import Operator
+from penstock.operators.verb import Operator
 
 RESULTS = "results"
 """Name of the stage in which the calling process reads."""

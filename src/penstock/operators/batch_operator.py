@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, TypeAlias
 
-from penstock.operators.operator import Operator
+from penstock.operators.verb import Operator
 from penstock.options import Duration, parse_duration
 
 Watched: TypeAlias = Callable[[Callable[[], Any]], Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from penstock.operators.operator import Becomes, Operator
+from penstock.operators.verb import Becomes, Operator
 from penstock.signatures.annotations import narrowed_by
 
 

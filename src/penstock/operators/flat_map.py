@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from penstock.operators.operator import Becomes, CallText, Operator
+from penstock.operators.verb import Becomes, CallText, Operator
 from penstock.signatures.annotations import element_of, returned_by, shown
 from penstock.signatures.row_classes import plain_class
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import ClassVar
 
-from penstock.operators.operator import Operator
+from penstock.operators.verb import Operator
 from penstock.signatures.callables import function_of
 
 

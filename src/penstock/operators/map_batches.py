@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from penstock import columns
 from penstock.operators.batch_operator import BatchOperator, Watched
-from penstock.operators.operator import Shape
+from penstock.operators.verb import Shape
 
 
 class MapBatches(BatchOperator, frozen=True):

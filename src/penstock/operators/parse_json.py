@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from penstock.batch import Lines
-from penstock.operators.operator import Operator
+from penstock.operators.verb import Operator
 from penstock.signatures.annotations import shown
 
 

@@ -10,7 +10,7 @@ import msgspec
 from penstock.graph.graph import BroadcastCall, Call, KeyByCall, OperatorCall, SinkCall, SourceCall
 from penstock.graph.stages import Stage, Stages
 from penstock.operators.each import Each
-from penstock.operators.operator import Operator
+from penstock.operators.verb import Operator
 from penstock.plan.plan import Node
 from penstock.sequences import SequenceSource
 from penstock.sink import Sink

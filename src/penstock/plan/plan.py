@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.operators.operator import Operator
+from penstock.operators.verb import Operator
 from penstock.options import ROW_OUTPUT_MAX, ErrorPolicy, parse_size
 from penstock.sink import Sink
 from penstock.source import Source

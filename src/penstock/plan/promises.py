@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from penstock.operators.operator import Becomes, Shape
+from penstock.operators.verb import Becomes, Shape
 from penstock.options import KIB, MIB
 from penstock.plan.plan import EdgePlan, Plan, StagePlan
 from penstock.plan.travel import travel_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.operators.operator import Shape
+from penstock.operators.verb import Shape
 from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
 from penstock.plan.promises import edge_shape, notes, promise, queues, shape_after, size_text, total_bytes
 from penstock.plan.travel import Form, travel_of

@@ -15,8 +15,8 @@ from penstock import columns
 from penstock.channel.column_batch import ColumnBatch
 from penstock.ctrl_c import is_ctrl_c
 from penstock.operators.batch_operator import BatchOperator
-from penstock.operators.operator import Operator, Shape
 from penstock.operators.undo_log import UndoLog
+from penstock.operators.verb import Operator, Shape
 from penstock.plan.plan import Node
 from penstock.slot import forks
 from penstock.slot.batches import Out, as_row_list, batch_cut, batch_join, batch_length, batch_slice

@@ -16,8 +16,8 @@ from penstock.channel.column_batch import ColumnBatch
 from penstock.ctrl_c import is_ctrl_c
 from penstock.operator import Context
 from penstock.operators.batch_operator import BatchOperator
-from penstock.operators.operator import Operator
 from penstock.operators.undo_log import UndoLog
+from penstock.operators.verb import Operator
 from penstock.options import BATCH_ROWS, parse_duration
 from penstock.plan.plan import Node
 from penstock.slot.async_rows import AsyncRows, Coroutines

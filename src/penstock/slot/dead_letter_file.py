@@ -12,8 +12,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from penstock.byte_files import DISK, Files
+from penstock.dead_letter_frames import DeadLetterRecord, encode_frame, read_backward, whole_frames
 from penstock.errors import FileUnusable, NotPrivate
-from penstock.letter_frames import DeadLetterRecord, encode_frame, read_backward, whole_frames
 from penstock.run_files import refused
 from penstock.slot.committed_log import CommittedLog
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from penstock.errors import PenstockError
 from penstock.operator import Reject
-from penstock.operators.operator import Operator
+from penstock.operators.verb import Operator
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from penstock.operator import Context
-from penstock.operators.operator import Operator
+from penstock.operators.verb import Operator
 from penstock.slot.event_loop import EventLoop
 
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from penstock import standard_streams
 from penstock.channel.bell import FifoBell, Waiter, Waits, open_fifo
 from penstock.ctrl_c import cannot_be_pressed
-from penstock.dead_letters import letters_file
+from penstock.dead_letter_store import letters_file
 from penstock.error_text import ERROR_CHARACTERS, TRACEBACK_CHARACTERS, cut
 from penstock.errors import FileUnusable, QueueDamaged, TargetDamaged
 from penstock.mapped_file import by_mapping

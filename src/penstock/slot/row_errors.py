@@ -18,9 +18,9 @@ from penstock.batch import UndecodedRow
 from penstock.channel.column_batch import ColumnBatch
 from penstock.channel.router import KeyFailure
 from penstock.ctrl_c import is_ctrl_c
-from penstock.dead_letters import decode_record, encode_record, new_record
+from penstock.dead_letter_frames import DeadLetterRecord
+from penstock.dead_letter_record import decode_record, encode_record, new_record
 from penstock.error_text import cut
-from penstock.letter_frames import DeadLetterRecord
 from penstock.operator import Drop
 from penstock.plan.plan import EdgePlan, StageSettings
 from penstock.slot import trial

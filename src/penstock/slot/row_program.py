@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from penstock.operators.operator import Becomes, Operator
 from penstock.operators.undo_log import UndoLog
+from penstock.operators.verb import Becomes, Operator
 from penstock.slot.spool import Spool
 
 _numbers = itertools.count()

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from penstock.slot.life import Blamed, Exit, FailureNote, Suspect
 from penstock.slot.work import WorkState
 from penstock.supervisor.blame import Blame, Cause, Death
-from penstock.supervisor.outcome import cause_of, describe
+from penstock.supervisor.cause_of_death import cause_of, describe
 from penstock.supervisor.restart import Escalate, Progress, RestartPolicy, Wait
 
 _MOST_BLAMED = 500

@@ -17,12 +17,12 @@ from functools import partial
 from penstock.errors import MORE_DESCRIPTORS, FileUnusable, QueueDamaged
 from penstock.slot.life import Exit, FailureNote
 from penstock.supervisor.after_death import Fail, Fate, Finish, Gone, Respawn, Standing, WorkerEnd, after_death
+from penstock.supervisor.cause_of_death import UNKNOWN_STATUS, describe, exit_code
 from penstock.supervisor.child import Child, ChildState
 from penstock.supervisor.death_notices import DeathNotices, retried
 from penstock.supervisor.ladder import Ladder
 from penstock.supervisor.memory_kills import row_ate_the_memory
 from penstock.supervisor.notices import Notices
-from penstock.supervisor.outcome import UNKNOWN_STATUS, describe, exit_code
 from penstock.supervisor.output_relay import OutputRelay
 from penstock.supervisor.ports import Machine, Zygote
 from penstock.supervisor.protocol import Born, Died, NotBorn, RunSpec, Spawn

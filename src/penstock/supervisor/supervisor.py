@@ -2,7 +2,7 @@
 
 This is its loop and its way down. `lives` gives birth and follows deaths, `zygote_keeper` keeps who forks,
 `worker_watch` looks at the living, `output_relay` passes on what they print; `after_death`, `restart`, `blame`,
-`ladder` and `outcome` decide. When the caller is gone, workers end and the queues are left to the next run.
+`ladder` and `cause_of_death` decide. When the caller is gone, workers end and the queues are left to the next run.
 """
 
 from __future__ import annotations

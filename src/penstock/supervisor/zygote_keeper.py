@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 
 from penstock.slot.life import FailureNote
+from penstock.supervisor.cause_of_death import describe
 from penstock.supervisor.ladder import Ladder
 from penstock.supervisor.notices import Notices
-from penstock.supervisor.outcome import describe
 from penstock.supervisor.protocol import IMPORT_S, Born, Died, FromZygote, ImportFailed, NotBorn, Output, Ready
 from penstock.supervisor.restart import Escalate, Progress, RestartPolicy
 from penstock.supervisor.zygote_process import ZygoteProcess

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from penstock.connectors.duckdb.sink import DuckdbSink
+from penstock.connectors.duckdb.table_sink import DuckdbSink
 from penstock.sink import Sink
 
 __all__ = ["table"]

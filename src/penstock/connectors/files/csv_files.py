@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, overload
 
-from penstock.connectors.files import paths, target
+from penstock.connectors.files import part_files, paths
 from penstock.connectors.files.content import MAX_RECORD_BYTES
 from penstock.connectors.files.csv_encoder import CsvEncoder
 from penstock.connectors.files.csv_reader import CsvReader
@@ -19,7 +19,7 @@ from penstock.connectors.files.rows import field_names
 from penstock.connectors.files.spec import FileSourceOrSink, OnDamaged
 from penstock.operator import Context
 from penstock.operators.map import Map
-from penstock.operators.operator import Operator
+from penstock.operators.verb import Operator
 from penstock.options import Size, parse_size
 from penstock.sink import Writer
 from penstock.source import Position, Reader
@@ -85,7 +85,7 @@ def csv(
     *,
     header: bool = True,
     delimiter: str = ",",
-    if_exists: target.IfExists = "error",
+    if_exists: part_files.IfExists = "error",
     encoding: str = "utf-8",
     errors: Errors = "dead_letter",
     on_damaged: OnDamaged = "fail",
@@ -100,7 +100,7 @@ def csv(
     *,
     header: bool = True,
     delimiter: str = ",",
-    if_exists: target.IfExists = "error",
+    if_exists: part_files.IfExists = "error",
     encoding: str = "utf-8",
     errors: Errors = "dead_letter",
     on_damaged: OnDamaged = "fail",
@@ -114,7 +114,7 @@ def csv(
     *,
     header: bool = True,
     delimiter: str = ",",
-    if_exists: target.IfExists = "error",
+    if_exists: part_files.IfExists = "error",
     encoding: str = "utf-8",
     errors: Errors = "dead_letter",
     on_damaged: OnDamaged = "fail",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, overload
 
 from penstock.batch import Batch
-from penstock.connectors.files import paths, target
+from penstock.connectors.files import part_files, paths
 from penstock.connectors.files.follow import FollowReader, follow_splits
 from penstock.connectors.files.json_encoder import JsonEncoder
 from penstock.connectors.files.line_files import text_problems
@@ -16,8 +16,8 @@ from penstock.connectors.files.part_writer import PartWriter
 from penstock.connectors.files.spec import FileSourceOrSink, OnDamaged
 from penstock.connectors.files.wide import is_wide
 from penstock.operator import Context
-from penstock.operators.operator import Operator
 from penstock.operators.parse_json import ParseJson
+from penstock.operators.verb import Operator
 from penstock.options import Size, parse_size
 from penstock.sink import Writer, WrittenText
 from penstock.source import Position, Reader
@@ -79,7 +79,7 @@ class JsonLineFiles(FileSourceOrSink[T]):
             found.append(f'nan={self.nan!r} is unknown; it is "dead_letter" or "null"')
         if self.roll is not None:
             found += roll_problems(self.roll)
-            if not target.names_directory(self.path):
+            if not part_files.names_directory(self.path):
                 found.append(f'roll makes several files; give a directory: "{self.path}/"')
         return found
 
@@ -115,7 +115,7 @@ def json_lines(
     path: paths.Paths,
     *,
     follow: bool = False,
-    if_exists: target.IfExists = "error",
+    if_exists: part_files.IfExists = "error",
     roll: Size | None = None,
     encoding: str = "utf-8",
     errors: Errors = "dead_letter",
@@ -130,7 +130,7 @@ def json_lines(
     type: type[T],
     *,
     follow: bool = False,
-    if_exists: target.IfExists = "error",
+    if_exists: part_files.IfExists = "error",
     roll: Size | None = None,
     encoding: str = "utf-8",
     errors: Errors = "dead_letter",
@@ -144,7 +144,7 @@ def json_lines(
     type: Any = Any,
     *,
     follow: bool = False,
-    if_exists: target.IfExists = "error",
+    if_exists: part_files.IfExists = "error",
     roll: Size | None = None,
     encoding: str = "utf-8",
     errors: Errors = "dead_letter",

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, overload
 
+from penstock.connectors.files import part_files as targets
 from penstock.connectors.files import paths
-from penstock.connectors.files import target as targets
 from penstock.connectors.files.arrow_schema import require_pyarrow
 from penstock.connectors.files.json_files import roll_problems
 from penstock.connectors.files.line_reader import RANGE_BYTES

@@ -1,4 +1,4 @@
-"""Writes one slot's rows to Parquet files, exactly once; rows wait in a `spool` until their file is complete.
+"""Writes one slot's rows to Parquet files, exactly once; rows wait in a `column_spool` until their file is complete.
 
 The position is `{"file": number, "rows": rows in its spool}`. Every step can be done again: a spool that is gone
 because its file was completed, but not committed, is made again from the first rows of that file.
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.batch import Batch, Lines, rows_of
-from penstock.connectors.files import base
+from penstock.connectors.files import append_beginning
 from penstock.connectors.files.arrow_schema import (
     changes_zone,
     has_empty_struct,
@@ -21,8 +21,8 @@ from penstock.connectors.files.arrow_schema import (
     require_pyarrow,
     schema_of,
 )
-from penstock.connectors.files.spool import Spool, common_schema, convert, write_empty
-from penstock.connectors.files.target import PartFiles
+from penstock.connectors.files.column_spool import Spool, common_schema, convert, write_empty
+from penstock.connectors.files.part_files import PartFiles
 from penstock.connectors.folder_sync import sync_folder_of
 from penstock.ctrl_c import is_ctrl_c
 from penstock.sink import RowsRejected, Writer
@@ -42,9 +42,9 @@ class ParquetWriter(Writer[Any]):
         files.make_directory()
         if position is not None:
             self._number, rows = position["file"], position["rows"]
-            base.forget(files)
+            append_beginning.forget(files)
         else:
-            (self._number, _), rows = base.beginning(files, append=append), 0
+            (self._number, _), rows = append_beginning.beginning(files, append=append), 0
         for number in files.numbers():
             if number > self._number:
                 files.remove(number)
@@ -81,7 +81,7 @@ class ParquetWriter(Writer[Any]):
         elif self._is_first and not self._spool.rows and self._declared is not None:
             write_empty(self._files.name(self._number), self._files.hidden(self._number, "new"), self._declared)
         Path(self._spool.path).unlink(missing_ok=True)
-        base.forget(self._files)
+        append_beginning.forget(self._files)
 
     def close(self) -> None:
         self._spool.close()

@@ -11,9 +11,9 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from penstock.batch import Batch, WrittenLines
-from penstock.connectors.files import base
+from penstock.connectors.files import append_beginning
 from penstock.connectors.files.packed import pack, packing
-from penstock.connectors.files.target import PartFiles, require_length, require_still
+from penstock.connectors.files.part_files import PartFiles, require_length, require_still
 from penstock.connectors.files.write_behind import WriteBehind
 from penstock.connectors.folder_sync import sync_folder_of
 from penstock.errors import TargetDamaged
@@ -59,9 +59,9 @@ class PartWriter(Writer[Any]):
         if position is not None:
             self._number, self._length = position["file"], position["length"]
             encoder.restore(position)
-            base.forget(files)
+            append_beginning.forget(files)
         else:
-            self._number, self._length = base.beginning(files, append=append)
+            self._number, self._length = append_beginning.beginning(files, append=append)
         for number in files.numbers():
             if number > self._number:
                 files.remove(number)
@@ -96,7 +96,7 @@ class PartWriter(Writer[Any]):
         self._sync()
         if self._length == 0 and not self._files.single:
             self._files.remove(self._number)
-        base.forget(self._files)
+        append_beginning.forget(self._files)
 
     def close(self) -> None:
         os.close(self._fd)

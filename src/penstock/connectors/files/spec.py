@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
+from penstock.connectors.files import part_files as targets
 from penstock.connectors.files import paths
-from penstock.connectors.files import target as targets
 from penstock.connectors.files.line_reader import RANGE_BYTES
 from penstock.connectors.files.packed import packing, require_zstd
 from penstock.connectors.files.unchanged import Glance

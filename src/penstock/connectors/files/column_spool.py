@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from penstock.connectors.files.arrow_schema import require_pyarrow
-from penstock.connectors.files.target import require_length, require_still
+from penstock.connectors.files.part_files import require_length, require_still
 from penstock.connectors.folder_sync import sync_folder_of
 from penstock.errors import TargetDamaged
 

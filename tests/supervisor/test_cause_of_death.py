@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.supervisor.blame import Cause
-from penstock.supervisor.outcome import UNKNOWN_STATUS, cause_of, describe, exit_code
+from penstock.supervisor.cause_of_death import UNKNOWN_STATUS, cause_of, describe, exit_code
 
 
 def exited(code: int) -> int:

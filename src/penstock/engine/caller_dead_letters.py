@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from penstock.channel.column_batch import ColumnBatch
-from penstock.dead_letters import letters_file, new_record
+from penstock.dead_letter_record import new_record
+from penstock.dead_letter_store import letters_file
 from penstock.error_text import cut
 from penstock.slot.batches import as_row_list
 from penstock.slot.dead_letter_file import DeadLetterFile

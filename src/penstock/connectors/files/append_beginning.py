@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from penstock.connectors.files.target import PartFiles
+from penstock.connectors.files.part_files import PartFiles
 
 
 def beginning(files: PartFiles, *, append: bool) -> tuple[int, int]:
