@@ -14,6 +14,7 @@ from typing import Any
 from penstock.batch import Lines
 from penstock.channel.column_batch import ColumnBatch
 from penstock.ctrl_c import is_ctrl_c
+from penstock.errors import PenstockError
 from penstock.operator import Context
 from penstock.operators.batch_operator import BatchOperator
 from penstock.operators.undo_log import UndoLog
@@ -98,6 +99,7 @@ class Chain:
                 batch_rows=self.batch_rows, timer=self._timer, as_rows=self._as_rows, undo=self._undo,
             )
         elif self.is_async:
+            self._check_without_state()
             program = compile_async_program(nodes, self._leaves, self._label, as_rows=self._as_rows)
             self.async_rows = AsyncRows(
                 self._instances.event_loop(), program, len(self._leaves), self._coroutines, self._label
@@ -129,6 +131,11 @@ class Chain:
             return self._plain.run(rows, outs, stop_at_failure)
         assert self.async_rows is not None
         return self.async_rows.run(rows, outs, stop_at_failure=stop_at_failure)
+
+    def take_back_last(self) -> None:
+        """What the last row of the last `run` wrote to state is undone: it cannot be sent, so it failed after all."""
+        if self._undo is not None:
+            self._undo.roll_back()
 
     def closers(self) -> Iterator[Callable[[], None]]:
         """What to call at the end; call one before asking for the next."""
@@ -165,6 +172,15 @@ class Chain:
     def _function(self, operator: Operator) -> Callable[[Any], Any]:
         fn = self._instances.function(operator)
         return fn if self._undo is None or not operator.writes_state else operator.with_state(fn, self._undo)
+
+    def _check_without_state(self) -> None:
+        """Rows of coroutines overlap: taking back what one wrote would take back what others built on it."""
+        for operator in (node.operator for node in self._nodes if node.operator.writes_state):
+            waits = next(node.operator.name for node in self._nodes if node.operator.is_async)
+            raise PenstockError(
+                f"stage {self._label!r}: {operator.name} keeps state, and {waits} is a coroutine, whose rows overlap; "
+                "put a stage between the two"
+            )
 
     def _plain_rows(self, nodes: Sequence[ProgramNode]) -> PlainRows:
         program, first = self._compile(nodes, self._leaves), nodes[0]

@@ -158,6 +158,7 @@ class Turn:
             if self._rows > 1:
                 raise CarefulRestart(part.number, self._rows) from error
             part.clear_outs()
+            part.chain.take_back_last()
             part.counts.succeeded -= 1
             return error
         self._append_and_commit(part)
