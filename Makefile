@@ -23,9 +23,9 @@ help:
 	@echo 'make test-compiled  the tests of what is compiled there'
 	@echo 'make test-surroundings  the tests with few descriptors, in another time zone and a plain locale'
 	@echo 'make test-busy      the tests while every core is busy'
-	@echo 'make bench          measure the short set, in under 3 minutes (bench/README.md tells of the long one)'
+	@echo 'make bench          measure the short set, in under 3 minutes (bench/README.md describes the long one)'
 	@echo 'make lint           ruff, mypy --strict, import layers'
-	@echo 'make format         let ruff mend what it can'
+	@echo 'make format         let ruff fix what it can'
 	@echo 'make pins           choose new versions for requirements/ (needs uv)'
 	@echo 'make clean          remove .venv and caches'
 

@@ -49,7 +49,7 @@ def as_table(columns: Any) -> Any:
     if hasattr(columns, "__arrow_c_stream__") and not _is_series(columns):
         return pa.table(columns)
     raise TypeError(
-        f"a batch function gave {type(columns).__name__}; give a pyarrow.RecordBatch or Table, "
+        f"a batch function returned {type(columns).__name__}; return a pyarrow.RecordBatch or Table, "
         "a polars or a pandas DataFrame"
     )
 

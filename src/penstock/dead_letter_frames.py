@@ -232,7 +232,7 @@ def _summary(head: bytes, data: bytes) -> LetterSummary | None:
 
 def _damaged(path: Path, offset: int, where: str = "at") -> PenstockError:
     return PenstockError(
-        f"{path}: the letter {where} byte {offset} is damaged (its checksum differs); those before it were given, "
+        f"{path}: the letter {where} byte {offset} is damaged (its checksum differs); those before it were shown; "
         "move the file away to read the others"
     )
 

@@ -62,7 +62,7 @@ class PipelineFailed(PenstockError):
         # What fails beside the stages (the program's import, the supervisor, a queue) says so in its reason.
         head = f"stage {stage!r} failed: " if stage in report.stages else ""
         remedy = (
-            "\nfix the cause and run again: it goes on with what stands in the queues "
+            "\nfix the cause and run again to resume: the queues keep their rows "
             "(`--fresh` or fresh=True starts over)"
         )
         # A damaged file says itself what to do.
@@ -82,7 +82,7 @@ class AlreadyRunning(PenstockError):
                 "close them first, by their close() or by leaving their `with` block"
             )
         else:
-            text = f"this pipeline runs already: process {pid}, {run_dir}; wait for it or stop it"
+            text = f"this pipeline is already running: process {pid}, {run_dir}; wait for it or stop it"
         super().__init__(text)
 
 
@@ -103,7 +103,7 @@ class OutputExists(PenstockError):
 
     def __init__(self, target: str) -> None:
         self.target = target
-        super().__init__(f'{target} exists already; say if_exists="append" or "overwrite", or remove it')
+        super().__init__(f'{target} already exists; pass if_exists="append" or "overwrite", or remove it')
 
 
 class TargetInUse(PenstockError):
@@ -156,8 +156,8 @@ class NotPrivate(PenstockError):
         self.path = Path(path)
         self.why = why
         super().__init__(
-            f"{path} {why}, so what is in it may be somebody else's; use another place, or make it yours alone "
-            "(`chmod go-w`) once you have looked at what is there"
+            f"{path} {why}, so its contents may be somebody else's; use another place, or check the contents and "
+            "make it yours alone (`chmod go-w`)"
         )
 
     def __reduce__(self) -> tuple[type[NotPrivate], tuple[Path, str]]:
@@ -170,7 +170,7 @@ class QueueDamaged(PenstockError):
     def __init__(self, path: Path | str, what: str) -> None:
         self.path = Path(path)
         self.what = what
-        super().__init__(f"{self.told}; it cannot be gone on with: {STARTS_OVER}")
+        super().__init__(f"{self.told}; the run cannot resume from it: {STARTS_OVER}")
 
     @property
     def told(self) -> str:
@@ -190,8 +190,7 @@ class FileUnusable(PenstockError):
         self.errno = error.errno
         self.strerror = error.strerror or str(error)
         super().__init__(
-            f"{path}: {what} cannot be used ({self.strerror}); {_remedy(self.errno)}, then run again: it goes on with "
-            "what is there"
+            f"{path}: {what} cannot be used ({self.strerror}); {_remedy(self.errno)}, then run again to resume"
         )
 
     def __reduce__(self) -> tuple[type[FileUnusable], tuple[Path, str, OSError]]:
@@ -203,7 +202,7 @@ def _remedy(number: int | None) -> str:
         return "make room"
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "give access to it"
-    return "mend that"
+    return "fix that"
 
 
 class SourceDamaged(PenstockError):
@@ -233,7 +232,7 @@ class TargetDamaged(PenstockError):
     def __init__(self, path: str, what: str) -> None:
         self.path = path
         self.what = what
-        super().__init__(f"{path}: {what}; bring back what was written and run again, or {STARTS_OVER}")
+        super().__init__(f"{path}: {what}; restore what was written and run again, or {STARTS_OVER}")
 
     def __reduce__(self) -> tuple[type[TargetDamaged], tuple[str, str]]:
         return TargetDamaged, (self.path, self.what)
@@ -262,7 +261,7 @@ class ExtraMissing(PenstockError, ImportError):
     """An optional package is not installed."""
 
     def __init__(self, package: str, extra: str) -> None:
-        super().__init__(f"{package} is not installed; `pip install 'penstock[{extra}]'` brings it")
+        super().__init__(f"{package} is not installed; `pip install 'penstock[{extra}]'` installs it")
 
 
 class RowTimeout(Exception):

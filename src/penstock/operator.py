@@ -97,7 +97,7 @@ class Context:
     def idempotency_key(self) -> str:
         """A key of the row in progress, the same on every attempt and restart. Raises `RuntimeError` outside a call."""
         if self._key is None:
-            raise RuntimeError("idempotency_key names the row in work; read it inside a call, not outside")
+            raise RuntimeError("idempotency_key names the row in progress; read it inside a call, not outside")
         return self._key()
 
 

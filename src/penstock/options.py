@@ -36,9 +36,9 @@ def parse_duration(value: Duration) -> float:
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else _number(value, _DURATION_UNITS, "s")
     if seconds is None:
-        raise ValueError(f"{value!r} is no duration; write {_DURATIONS}")
+        raise ValueError(f"{value!r} is not a duration; write {_DURATIONS}")
     if not 0 <= seconds < math.inf:  # no number is neither
-        raise ValueError(f"{value!r} is no duration, which is finite and not negative; write {_DURATIONS}")
+        raise ValueError(f"{value!r} is not a duration: it must be finite and not negative; write {_DURATIONS}")
     return float(seconds)
 
 
@@ -49,26 +49,26 @@ def parse_size(value: Size) -> int:
     """
     number = _number(value, _SIZE_UNITS, "B")
     if number is None:
-        raise ValueError(f"{value!r} is no size; write {_SIZES}")
+        raise ValueError(f"{value!r} is not a size; write {_SIZES}")
     if not 0 <= number < math.inf:
-        raise ValueError(f"{value!r} is no size, which is finite and not negative; write {_SIZES}")
+        raise ValueError(f"{value!r} is not a size: it must be finite and not negative; write {_SIZES}")
     if number != int(number) and not (isinstance(value, str) and value.strip()[-1].isalpha()):
-        raise ValueError(f"{value!r} is no whole number of bytes; write {_SIZES}")
+        raise ValueError(f"{value!r} is not a whole number of bytes; write {_SIZES}")
     return int(number)
 
 
 def parse_rate(value: Rate) -> tuple[float, float]:
     """Return `(how many, per how many seconds)` of `"200/s"`, `"10/m"`. Raises `ValueError` that says what to write."""
     if not isinstance(value, str) or value.count("/") != 1:
-        raise ValueError(f"{value!r} is no rate; write one like \"200/s\", \"10/m\"")
+        raise ValueError(f"{value!r} is not a rate; write one like \"200/s\", \"10/m\"")
     amount, _, per = value.partition("/")
     try:
         many = float(amount.strip().replace("_", ""))
         seconds = _DURATION_UNITS[per.strip()]
     except (ValueError, KeyError):
-        raise ValueError(f"{value!r} is no rate; write one like \"200/s\", \"10/m\"") from None
+        raise ValueError(f"{value!r} is not a rate; write one like \"200/s\", \"10/m\"") from None
     if not 0 <= many < float("inf"):
-        raise ValueError(f"{value!r} is no rate; write one like \"200/s\", \"10/m\"")
+        raise ValueError(f"{value!r} is not a rate; write one like \"200/s\", \"10/m\"")
     return many, seconds
 
 

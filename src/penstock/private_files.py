@@ -102,7 +102,7 @@ def require_safe_place(path: Path) -> None:
         except (FileNotFoundError, NotADirectoryError):
             continue
         if not stat.S_ISDIR(found.st_mode):
-            raise NotPrivate(above, "is no directory")
+            raise NotPrivate(above, "is not a directory")
         alone = found.st_uid == os.geteuid() and _is_alone(found.st_gid, above)
         if why := objection(found, _keepers(), sticky=True, alone=alone):
             raise NotPrivate(above, why)
@@ -145,7 +145,7 @@ def _opened(path: Path | str, dir_fd: int | None, tighten: bool) -> int:
         fd = os.open(path, _DIRECTORY, dir_fd=dir_fd)
     except OSError as exc:
         if exc.errno in _NOT_OURS:
-            raise NotPrivate(path, "is no directory, or a link to one") from exc
+            raise NotPrivate(path, "is not a directory, or is a link to one") from exc
         if exc.errno == errno.EACCES:  # our own we may always open, once its rights are ours again
             found = os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
             if why := objection(found, _us()):
@@ -259,7 +259,7 @@ def open_own(path: Path | str, flags: int, *, dir_fd: int | None = None, single:
     try:
         require_own(fd, path)
         if single and os.fstat(fd).st_nlink != 1:
-            raise NotPrivate(path, "stands somewhere else, too, by another name")
+            raise NotPrivate(path, "has another name somewhere else (a hard link)")
     except BaseException:
         os.close(fd)
         raise

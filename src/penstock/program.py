@@ -124,7 +124,7 @@ def _import_script(path: Path) -> ModuleType:
     name = module_name(path)
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise PenstockError(f"{path} is no Python file; name a .py file or a module")
+        raise PenstockError(f"{path} is not a Python file; name a .py file or a module")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     sys.modules["__main__"] = module

@@ -25,7 +25,7 @@ def refused(path: Path, what: str, error: OSError | NotPrivate) -> PenstockError
     if error.errno == errno.ENOENT:
         return QueueDamaged(path, f"{what} is missing")
     if error.errno in _NOT_WHAT_IT_WAS:
-        return QueueDamaged(path, f"{what} is no file any more ({error.strerror})")
+        return QueueDamaged(path, f"{what} is no longer a file ({error.strerror})")
     return FileUnusable(path, what, error)
 
 

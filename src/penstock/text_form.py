@@ -14,7 +14,7 @@ from penstock.source import Rejected, WithRejected
 Errors: TypeAlias = Literal["dead_letter", "replace", "fail"]
 """What happens to a line that is not valid in the encoding."""
 
-UNDECODED_REMEDY = 'repair it, say which `encoding` it has, or set such lines aside with errors="dead_letter"'
+UNDECODED_REMEDY = 'repair it, pass its `encoding`, or set such lines aside with errors="dead_letter"'
 
 WIDE = {"utf-16": 2, "utf-16-le": 2, "utf-16-be": 2, "utf-32": 4, "utf-32-le": 4, "utf-32-be": 4}
 """Encodings in which a line end takes several bytes, and how many."""
@@ -97,7 +97,7 @@ def encoding_problems(encoding: str, errors: str) -> list[str]:
         one_byte = "\n".encode(encoding) == b"\n"
         known = one_byte or codec_name(encoding) in WIDE or codec_name(encoding) == "utf-8-sig"
     except (LookupError, ValueError):
-        return [*found, f"encoding {encoding!r} is unknown to Python, or none of text"]
+        return [*found, f"encoding {encoding!r} is unknown to Python, or is not a text encoding"]
     if not known:
         found.append(f"encoding {encoding!r} is not supported: a line end is not one byte there; convert to UTF-8")
     return found

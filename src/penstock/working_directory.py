@@ -14,7 +14,7 @@ def working_directory() -> str:
         return os.getcwd()
     except OSError as exc:
         raise PenstockError(
-            f"the working directory is gone, or cannot be reached ({exc.strerror}); change to one that is there and "
+            f"the working directory is gone, or cannot be reached ({exc.strerror}); change to one that exists and "
             "start again"
         ) from exc
 

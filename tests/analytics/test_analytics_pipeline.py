@@ -113,7 +113,7 @@ def test_what_the_operator_gets_wrong_is_wrong_usage_of_the_command(tmp_path: Pa
                                   cwd=tmp_path, env=environment)
             assert done.returncode == 2, done.stderr
             assert done.stderr.startswith("error: ")
-            assert "bug of penstock" not in done.stderr
+            assert "bug in penstock" not in done.stderr
 
 
 def test_a_feed_that_cannot_be_replayed_is_told(sample: Path, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_method_that_fills_a_local_object_is_no_sink(method: Any) -> None:
     """It ran in a worker, on a copy, and the object stayed as it was."""
     app = ps.Pipeline("app")
     app.source([1, 2]).sink(method)
-    [found] = [m for m in app.check() if "each worker has a copy of it" in m.what]
+    [found] = [m for m in app.check() if "each worker fills its own copy" in m.what]
     assert "iterate over .results()" in found.remedy
 
 
@@ -85,7 +85,7 @@ class Log(list[Any]):
 def test_a_function_that_leaves_something_is_a_sink(function: Any) -> None:
     app = ps.Pipeline("app")
     app.source([1, 2]).sink(function)
-    assert [m for m in app.check() if "each worker has a copy" in m.what] == []
+    assert [m for m in app.check() if "each worker fills its own copy" in m.what] == []
 
 
 def numbers() -> Iterator[int]:
@@ -122,7 +122,7 @@ def finished(source: Any) -> ps.Pipeline:
         (stdio.stdout(), "stdout is a sink", ".sink"),
         (Feed, "the class Feed", "Feed(...)"),
         (Table, "the class Table", "Table(...)"),
-        (up_to, "it needs limit", "functools.partial(up_to, limit=...)"),
+        (up_to, "but needs limit", "functools.partial(up_to, limit=...)"),
         (drip, "source(drip) is async", "plain function"),
     ],
 )
@@ -191,7 +191,7 @@ def test_one_target_written_by_two_sinks_is_a_mistake() -> None:
     app, items = started()
     items.sink(Table(), name="a")
     items.sink(Table(), name="b")  # MISTAKE
-    only_mistake(app, "table db is written to by line", "merge")
+    only_mistake(app, "already writes to table db", "merge")
 
 
 def test_what_is_no_place_may_be_written_to_twice() -> None:
@@ -248,4 +248,4 @@ def test_a_sink_that_cannot_travel_is_a_mistake() -> None:
 def test_items_that_cannot_travel_are_a_mistake() -> None:
     app = ps.Pipeline("app")
     app.source([threading.Lock()]).sink(print)  # MISTAKE
-    only_mistake(app, "source(items) cannot be copied")
+    only_mistake(app, "source(items) cannot be sent")

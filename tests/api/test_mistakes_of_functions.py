@@ -58,7 +58,7 @@ def test_neighbours_that_cannot_fit_are_a_mistake() -> None:
     app, items = started()
     clicks = items.map(click)
     clicks.map(score).sink(print)  # type: ignore[arg-type]  # MISTAKE
-    only_mistake(app, "map(score) takes Visit, line ", "takes Click")
+    only_mistake(app, "map(score) takes Visit, but line ", "takes Click")
     assert f"line {lines_of(app)[-1] - 1} gives Click" in app.check()[0].what
 
 
@@ -96,9 +96,9 @@ class Idle:
         (keyword, "(keyword) is called with one argument, the row", "functools.partial(keyword, more=...)"),
         (lambda n, more: n, "(lambda) is called with one argument, the row", "functools.partial(lambda, more=...)"),
         (functools.partial(add), "(partial(add)) is called with one argument, the row", "partial(partial(add), more"),
-        (Adder(), "(Adder) is called with one argument, the row", "make these fields of Adder"),
-        (nothing, "(nothing) takes no argument, and is called with one, the row", "give nothing an argument"),
-        (Idle(), "(Idle) takes no argument", "give `Idle.__call__` an argument"),
+        (Adder(), "(Adder) is called with one argument, the row", "make them attributes of Adder"),
+        (nothing, "(nothing) takes no arguments, but is called with one, the row", "give nothing an argument"),
+        (Idle(), "(Idle) takes no arguments", "give `Idle.__call__` an argument"),
         (Adder().__call__, "(Adder.__call__) is called with one argument, the row", "partial(Adder.__call__, more"),
     ],
 )
@@ -152,7 +152,7 @@ def test_neighbours_are_compared_through_stages_merges_and_filters() -> None:
     more = app.source([4], name="more")
     merged = items.merge(more).stage("a").filter(bool)
     merged.stage("b").map(score).sink(print)  # type: ignore[arg-type]  # MISTAKE
-    only_mistake(app, "map(score) takes Visit, line ")
+    only_mistake(app, "map(score) takes Visit, but line ")
 
 
 class Described:
@@ -169,7 +169,7 @@ def test_a_class_of_operators_is_compared_by_its_call() -> None:
 def test_a_function_given_to_a_sink_is_compared() -> None:
     app, items = started()
     items.sink(score)  # type: ignore[arg-type]  # MISTAKE
-    only_mistake(app, "sink(score) takes Visit, line")
+    only_mistake(app, "sink(score) takes Visit, but line")
 
 
 def base(row: Base) -> Base:
@@ -222,7 +222,7 @@ def test_neighbours_that_may_fit_are_none(first: Any, second: Any) -> None:
 def test_parse_json_of_what_is_no_text_is_a_mistake() -> None:
     app, items = started()
     items.parse_json(Click).sink(print)  # type: ignore[misc]  # MISTAKE
-    only_mistake(app, "parse_json(Click) takes str | bytes, line ", "leave it out")
+    only_mistake(app, "parse_json(Click) takes str | bytes, but line ", "leave it out")
 
 
 def total(rows: list[Click]) -> list[float]:
@@ -232,7 +232,7 @@ def total(rows: list[Click]) -> list[float]:
 def test_map_many_is_compared_by_the_items_of_its_list() -> None:
     app, items = started()
     items.map_many(total).sink(print)  # type: ignore[arg-type]  # MISTAKE
-    only_mistake(app, "map_many(total) takes Click, line ")
+    only_mistake(app, "map_many(total) takes Click, but line ")
 
 
 def test_map_many_of_a_row_function_is_a_mistake() -> None:
@@ -254,19 +254,19 @@ def nothing(row: int) -> None:
 def test_a_map_annotated_to_give_none_is_a_mistake() -> None:
     app, items = started()
     items.map(nothing).sink(print)  # MISTAKE
-    only_mistake(app, "map(nothing) is annotated to give None", ".sink(f)")
+    only_mistake(app, "map(nothing) is annotated to return None", ".sink(f)")
 
 
 def test_what_comes_behind_a_map_that_gives_none_is_not_blamed_too() -> None:
     app, items = started()
     items.map(nothing).stage("x").map(score).sink(print)  # type: ignore[arg-type]  # MISTAKE
-    only_mistake(app, "map(nothing) is annotated to give None")
+    only_mistake(app, "map(nothing) is annotated to return None")
 
 
 def test_a_filter_annotated_to_give_none_is_a_mistake() -> None:
     app, items = started()
     items.filter(nothing).sink(print)  # type: ignore[arg-type]  # MISTAKE
-    only_mistake(app, "filter(nothing) is annotated to give None", "True or False")
+    only_mistake(app, "filter(nothing) is annotated to return None", "True or False")
 
 
 class Nothing:
@@ -277,7 +277,7 @@ class Nothing:
 def test_a_class_annotated_to_give_none_is_a_mistake() -> None:
     app, items = started()
     items.map(Nothing).sink(print)  # MISTAKE
-    only_mistake(app, "map(Nothing) is annotated to give None")
+    only_mistake(app, "map(Nothing) is annotated to return None")
 
 
 def test_a_sink_function_may_give_none() -> None:
@@ -341,7 +341,7 @@ def words(row: int) -> Iterator[str]:
 def test_a_generator_function_in_map_is_a_mistake() -> None:
     app, items = started()
     items.map(words).sink(print)  # MISTAKE
-    only_mistake(app, "map(words) gives a generator", ".flat_map")
+    only_mistake(app, "map(words) returns a generator", ".flat_map")
 
 
 class NeedsModel:
@@ -381,7 +381,7 @@ def letters(row: int) -> str:
 def test_flat_map_of_a_function_that_gives_a_text_is_a_mistake() -> None:
     app, items = started()
     items.flat_map(letters).sink(print)  # MISTAKE
-    only_mistake(app, "flat_map(letters) gives str, and is to give an iterable of rows", ".map")
+    only_mistake(app, "flat_map(letters) returns str, but must return an iterable of rows", ".map")
 
 
 def fields(row: int) -> dict[str, int]:
@@ -391,13 +391,13 @@ def fields(row: int) -> dict[str, int]:
 def test_flat_map_of_a_function_that_gives_a_dict_is_a_mistake() -> None:
     app, items = started()
     items.flat_map(fields).sink(print)  # MISTAKE
-    only_mistake(app, "flat_map(fields) gives dict[str, int], and is to give an iterable of rows", ".map")
+    only_mistake(app, "flat_map(fields) returns dict[str, int], but must return an iterable of rows", ".map")
 
 
 def test_flat_map_of_a_function_that_gives_one_row_is_a_mistake() -> None:
     app, items = started()
     items.flat_map(click).sink(print)  # type: ignore[arg-type]  # MISTAKE
-    only_mistake(app, "flat_map(click) gives Click")
+    only_mistake(app, "flat_map(click) returns Click")
 
 
 def maybe(row: int) -> list[int] | None:
@@ -418,7 +418,7 @@ class Plain:
 def test_parse_json_into_a_class_that_no_json_becomes_is_a_mistake() -> None:
     app, items = started()
     items.map(str).parse_json(Plain).sink(print)  # MISTAKE
-    only_mistake(app, "parse_json(Plain): no JSON becomes a Plain", "msgspec.Struct")
+    only_mistake(app, "parse_json(Plain): JSON cannot be decoded into a Plain", "msgspec.Struct")
 
 
 def test_parse_json_into_a_union_without_tags_is_a_mistake() -> None:
@@ -492,7 +492,7 @@ def test_a_key_field_that_can_be_no_key_is_a_mistake() -> None:
 def test_a_key_function_that_gives_no_key_is_a_mistake() -> None:
     app, items = started()
     items.stage("x").key_by(point).map(str).sink(print)  # MISTAKE
-    only_mistake(app, "key_by(point) gives Point", "frozen dataclasses")
+    only_mistake(app, "key_by(point) returns Point", "frozen dataclasses")
 
 
 def test_numbers_and_frozen_objects_are_keys() -> None:
@@ -512,7 +512,7 @@ def test_a_captured_variable_that_cannot_travel_is_named() -> None:
     app, items = started()
     database = sqlite3.connect(":memory:")
     items.filter(lambda n: database.execute("select ?", (n,)) is not None).sink(print)  # MISTAKE
-    only_mistake(app, "filter(lambda) cannot be copied to the workers: its variable `database` (sqlite3.Conn", "open")
+    only_mistake(app, "filter(lambda) cannot be sent to the workers: its variable `database` (sqlite3.Conn", "open")
     database.close()
 
 
@@ -562,9 +562,9 @@ def test_a_small_function_is_no_warning() -> None:
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
-        ({"rows": 0}, "rows=0 is no number of at least 1"),
-        ({"rows": "64"}, "rows='64' is no number of at least 1"),
-        ({"rows": 64, "wait": "soon"}, "wait: 'soon' is no duration"),
+        ({"rows": 0}, "rows=0 is not a number of at least 1"),
+        ({"rows": "64"}, "rows='64' is not a number of at least 1"),
+        ({"rows": 64, "wait": "soon"}, "wait: 'soon' is not a duration"),
     ],
 )
 def test_what_a_batch_function_asks_for_is_checked(asked: dict[str, Any], told: str) -> None:
@@ -578,4 +578,4 @@ def test_workers_of_an_ordered_stage_cannot_wait_for_rows_of_several_turns() -> 
     app = ps.Pipeline("asks")
     app.source([1]).stage("model", ordered=True, workers=2).map_many(list, rows=8, wait="5ms").sink(print)
     [found] = app.check()
-    assert "wait without effect in stage 'model'" in found.what
+    assert "wait has no effect in stage 'model'" in found.what

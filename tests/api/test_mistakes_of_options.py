@@ -45,34 +45,34 @@ def with_stage(**options: Any) -> ps.Pipeline:
         ({"workers": (1, 2, 3)}, "workers: (1, 2, 3)", "1..8"),
         ({"ordered": 1}, "ordered: 1", "True or False"),
         ({"retries": -1}, "retries: -1", "write one like 4"),
-        ({"retries": 1, "retry_delay": -2}, "retry_delay: -2 is no duration", '"2s"'),
-        ({"retries": 1, "retry_delay": "2 lightyears"}, "'2 lightyears' is no duration", '"2s"'),
+        ({"retries": 1, "retry_delay": -2}, "retry_delay: -2 is not a duration", '"2s"'),
+        ({"retries": 1, "retry_delay": "2 lightyears"}, "'2 lightyears' is not a duration", '"2s"'),
         ({"retries": 1, "retry_delay": "1m"}, "longer than retry_delay_max", "raise"),
-        ({"retries": 1, "retry_on": "OSError"}, "'OSError' is no class of exceptions", "OSError"),
-        ({"retries": 1, "retry_on": ()}, "is no class of exceptions", "OSError"),
-        ({"timeout": True}, "timeout: True is no duration", "a number of seconds"),
-        ({"timeout": float("nan")}, "timeout: nan is no duration", '"2s"'),
-        ({"timeout": float("inf")}, "timeout: inf is no duration", '"2s"'),
-        ({"timeout": timedelta(seconds=-1)}, "is no duration", "a number of seconds"),
+        ({"retries": 1, "retry_on": "OSError"}, "'OSError' is not a class of exceptions", "OSError"),
+        ({"retries": 1, "retry_on": ()}, "is not a class of exceptions", "OSError"),
+        ({"timeout": True}, "timeout: True is not a duration", "a number of seconds"),
+        ({"timeout": float("nan")}, "timeout: nan is not a duration", '"2s"'),
+        ({"timeout": float("inf")}, "timeout: inf is not a duration", '"2s"'),
+        ({"timeout": timedelta(seconds=-1)}, "is not a duration", "a number of seconds"),
         ({"timeout": 0}, "timeout: 0 leaves no time", "None"),
         ({"timeout": "0s"}, "timeout: '0s' leaves no time", "None"),
-        ({"on_error": "skip"}, "on_error: 'skip' is no policy", "ps.skip()"),
+        ({"on_error": "skip"}, "on_error: 'skip' is not a policy", "ps.skip()"),
         ({"on_error": ps.dead_letter(give_up_after=0)}, "give_up_after=0", "None: never"),
-        ({"max_restarts": "10"}, "max_restarts: '10' is no rate", '"10/m"'),
-        ({"edge": ps.Edge(memory="8 Mib")}, "edge.memory: '8 Mib' is no size", '"64 MiB"'),
+        ({"max_restarts": "10"}, "max_restarts: '10' is not a rate", '"10/m"'),
+        ({"edge": ps.Edge(memory="8 Mib")}, "edge.memory: '8 Mib' is not a size", '"64 MiB"'),
         ({"edge": ps.Edge(memory="0 B")}, "edge.memory: '0 B' holds no row", '"8 MiB"'),
         ({"edge": ps.Edge(batch_rows=0)}, "edge.batch_rows: 0", "write one"),
-        ({"edge": ps.Edge(memory=-1)}, "edge.memory: -1 is no size", "a number of bytes"),
-        ({"edge": ps.Edge(memory=True)}, "edge.memory: True is no size", "a number of bytes"),
-        ({"edge": ps.Edge(memory="0.5")}, "edge.memory: '0.5' is no whole number of bytes", "a number of bytes"),
-        ({"edge": ps.Edge(linger="5 parsecs")}, "edge.linger: '5 parsecs' is no duration", '"2s"'),
-        ({"edge": ps.Edge(route="left")}, "edge.route: 'left' is no route", "auto, forward"),  # type: ignore[arg-type]
+        ({"edge": ps.Edge(memory=-1)}, "edge.memory: -1 is not a size", "a number of bytes"),
+        ({"edge": ps.Edge(memory=True)}, "edge.memory: True is not a size", "a number of bytes"),
+        ({"edge": ps.Edge(memory="0.5")}, "edge.memory: '0.5' is not a whole number of bytes", "a number of bytes"),
+        ({"edge": ps.Edge(linger="5 parsecs")}, "edge.linger: '5 parsecs' is not a duration", '"2s"'),
+        ({"edge": ps.Edge(route="left")}, "edge.route: 'left' is not a route", "auto, forward"),  # type: ignore[arg-type]
         ({"edge": ps.Edge(when_full="block")}, "edge.when_full: 'block' is", "ps.block()"),  # type: ignore[arg-type]
-        ({"concurrency": 4}, "concurrency without effect in stage 'x': it has no async", "async def"),
-        ({"retry_delay": "1s"}, "retry_delay without effect in stage 'x'", "retries=3"),
-        ({"retry_on": OSError}, "retry_on without effect in stage 'x'", "retries=3"),
+        ({"concurrency": 4}, "concurrency has no effect in stage 'x': it has no async", "async def"),
+        ({"retry_delay": "1s"}, "retry_delay has no effect in stage 'x'", "retries=3"),
+        ({"retry_on": OSError}, "retry_on has no effect in stage 'x'", "retries=3"),
         ({"edge": ps.Edge(route="forward"), "workers": 2}, "from 1 workers of 'items' to 2 of 'x'", "same number"),
-        ({"edge": ps.Edge(route="balance"), "workers": 2, "ordered": True}, "route='balance' without effect", "leave"),
+        ({"edge": ps.Edge(route="balance"), "workers": 2, "ordered": True}, "route='balance' has no effect", "leave"),
     ],
 )
 def test_a_wrong_option_is_a_mistake_at_the_stage(options: dict[str, Any], what: str, remedy: str) -> None:
@@ -123,7 +123,7 @@ def test_a_number_and_its_text_are_the_same_size(size: int) -> None:
 @pytest.mark.parametrize("value", [-1, -0.5, float("nan"), float("inf"), True, False, None, "nan", "inf", "-1", "1e3"])
 def test_what_is_no_finite_number_is_neither_duration_nor_size(value: Any) -> None:
     for parse in (parse_duration, parse_size):
-        with pytest.raises(ValueError, match=f"{value!r} is no "):
+        with pytest.raises(ValueError, match=f"{value!r} is not a "):
             parse(value)
 
 
@@ -136,13 +136,13 @@ def test_concurrency_with_an_async_map_is_none() -> None:
 def test_several_workers_on_stdin_are_a_mistake() -> None:
     app = ps.Pipeline("app")
     app.source(stdio.stdin(), workers=2).sink(print)  # MISTAKE
-    only_mistake(app, "workers=2 without effect in stage 'stdin': stdin cannot be shared out", "a stage after it")
+    only_mistake(app, "workers=2 has no effect in stage 'stdin': stdin cannot be split", "a stage after it")
 
 
 def test_several_workers_on_a_callable_are_a_mistake() -> None:
     app = ps.Pipeline("app")
     app.source(numbers, workers=2).sink(print)  # MISTAKE
-    only_mistake(app, "numbers cannot be shared out")
+    only_mistake(app, "numbers cannot be split")
 
 
 def test_several_workers_on_a_sequence_are_none() -> None:
@@ -154,13 +154,13 @@ def test_several_workers_on_a_sequence_are_none() -> None:
 def test_an_ordered_source_is_a_mistake() -> None:
     app = ps.Pipeline("app")
     app.source(range(9), ordered=True).sink(print)  # MISTAKE
-    only_mistake(app, "ordered without effect in stage 'items'")
+    only_mistake(app, "ordered has no effect in stage 'items'")
 
 
 def test_row_options_of_a_source_without_operators_are_a_mistake() -> None:
     app = ps.Pipeline("app")
     app.source(range(9), timeout="1s").sink(print)  # MISTAKE
-    only_mistake(app, "timeout without effect in stage 'items': no operator", "give it to the stage")
+    only_mistake(app, "timeout has no effect in stage 'items': no operator", "give it to the stage")
 
 
 def test_row_options_of_a_source_with_operators_are_none() -> None:
@@ -172,7 +172,7 @@ def test_row_options_of_a_source_with_operators_are_none() -> None:
 def test_an_ordered_sink_is_a_mistake() -> None:
     app, items = started()
     items.sink(print, ordered=True)  # MISTAKE
-    only_mistake(app, "ordered without effect in stage 'stdout'")
+    only_mistake(app, "ordered has no effect in stage 'stdout'")
 
 
 def test_ordered_behind_several_unordered_workers_is_a_mistake() -> None:
@@ -237,13 +237,13 @@ def test_a_setting_can_break_forward() -> None:
         ({"x.edge.memry": "1 MiB"}, "no option 'edge.memry'", "did you mean 'edge.memory'?"),
         ({"x.memory": "1 MiB"}, "no option 'memory'", "did you mean 'edge.memory'?"),
         ({"x": 2}, "names no option", "enrich.workers"),
-        ({"x.workers": "many"}, "setting x.workers: 'many' is no number of workers", "1..8"),
-        ({"x.workers": "1..many"}, "is no number of workers", "1..8"),
-        ({"x.on_error": "ignore"}, "setting x.on_error: 'ignore' is no policy", "fail, skip, dead_letter"),
-        ({"x.retry_on": "OSError"}, "names no class", "in the code"),
-        ({"x.timeout": "fast"}, "'fast' is no duration", '"2s"'),
+        ({"x.workers": "many"}, "setting x.workers: 'many' is not a number of workers", "1..8"),
+        ({"x.workers": "1..many"}, "is not a number of workers", "1..8"),
+        ({"x.on_error": "ignore"}, "setting x.on_error: 'ignore' is not a policy", "fail, skip, dead_letter"),
+        ({"x.retry_on": "OSError"}, "does not name a class", "in the code"),
+        ({"x.timeout": "fast"}, "'fast' is not a duration", '"2s"'),
         ({"x.ordered": "maybe"}, "'maybe' is neither", "true or false"),
-        ({"x.concurrency": "4"}, "concurrency without effect in stage 'x'", "async def"),
+        ({"x.concurrency": "4"}, "concurrency has no effect in stage 'x'", "async def"),
     ],
 )
 def test_a_wrong_setting_is_a_mistake(settings: dict[str, object], what: str, remedy: str) -> None:
@@ -257,7 +257,7 @@ def test_settings_of_the_stage_that_the_caller_reads_are_a_mistake_but_for_its_e
     with pytest.raises(ps.PipelineInvalid) as caught:
         items.results(settings={"results.workers": 2, "results.edge.memory": "1 MiB"})
     [found] = caught.value.mistakes
-    assert "workers without effect in stage 'results': the calling process reads here" in found.what
+    assert "workers has no effect in stage 'results': the calling process reads here" in found.what
 
 
 def test_a_source_that_can_be_shared_out_may_have_several_workers() -> None:

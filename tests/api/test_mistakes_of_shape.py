@@ -102,7 +102,7 @@ def test_key_by_beside_another_use_of_the_stage_is_a_mistake() -> None:
     staged = items.stage("x")
     staged.map(double).sink(print)
     staged.key_by(double).map(double).sink(ps.discard())  # MISTAKE
-    only_mistake(app, "the stream before it is used, too", "use the stream that key_by(...) gives")
+    only_mistake(app, "the stream before it is also used", "use the stream that key_by(...) returns")
 
 
 def test_an_operator_on_a_merged_stream_is_a_mistake() -> None:
@@ -159,7 +159,7 @@ def test_equal_default_names_are_a_mistake_and_not_numbered() -> None:
 def test_a_bad_stage_name_is_a_mistake() -> None:
     app, items = started()
     items.stage("My Stage").map(double).sink(print)  # MISTAKE
-    only_mistake(app, "'My Stage' is no name", "small letters")
+    only_mistake(app, "'My Stage' is not a name", "small letters")
 
 
 @pytest.mark.parametrize("name", [7, None, "", "1st", "a b", "ü"])
@@ -167,7 +167,7 @@ def test_what_is_no_name_is_a_mistake_whatever_it_is(name: Any) -> None:
     app, items = started()
     items.stage(name).map(double).sink(print)
     [found] = app.check()
-    assert "is no name for a stage" in found.what
+    assert "is not a name for a stage" in found.what
     with pytest.raises(ps.PipelineInvalid):
         app.plan(settings={"items.edge.memory": "1 MiB"})
 
@@ -181,7 +181,7 @@ def test_an_edge_that_is_no_edge_is_a_wrong_call() -> None:
 def test_a_bad_pipeline_name_is_a_mistake() -> None:
     app = ps.Pipeline("My app")  # MISTAKE
     app.source([1]).sink(print)
-    only_mistake(app, "'My app' is no name for a pipeline")
+    only_mistake(app, "'My app' is not a name for a pipeline")
 
 
 def test_a_fused_sink_beside_another_output_is_a_mistake() -> None:

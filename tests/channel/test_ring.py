@@ -119,7 +119,7 @@ def test_a_frame_out_of_its_sequence_is_told(path: Path) -> None:
     writer, reader = RingWriter(path, by_mapping), RingReader(path, by_mapping)
     writer.append_nowait(Header(Kind.BATCH, 1, 5), b"")
     writer.publish()
-    with pytest.raises(QueueDamaged, match="frame 5 stands where frame 0 should"):
+    with pytest.raises(QueueDamaged, match="frame 5 is where frame 0 should be"):
         reader.read_nowait()
     writer.close()
     reader.close()
@@ -168,7 +168,7 @@ def test_a_queue_that_was_cut_is_told_when_opened(path: Path, size: int) -> None
 
 def test_what_is_no_queue_is_told(path: Path) -> None:
     path.write_bytes(bytes(CONTROL_BYTES + CAPACITY))
-    with pytest.raises(QueueDamaged, match="no queue"):
+    with pytest.raises(QueueDamaged, match="not a queue"):
         RingReader(path, by_mapping)
 
 

@@ -47,7 +47,7 @@ def test_of_several_one_must_be_named(machine: Machine, penstock_command: Comman
     machine.add("visits")
     result = penstock_command("clean")
     assert (result.exit_code, machine.removed) == (2, [])
-    assert "2 runs were left: clicks, visits; name one, or give --all" in result.stderr
+    assert "2 runs were left behind: clicks, visits; name one, or pass --all" in result.stderr
     assert penstock_command("clean", "visits").exit_code == 0
     assert machine.removed == ["visits-1"]
 
@@ -89,7 +89,7 @@ def test_what_runs_is_refused_by_name(machine: Machine, penstock_command: Comman
     machine.add("clicks", pid=4711)
     result = penstock_command("clean", "clicks")
     assert (result.exit_code, machine.removed) == (3, [])
-    assert "clicks runs (process 4711); stop it first" in result.stderr
+    assert "clicks is running (process 4711); stop it first" in result.stderr
 
 
 def test_an_unknown_name_is_answered_with_the_names_there_are(machine: Machine, penstock_command: Command) -> None:
@@ -102,4 +102,4 @@ def test_an_unknown_name_is_answered_with_the_names_there_are(machine: Machine, 
 def test_nothing_left_is_no_error(machine: Machine, penstock_command: Command) -> None:
     machine.add("clicks", pid=1)
     result = penstock_command("clean")
-    assert (result.exit_code, result.stdout) == (0, "nothing was left\n")
+    assert (result.exit_code, result.stdout) == (0, "no run was left behind\n")

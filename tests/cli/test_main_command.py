@@ -111,7 +111,7 @@ def test_the_demo_is_found_in_the_package_or_beside_its_source_tree(
 
 
 def test_an_installation_without_the_demo_says_so(tmp_path: Path) -> None:
-    with pytest.raises(DemoMissing, match="install penstock again"):
+    with pytest.raises(DemoMissing, match="reinstall penstock"):
         find_examples(tmp_path / "src" / "penstock")
 
 
@@ -121,7 +121,7 @@ def test_a_demo_without_its_packages_says_which_extra_brings_them(
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     result = penstock_command("demo")
     assert result.exit_code == 2
-    assert "duckdb is not installed; `pip install 'penstock[standard]'` brings it" in result.stderr
+    assert "duckdb is not installed; `pip install 'penstock[standard]'` installs it" in result.stderr
 
 
 def test_the_summary_of_a_command_fits_its_line(penstock_command: Command) -> None:

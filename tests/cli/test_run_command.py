@@ -87,7 +87,7 @@ def test_a_setting_of_another_form_is_refused_with_an_example(
 ) -> None:
     result = penstock_command("run", "clicks.py", "--set", setting)
     assert result.exit_code == 2
-    assert "write stage.option=value, as in enrich.workers=4" in result.stderr
+    assert "write stage.option=value, such as enrich.workers=4" in result.stderr
     assert engine.given == {}
 
 
@@ -114,7 +114,7 @@ def test_every_end_has_its_exit_code(
     assert result.stdout == "by the user\n"
     assert "error:" in result.stderr
     assert str(raised) in result.stderr or isinstance(raised, SystemExit)
-    assert ("this is a bug of penstock" in result.stderr) == (code == 70)
+    assert ("this is a bug in penstock" in result.stderr) == (code == 70)
     assert ("Traceback (most recent call last)" in result.stderr) == (code == 70)
 
 
@@ -124,8 +124,8 @@ def test_ctrl_c_before_anything_ran_is_told_in_one_line(engine: Running, penstoc
     assert (result.exit_code, result.stderr) == (130, "penstock: interrupted\n")
 
 
-@pytest.mark.parametrize(("outcome", "code", "said"), [("drained", 4, "what was read is delivered"),
-                                                       ("stopped", 5, "what was in progress is dropped")])
+@pytest.mark.parametrize(("outcome", "code", "said"), [("drained", 4, "every row that it had read was delivered"),
+                                                       ("stopped", 5, "rows in progress were dropped")])
 def test_an_interrupted_run_is_reported_and_says_what_became_of_its_rows(
     engine: Running, penstock_command: Command, outcome: Outcome, code: int, said: str
 ) -> None:
@@ -134,7 +134,7 @@ def test_an_interrupted_run_is_reported_and_says_what_became_of_its_rows(
     result = penstock_command("run", "clicks.py")
     assert result.exit_code == code
     assert f"clicks: {outcome} after 1.0 s" in result.stderr
-    assert f"{said}; the next run begins at the beginning" in result.stderr
+    assert f"{said}; the next run starts from the beginning" in result.stderr
 
 
 def test_a_failed_run_is_reported_too(engine: Running, penstock_command: Command) -> None:

@@ -138,7 +138,7 @@ def test_what_killed_and_failed_runs_left_is_listed_with_what_to_do(
     assert "visits: left by a failed run" in result.stdout
     assert "12.3 MiB" in result.stdout
     assert str(killed.path) in result.stdout
-    assert "goes on when run again in /home/ann" in result.stdout
+    assert "resumes when run again in /home/ann" in result.stdout
     assert "penstock clean clicks" in result.stdout
 
 
@@ -146,12 +146,12 @@ def test_an_unknown_name_is_answered_with_the_names_there_are(machine: Machine, 
     machine.running("clicks")
     result = penstock_command("status", "clikcs")
     assert result.exit_code == 2
-    assert "no run of 'clikcs' is there; did you mean 'clicks'?" in result.stderr
+    assert "there is no run of 'clikcs'; did you mean 'clicks'?" in result.stderr
 
 
 def test_nothing_to_show_is_said_and_no_error(machine: Machine, penstock_command: Command) -> None:
     result = penstock_command("status")
-    assert (result.exit_code, result.stdout) == (0, "nothing runs and nothing was left\n")
+    assert (result.exit_code, result.stdout) == (0, "nothing is running, and no run was left behind\n")
     assert penstock_command("status", "clicks").exit_code == 2
 
 
@@ -169,7 +169,7 @@ def test_a_run_that_ends_between_the_looks_is_not_shown(machine: Machine, pensto
     run = machine.running("clicks")
     machine.clock.on_sleep = lambda seconds: shutil.rmtree(run.path)
     result = penstock_command("status")
-    assert (result.exit_code, result.stdout) == (0, "nothing runs and nothing was left\n")
+    assert (result.exit_code, result.stdout) == (0, "nothing is running, and no run was left behind\n")
 
 
 def test_a_run_that_has_written_nothing_yet_is_said_to_start(machine: Machine, penstock_command: Command) -> None:
@@ -220,7 +220,7 @@ def test_a_terminal_is_redrawn_in_place(
 @pytest.mark.parametrize(
     ("height", "shown", "missing"),
     [(40, ["enrich->load", "ingest->enrich"], "more lines"), (17, ["ingest->enrich", "last error"], "enrich->load"),
-     (8, ["ingest", "load", "more lines: make the window taller"], "->")],
+     (8, ["ingest", "load", "more lines: enlarge the window"], "->")],
 )
 def test_a_terminal_too_low_for_all_keeps_the_head_and_first_loses_empty_queues(
     machine: Machine, penstock_command: Command, monkeypatch: pytest.MonkeyPatch, height: int, shown: list[str],
@@ -292,4 +292,4 @@ def test_watching_goes_on_when_the_run_ends(machine: Machine, penstock_command: 
     machine.clock.on_sleep = end_then_interrupt
     result = penstock_command("status", "clicks", "--watch")
     assert result.exit_code == 0
-    assert "nothing runs and nothing was left" in result.stdout
+    assert "nothing is running, and no run was left behind" in result.stdout

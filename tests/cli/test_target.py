@@ -69,7 +69,7 @@ def test_of_several_pipelines_one_must_be_named(check: Callable[[str], Result], 
     program("clicks.py", TWO)
     result = check("clicks.py")
     assert result.exit_code == 2
-    assert "2 pipelines; say which: clicks.py:app, clicks.py:other" in result.stderr
+    assert "2 pipelines; name one: clicks.py:app, clicks.py:other" in result.stderr
     assert check("clicks.py:other").stdout == "visits: no mistakes\n"
 
 
@@ -91,12 +91,12 @@ def test_a_function_that_makes_the_pipeline_is_called(
         ("shop.flows", "there is no module 'shop.flows'"),
         ("shopp.flow", "there is no module 'shopp'; did you mean shop?"),
         ("clicks.py:ap", "clicks.py has no 'ap'; did you mean app?"),
-        ("clicks.py:", "'clicks.py:' is no target; write clicks.py"),
+        ("clicks.py:", "'clicks.py:' is not a target; write clicks.py"),
         ("./shop", "is a directory"),
         ("flow.py:make_of", "flow.py:make_of takes arguments"),
-        ("flow.py:number", "flow.py:number() returned no Pipeline but a value of type int"),
+        ("flow.py:number", "flow.py:number() returned a value of type int, not a Pipeline"),
         ("flow.py:Pipeline", "takes arguments"),
-        ("flow.py:NUMBER", "is no Pipeline but of type int; name one"),
+        ("flow.py:NUMBER", "is of type int, not a Pipeline; name one"),
         ("empty.py", "empty.py has no pipeline; write app = "),
         ("leaves.py", "leaves.py ended the process while it was imported (exit 3); put what runs under"),
     ],
@@ -135,7 +135,7 @@ def test_what_the_users_file_raises_is_shown_as_the_users(
     assert "broken.py" in result.stderr
     assert "program.py" not in result.stderr
     assert "importlib" not in result.stderr
-    assert "bug of penstock" not in result.stderr
+    assert "bug in penstock" not in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -83,10 +83,10 @@ def test_the_sink_is_a_picklable_description(database: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "table", "options", "problem"),
     [
-        (":memory:", "t", {}, "is no file"),
-        ("missing/x.duckdb", "t", {}, "is not there; make it"),
+        (":memory:", "t", {}, "is not a file"),
+        ("missing/x.duckdb", "t", {}, "does not exist; create it"),
         (".", "t", {}, "is a directory"),
-        ("x.duckdb", "a.b.c", {}, "is no table"),
+        ("x.duckdb", "a.b.c", {}, "is not a table"),
         ("x.duckdb", "t", {"if_exists": "replace"}, "if_exists='replace'"),
     ],
 )

@@ -151,11 +151,11 @@ def test_one_unclosed_quote_costs_one_record_wherever_it_stands(records: list[li
 @pytest.mark.parametrize(
     ("data", "what"),
     [
-        (b"a,b\r1,2\r3,4\r", "carriage return alone"),
+        (b"a,b\r1,2\r3,4\r", "carriage return only"),
         (b"a,a\n1,2\n", "names column 'a' twice"),
         (b'a,"b\n1,2\n', "the header cannot be read"),
         ("größe,b\n1,2\n".encode("latin-1"), "the header cannot be read: it is not utf-8"),
-        ("a,b\n1,2\n".encode("utf-16"), 'say encoding="utf-16"'),
+        ("a,b\n1,2\n".encode("utf-16"), 'pass encoding="utf-16"'),
         (__import__("gzip").compress(b"a,b\n1,2\n"), "rename it to end in .gz"),
     ],
     ids="returns twice quote latin utf-16 gzip".split(),

@@ -127,9 +127,9 @@ def test_a_file_that_somebody_cuts_is_named_and_gets_no_hole(tmp_path: Path, kin
     writer = open_writer(getattr(files, kind)(path))
     writer.write([{"n": number} for number in range(100)])
     os.truncate(path, left)
-    with pytest.raises(TargetDamaged, match="somebody cut it"):
+    with pytest.raises(TargetDamaged, match="somebody truncated it"):
         writer.position()
-    with pytest.raises(TargetDamaged, match="somebody cut it"):
+    with pytest.raises(TargetDamaged, match="somebody truncated it"):
         writer.write([{"n": 100}])
     assert path.stat().st_size == left
     writer.close()

@@ -99,7 +99,7 @@ def test_a_packed_file_that_breaks_off_is_an_error_that_names_it(tmp_path: Path,
     whole = packed.pack(kind, b"".join(b"line %d\n" % number for number in range(5000)))
     path = tmp_path / f"x.{kind}"
     path.write_bytes(whole[:-20])
-    with pytest.raises(SourceDamaged, match="breaks off"):
+    with pytest.raises(SourceDamaged, match="ends in the middle"):
         read_all(files.lines(path))
 
 
@@ -181,7 +181,7 @@ def test_json_lines_are_parsed_by_an_operator_of_the_stage(tmp_path: Path):
 def test_what_cannot_be_read_is_found_before_the_run(tmp_path: Path):
     assert "does not exist" in files.lines(tmp_path / "no.log").check_source()[0]
     assert "matches no file" in files.lines(tmp_path / "*.log").check_source()[0]
-    assert "holds no file" in files.lines(f"{tmp_path}/").check_source()[0]
+    assert "contains no files" in files.lines(f"{tmp_path}/").check_source()[0]
     assert files.lines(tmp_path / "*.log", follow=True).check_source() == []
     assert "cannot be followed" in files.lines(tmp_path, encoding="utf-16", follow=True).check_source()[-1]
     assert "not one byte" in files.lines(tmp_path, encoding="cp037").check_source()[-1]

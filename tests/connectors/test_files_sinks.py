@@ -223,7 +223,7 @@ def test_output_that_somebody_shortened_is_not_continued(tmp_path: Path):
     writer.write(["abc"])
     position = writer.position()
     os.truncate(tmp_path / "x.jsonl", 2)
-    with pytest.raises(TargetDamaged, match="6 bytes were written to it, 2 are there"):
+    with pytest.raises(TargetDamaged, match="6 bytes were written to it, but it has 2"):
         open_writer(sink, position)
 
 
@@ -234,7 +234,7 @@ def test_options_of_the_other_role_are_found_before_the_run(tmp_path: Path):
     assert "give a directory" in files.json_lines("x.jsonl", roll="1 GiB").check_sink()[0]
     assert "is a pattern" in files.csv("x*.csv").check_sink()[0]
     assert "one path" in files.csv(["a", "b"]).check_sink()[0]
-    assert "is no size" in files.json_lines("x/", roll="big").check_sink()[0]
+    assert "is not a size" in files.json_lines("x/", roll="big").check_sink()[0]
     assert files.json_lines("x/", roll="1 GiB").check_sink() == []
 
 
@@ -301,7 +301,7 @@ def test_a_name_that_leaves_no_room_for_hidden_files_is_a_mistake(tmp_path: Path
     assert not write(tmp_path / ("x" * 230 + ".dat")).check_sink()
     for name in ("x" * 245, "é" * 123, "x" * 300 + "/out"):
         [found] = write(tmp_path / name).check_sink()
-        assert "there is room for 244" in found
+        assert "only 244 are possible" in found
 
 
 class Reading(msgspec.Struct):
@@ -329,7 +329,7 @@ def test_a_number_that_json_lacks_rejects_its_row_and_no_other(row: Any, tmp_pat
     writer.finish()
     writer.close()
     assert list(caught.value.reasons) == [len(FINITE)]
-    assert 'which JSON has no number for; files.json_lines(path, nan="null")' in caught.value.reasons[len(FINITE)]
+    assert 'which JSON cannot represent; files.json_lines(path, nan="null")' in caught.value.reasons[len(FINITE)]
     lines = (tmp_path / "out.jsonl").read_bytes().splitlines()
     assert [msgspec.json.decode(line) for line in lines] == [msgspec.to_builtins(found) for found in FINITE * 2]
 

@@ -64,8 +64,8 @@ def rewrite(path: Path, lines: list[str]) -> None:
 CHANGES: list[tuple[Callable[[Path], None], str]] = [
     (lambda path: replace(path, NEW), "was replaced by another file"),
     (lambda path: truncate(path, 100), "are gone"),
-    (lambda path: rewrite(path, NEW), "was cut or written anew"),
-    (lambda path: rewrite(path, NEW * 2), "was cut or written anew"),
+    (lambda path: rewrite(path, NEW), "was truncated or rewritten"),
+    (lambda path: rewrite(path, NEW * 2), "was truncated or rewritten"),
     (lambda path: path.unlink(), "is gone"),
 ]
 
@@ -91,8 +91,8 @@ def test_a_file_that_changed_between_two_lives_is_never_gone_on_with(
     [
         (lambda path: truncate(path, 100), "was cut from"),
         (lambda path: truncate(path, 12_000), "was cut from"),
-        (lambda path: rewrite(path, NEW), "was written anew"),
-        (lambda path: rewrite(path, NEW * 2), "was written anew"),
+        (lambda path: rewrite(path, NEW), "was rewritten"),
+        (lambda path: rewrite(path, NEW * 2), "was rewritten"),
     ],
 )
 @pytest.mark.parametrize("make", [files.lines, lambda path: files.csv(path, header=False)])
@@ -141,7 +141,7 @@ def test_a_file_that_was_repaired_with_the_same_beginning_is_gone_on_with(tmp_pa
     reader = opened(files.lines(path))
     rows: list[str] = []
     position = None
-    with pytest.raises(SourceDamaged, match="breaks off"):  # noqa: PT012
+    with pytest.raises(SourceDamaged, match="ends in the middle"):  # noqa: PT012
         while True:
             rows += rows_in(reader.read())
             position = reader.position()

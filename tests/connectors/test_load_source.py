@@ -78,10 +78,10 @@ def test_shares_add_up_to_the_whole(stride: int, rows: int | None, due: int) -> 
 @pytest.mark.parametrize(
     ("profile", "problem"),
     [
-        (load.steady("fast"), "no rate"),
+        (load.steady("fast"), "not a rate"),
         (load.steady("0/s"), "never gives a row"),
-        (load.bursts("1/s", burst="x", every="30s", lasting="10s"), "burst: 'x' is no rate"),
-        (load.bursts("1/s", burst="2/s", every="1s", lasting="10s"), "let it last shorter"),
+        (load.bursts("1/s", burst="x", every="30s", lasting="10s"), "burst: 'x' is not a rate"),
+        (load.bursts("1/s", burst="2/s", every="1s", lasting="10s"), "shorten it"),
         (load.bursts("1/s", burst="2/s", every="soon", lasting="1s"), "every: 'soon'"),
     ],
 )

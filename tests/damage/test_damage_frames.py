@@ -247,7 +247,7 @@ def test_a_page_that_is_missing_or_no_file_is_named(name: str, tmp_path: Path) -
             look(path, opening)
     path.mkdir()
     for opening in (by_mapping, by_calls):
-        with pytest.raises(QueueDamaged, match=f"{name}: .* is no file any more"):
+        with pytest.raises(QueueDamaged, match=f"{name}: .* is no longer a file"):
             look(path, opening)
 
 
@@ -255,7 +255,7 @@ def test_a_bell_that_is_no_fifo_is_named(tmp_path: Path) -> None:
     create_bell(tmp_path / "bell")
     (tmp_path / "bell").unlink()
     (tmp_path / "bell").touch()
-    with pytest.raises(QueueDamaged, match="bell: a bell is no FIFO"):
+    with pytest.raises(QueueDamaged, match="bell: a bell is no longer a FIFO"):
         FifoBell(tmp_path / "bell", by_mapping)
 
 

@@ -67,7 +67,7 @@ def test_places_that_may_not_be_written_are_named(place: Path) -> None:
         assert done.returncode == code, done.stderr
         assert str(place / name) in done.stderr or f"{name}/rows.jsonl" in done.stderr, done.stderr
         assert "permission" in done.stderr.lower()
-        assert "bug of penstock" not in done.stderr
+        assert "bug in penstock" not in done.stderr
     done = run(place)
     assert done.returncode == 0, done.stderr
     assert sorted(map(int, (place / "out/rows.jsonl").read_text().split())) == [n for n in range(100) if n % 10 != 3]

@@ -30,12 +30,13 @@ def lines(rows: list[str]) -> bytes:
 
 DAMAGED: dict[str, tuple[str, Callable[[Any], Source[Any]], bytes, str]] = {
     "gzip that breaks off": (
-        "x.gz", files.lines, gzip.compress(lines([f"line {n * 7919 % 10007}" for n in range(9000)]))[:-30], "breaks off"
+        "x.gz", files.lines, gzip.compress(lines([f"line {n * 7919 % 10007}" for n in range(9000)]))[:-30],
+        "ends in the middle",
     ),
     "header": ("x.csv", files.csv, b'a,"b\n1,2\n', "the header cannot be read"),
-    "returns": ("x.csv", files.csv, b"a,b\r1,2\r", "carriage return alone"),
-    "utf-16": ("x.log", files.lines, "a\nb\n".encode("utf-16"), 'say encoding="utf-16"'),
-    "no parquet": ("x.parquet", files.parquet, b"PAR1 or not", "it is no Parquet file"),
+    "returns": ("x.csv", files.csv, b"a,b\r1,2\r", "carriage return only"),
+    "utf-16": ("x.log", files.lines, "a\nb\n".encode("utf-16"), 'pass encoding="utf-16"'),
+    "no parquet": ("x.parquet", files.parquet, b"PAR1 or not", "it is not a Parquet file"),
 }
 
 
@@ -58,7 +59,7 @@ def test_a_repaired_file_is_gone_on_with(where: Any, tmp_path: Path) -> None:
     (tmp_path / "x.gz").write_bytes(whole[: len(whole) // 2])
     app, out = ps.Pipeline("damaged"), ListSink[str]()
     app.source(files.lines(tmp_path / "x.gz"), name="read").sink(out, name="out")
-    with pytest.raises(ps.PipelineFailed, match="breaks off"):
+    with pytest.raises(ps.PipelineFailed, match="ends in the middle"):
         app.run(**where)
     (tmp_path / "new").write_bytes(whole)
     (tmp_path / "new").rename(tmp_path / "x.gz")

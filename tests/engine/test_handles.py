@@ -48,7 +48,7 @@ def test_a_started_pipeline_is_watched_and_waited_for(where: Any, heard: Line, t
     assert (status.pipeline, status.phase) == ("held", "running")
     assert status.stages["work"].workers == 1 and status.stages["numbers"].rows_out == 2
     assert set(status.edges) == {"numbers->work", "work->out"}
-    with pytest.raises(TimeoutError, match="goes on"):
+    with pytest.raises(TimeoutError, match="still running"):
         handle.wait(timeout="10ms")
     told.say()
     told.say()

@@ -37,7 +37,7 @@ def test_a_close_that_never_comes_back_is_told_of_and_ended(
     app.source(range(50), name="numbers").stage("work").map(made()).sink(out, name="out")
     began = time.monotonic()
     with app.start(**where) as handle:
-        while "has not come back" not in caplog.text:
+        while "has not returned" not in caplog.text:
             assert not handle.wait_a_while(0.1)
         assert time.monotonic() - began < 30
         report = handle.wait(timeout="100s")
@@ -45,6 +45,6 @@ def test_a_close_that_never_comes_back_is_told_of_and_ended(
     assert sorted(out.rows) == list(range(50))
     assert report.stages["work"].restarts == 1
     told = [record.getMessage() for record in caplog.records]
-    assert any("worker work/0 has done all its rows, and `close` has not come back for 5 s" in text for text in told)
-    assert any("worker work/0 is killed, for `close` has not come back" in text for text in told)
+    assert any("worker work/0 has finished all its rows, but `close` has not returned for 5 s" in text for text in told)
+    assert any("worker work/0 is killed: `close` has not returned" in text for text in told)
     assert HERE in caplog.text or made is HangsInCoroutine

@@ -70,7 +70,7 @@ def test_a_row_that_cannot_be_pickled_and_raises_is_set_aside_although_it_may_be
     report = app.run(**where)
     assert out.rows == [1, 2]
     [letter] = ps.read_dead_letters("unpicklable", state_dir=where["state_dir"])
-    assert letter.error.startswith("OSError: try later; it cannot be tried again later: TypeError: cannot pickle")
+    assert letter.error.startswith("OSError: try later; it cannot be retried later: TypeError: cannot pickle")
     assert report.stages["locks"].restarts == 0
 
 

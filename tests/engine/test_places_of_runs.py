@@ -119,7 +119,7 @@ def test_shared_memory_that_is_not_there_is_told_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = _run_with_shared_memory_in(tmp_path / "none", tmp_path, monkeypatch, caplog)
-    assert f"{tmp_path / 'none'} is not there" in told
+    assert f"{tmp_path / 'none'} does not exist" in told
 
 
 def test_a_place_that_was_named_is_never_passed_over(read_only: Path) -> None:

@@ -182,5 +182,5 @@ def test_columns_of_which_no_row_can_be_made_are_tried_again_as_they_are_or_set_
         assert sorted(given) == [n for n in ROWS if n != BAD]
         [letter] = letters
         assert letter.row["n"] == BAD
-        assert f"KeyError: {BAD}; it cannot be tried again later: column 'at'" in letter.error
+        assert f"KeyError: {BAD}; it cannot be retried later: column 'at'" in letter.error
     assert {kind for n, kind in given.items()} == {"timestamp[us]"}

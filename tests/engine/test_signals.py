@@ -70,7 +70,7 @@ def test_ctrl_c_drains_a_bounded_run_and_is_a_keyboard_interrupt(script: Path, h
     heard.hear()
     os.kill(process.pid, signal.SIGINT)
     assert process.stderr is not None
-    assert "draining; once more to stop at once" in process.stderr.readline()
+    assert "draining; interrupt again to stop at once" in process.stderr.readline()
     told.say()
     out, err = finish(process)
     assert out == "KeyboardInterrupt  drained 0\n"
@@ -138,7 +138,7 @@ def test_the_next_run_goes_on_when_the_program_was_killed(script: Path, heard: L
     done = python(script.parent, script.name, "none")
     wait_for_ends(pids)
     assert (done.stdout, done.returncode) == ("finished 0 0\n", 0), done.stderr
-    assert "taking over" in done.stderr or "goes on" in done.stderr or done.stderr == ""
+    assert "taking over" in done.stderr or "resumes" in done.stderr or done.stderr == ""
     assert _numbers(script.parent) == list(range(300_000))
     assert rundir.find_runs(script.parent / "run") == []
 

@@ -36,6 +36,6 @@ def test_queues_written_before_the_machine_was_restarted_are_not_gone_on_with() 
     before = msgspec.json.decode(manifest.read_bytes(), type=rundir.Manifest)
     manifest.write_bytes(rundir.encode_manifest(msgspec.structs.replace(before, boot_id="another")))
     manifest.with_name("settled").unlink(missing_ok=True)  # it says that what was left has reached the disk
-    with pytest.raises(ps.QueueDamaged, match=r"started anew .*fresh=True"):
+    with pytest.raises(ps.QueueDamaged, match=r"restarted .*fresh=True"):
         list(pipeline(mended).results())
     assert list(pipeline(mended).results(fresh=True)) == list(range(10))

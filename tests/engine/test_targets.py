@@ -111,7 +111,7 @@ def test_one_target_under_two_names_in_one_pipeline_is_a_mistake(tmp_path: Path)
     rows.sink(files.json_lines(tmp_path / "real" / "out.jsonl"), name="a")
     rows.sink(files.json_lines(tmp_path / "link" / "out.jsonl"), name="b")
     [found] = app.check()
-    assert "is written to by line" in found.what
+    assert "already writes to" in found.what
 
 
 def remove(path: Path) -> None:

@@ -29,7 +29,7 @@ def test_it_is_asked_until_it_is_there_and_told_of_once(caplog: pytest.LogCaptur
         once_it_is_there(target.ask, "store", unavailable_for_s=600)
     assert target.asked == 4
     [told] = [record.getMessage() for record in caplog.records]
-    assert "stage store waits, before the run begins, for what is unavailable: the file is held" in told
+    assert "stage store waits before the run begins: the file is held" in told
 
 
 def test_the_wait_has_an_end() -> None:

@@ -24,7 +24,7 @@ def _with_a_bad_row() -> ps.Pipeline:
 def test_rows_set_aside_are_told_where_nobody_prints_the_report(where: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         _with_a_bad_row().run(**where)
-    assert caplog.messages == ["words: 1 row set aside; look: penstock dead-letters list words"]
+    assert caplog.messages == ["words: 1 row set aside; look at them: penstock dead-letters list words"]
 
 
 def test_they_are_not_told_twice_where_somebody_does(where: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -122,7 +122,7 @@ def test_a_range_of_workers_is_noted_as_fixed() -> None:
 def test_queues_that_take_more_than_was_asked_for_are_noted() -> None:
     app = ps.Pipeline("app")
     app.source(range(10)).stage("x", workers=4, edge=ps.Edge(memory="1 MiB")).map(double).sink(print)
-    assert "items->x takes 2 MiB and not 1 MiB: 4 queues, 512 KiB each at least" in " ".join(text_of(app).split())
+    assert "x takes 2 MiB instead of 1 MiB: 4 queues need at least 512 KiB each" in " ".join(text_of(app).split())
 
 
 def test_sinks_that_share_a_worker_are_noted() -> None:

@@ -158,7 +158,7 @@ def test_a_batch_function_may_give_more_or_fewer_rows_and_other_columns() -> Non
 def test_a_batch_function_that_gives_no_columns_fails_its_rows_with_what_to_give() -> None:
     pytest.importorskip("pyarrow")
     _, failures = run([MapBatches(lambda batch: [1], "")], [{"x": 1}])
-    assert "give a pyarrow.RecordBatch" in str(failures[0].error)
+    assert "return a pyarrow.RecordBatch" in str(failures[0].error)
 
 
 def test_lines_are_rows_to_a_function_of_many() -> None:
@@ -226,5 +226,5 @@ def test_what_is_no_list_of_results_is_told_though_it_has_as_many(given_back: An
     rows, [failure] = run([MapMany(lambda _: given_back, "f.py:1")], [5])
     assert rows == []
     assert str(failure.error) == (
-        f"a map_many function gave {type(given_back).__name__}; give a list, one result per row"
+        f"a map_many function returned {type(given_back).__name__}; return a list, one result per row"
     )

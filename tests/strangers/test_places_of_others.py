@@ -79,7 +79,7 @@ def test_a_link_in_the_place_of_runs_is_not_followed(victim: User, stranger: Use
     before = sorted(precious.rglob("*"))
     out, told = run(victim)
     assert out == FINISHED, told
-    assert "is no directory, or a link" in told
+    assert "is not a directory, or is a link" in told
     assert sorted(precious.rglob("*")) == before
 
 
@@ -286,7 +286,7 @@ def test_letters_are_written_only_where_nobody_else_can_have_led_them(victim: Us
     assert f"{state}/dead-letters belongs to user {stranger.uid}" in done.stderr
     (state / "dead-letters").rmdir()
     (state / "dead-letters").symlink_to(precious)
-    assert "is no directory, or a link" in victim.python(program).stderr
+    assert "is not a directory, or is a link" in victim.python(program).stderr
     assert list(precious.iterdir()) == []
 
 

@@ -6,29 +6,29 @@ from penstock.slot.life import Exit, FailureNote
 from penstock.supervisor.death_notices import DeathNotices
 from penstock.supervisor.restart import Wait
 
-NOTE = FailureNote("x", "worker x/0 ended by signal SIGKILL")
+NOTE = FailureNote("x", "worker x/0 died (signal SIGKILL)")
 
 
 def test_deaths_are_told_once_a_second_with_how_many_there_were() -> None:
     notices = DeathNotices("x/0", 60.0)
     told = [notices.died(NOTE, None, attempt, 100.0 + attempt / 10) for attempt in range(25)]
     words = [text for text in told if text is not None]
-    assert words[0] == "worker x/0 ended by signal SIGKILL; life 1 follows"
+    assert words[0] == "worker x/0 died (signal SIGKILL); restarting as life 1"
     assert words[1:] == [
-        "worker x/0 ended by signal SIGKILL (10 deaths since the last word); life 11 follows",
-        "worker x/0 ended by signal SIGKILL (10 deaths since the last word); life 21 follows",
+        "worker x/0 died (signal SIGKILL), 10 deaths since the last notice; restarting as life 11",
+        "worker x/0 died (signal SIGKILL), 10 deaths since the last notice; restarting as life 21",
     ]
 
 
 def test_trouble_is_told_with_its_worker() -> None:
     text = DeathNotices("x/0", 60.0).died(FailureNote("x", "open: no table"), Exit.TROUBLE, 1, 5.0)
-    assert text == "worker x/0: open: no table; life 2 follows"
+    assert text == "worker x/0: open: no table; restarting as life 2"
 
 
 def test_waiting_is_told_at_once_and_then_now_and_then() -> None:
     notices, note = DeathNotices("x/0", 60.0), FailureNote("x", "refused")
     assert notices.waits(note, Wait(0.5, 1, 0.5), 100.0) == (
-        "worker x/0 waits for what is unavailable: refused; it is tried again in 0.5 s "
+        "worker x/0 waits: refused; trying again in 0.5 s "
         "(`unavailable_for`: 60 s at most)"
     )
     assert notices.waits(note, Wait(1.0, 2, 1.5), 101.0) is None

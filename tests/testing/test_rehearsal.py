@@ -51,7 +51,7 @@ def test_every_source_must_be_given() -> None:
 def test_an_input_without_a_source_is_refused_with_the_nearest_name() -> None:
     app, work = _numbers()
     work.map(_double).sink(ps.discard())
-    with pytest.raises(ps.PenstockError, match="'number', and no source has this name; did you mean 'numbers'"):
+    with pytest.raises(ps.PenstockError, match="'number', but no source has this name; did you mean 'numbers'"):
         testing.run(app, {"numbers": [], "number": []})
 
 

@@ -54,7 +54,7 @@ def open_fifo(path: Path, what: str) -> int:
     fd = open_file(path, what)
     if not stat.S_ISFIFO(os.fstat(fd).st_mode):
         os.close(fd)
-        raise QueueDamaged(path, f"{what} is no FIFO any more")
+        raise QueueDamaged(path, f"{what} is no longer a FIFO")
     return fd
 
 

@@ -147,7 +147,7 @@ class RowCodec:
                 rows.append(one.decode(raw))
             except msgspec.ValidationError as exc:
                 rows.append(None)
-                failures[index] = (self._untyped.decode(raw), f"the row is no {_shown(self._row_type)}: {exc}")
+                failures[index] = (self._untyped.decode(raw), f"the row does not fit {_shown(self._row_type)}: {exc}")
         return Decoded(rows, failures)
 
 

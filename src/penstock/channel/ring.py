@@ -60,7 +60,7 @@ class _Ring:
         self.capacity = int(self._words[_W_CAPACITY])
         try:
             if self._words[_W_MAGIC] != _MAGIC or self._words[_W_VERSION] != _VERSION or not self.capacity:
-                raise QueueDamaged(path, "this is no queue of this version")
+                raise QueueDamaged(path, "this is not a queue of this version")
             require_size(path, "the queue", self._file.size, CONTROL_BYTES + self.capacity)
         except QueueDamaged:
             self._file.close()
@@ -96,7 +96,7 @@ class RingWriter(_Ring):
         """Bytes that can be appended now."""
         head = self._head_seen = self._cursor(W_HEAD)
         if not 0 <= self.tail - head <= self.capacity:
-            raise QueueDamaged(self.path, f"head {head} lies outside of the backlog that ends at {self.tail}")
+            raise QueueDamaged(self.path, f"head {head} lies outside the backlog that ends at {self.tail}")
         return self.capacity - (self.tail - head)
 
     def has_room(self, size: int) -> bool:
@@ -180,12 +180,12 @@ class RingReader(_Ring):
         _, header = frames.unpack(head)
         size = frames.space(header.length)
         if size > backlog:
-            raise self._damaged(f"its length {header.length} reaches beyond the tail")
+            raise self._damaged(f"its length {header.length} extends past the tail")
         payload = self._copy_out(position + HEADER_BYTES, header.length)
         if not frames.intact(head, payload, position):
             raise self._damaged("its checksum differs")
         if header.sequence != self.sequence:
-            raise self._damaged(f"frame {header.sequence} stands where frame {self.sequence} should")
+            raise self._damaged(f"frame {header.sequence} is where frame {self.sequence} should be")
         self.head = position + size
         self.sequence += 1
         return Frame(header, payload, self.head)

@@ -17,10 +17,10 @@ from penstock.terminal_text import visible
 from penstock.working_directory import working_directory
 
 
-@click.command(short_help="Remove what a killed or failed run left.")
+@click.command(short_help="Remove what killed or failed runs left behind.")
 @click.argument("name", required=False)
-@click.option("--all", "everything", is_flag=True, help="All that was left, not just one.")
-@click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")
+@click.option("--all", "everything", is_flag=True, help="Remove every run that was left behind, not just one.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @run_dir_option
 @click.pass_context
 def clean(ctx: click.Context, name: str | None, everything: bool, dry_run: bool, run_dir: Path | None) -> None:
@@ -42,6 +42,6 @@ def clean(ctx: click.Context, name: str | None, everything: bool, dry_run: bool,
 
 def _nothing_left(ctx: click.Context, running: Sequence[FoundRun]) -> None:
     for run in running:
-        show_error(f"{run.name} runs (process {run.pid}); stop it first")
+        show_error(f"{run.name} is running (process {run.pid}); stop it first")
         ctx.exit(ExitCode.REFUSED)
-    click.echo("nothing was left")
+    click.echo("no run was left behind")

@@ -27,20 +27,20 @@ _WIDTH = 80
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """Rows that failed for good, with their errors."""
+    """Show rows that failed for good, with their errors."""
 
 
-_stage_option = click.option("--stage", help="Only letters of this stage.")
+_stage_option = click.option("--stage", help="Show only dead letters of this stage.")
 
 
 @dead_letters.command("list")
 @click.argument("name", required=False)
 @_stage_option
 @state_dir_option
-@click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="The newest N; 0: all.")
+@click.option("--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Show the newest N; 0: all.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def list_letters(name: str | None, stage: str | None, state_dir: Path | None, limit: int, form: str) -> None:
-    """The newest dead letters of pipeline NAME, newest last."""
+    """List the newest dead letters of pipeline NAME, newest last."""
     name = _pipeline(name, state_dir)
     found = _found(name, stage, state_dir, limit)
     if form == "json":
@@ -54,9 +54,9 @@ def list_letters(name: str | None, stage: str | None, state_dir: Path | None, li
 @state_dir_option
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def show_letter(words: tuple[str, ...], state_dir: Path | None, form: str) -> None:
-    """One dead letter whole: error, traceback, row."""
+    """Show one dead letter in full: error, traceback, row."""
     if not 1 <= len(words) <= 2:
-        raise click.UsageError("give one ID, as `penstock dead-letters list` shows it, with the pipeline's NAME before")
+        raise click.UsageError("give one ID from `penstock dead-letters list`, optionally after the pipeline's NAME")
     names = [_pipeline(words[0], state_dir)] if len(words) == 2 else _pipelines(state_dir)
     for name in names:
         for path in letter_files(name, state_dir=state_dir):
@@ -72,12 +72,12 @@ def show_letter(words: tuple[str, ...], state_dir: Path | None, form: str) -> No
 @click.argument("name", required=False)
 @_stage_option
 @state_dir_option
-@click.option("--limit", type=click.IntRange(min=0), default=0, help="The newest N; 0: all.", show_default=True)
+@click.option("--limit", type=click.IntRange(min=0), default=0, show_default=True, help="Export the newest N; 0: all.")
 @click.option("--format", "form", type=click.Choice(["jsonl", "json", "rows"]), default="jsonl", show_default=True)
 def export_letters(name: str | None, stage: str | None, state_dir: Path | None, limit: int, form: str) -> None:
-    """All dead letters of pipeline NAME to standard output, oldest first.
+    """Write all dead letters of pipeline NAME to standard output, oldest first.
 
-    jsonl: one JSON object a line; json: one array; rows: only the rows, one JSON value a line.
+    jsonl: one JSON object per line; json: one array; rows: only the rows, one JSON value per line.
     """
     name = _pipeline(name, state_dir)
     frames = _found(name, stage, state_dir, limit).letters
@@ -123,10 +123,10 @@ def _pipeline(name: str | None, state_dir: Path | None) -> str:
     known = _pipelines(state_dir)
     if name is not None:
         if known and name not in known:
-            raise click.UsageError(f"pipeline {name!r} has no dead letters; there are some of: {', '.join(known)}")
+            raise click.UsageError(f"pipeline {name!r} has no dead letters; these have: {', '.join(known)}")
         return name
     if len(known) > 1:
-        raise click.UsageError(f"several pipelines have dead letters, name one: {', '.join(known)}")
+        raise click.UsageError(f"several pipelines have dead letters; name one: {', '.join(known)}")
     return known[0] if known else ""
 
 

@@ -23,12 +23,12 @@ class DemoMissing(PenstockError):
 
 @click.command(short_help="Run the example application on sample data.")
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path),
-              help="Read the feeds in this directory, not the sample that came along.")
-@click.option("--rate", metavar="R", help="Live: replay this many lines a second of each feed, as in 1000/s.")
-@click.option("--burst", metavar="B", help="Live: with bursts of this many, as in 4000/s.")
-@click.option("--seconds", type=float, metavar="S", help="Live: end after so long; else with Ctrl-C.")
+              help="Read the feeds in this directory instead of the bundled sample.")
+@click.option("--rate", metavar="R", help="Live: replay this many lines per second from each feed, such as 1000/s.")
+@click.option("--burst", metavar="B", help="Live: add bursts at this rate, such as 4000/s.")
+@click.option("--seconds", type=float, metavar="S", help="Live: stop after S seconds. Default: on Ctrl-C.")
 @click.option("--chaos", type=float, metavar="N", help="Kill a random worker every N seconds.")
-@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep what it makes in this directory.")
+@click.option("--keep", type=click.Path(file_okay=False, path_type=Path), help="Keep the results in this directory.")
 @click.pass_context
 def demo(
     ctx: click.Context, data: Path | None, rate: str | None, burst: str | None, seconds: float | None,
@@ -54,4 +54,4 @@ def find_examples(package: Path) -> Path:
     for place in places:
         if (place / "analytics" / "demo.py").is_file():
             return place
-    raise DemoMissing(f"the reference application is not in {places[0]}; install penstock again")
+    raise DemoMissing(f"the reference application is not in {places[0]}; reinstall penstock")

@@ -29,8 +29,8 @@ class ExitCode(IntEnum):
     USAGE = 2
     """Wrong usage, or mistakes in the pipeline."""
     REFUSED = 3
-    """It runs already, its layout changed, its output exists, there is no room for its queues, a file is out of reach
-    or could be somebody else's, or what an earlier run left is damaged."""
+    """It is already running, its layout changed, its output exists, there is no room for its queues, a file is out of
+    reach or could be somebody else's, or what an earlier run left is damaged."""
     CUT_SHORT = 4
     """Drained before the end of a bounded input."""
     UNDELIVERED = 5
@@ -38,7 +38,7 @@ class ExitCode(IntEnum):
     REJECTED = 6
     """Finished, but with dead letters or skipped rows, under `--strict`."""
     BUG = 70
-    """A bug of penstock."""
+    """A bug in penstock."""
     INTERRUPTED = 130
     """Ctrl-C while nothing ran yet."""
 

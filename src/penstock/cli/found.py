@@ -18,13 +18,13 @@ def runs_named(runs: Sequence[FoundRun], name: str | None) -> list[FoundRun]:
     """The runs of a name (of every name: None). Raises `RunNotFound` when a name has none."""
     chosen = [run for run in runs if name is None or run.name == name]
     if name is not None and not chosen:
-        raise RunNotFound(f"no run of {name!r} is there; {_names(runs, name)}")
+        raise RunNotFound(f"there is no run of {name!r}; {_names(runs, name)}")
     return chosen
 
 
 def _names(runs: Sequence[FoundRun], wrong: str) -> str:
     names = sorted({run.name for run in runs})
-    return meant(wrong, names) if names else "nothing runs and nothing was left"
+    return meant(wrong, names) if names else "nothing is running, and no run was left behind"
 
 
 def one_left(runs: Sequence[FoundRun], cwd: Path) -> FoundRun:
@@ -34,6 +34,8 @@ def one_left(runs: Sequence[FoundRun], cwd: Path) -> FoundRun:
         return runs[0] if len(runs) == 1 else here[0]
     names = sorted({run.name for run in runs})
     if len(names) > 1:
-        raise RunNotFound(f"{len(runs)} runs were left: {', '.join(names)}; name one, or give --all")
+        raise RunNotFound(f"{len(runs)} runs were left behind: {', '.join(names)}; name one, or pass --all")
     places = ", ".join(run.cwd for run in runs)
-    raise RunNotFound(f"runs of {names[0]!r} were left by several directories: {places}; go to one, or give --all")
+    raise RunNotFound(
+        f"runs of {names[0]!r} were left behind in several directories: {places}; change to one of them, or pass --all"
+    )

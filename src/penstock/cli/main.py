@@ -47,14 +47,14 @@ class LazyGroup(click.Group):
         module, attribute = COMMANDS[cmd_name]
         command = getattr(importlib.import_module(module), attribute)
         if not isinstance(command, click.Command):
-            raise TypeError(f"{module}.{attribute} is no click command")
+            raise TypeError(f"{module}.{attribute} is not a click command")
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"no command {args[0]!r}; {meant(args[0], COMMANDS)}")
+            ctx.fail(f"there is no command {args[0]!r}; {meant(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 
     def make_context(
@@ -82,7 +82,7 @@ class LazyGroup(click.Group):
             ctx.exit(_SIGPIPE_CODE)
         except Exception:
             tell(visible_lines(traceback.format_exc()).rstrip())
-            show_error("this is a bug of penstock; please report it with the lines above")
+            show_error("this is a bug in penstock; please report it with the lines above")
             ctx.exit(ExitCode.BUG)
 
 

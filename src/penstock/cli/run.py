@@ -27,22 +27,22 @@ from penstock.standard_streams import is_terminal
 @click.argument("target")
 @takes_arguments
 @set_option
-@click.option("--fresh", is_flag=True, help="Discard what an earlier run left, instead of going on with it.")
+@click.option("--fresh", is_flag=True, help="Discard what an earlier run left instead of resuming it.")
 @run_dir_option
 @state_dir_option
 @click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
-@click.option("--json-logs", is_flag=True, help="Log lines and the report as JSON, one object a line.")
-@click.option("--no-progress", is_flag=True, help="Do not tell how it gets on.")
-@click.option("--strict", is_flag=True, help="Exit with 6 when rows became dead letters or were skipped.")
+@click.option("--json-logs", is_flag=True, help="Write log lines and the report as JSON, one object per line.")
+@click.option("--no-progress", is_flag=True, help="Do not show progress.")
+@click.option("--strict", is_flag=True, help="Exit with 6 if rows became dead letters or were skipped.")
 @click.pass_context
 def run(
     ctx: click.Context, target: str, arguments: tuple[str, ...], given: tuple[str, ...], fresh: bool,
     run_dir: Path | None, state_dir: Path | None, log_level: str, json_logs: bool, no_progress: bool, strict: bool,
 ) -> None:  # fmt: skip
-    """Run the pipeline that TARGET names: clicks.py, package.module, either with :app behind it. The program finds
+    """Run the pipeline that TARGET names: clicks.py or package.module, optionally followed by :app. The program finds
     ARGUMENTS in sys.argv.
 
-    Ctrl-C drains it: sources stop, what is in flight finishes. A second Ctrl-C hurries.
+    Ctrl-C drains it: sources stop, and rows in flight finish. A second Ctrl-C stops it at once.
     """
     progress = not no_progress and not json_logs
     logs.configure(sys.stderr, level=log_level, as_json=json_logs, clear_line=progress and is_terminal(sys.stderr))
@@ -69,7 +69,7 @@ def run(
     ctx.exit(exit_codes.of_report(report, strict=strict))
 
 
-_NEXT = "the next run begins at the beginning"
+_NEXT = "the next run starts from the beginning"
 
 
 class CutShort(Exception):
@@ -81,9 +81,9 @@ class CutShort(Exception):
         if report is None:
             how = "ended by a signal before anything ran"
         elif self.stopped:
-            how = f"stopped; what was in progress is dropped; {_NEXT}"
+            how = f"stopped; rows in progress were dropped; {_NEXT}"
         else:
-            how = f"drained before the end of its input; what was read is delivered; {_NEXT}"
+            how = f"drained before the end of its input; every row that it had read was delivered; {_NEXT}"
         super().__init__(f"{pipeline} was {how}")
 
 

@@ -20,7 +20,7 @@ class SettingUnreadable(PenstockError):
 
     def __init__(self, text: str, origin: str) -> None:
         super().__init__(
-            f"{text!r} ({origin}) is no setting; write stage.option=value, as in enrich.workers=4 "
+            f"{text!r} ({origin}) is not a setting; write stage.option=value, such as enrich.workers=4 "
             "or enrich.edge.memory=64MiB"
         )
 
@@ -55,7 +55,7 @@ def set_option(command: F) -> F:
     """The `--set` of every command that takes a TARGET."""
     return click.option(
         "--set", "given", multiple=True, metavar="S.O=V",
-        help=f"Set option O of stage S to V, as in enrich.workers=4. Repeatable; goes before {VARIABLE}.",
+        help=f"Set option O of stage S to V, such as enrich.workers=4. Repeatable; overrides {VARIABLE}.",
     )(command)  # fmt: skip
 
 

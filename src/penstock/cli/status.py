@@ -52,13 +52,13 @@ class Overview:
     left: tuple[FoundRun, ...]
 
 
-@click.command(short_help="Show how pipelines get on, and what was left.")
+@click.command(short_help="Show running pipelines, and runs that were left behind.")
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-@click.option("--watch", is_flag=True, help="Again every second, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option("--watch", is_flag=True, help="Refresh every second, until Ctrl-C.")
 @run_dir_option
 def status(name: str | None, as_json: bool, watch: bool, run_dir: Path | None) -> None:
-    """Show how the pipeline NAME gets on; without NAME all that run, and what killed or failed runs left."""
+    """Show the progress of pipeline NAME; without NAME, all running pipelines and what killed or failed runs left."""
     looking = Looking(name, run_dir, SYSTEM_CLOCK)
     overviews = looking.repeatedly() if watch else iter([looking.once()])
     in_place = watch and not as_json and is_terminal(sys.stdout)
@@ -130,7 +130,7 @@ def to_text(overview: Overview, *, in_full: bool, height: int | None = None) -> 
         lines = list(_lines(overview, partial(status_table.run_lines, empty_queues=False)))
     if height is not None:
         lines = status_table.cut(lines, height)
-    return "\n".join(lines) or "nothing runs and nothing was left"
+    return "\n".join(lines) or "nothing is running, and no run was left behind"
 
 
 def _lines(overview: Overview, lines_of: Callable[[Status, FoundRun, int], Iterator[str]]) -> Iterator[str]:

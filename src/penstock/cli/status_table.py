@@ -59,10 +59,10 @@ def left_lines(run: FoundRun) -> Iterator[str]:
     yield click.style(text.shorten(f"{name}: left by {_what_left(run)}, {size}", WIDTH), bold=True)
     yield f"  in {visible(str(run.path))}"
     if run.phase == "ended":
-        yield f"  its end is told when run again in {visible(run.cwd)}"
+        yield f"  reports its end when run again in {visible(run.cwd)}"
     elif run.phase not in (DAMAGED, REMOVING):
-        yield f"  goes on when run again in {visible(run.cwd)}"
-    yield f"  is discarded by: penstock clean {name}"
+        yield f"  resumes when run again in {visible(run.cwd)}"
+    yield f"  discard it with: penstock clean {name}"
 
 
 def _what_left(run: FoundRun) -> str:
@@ -84,7 +84,7 @@ def cut(lines: list[str], height: int) -> list[str]:
     """At most so many lines; the last one tells how many did not fit."""
     if len(lines) <= height:
         return lines
-    return [*lines[: height - 1], f"… {len(lines) - height + 1} more lines: make the window taller"]
+    return [*lines[: height - 1], f"… {len(lines) - height + 1} more lines: enlarge the window"]
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

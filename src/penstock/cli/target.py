@@ -63,7 +63,7 @@ def parse_target(text: str) -> Target:
     if not colon:
         return Target(text, None)
     if not place or not name.isidentifier():
-        raise TargetNotFound(f"{text!r} is no target; write clicks.py, clicks.py:app or package.module:app")
+        raise TargetNotFound(f"{text!r} is not a target; write clicks.py, clicks.py:app or package.module:app")
     return Target(place, name)
 
 
@@ -114,7 +114,7 @@ def _import(program: Program, shown: str) -> ModuleType:
     except Exception as exc:
         raise TargetBroken(f"importing {shown}", exc) from exc
     if module is None:
-        raise TargetNotFound(f"{shown} is no program; name a .py file or a module")
+        raise TargetNotFound(f"{shown} is not a program; name a .py file or a module")
     return module
 
 
@@ -140,7 +140,7 @@ def _only(module: ModuleType, target: Target) -> object:
         raise TargetNotFound(f'{target.place} has no pipeline; write app = penstock.Pipeline("name") at its top level')
     if len(found) > 1:
         choice = ", ".join(f"{target.place}:{name}" for name in found)
-        raise TargetNotFound(f"{target.place} has {len(found)} pipelines; say which: {choice}")
+        raise TargetNotFound(f"{target.place} has {len(found)} pipelines; name one: {choice}")
     return next(iter(found.values()))
 
 
@@ -148,7 +148,7 @@ def _made(factory: object, target: Target) -> Pipeline:
     shown = f"{target.place}:{target.name or getattr(factory, '__name__', '')}"
     if not callable(factory):
         kind = type(factory).__name__
-        raise TargetNotFound(f"{shown} is no Pipeline but of type {kind}; name one, or a function that returns one")
+        raise TargetNotFound(f"{shown} is of type {kind}, not a Pipeline; name one, or a function that returns one")
     if _required(factory):
         raise TargetNotFound(f"{shown} takes arguments; name a function that needs none")
     try:
@@ -159,7 +159,7 @@ def _made(factory: object, target: Target) -> Pipeline:
         raise TargetBroken(f"{shown}()", exc) from exc
     if not isinstance(made, Pipeline):
         kind = type(made).__name__
-        raise TargetNotFound(f"{shown}() returned no Pipeline but a value of type {kind}; fix the function")
+        raise TargetNotFound(f"{shown}() returned a value of type {kind}, not a Pipeline; fix the function")
     return made
 
 
@@ -206,7 +206,7 @@ def _hint(wrong: str, names: list[str], directory: Path = Path()) -> str:
     near = difflib.get_close_matches(wrong, names, n=3)
     if near:
         return f"; did you mean {' or '.join(str(directory / name) for name in near)}?"
-    return f"; there are: {', '.join(names[:10])}" if names else "; look at the name and the directory"
+    return f"; there are: {', '.join(names[:10])}" if names else "; check the name and the directory"
 
 
 def _shown(error: BaseException) -> traceback.TracebackException:

@@ -65,7 +65,7 @@ class _Bursts(Profile):
         every = _parsed(parse_duration, self.every, "every", found)
         lasting = _parsed(parse_duration, self.lasting, "lasting", found)
         if every is not None and lasting is not None and not 0 < lasting <= every:
-            found.append(f"a burst lasting {self.lasting!r} every {self.every!r} is not possible; let it last shorter")
+            found.append(f"a burst lasting {self.lasting!r} every {self.every!r} is not possible; shorten it")
         return found
 
     def schedule(self) -> Schedule:

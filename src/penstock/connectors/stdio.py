@@ -18,8 +18,8 @@ from penstock.source import EndOfSplit, Position, Reader, Source, WithRejected
 from penstock.standard_streams import closed, stdin_fd, stdout_fd
 from penstock.text_form import WIDE, Errors, TextForm, codec_name, encoding_problems
 
-_CLOSED_INPUT = "standard input is closed: start with one, `< /dev/null` has no lines"
-_CLOSED_OUTPUT = "standard output is closed: start with one, or write to a file with `files.json_lines`"
+_CLOSED_INPUT = "standard input is closed: start with it open; `< /dev/null` has no lines"
+_CLOSED_OUTPUT = "standard output is closed: start with it open, or write to a file with `files.json_lines`"
 _BLOCK_BYTES = 256 * 1024
 _MAX_LINE_BYTES = 64 * 1024 * 1024
 """A line without end must not fill the memory."""
@@ -71,7 +71,7 @@ class StdinSource(Source[str]):
             mode = os.fstat(fd).st_mode
         except OSError as exc:
             raise PenstockError(
-                f"standard input (descriptor {fd}) is closed; start with one, `< /dev/null` has no lines"
+                f"standard input (descriptor {fd}) is closed; start with it open, `< /dev/null` has no lines"
             ) from exc
         if stat.S_ISREG(mode):
             return FileReader(fd, position, self._form)
@@ -243,6 +243,6 @@ class StdoutWriter(Writer[object]):
                 waiting.poll()
             except BrokenPipeError as exc:
                 raise PenstockError(
-                    "standard output was closed by its reader; let the reader live as long as the run, "
+                    "standard output was closed by its reader; keep the reader running until the run ends, "
                     "or write to a file with `files.json_lines`"
                 ) from exc

@@ -29,7 +29,7 @@ class CallerLetters:
         self._file = DeadLetterFile(letters_file(folder, stage, 0), committed)
         self._pipeline = pipeline
         self._stage = stage
-        self._look = f"look: penstock dead-letters list {pipeline}"
+        self._look = f"look at them: penstock dead-letters list {pipeline}"
         self._told = 0
 
     def set_aside(self, row: Any, why: BaseException | str) -> None:

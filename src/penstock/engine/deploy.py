@@ -51,7 +51,7 @@ def deploy(
     if usual:
         settle_idle_runs(but=places[0])
         if not rundir.SHARED_MEMORY.is_dir():
-            log.warning("%s is not there, so runs go to %s, which is slower", rundir.SHARED_MEMORY, places[0].parent)
+            log.warning("%s does not exist, so runs go to %s, which is slower", rundir.SHARED_MEMORY, places[0].parent)
     try:
         return _deploy_in_one_of(places, looks, order)
     except UnicodeEncodeError as exc:  # of a path that was to stand in a file: a split, a target, this directory
@@ -76,14 +76,14 @@ def _deploy_in_one_of(places: Sequence[Path], looks: Sequence[Path], order: Orde
             if not others:
                 raise NoRunDirectory(exc.path, str(exc)) from exc
             log.warning(
-                "%s: %s, so the run directory goes to %s; let it be written there, or choose a place with --run-dir",
+                "%s: %s, so the run directory goes to %s; make it writable, or choose a place with --run-dir",
                 exc.path, exc, others[0].parent,
             )
         except NotPrivate as exc:
             if not others:
                 raise NoRunDirectory(exc.path, exc.why) from exc
             log.warning(
-                "%s %s, so the run directory goes to %s; look at what is there and remove it, or choose a place with "
+                "%s %s, so the run directory goes to %s; check what is there and remove it, or choose a place with "
                 "--run-dir", exc.path, exc.why, others[0].parent,
             )
         path, *others = others

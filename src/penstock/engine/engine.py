@@ -76,7 +76,7 @@ def run(
     report = handle.report()
     if report.dead_letters and progress is None:  # who chose what is shown has the report to show
         rows = "1 row" if report.dead_letters == 1 else f"{report.dead_letters:,} rows"
-        log.warning("%s: %s set aside; look: penstock dead-letters list %s", plan.pipeline, rows, plan.pipeline)
+        log.warning("%s: %s set aside; look at them: penstock dead-letters list %s", plan.pipeline, rows, plan.pipeline)
     if signals and (handle.cut_short or report.outcome == "stopped") and (plan.bounded or report.outcome == "stopped"):
         code = 5 if report.outcome == "stopped" else 4
         cut: BaseException = KeyboardInterrupt() if signals[0] == signal.SIGINT else SystemExit(code)
@@ -119,9 +119,9 @@ def _ask(handle: Handle, signals: Sequence[int], shown: Progress | None) -> None
         return
     handle.ask_to_drain(_DRAIN_S)
     if signal.SIGHUP in signals:
-        log.info("draining, for the terminal has hung up")  # where there is a log: who hung up sees nothing more
+        log.info("draining: the terminal hung up")  # where there is a log: who hung up sees nothing more
     else:
-        _say("draining; once more to stop at once", shown)
+        _say("draining; interrupt again to stop at once", shown)
 
 
 @contextmanager

@@ -80,7 +80,7 @@ class Handle:
         """Wait for the end. Raises `TimeoutError`, which stops nothing, and `PipelineFailed`."""
         self.require_owner()
         if not self._wait_for(lambda: self._gone, None if timeout is None else parse_duration(timeout)):
-            raise TimeoutError(f"the pipeline runs still, after {timeout}; it goes on")
+            raise TimeoutError(f"the pipeline is still running after {timeout}; the run continues")
         return self.report()
 
     def drain(self, *, timeout: Duration | None = "30s") -> Report:

@@ -35,7 +35,7 @@ def settle_idle_runs(but: Path) -> None:
     moved = [run for run in runs if _settle(run, left_to / run.path.name)]
     if moved:
         log.warning(
-            "killed runs had left %s in shared memory, which went to %s: %s; run them again to go on with them, or "
+            "moved %s that killed runs had left in shared memory to %s: %s; run them again to resume, or "
             "remove them: penstock clean", text.size(sum(run.size_bytes for run in moved)), left_to,
             ", ".join(sorted(run.name for run in moved)),
         )
@@ -72,5 +72,5 @@ def _settle(run: FoundRun, target: Path) -> bool:
 
 
 def _stays(run: FoundRun, why: Exception) -> bool:
-    log.warning("what a run of %s left stays in %s, for it cannot be moved (%s)", run.name, run.path, why)
+    log.warning("what a run of %s left stays in %s: it cannot be moved (%s)", run.name, run.path, why)
     return False

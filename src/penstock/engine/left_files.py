@@ -71,7 +71,7 @@ def _make_page(path: Path) -> None:
             Page(path, by_calls, writable=True).close()
             return
         except QueueDamaged as damage:
-            log.warning("%s; it is made anew: what the status shows of this slot begins at nothing", damage.told)
+            log.warning("%s; it is created again, so the status of this slot starts from zero", damage.told)
     _remove(path)
     Page.create(path)
 
@@ -92,7 +92,7 @@ def require_whole(topology: Topology, paths: RunPaths) -> None:
     for slot in topology.slots():
         path = paths.caller_journal if slot.caller else paths.seat(slot.seat, slot.number).journal
         if _shape(load_record(path)) != _shape(first_record(topology, slot)):
-            raise QueueDamaged(path, "the journal is another slot's")
+            raise QueueDamaged(path, "the journal belongs to another slot")
     for channel in topology.channels():
         require_whole_queue(paths.queue(channel.edge, channel.sender, channel.receiver))
 

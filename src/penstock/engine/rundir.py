@@ -167,12 +167,12 @@ def read_manifest(path: Path) -> Manifest | None:
         manifest = msgspec.json.decode(read_own(file), type=Manifest)
     except FileNotFoundError:
         if read_phase(path) in ("running", "draining", "ended", "failed", "left"):
-            raise QueueDamaged(file, "the manifest of a run that was up is missing") from None
+            raise QueueDamaged(file, "the manifest of a run that had started is missing") from None
         return None
     except (OSError, NotPrivate) as exc:
         raise refused(file, "the manifest", exc) from exc
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        raise QueueDamaged(file, f"this is no manifest of this version ({exc})") from exc
+        raise QueueDamaged(file, f"this is not a manifest of this version ({exc})") from exc
     if manifest.check != _check(manifest):
         raise QueueDamaged(file, "the manifest does not hold what was written")
     return manifest

@@ -35,7 +35,7 @@ def require_same(order: Order, path: Path, left: Manifest) -> Membership:
     """The slots of what was left. Raises `LayoutChanged` or `QueueDamaged` for what this run cannot go on with."""
     if left.boot_id != rundir.boot_id() and not RunPaths(path).settled.exists():
         # Queues live in the page cache: after a crash of the machine nobody knows which pages reached the disk.
-        raise QueueDamaged(path, "the machine was started anew since these queues were written; parts may be missing")
+        raise QueueDamaged(path, "the machine was restarted after these queues were written; parts may be missing")
     membership = _membership(RunPaths(path).membership)
     changes = difference(_of_the_plan(left.fingerprint), _of_the_plan(fingerprint(order.plan)))
     changes = membership_changes(membership, order.plan) + changes
@@ -53,7 +53,7 @@ def take_over(order: Order, path: Path, held: Held, left: Manifest) -> Deploymen
     topology = Topology(with_splits(order.plan, _frozen_splits(paths.splits)), membership)
     killed = kill_stragglers(left.run_id)
     if killed:
-        log.warning("%s processes that workers of the last run had started lived on, and were killed", killed)
+        log.warning("killed %s processes that workers of the last run had started and that had outlived them", killed)
     require_whole(topology, paths)
     _make_anew(topology, paths, left)
     dead_letters = letters_folder(left.state_dir, order.plan.pipeline, left.run_id)
@@ -110,8 +110,8 @@ def _make_anew(topology: Topology, paths: RunPaths, left: Manifest) -> None:
 def _tell(order: Order, path: Path, left: Manifest) -> None:
     given = left.fingerprint.get(ARGUMENTS, "")
     gives = fingerprint(order.plan, order.program.arguments)[ARGUMENTS]
-    other = "" if given == gives else f", though its arguments were {given} and are {gives} now"
+    other = "" if given == gives else f", although its arguments were {given} and are now {gives}"
     log.warning(
-        "%s goes on with what the run of %s left in %s%s (`--fresh`, fresh=True starts over)", order.plan.pipeline,
+        "%s resumes what the run of %s left in %s%s (`--fresh` or fresh=True starts over)", order.plan.pipeline,
         time.ctime(left.started_s), path, visible(other),
     )

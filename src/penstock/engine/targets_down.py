@@ -39,7 +39,7 @@ def once_it_is_there(
             if time.monotonic() >= told_at + _TOLD_S:
                 told_at = time.monotonic()
                 log.warning(
-                    "stage %s waits, before the run begins, for what is unavailable: %s; it is tried again in %.1f s "
+                    "stage %s waits before the run begins: %s; trying again in %.1f s "
                     "(`unavailable_for`: %g s at most)", stage, down, decision.after_s, unavailable_for_s,
                 )
         _wait(decision.after_s, signals)

@@ -33,7 +33,7 @@ def write_program(order: Order, topology: Topology, paths: RunPaths, run_id: str
         program=pickle.dumps(order.program), preload=_preload(topology.plan, pickled), log_level=log_level(),
         left_to=order.moves_to(paths.root),
     )
-    write_checked(paths.spec, "what the supervisor is told", msgspec.msgpack.encode(spec))
+    write_checked(paths.spec, "the supervisor's instructions", msgspec.msgpack.encode(spec))
 
 
 def write_layout(topology: Topology, paths: RunPaths, started_s: float) -> None:

@@ -23,13 +23,13 @@ def arity_mistakes(where: Where, name: str, operator: Operator) -> Iterator[Mist
     given = "the rows" if operator.batch else "the row"
     missing = _missing(parameters)
     if not _takes_one(parameters):
-        what = f"{name} takes no argument, and is called with one, {given}"
+        what = f"{name} takes no arguments, but is called with one, {given}"
         yield mistake(where, what, f"give {_called(operator, short)} an argument for {given}")
     elif missing:
-        what = f"{name} is called with one argument, {given}, and needs {', '.join(missing)}, too"
+        what = f"{name} is called with one argument, {given}, but also needs {', '.join(missing)}"
         bound = ", ".join(f"{argument}=..." for argument in missing)
         remedy = f"bind what is the same for all: .{verb}(functools.partial({short}, {bound}))"
-        yield mistake(where, what, f"make these fields of {short}" if _is_object(operator) else remedy)
+        yield mistake(where, what, f"make them attributes of {short}" if _is_object(operator) else remedy)
 
 
 def _parameters(operator: Operator) -> list[inspect.Parameter] | None:

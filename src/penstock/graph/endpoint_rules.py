@@ -71,13 +71,13 @@ def _no_source(given: object) -> tuple[str, str]:
         return f"source was given {kind}", "pass a list of rows, or a connector"
     if inspect.isgenerator(given) or inspect.isasyncgen(given):
         remedy = "pass the function that makes it, without calling it"
-        return "source was given a generator object, which no worker can be sent or begin again", remedy
+        return "source was given a generator object, which cannot be sent to a worker or started again", remedy
     if isinstance(given, Mapping):
         return f"source was given a {kind}", "pass the rows as a list: list(x.items())"
     if isinstance(given, Iterable):
         remedy = "pass list(x), or a function that makes it"
-        return f"source was given a {kind}, which has no order to go on from", remedy
-    return f"source was given a {kind}", "pass a connector, a sequence of rows, or a function that gives an iterable"
+        return f"source was given a {kind}, which has no order to resume from", remedy
+    return f"source was given a {kind}", "pass a connector, a sequence of rows, or a function that returns an iterable"
 
 
 def _callable(call: SourceCall, source: CallableSource[object]) -> Iterator[Mistake]:
@@ -86,7 +86,7 @@ def _callable(call: SourceCall, source: CallableSource[object]) -> Iterator[Mist
     if missing:
         yield mistake(
             call.where,
-            f"source({name}): it is called without arguments, and it needs {', '.join(missing)}",
+            f"source({name}): it is called without arguments, but needs {', '.join(missing)}",
             f"bind them: functools.partial({name}, {missing[0]}=...)",
         )
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
@@ -121,8 +121,8 @@ def _local(call: SinkCall, each: Each) -> Iterator[Mistake]:
         kind = shown(type(held))
         yield mistake(
             call.where,
-            f"sink was given {method.__name__} of a {kind}: each worker has a copy of it, and yours stays as it is",
-            "iterate over .results() instead, which gives the rows to this process",
+            f"sink was given {method.__name__} of a {kind}: each worker fills its own copy, and yours stays empty",
+            "iterate over .results() instead, which returns the rows to this process",
         )
 
 
@@ -139,7 +139,7 @@ def _own_words(call: SourceCall | SinkCall, label: str, check: Callable[[], Sequ
         problems = [str(error)]
     for problem in problems:
         what, _, remedy = problem.partition("; ")
-        yield mistake(call.where, f"{label}: {what}", remedy or "mend it, or name another one")
+        yield mistake(call.where, f"{label}: {what}", remedy or "fix it, or name another one")
 
 
 def _targets(graph: Graph) -> Iterator[Mistake]:
@@ -153,5 +153,5 @@ def _targets(graph: Graph) -> Iterator[Mistake]:
         alone = call.sink.claims if call.sink.shared_slot is None else ()
         earlier = first.setdefault(alone[0] if alone else call.sink.target, call)  # one target under two spellings
         if earlier is not call:
-            what = f"{call.sink.target} is written to by line {earlier.where.line}, too"
+            what = f"line {earlier.where.line} already writes to {call.sink.target}"
             yield mistake(call.where, what, "merge the two streams before one sink, or write elsewhere")

@@ -45,7 +45,7 @@ class KeyFunction(Operator, frozen=True):
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
         given = returned_by(self.fn)
         if _is_no_key(given):
-            yield f"{name} gives {shown(given)}", KEYS_ARE
+            yield f"{name} returns {shown(given)}", KEYS_ARE
 
 
 def uses(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[Use]:
@@ -107,7 +107,7 @@ def _kind(use: Use) -> Iterator[Mistake]:
         yield mistake(use.where, f"{use.name} is an async generator", "gather the rows in an async map, then flat_map")
     if operator.needs_result and returned_by(operator.fn) is None:
         remedy = f"{operator.needs_result}, or end the stream with .sink(f) if it is called for its effect"
-        yield mistake(use.where, f"{use.name} is annotated to give None", remedy)
+        yield mistake(use.where, f"{use.name} is annotated to return None", remedy)
 
 
 def _constructor(use: Use) -> Iterator[Mistake]:
@@ -119,7 +119,7 @@ def _constructor(use: Use) -> Iterator[Mistake]:
         cls = operator.fn.__qualname__.rsplit("<locals>.", 1)[-1]
         yield mistake(
             use.where,
-            f"{use.name}: each worker makes its own {cls}, without arguments, and it needs {', '.join(missing)}",
+            f"{use.name}: each worker creates its own {cls} without arguments, but it needs {', '.join(missing)}",
             f"pass an instance: {cls}({', '.join(f'{name}=...' for name in missing)})",
         )
 
@@ -127,7 +127,7 @@ def _constructor(use: Use) -> Iterator[Mistake]:
 def _row(use: Use) -> Iterator[Mistake]:
     taken = use.operator.row_taken
     if not can_take(taken, use.row.type):
-        what = f"{use.name} takes {shown(taken)}, {_line(use.row, use.where)} gives {shown(use.row.type)}"
+        what = f"{use.name} takes {shown(taken)}, but {_line(use.row, use.where)} gives {shown(use.row.type)}"
         yield mistake(use.where, what, use.operator.remedy_for_rows(use.row.type))
 
 
@@ -138,7 +138,7 @@ def _line(row: RowType, seen_from: Where) -> str:
 def _key_field(call: KeyByCall, row: RowType) -> Iterator[Mistake]:
     fields = fields_of(row.type)
     if fields is None and plain_class(row.type) in (str, bytes, int, float, bool, type(None)):
-        what = f"key_by({call.key!r}) names a field, {_line(row, call.where)} gives {shown(row.type)}"
+        what = f"key_by({call.key!r}) names a field, but {_line(row, call.where)} gives {shown(row.type)}"
         yield mistake(call.where, what, "pass a function of the row: .key_by(lambda row: ...)")
     elif fields is not None and call.key not in fields:
         what = f"{shown(row.type)} ({_line(row, call.where)}) has no field {call.key!r}"
@@ -168,8 +168,8 @@ def travel_findings(
     if fared.problem is not None:
         yield mistake(
             where,
-            f"{name} cannot be copied to the workers: {fared.problem} cannot be pickled",
-            "make such things in the worker: in `open(self, context)` of a class with `__call__`",
+            f"{name} cannot be sent to the workers: {fared.problem} cannot be pickled",
+            "create such objects in the worker: in `open(self, context)` of a class with `__call__`",
         )
     elif fared.size * times > limit:
         yield Caution(

@@ -39,8 +39,8 @@ def guard_cautions(
 def _told(name: str, read: str, line: int, reader: str) -> str:
     by = f"{name} is" if read == reader else f"{name} reads {read!r}, which is"
     return (
-        f'{by} set under `if __name__ == "__main__":` (line {line}), and is not there in workers, which import '
-        "the file; set it above that line, or give it along with functools.partial"
+        f'{by} set under `if __name__ == "__main__":` (line {line}), so it is missing in workers, which import '
+        "the file; set it above that line, or bind it with functools.partial"
     )
 
 

@@ -68,7 +68,7 @@ def shape_mistakes(stages: Stages) -> Iterator[Mistake]:
 
 def _pipeline(graph: Graph) -> Iterator[Mistake]:
     if not is_name(graph.pipeline):
-        yield mistake(graph.where, f"{graph.pipeline!r} is no name for a pipeline", _NAME_REMEDY)
+        yield mistake(graph.where, f"{graph.pipeline!r} is not a name for a pipeline", _NAME_REMEDY)
     elif len(graph.pipeline) > PIPELINE_CHARACTERS:
         yield _too_long(graph.where, "pipeline", graph.pipeline, PIPELINE_CHARACTERS)
     if not graph.calls:
@@ -134,8 +134,8 @@ def _routing(stages: Stages, stage: Stage) -> Iterator[Mistake]:
         elif graph.consumers()[stage.number] != [number]:
             yield mistake(
                 call.where,
-                f"{described(call)} routes all rows of stage {stage.name!r}, but the stream before it is used, too",
-                f"use the stream that {_verb(call)[1:]} gives, or open a second stage",
+                f"{described(call)} routes all rows of stage {stage.name!r}, but the stream before it is also used",
+                f"use the stream that {_verb(call)[1:]} returns, or open a second stage",
             )
 
 
@@ -173,7 +173,7 @@ def _names(stages: Stages) -> Iterator[Mistake]:
             continue  # nothing that can be read or written: told elsewhere
         if not is_name(stage.name):
             remedy = _NAME_REMEDY if named else f"give it one with name=: {_NAME_REMEDY}"
-            yield mistake(stage.where, f"{stage.name!r} is no name for a stage", remedy)
+            yield mistake(stage.where, f"{stage.name!r} is not a name for a stage", remedy)
         elif len(stage.name) > STAGE_CHARACTERS:
             yield _too_long(stage.where, "stage", stage.name, STAGE_CHARACTERS)
         elif stage.name in seen:

@@ -23,7 +23,7 @@ class Page:
         self.words = self._file.words
         if self.words[Word.MAGIC] != MAGIC or self.words[Word.VERSION] != VERSION:
             self.close()
-            raise QueueDamaged(path, "this is no slot's page of this version")
+            raise QueueDamaged(path, "this is not a slot's page of this version")
 
     @staticmethod
     def create(path: Path, files: Files = DISK) -> None:

@@ -33,7 +33,7 @@ class RunGone(PenstockError):
 
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
-        super().__init__(f"{run_dir} is gone: the run ended; `penstock status` lists what runs")
+        super().__init__(f"{run_dir} is gone: the run ended; `penstock status` lists the running pipelines")
 
 
 class PageReading(msgspec.Struct, frozen=True):
@@ -101,7 +101,7 @@ def _read(run_dir: Path, path: Path, clock: Clock) -> Snapshot:
     except (OSError, NotPrivate) as exc:
         raise refused(path, "the layout", exc) from exc
     except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-        raise QueueDamaged(path, f"this is no layout: {exc}") from exc
+        raise QueueDamaged(path, f"this is not a layout: {exc}") from exc
     return Snapshot(
         pipeline=layout.pipeline,
         phase=_read_phase(run_dir / layout.phase_file),
@@ -123,7 +123,7 @@ def _read_phase(path: Path) -> Phase:
     for phase in PHASES:
         if word == phase:
             return phase
-    raise QueueDamaged(path, f"{word[:40]!r} is no phase")
+    raise QueueDamaged(path, f"{word[:40]!r} is not a phase")
 
 
 def _read_stage(run_dir: Path, stage: StageLayout, clock: Clock) -> StageReading:

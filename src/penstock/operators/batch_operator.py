@@ -28,7 +28,7 @@ class BatchOperator(Operator, frozen=True):
 
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
         if self.rows is not None and (not isinstance(self.rows, int) or isinstance(self.rows, bool) or self.rows < 1):
-            yield f"{name}: rows={self.rows!r} is no number of at least 1", "write one like 64"
+            yield f"{name}: rows={self.rows!r} is not a number of at least 1", "write one like 64"
         if self.wait is not None:
             try:
                 parse_duration(self.wait)

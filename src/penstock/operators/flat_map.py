@@ -33,14 +33,14 @@ class FlatMap(Operator, frozen=True):
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
         given = returned_by(self.fn)
         if given is not None and not _holds_rows(plain_class(given)):
-            yield f"{name} gives {shown(given)}, and is to give an iterable of rows", "return a list, or use .map"
+            yield f"{name} returns {shown(given)}, but must return an iterable of rows", "return a list, or use .map"
 
 
 def _one_row(result: object) -> str:
     kind = type(result).__name__
     if isinstance(result, dict):
-        return f"a flat_map function gave {kind}; give an iterable of rows, [row] for one, list(it) for its keys"
-    return f"a flat_map function gave {kind}; give an iterable of rows, [text] for one"
+        return f"a flat_map function returned {kind}; return an iterable of rows, [row] for one, list(it) for its keys"
+    return f"a flat_map function returned {kind}; return an iterable of rows, [text] for one"
 
 
 def _holds_rows(kind: type | None) -> bool:

@@ -18,4 +18,4 @@ class Map(Operator, frozen=True):
 
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
         if inspect.isgeneratorfunction(function_of(self.fn)):
-            yield f"{name} gives a generator for each row", "use .flat_map to have its items as rows"
+            yield f"{name} returns a generator for each row", "use .flat_map to have its items as rows"

@@ -39,9 +39,9 @@ class MapMany(BatchOperator, frozen=True):
 
 def _as_many(result: Any, expected: int) -> list[Any]:
     if isinstance(result, (str, bytes, dict, set, frozenset)):  # characters, keys, or no order to tell whose they are
-        raise TypeError(f"a map_many function gave {type(result).__name__}; give a list, one result per row")
+        raise TypeError(f"a map_many function returned {type(result).__name__}; return a list, one result per row")
     results = list(islice(result, expected + 1))  # a generator may never end
     if len(results) != expected:
         many = f"{len(results)}" if len(results) < expected else "more"
-        raise ValueError(f"a map_many function gave {many} results for {expected} rows; give one per row")
+        raise ValueError(f"a map_many function returned {many} results for {expected} rows; return one per row")
     return results

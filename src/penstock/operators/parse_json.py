@@ -45,14 +45,14 @@ class ParseJson(Operator, frozen=True):
             msgspec.json.Decoder(self.type)
             kind = msgspec.inspect.type_info(self.type)
         except (TypeError, NameError) as error:
-            yield f"{name}: {error}", "name a type that msgspec can make of JSON"
+            yield f"{name}: {error}", "name a type that msgspec can decode JSON into"
             return
         if isinstance(kind, msgspec.inspect.CustomType):
             remedy = f"make {shown(self.type)} a msgspec.Struct or a dataclass"
-            yield f"{name}: no JSON becomes a {shown(self.type)}", remedy
+            yield f"{name}: JSON cannot be decoded into a {shown(self.type)}", remedy
 
     def remedy_for_rows(self, given: Any) -> str:
-        return "leave it out: these rows are no text"
+        return "leave it out: these rows are not text"
 
 
 def decode_block(decode: Callable[[bytes], Any], block: Lines) -> list[Any] | None:

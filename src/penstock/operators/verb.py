@@ -90,7 +90,7 @@ class Operator(msgspec.Struct, frozen=True):
     # What it does with types, and what can be wrong with its function. `typing.Any` is "not known".
 
     needs_result: ClassVar[str] = "return the row"
-    """What to write in a function that is annotated to give None; empty: None is all right."""
+    """What to write in a function that is annotated to return None; empty: None is all right."""
     unawaited: ClassVar[str] = ""
     """What a coroutine that nobody awaits would do here, where that is not obvious."""
 
@@ -110,7 +110,7 @@ class Operator(msgspec.Struct, frozen=True):
 
     def remedy_for_rows(self, given: Any) -> str:
         """What to write where rows of `given` come, and `row_taken` cannot be one of these."""
-        return f"pass a function that takes {shown(given)}, or put a map before it that makes {shown(self.row_taken)}"
+        return f"pass a function that takes {shown(given)}, or put a map before it that returns {shown(self.row_taken)}"
 
     # In a worker.
 

@@ -42,7 +42,7 @@ def option_mistakes(stages: Stages, resolved: Mapping[int, Resolved]) -> Iterato
 
 
 def _no_effect(stage: Stage, option: str, reason: str, remedy: str = "leave it out") -> Mistake:
-    return mistake(stage.where, f"{option} without effect in stage {stage.name!r}: {reason}", remedy)
+    return mistake(stage.where, f"{option} has no effect in stage {stage.name!r}: {reason}", remedy)
 
 
 def _results(stage: Stage, options: Resolved) -> Iterator[Mistake]:
@@ -57,7 +57,7 @@ def _source(stages: Stages, stage: Stage, options: Resolved, source: Source[obje
         yield _no_effect(
             stage,
             f"workers={options.stage.workers}",
-            f"{source.label} cannot be shared out, one worker reads it",
+            f"{source.label} cannot be split: one worker reads it",
             'put the work into a stage after it: .stage("name", workers=...)',
         )
     if "ordered" in options.in_code:
@@ -92,7 +92,7 @@ def _waits(stages: Stages, stage: Stage, options: Resolved) -> Iterator[Mistake]
         return
     for operator in stages.operators_in(stage):
         if isinstance(operator, BatchOperator) and operator.wait is not None:
-            yield _no_effect(stage, "wait", "it is ordered, and its workers take turn by turn, none together")
+            yield _no_effect(stage, "wait", "it is ordered, so its workers take rows in turn and never together")
 
 
 def _retries(stage: Stage, options: Resolved) -> Iterator[Mistake]:
@@ -110,25 +110,25 @@ def _ordered(stages: Stages, stage: Stage, resolved: Mapping[int, Resolved]) -> 
     senders = [stages.of(call) for call in stage.inputs]
     routing = stages.routing_of(stage)
     if len(senders) > 1:
-        what = f"stage {stage.name!r} is ordered, and {len(senders)} streams are merged into it, in no common order"
+        what = f"stage {stage.name!r} is ordered, but {len(senders)} streams are merged into it in no common order"
         yield mistake(stage.where, what, "leave out ordered=True")
     elif senders[0] is not None and _is_unordered(resolved[senders[0].number]):
         name, workers = senders[0].name, resolved[senders[0].number].stage.workers
         yield mistake(
             stage.where,
-            f"stage {stage.name!r} is ordered, and its rows come from {workers} workers of {name!r} in no order",
+            f"stage {stage.name!r} is ordered, but its rows come from {workers} workers of {name!r} in no order",
             f"make {name!r} ordered, too, or give it one worker",
         )
     if routing is not None and resolved[stage.number].stage.workers > 1:
         verb = "broadcast" if isinstance(routing, BroadcastCall) else "key_by"
-        what = f"stage {stage.name!r} is ordered, which deals rows to its workers in turn, and {verb} decides otherwise"
+        what = f"stage {stage.name!r} is ordered, which deals rows to its workers in turn, but {verb} decides otherwise"
         yield mistake(routing.where, what, "leave out ordered=True: rows of one key keep their order anyway")
 
 
 def _keys(stages: Stages, stage: Stage, options: Resolved) -> Iterator[Mistake]:
     routing, workers = stages.routing_of(stage), options.stage.workers
     if isinstance(routing, KeyByCall) and workers > KEY_GROUPS:
-        what = f"stage {stage.name!r} has {workers} workers, and keys have {KEY_GROUPS} groups: some would get no rows"
+        what = f"stage {stage.name!r} has {workers} workers, but keys have {KEY_GROUPS} groups: some would get no rows"
         yield mistake(stage.where, what, f"give it {KEY_GROUPS} workers at most")
 
 

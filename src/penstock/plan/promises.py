@@ -16,7 +16,7 @@ from penstock.sink import Delivery
 _SENTENCES = {
     Delivery.EXACTLY_ONCE: "exactly once",
     Delivery.KEYED: "effectively once: a row written again replaces itself by its key",
-    Delivery.AT_LEAST_ONCE: "at least once: rows in work when a worker is killed may come again",
+    Delivery.AT_LEAST_ONCE: "at least once: rows in progress when a worker is killed may be repeated",
 }
 
 
@@ -36,8 +36,8 @@ def notes(plan: Plan) -> Iterator[str]:
         total = total_bytes(plan, edge)
         if total > edge.memory_bytes:
             yield (
-                f"{edge.name} takes {size_text(total)} and not {size_text(edge.memory_bytes)}: "
-                f"{queues(plan, edge)} queues, {size_text(edge.channel_bytes)} each at least"
+                f"{edge.name} takes {size_text(total)} instead of {size_text(edge.memory_bytes)}: "
+                f"{queues(plan, edge)} queues need at least {size_text(edge.channel_bytes)} each"
             )
         reason = travel_of(edge.row_type).reason
         if reason and edge_shape(plan, edge) is Shape.ROWS:
@@ -50,14 +50,14 @@ def notes(plan: Plan) -> Iterator[str]:
 
 def _about_stage(plan: Plan, stage: StagePlan) -> Iterator[str]:
     if stage.source is not None and not stage.source.replayable:
-        yield f"{stage.name} cannot be read again: rows read and not committed die with its worker"
+        yield f"{stage.name} cannot be read again: rows that were read but not committed are lost with its worker"
     if stage.settings.workers_most > stage.settings.workers:
         most = stage.settings.workers_most
         yield f"{stage.name} may have up to {most} workers; it is fixed at {stage.settings.workers}"
     receivers = list(dict.fromkeys(plan.edge(output.edge).receiver for output in stage.outputs))
     if len(receivers) > 1:
         together = f"{', '.join(receivers[:-1])} and {receivers[-1]}"
-        yield f"{together} wait for each other: the slowest holds up {stage.name}, and so all of them"
+        yield f"{together} wait for each other: the slowest one holds up {stage.name}, and so all of them"
 
 
 def queues(plan: Plan, edge: EdgePlan) -> int:

@@ -66,7 +66,7 @@ class Option(msgspec.Struct, frozen=True):
 def _count(name: str, least: int) -> Callable[[object], dict[str, object]]:
     def check(value: object) -> dict[str, object]:
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{value!r} is no number of at least {least}; write one like {max(least, 4)}")
+            raise ValueError(f"{value!r} is not a number of at least {least}; write one like {max(least, 4)}")
         return {name: value}
 
     return check
@@ -76,7 +76,7 @@ def _workers(value: object) -> dict[str, object]:
     pair = value if isinstance(value, tuple) else (value, value)
     whole = len(pair) == 2 and all(isinstance(n, int) and not isinstance(n, bool) for n in pair)
     if not whole or not 1 <= pair[0] <= pair[1]:
-        raise ValueError(f"{value!r} is no number of workers; write 4, or (1, 8) for a range (as a setting 1..8)")
+        raise ValueError(f"{value!r} is not a number of workers; write 4, or (1, 8) for a range (as a setting 1..8)")
     return {"workers": pair[0], "workers_most": pair[1]}
 
 
@@ -88,17 +88,17 @@ def _ordered(value: object) -> dict[str, object]:
 
 def _on_error(value: object) -> dict[str, object]:
     if not isinstance(value, ErrorPolicy):
-        raise ValueError(f"{value!r} is no policy; write ps.dead_letter(), ps.skip() or ps.fail()")
+        raise ValueError(f"{value!r} is not a policy; write ps.dead_letter(), ps.skip() or ps.fail()")
     limit = value.give_up_after
     if limit is not None and (not isinstance(limit, int) or limit < 1):
-        raise ValueError(f"give_up_after={limit!r} is no number of at least 1; write one like 100, or None: never")
+        raise ValueError(f"give_up_after={limit!r} is not a number of at least 1; write one like 100, or None: never")
     return {"on_error": value}
 
 
 def _retry_on(value: object) -> dict[str, object]:
     classes = value if isinstance(value, tuple) else (value,)
     if not classes or not all(isinstance(c, type) and issubclass(c, Exception) for c in classes):
-        raise ValueError(f"{value!r} is no class of exceptions; write one like OSError, or a tuple of them")
+        raise ValueError(f"{value!r} is not a class of exceptions; write one like OSError, or a tuple of them")
     return {"retry_on": classes}
 
 
@@ -130,19 +130,19 @@ def _memory(value: object) -> dict[str, object]:
 def _row_output_max(value: object) -> dict[str, object]:
     size = parse_size(value)  # type: ignore[arg-type]
     if size < 1:
-        raise ValueError(f"{value!r} leaves no row anything to give; write one like \"4 GiB\"")
+        raise ValueError(f"{value!r} leaves a row no room to give anything; write one like \"4 GiB\"")
     return {"row_output_max": size}
 
 
 def _when_full(value: object) -> dict[str, object]:
     if not isinstance(value, FullPolicy):
-        raise ValueError(f"{value!r} is no policy; write ps.block()")
+        raise ValueError(f"{value!r} is not a policy; write ps.block()")
     return {"when_full": value}
 
 
 def _route(value: object) -> dict[str, object]:
     if value not in _ROUTES:
-        raise ValueError(f"{value!r} is no route; write one of {', '.join(_ROUTES)}")
+        raise ValueError(f"{value!r} is not a route; write one of {', '.join(_ROUTES)}")
     return {"route": value}
 
 
@@ -165,12 +165,12 @@ def _read_word(words: Mapping[str, object]) -> Callable[[str], object]:
 def _read_policy(text: str) -> object:
     make = _POLICIES.get(text.strip())
     if make is None:
-        raise ValueError(f"{text!r} is no policy; write {', '.join(_POLICIES)}")
+        raise ValueError(f"{text!r} is not a policy; write {', '.join(_POLICIES)}")
     return make()
 
 
 def _no_text(text: str) -> object:
-    raise ValueError(f"{text!r} names no class; give retry_on in the code, or as a class in settings=")
+    raise ValueError(f"{text!r} does not name a class; set retry_on in the code, or as a class in settings=")
 
 
 STAGE_OPTIONS: Mapping[str, Option] = {

@@ -52,7 +52,7 @@ class Calls:
         part = self._in_call
         row = part.chain.row_in_work if part is not None else None
         if part is None or row is None:
-            raise RuntimeError("idempotency_key names the row in work; read it inside a call, not outside")
+            raise RuntimeError("idempotency_key names the row in progress; read it inside a call, not outside")
         return f"{self._key}/{self._key_row + row}" if self._key_row >= 0 else self._key
 
     def name_rows(self, key: str, first_row: int) -> None:

@@ -101,7 +101,7 @@ class CommittedLog:
         return body, end
 
     def _damaged(self, offset: int) -> QueueDamaged:
-        return QueueDamaged(self.path, f"{self._what} is damaged: the frame at {offset} is not what was written")
+        return QueueDamaged(self.path, f"{self._what} is damaged: the frame at {offset} does not hold what was written")
 
     def sync(self) -> None:
         """Have it on the disk. Never needed after a kill: then the operating system still has it."""

@@ -100,15 +100,15 @@ class Growth:
         self.bytes += size
         if self.bytes > self._most_bytes:
             raise ExpansionTooLarge(
-                f"{self.told} and went on: `row_output_max` allows {size_text(self._most_bytes)}; end the function's "
-                f"rows sooner, or raise it (row_output_max={size_text(2 * self._most_bytes)!r} at stage "
+                f"{self.told} without an end: `row_output_max` allows {size_text(self._most_bytes)}; end the "
+                f"function's rows sooner, or raise it (row_output_max={size_text(2 * self._most_bytes)!r} at stage "
                 f"{self._stage!r}, or `--set {self._stage}.row_output_max=...`)"
             )
         took_s = self._now_s() - self._since
         if took_s >= self._tell_after_s:
             self._tell_after_s = 2 * took_s
             log.warning(
-                "stage %s: %s in %.0f s and goes on (row %s); it is set aside at %s (`row_output_max`)",
+                "stage %s: %s in %.0f s and continues (row %s); it is set aside at %s (`row_output_max`)",
                 self._stage, self.told, took_s, self._row_name(), size_text(self._most_bytes),
             )
 

@@ -78,7 +78,7 @@ class Journal:
         self._half = int(self._words[_W_HALF])
         try:
             if self._words[_W_MAGIC] != _MAGIC:
-                raise QueueDamaged(self._path, "this is no journal")
+                raise QueueDamaged(self._path, "this is not a journal")
             if self._words[_W_VERSION] != _VERSION:
                 found = int(self._words[_W_VERSION])
                 raise QueueDamaged(

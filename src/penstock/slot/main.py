@@ -258,7 +258,7 @@ class Worker:
 
     def _key(self) -> str:
         if self._loop is None:
-            raise RuntimeError("idempotency_key names the row in work; read it inside a call, not outside")
+            raise RuntimeError("idempotency_key names the row in progress; read it inside a call, not outside")
         return self._loop.idempotency_key()
 
 
@@ -289,12 +289,12 @@ def _note_who_aborts(work: WorkPage) -> None:
 def _connect_streams(seat: SeatPaths, log_level: int = 20) -> None:
     """Prints and logs go to the supervisor, which labels them; the `stdout` sink has a way of its own."""
     # Opened for reading too, so that a supervisor's death is no broken pipe in user code.
-    log = open_fifo(seat.log, "the way of what is printed")
+    log = open_fifo(seat.log, "the pipe for printed output")
     os.set_blocking(log, True)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    stdout = open_fifo(seat.stdout, "the way to standard output")
+    stdout = open_fifo(seat.stdout, "the pipe to standard output")
     os.set_blocking(stdout, True)
     standard_streams.set_stdout_fd(stdout)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -328,7 +328,7 @@ def _note(seat: SeatPaths, life: Life, code: Exit, note: FailureNote) -> int:
         reason, shown = cut(note.reason, 2 * ERROR_CHARACTERS), cut(note.traceback, TRACEBACK_CHARACTERS)
         write_failure(seat.failure, replace(note, attempt=life.attempt, reason=reason, traceback=shown))
     except OSError as exc:  # the code alone says that no row did this; the reason goes where people look
-        told = visible_lines(f"penstock: {note.reason} (the note of it cannot be written: {exc})")
+        told = visible_lines(f"penstock: {note.reason} (its failure note cannot be written: {exc})")
         print(told, file=sys.stderr, flush=True)
     return code
 

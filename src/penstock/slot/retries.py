@@ -214,7 +214,8 @@ class RetryFile:
             try:
                 self._load_frame(body)
             except (msgspec.MsgspecError, KeyError) as exc:
-                raise QueueDamaged(self._path, f"the frame at {offset} of the waiting retries fits nothing") from exc
+                what = f"the frame at {offset} of the waiting retries matches no record"
+                raise QueueDamaged(self._path, what) from exc
 
     def _load_frame(self, body: bytes) -> None:
         if body[:1] == b"W":

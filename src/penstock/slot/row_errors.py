@@ -202,7 +202,7 @@ class RowErrors:
         attempts -= int(isinstance(failure.error, GivesTooMuch))
         lost = _lost(row, failure, attempts)
         if isinstance(decision, RetryRow) and unmade:
-            lost = replace(lost, error=f"{lost.error}; it cannot be tried again later: {cut(unmade)}")
+            lost = replace(lost, error=f"{lost.error}; it cannot be retried later: {cut(unmade)}")
             decision = last_resort(part.plan.settings)
         elif isinstance(decision, RetryRow):
             try:
@@ -210,7 +210,7 @@ class RowErrors:
             except BaseException as exc:  # pickling runs the user's code; and such a row cannot outlive its worker
                 if is_ctrl_c(exc):
                     raise
-                lost = replace(lost, error=f"{lost.error}; it cannot be tried again later: {one_line(exc)}")
+                lost = replace(lost, error=f"{lost.error}; it cannot be retried later: {one_line(exc)}")
                 decision = last_resort(part.plan.settings)
             else:
                 self._retries.add(
@@ -292,7 +292,7 @@ def _lost(row: Any, failure: Failure, attempts: int) -> Lost:
 
 
 def _not_sendable(row: Any, error: BaseException, attempts: int) -> Lost:
-    told = f"what the row gave cannot be sent on, for it cannot be pickled: {one_line(error)}"
+    told = f"the function's result cannot be pickled: {one_line(error)}"
     return Lost(row, told, attempts, user_traceback(error), cause=error)
 
 

@@ -131,8 +131,8 @@ class Spool:
         left = self._files.room(self._folder)
         if written > left:  # other rows may be on their way, too, in other workers
             raise ExpansionTooLarge(
-                f"{growth.told} and went on, and only {size_text(left)} are left in {self._folder}; end the function's "
-                "rows sooner, make room, or choose a larger place with run_dir (`--run-dir`)"
+                f"{growth.told} without an end, and only {size_text(left)} are left in {self._folder}; end the "
+                "function's rows sooner, make room, or choose a larger place with run_dir (`--run-dir`)"
             )
 
 

@@ -103,7 +103,7 @@ class StallWatch:
             return
         code = function.f_code
         log.warning(
-            "stage %s: %s (%s:%s) has held up the event loop for %.1f s, in which no other row in flight can go on; "
+            "stage %s: %s (%s:%s) has held up the event loop for %.1f s, and meanwhile no other row in flight can run; "
             "await what it waits for (asyncio.sleep, asyncio.to_thread), or make it a plain function with more workers",
             self._untold.pop(row.code), code.co_qualname, code.co_filename, function.f_lineno, self._charged,
         )

@@ -53,8 +53,8 @@ def is_decided_at_the_end(part: Part, told: str, traceback: str) -> bool:
 def hopeless(failed: int, told: str) -> str:
     """The reason, with the error that was seen last."""
     return (
-        f"no row has ever succeeded and {failed} have failed, so the code is wrong rather than the data "
-        f"(dead_letter(give_up_after=None) goes on all the same); the last error: {told}"
+        f"no row has ever succeeded and {failed} have failed, so the code is probably wrong, not the data "
+        f"(dead_letter(give_up_after=None) continues anyway); the last error: {told}"
     )
 
 

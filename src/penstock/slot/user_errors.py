@@ -73,7 +73,7 @@ def one_line(error: BaseException) -> str:
     except BaseException as exc:  # the text and the notes of an error are the user's code
         if is_ctrl_c(exc):
             raise
-        return f"{_name(error)}, whose text cannot be had ({_name(exc)})"
+        return f"{_name(error)}, whose text is unavailable ({_name(exc)})"
     return cut(" ".join(line.strip() for line in text.splitlines()))
 
 
@@ -87,7 +87,7 @@ def user_traceback(error: BaseException) -> str:
         places = "".join(traceback.format_tb(error.__traceback__))
         return (
             f"Traceback (most recent call last):\n{cut(places, TRACEBACK_CHARACTERS)}"
-            f"{_name(error)}, whose text cannot be had ({_name(exc)})\n"
+            f"{_name(error)}, whose text is unavailable ({_name(exc)})\n"
         )
 
 

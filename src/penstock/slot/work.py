@@ -112,7 +112,7 @@ class WorkPage:
 
     def __init__(self, path: Path, opening: Opening, clock: Clock = MACHINE) -> None:
         self._now_ns = clock.now_ns
-        self._file = opening(path, "the page of what is in work", size=_BYTES)
+        self._file = opening(path, "the page of rows in progress", size=_BYTES)
         self._words = self._file.words
 
     @staticmethod

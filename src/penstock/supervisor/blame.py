@@ -44,8 +44,8 @@ _UNDECIDED = 30
 
 _WHILE = {
     Doing.DECODING: " while it was decoded",
-    Doing.ENCODING: " while what it gave was encoded",
-    Doing.TELLING: " while it, or its error, was put into words",
+    Doing.ENCODING: " while its result was encoded",
+    Doing.TELLING: " while it, or its error, was turned into text",
 }
 
 

@@ -43,7 +43,7 @@ def take(run_dir: Path, pipeline: str, targets: Iterable[str]) -> list[int]:
             try:
                 claimed.append(_take(target, file, Note(pipeline, str(run_dir))))
             except OSError as exc:
-                raise FileUnusable(file, "the claim on what shall be written to", exc) from exc
+                raise FileUnusable(file, "the claim on a target", exc) from exc
             files.append(file)
         if files:
             _note_files(RunPaths(run_dir).claims, files)

@@ -23,10 +23,10 @@ class DeathNotices:
         self._untold += 1
         if now < self._told_at + _TELL_S:
             return None
-        more = f" ({self._untold} deaths since the last word)" if self._untold > 1 else ""
+        more = f", {self._untold} deaths since the last notice" if self._untold > 1 else ""
         self._told_at, self._untold = now, 0
         what = f"worker {self._label}: {note.reason}" if orderly is Exit.TROUBLE else note.reason
-        return f"{what}{more}; life {attempt + 1} follows"
+        return f"{what}{more}; restarting as life {attempt + 1}"
 
     def waits(self, note: FailureNote, wait: Wait, now: float) -> str | None:
         """What it needs is down; told at once, and then now and then."""
@@ -35,11 +35,11 @@ class DeathNotices:
         self._told_at = now
         since = f", after {wait.waited_s - wait.after_s:.0f} s" if wait.times > 1 else ""
         return (
-            f"worker {self._label} waits for what is unavailable{since}: {retried(note, wait)} "
+            f"worker {self._label} waits{since}: {retried(note, wait)} "
             f"(`unavailable_for`: {self._unavailable_for_s:g} s at most)"
         )
 
 
 def retried(note: FailureNote, wait: Wait) -> str:
     """What is down, and when it is tried again."""
-    return f"{note.reason}; it is tried again in {wait.after_s:.1f} s"
+    return f"{note.reason}; trying again in {wait.after_s:.1f} s"

@@ -117,8 +117,8 @@ def _hopeless(root: Path, stage: StageSpec, counts: Counts) -> FailureNote | Non
         return None
     return FailureNote(
         stage.name,
-        f"no row ever succeeded and {failed} failed, so the code is wrong rather than the data "
-        f"(dead_letter(give_up_after=None) accepts that){_last_error(root, stage.name)}",
+        f"no row has ever succeeded and {failed} have failed, so the code is probably wrong, not the data "
+        f"(dead_letter(give_up_after=None) continues anyway){_last_error(root, stage.name)}",
     )
 
 

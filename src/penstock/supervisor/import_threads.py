@@ -32,8 +32,8 @@ def told(threads: list[str]) -> str:
     """For the user."""
     return (
         f"importing the program starts threads ({', '.join(sorted(set(threads))[:5])}), which forked workers would "
-        "lack; so workers are started by exec, which is slower. Start threads in `open`, or under `if __name__ == "
-        '"__main__"`, and read files there, too: some libraries read with threads of their own'
+        "lack, so workers are started by exec, which is slower. Start threads in `open`, or under `if __name__ == "
+        '"__main__"`. Read files there, too: some libraries read with threads of their own'
     )
 
 

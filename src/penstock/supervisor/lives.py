@@ -142,9 +142,9 @@ class Lives:
         if isinstance(decision, Escalate):
             child.give_up()
             remedy = "allow more processes (`ulimit -u`), or make room in memory"
-            self._fail(FailureNote(child.spec.stages[0], f"{note}, again and again; {remedy}"))
+            self._fail(FailureNote(child.spec.stages[0], f"{note}, repeatedly; {remedy}"))
             return
-        self._notices.warn(f"{note}; it is tried again")
+        self._notices.warn(f"{note}; trying again")
         child.wait_until(self._now_s() + max(decision.after_s, _NO_BIRTH_S))
 
     # Deaths.
@@ -209,14 +209,14 @@ class Lives:
         """Why it ended: its own note where it leaves one."""
         stage = child.spec.stages[0]
         if orderly not in (Exit.FAILED, Exit.TROUBLE, Exit.UNAVAILABLE):
-            return FailureNote(stage, f"worker {child.spec.label} ended by {describe(status)}")
+            return FailureNote(stage, f"worker {child.spec.label} died ({describe(status)})")
         try:
             note = self._machine.failure(child.paths.failure)
         except (QueueDamaged, FileUnusable) as exc:
             return FailureNote(stage, f"{describe(status)}; its note cannot be read: {exc}")
         if note.attempt == child.attempt:
             return note
-        return FailureNote(stage, f"{describe(status)}; it could not leave a note of the reason")
+        return FailureNote(stage, f"{describe(status)}; it could not leave a note with the reason")
 
     def _standing(self, child: Child) -> Standing:
         return Standing(

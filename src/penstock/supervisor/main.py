@@ -42,7 +42,7 @@ def main(socket_fd: int, caller_fd: int, lock_fd: int, claims: list[int], run_di
     caller = CallerLink(socket.socket(fileno=socket_fd), caller_fd)
     root = Path(run_dir)
     try:
-        spec = msgspec.msgpack.decode(read_checked(RunPaths(root).spec, "what the supervisor is told"), type=RunSpec)
+        spec = msgspec.msgpack.decode(read_checked(RunPaths(root).spec, "the supervisor's instructions"), type=RunSpec)
         ended = _run(root, spec, caller)
     except (PenstockError, OSError) as exc:
         # Files are missing, damaged or out of reach. What stands in the queues stays.
@@ -78,7 +78,7 @@ def _settle(root: Path, spec: RunSpec, caller: CallerLink) -> Path:
     try:
         return settle(root, Path(spec.left_to) if spec.left_to is not None else None)
     except (OSError, NotPrivate) as exc:
-        caller.say(Notice("WARNING", f"what the run left stays in {root}, for it cannot be moved ({exc})"))
+        caller.say(Notice("WARNING", f"what the run left stays in {root}: it cannot be moved ({exc})"))
         return root
 
 

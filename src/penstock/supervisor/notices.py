@@ -33,7 +33,7 @@ class Notices:
         try:
             replace_own(self._paths.phase, phase.encode())
         except OSError as exc:
-            self.warn(f"{self._paths.phase}: {phase!r} cannot be noted: {exc.strerror}")
+            self.warn(f"{self._paths.phase}: {phase!r} cannot be recorded: {exc.strerror}")
 
     def last_error(self, note: FailureNote) -> None:
         """What `penstock status` shows of a stage."""

@@ -32,8 +32,8 @@ class OutputPipes:
     """The two pipes of one slot."""
 
     def __init__(self, paths: SeatPaths, label: str) -> None:
-        self.log = _Pipe(open_fifo(paths.log, "the way of what is printed"), label)
-        self.stdout = _Pipe(open_fifo(paths.stdout, "the way to standard output"), "")
+        self.log = _Pipe(open_fifo(paths.log, "the pipe for printed output"), label)
+        self.stdout = _Pipe(open_fifo(paths.stdout, "the pipe to standard output"), "")
 
     @property
     def both(self) -> tuple[_Pipe, _Pipe]:

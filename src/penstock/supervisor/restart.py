@@ -126,9 +126,9 @@ class RestartPolicy(msgspec.Struct):
             budget.deaths.popleft()
         budget.deaths.append(now)
         if same and budget.same_count >= SAME_ERRORS:
-            return f"{budget.same_count} lives of a worker ended by the same error before anything was done"
+            return f"{budget.same_count} lives of a worker ended with the same error before doing any work"
         if len(budget.deaths) > self.most:
-            return f"a worker died {len(budget.deaths)} times within {self.within_s:g} s without getting anything done"
+            return f"a worker died {len(budget.deaths)} times within {self.within_s:g} s without making progress"
         return None
 
 

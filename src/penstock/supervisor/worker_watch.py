@@ -60,14 +60,14 @@ class WorkerWatch:
         match watch.closing_step(time.monotonic_ns(), process.pid, child.pages, child.pipes):
             case ClosingStep.TELL:
                 self._notices.warn(
-                    f"worker {child.spec.label} has done all its rows, and `close` has not come back for "
-                    f"{TOLD_AFTER_S:g} s; its log shows where it stands. It is killed after {MOST_S:g} s"
+                    f"worker {child.spec.label} has finished all its rows, but `close` has not returned for "
+                    f"{TOLD_AFTER_S:g} s; its log shows where it is. It is killed after {MOST_S:g} s"
                 )
                 process.show_stack()
             case ClosingStep.KILL:
                 self._notices.warn(
-                    f"worker {child.spec.label} is killed, for `close` has not come back for {MOST_S:g} s; "
-                    "no row is lost, for all of them are committed"
+                    f"worker {child.spec.label} is killed: `close` has not returned for {MOST_S:g} s; "
+                    "no row is lost, as all of them are committed"
                 )
                 process.time_out()
 
@@ -78,7 +78,7 @@ class WorkerWatch:
             where = "while it is started"
         self._notices.warn(
             f"worker {child.spec.label} has done nothing but wait for {AFTER_S:g} s, {where}; "
-            "its log shows where it stands"
+            "its log shows where it is"
         )
         if seen.reached >= LISTENS and child.process is not None:
             child.process.show_stack()

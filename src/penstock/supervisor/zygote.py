@@ -87,7 +87,7 @@ def _import_if_there(name: str) -> None:
     try:
         importlib.import_module(name)
     except ImportError as exc:
-        print(visible_lines(f"penstock: {name} cannot be imported ahead: {exc}"), file=sys.stderr)
+        print(visible_lines(f"penstock: {name} cannot be imported in advance: {exc}"), file=sys.stderr)
 
 
 class _Zygote:

@@ -69,7 +69,7 @@ class ZygoteKeeper:
             said = self.process.said()
             self._notices.warn(
                 f"the program is still being imported for the workers, after {IMPORT_S:g} s"
-                + (f"; it stands here:\n{said}" if said else "")
+                + (f"; it is here:\n{said}" if said else "")
             )
 
     def send_some(self) -> None:
@@ -142,14 +142,14 @@ class ZygoteKeeper:
         if killed and not imported and now > self._killed_told_at + _KILLED_TOLD_S:
             self._killed_told_at = now
             self._notices.warn(
-                "the process that imports the program for the workers was killed meanwhile; it is started "
-                "again (has the machine memory enough?)"
+                "the process that imports the program for the workers was killed; restarting it "
+                "(does the machine have enough memory?)"
             )
         if isinstance(decision, Escalate):
             shown = f"; it said:\n{said}" if said else ""
-            when = "while importing it" if not imported else "later"
+            when = "while importing it" if not imported else "after importing it"
             self._fail(FailureNote(
-                "program", f"the process that imports the program for the workers ended again and again, {when} "
+                "program", f"the process that imports the program for the workers ended repeatedly, {when} "
                 f"({how}){shown}"
             ))
             return

@@ -24,7 +24,7 @@ def crash(stage: str, *, at: str = "before_commit", row: int = 1) -> Crash:
     for a point that does not exist.
     """
     if at not in POINTS:
-        raise ValueError(f"{at!r} is no point to crash at; {meant(at, POINTS)}")
+        raise ValueError(f"{at!r} is not a point to crash at; {meant(at, POINTS)}")
     if row < 1:
         raise ValueError(f"row={row} never comes; rows are counted from 1")
     return Crash(stage, at, row)

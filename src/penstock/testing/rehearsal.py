@@ -122,8 +122,8 @@ class Rehearsal:
                 continue
             raise StageFailed(
                 name,
-                f"no row has ever succeeded and {failed} have failed, so the code is wrong rather than the data "
-                f"(dead_letter(give_up_after=None) goes on all the same); the last error: {counts.last_error}",
+                f"no row has ever succeeded and {failed} have failed, so the code is probably wrong, not the data "
+                f"(dead_letter(give_up_after=None) continues anyway); the last error: {counts.last_error}",
             )
 
     def _report(self, outcome: End) -> Report:

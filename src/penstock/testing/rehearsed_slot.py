@@ -200,7 +200,7 @@ class RehearsedSlot:
     def _key(self) -> str:
         row = self.chain.row_in_work
         if self._key_of_row is None or row is None:
-            raise RuntimeError("idempotency_key names the row in work; read it inside a call, not outside")
+            raise RuntimeError("idempotency_key names the row in progress; read it inside a call, not outside")
         return self._key_of_row(row)
 
 

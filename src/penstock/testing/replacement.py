@@ -24,7 +24,7 @@ def with_inputs(plan: Plan, inputs: Mapping[str, Input]) -> Plan:
     sources = [stage.name for stage in plan.stages.values() if stage.source is not None]
     for name in inputs:
         if name not in sources:
-            raise PenstockError(f"inputs has {name!r}, and no source has this name; {meant(name, sources)}")
+            raise PenstockError(f"inputs has {name!r}, but no source has this name; {meant(name, sources)}")
     missing = [name for name in sources if name not in inputs]
     if missing:
         listed = ", ".join(repr(name) for name in missing)

@@ -26,7 +26,7 @@ clicks.map(lambda c: c.usr)  # mypy: no such field
 clicks.parse_json(Click)  # mypy, check: no text
 clicks.filter(check)  # mypy, check: an async filter, a coroutine is always true
 clicks.stage("x", worker=2)  # mypy, call: no such option
-clicks.stage("x", timeout=[2])  # mypy, check: a list is no duration
+clicks.stage("x", timeout=[2])  # mypy, check: a list is not a duration
 app.source(x for x in range(3))  # mypy, check: a generator object
 app.source(duckdb.table("a", "b"))  # mypy, check: a sink as source
 clicks.sink(stdio.stdin())  # mypy, check: a source as sink

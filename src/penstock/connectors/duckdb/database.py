@@ -50,7 +50,7 @@ class Database:
         except FileNotFoundError:
             there = False
         if not there:
-            raise TargetDamaged(self.path, "it was removed, renamed or replaced while rows were written to it")
+            raise TargetDamaged(self.path, "it was removed, renamed or replaced while rows were being written to it")
 
     def release(self) -> None:
         """Called once by each that `open_database` gave this to; the last one closes the file."""

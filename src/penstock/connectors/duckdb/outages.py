@@ -32,7 +32,7 @@ def require_no_outage(path: str, error: Exception) -> None:
             f"another process has {path} open ({said}); DuckDB lets one process at a time use a file: close it there"
         ) from error
     if any(text in said for text in _FULL):
-        raise Unavailable(f"there is no room for {path} ({said}); make some") from error
+        raise Unavailable(f"there is no room for {path} ({said}); make room") from error
     if any(text in said for text in _BUSY):
         raise Unavailable(f"{path} is busy ({said})") from error
 
@@ -51,7 +51,7 @@ def hopeless(path: str, error: Exception) -> PenstockError | None:
     """What to raise where a file cannot be opened today nor tomorrow; None: it may be another trouble."""
     said = " ".join(str(error).split())
     if any(text in said for text in _NO_DATABASE):
-        return TargetDamaged(path, f"it is no database that DuckDB {duckdb().__version__} can open ({said})")
+        return TargetDamaged(path, f"it is not a database that DuckDB {duckdb().__version__} can open ({said})")
     if any(text in said for text in _REFUSED):
         return PenstockError(f"{path} cannot be opened ({said}); give access to it, or name another file")
     return None

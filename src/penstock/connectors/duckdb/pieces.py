@@ -157,7 +157,7 @@ def _one_of_each_name(values: Values, numbers: list[int], found: Pieces) -> tupl
     for place, number in enumerate(numbers):
         twice = [names for names in spelled.values() if sum(values[name][place] is not None for name in names) > 1]
         if twice:
-            found.unfit[number] = f"{' and '.join(map(repr, twice[0]))} are the same column: DuckDB looks at no case"
+            found.unfit[number] = f"{' and '.join(map(repr, twice[0]))} are the same column: DuckDB ignores case"
         else:
             good.append(place)
     merged = {
@@ -247,10 +247,10 @@ def _check_storable(kind: Any) -> None:
     """Raises `ValueError` for what Arrow holds and DuckDB does not."""
     pa = pyarrow()
     if pa.types.is_decimal256(kind):
-        raise ValueError("it has more than the 38 digits that DuckDB's DECIMAL takes")
+        raise ValueError("it has more than the 38 digits that DuckDB's DECIMAL allows")
     inner = [kind.field(index) for index in range(kind.num_fields)]
     if pa.types.is_struct(kind) and len({field.name.lower() for field in inner}) < len(inner):
-        raise ValueError("it has keys that differ only in case, which are one in DuckDB")
+        raise ValueError("it has keys that differ only in case, which are the same key in DuckDB")
     for field in inner:
         _check_storable(field.type)
 

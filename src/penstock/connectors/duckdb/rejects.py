@@ -83,7 +83,7 @@ def _repeated(transaction: Transaction) -> Iterator[tuple[int, str]]:
         columns = [column for column in transaction.schema.columns if column.name.lower() in unique]
         for (row,) in transaction.cursor.execute(transaction.statements.repeated(columns)).fetchall():
             names = ", ".join(column.name for column in columns)
-            yield row, f"{transaction.target.table} has a row with the same ({names}) already"
+            yield row, f"{transaction.target.table} already has a row with the same ({names})"
 
 
 def _refused_for_other_reasons(transaction: Transaction) -> Iterator[tuple[int, str]]:

@@ -58,17 +58,17 @@ class DuckdbSink(Sink[Any]):
         missing = [package for package in ("duckdb", "pyarrow") if importlib.util.find_spec(package) is None]
         if missing:
             what = f"{missing[0]} is" if len(missing) == 1 else f"{' and '.join(missing)} are"
-            found.append(f"{what} not installed; `pip install 'penstock[duckdb]'` brings what is missing")
+            found.append(f"{what} not installed; `pip install 'penstock[duckdb]'` installs what is missing")
         if self._given.startswith(":memory:") or not self._given:
-            found.append(f"{self._given!r} is no file and would be gone with the worker; name a file")
+            found.append(f"{self._given!r} is not a file and would be lost with the worker; name a file")
         elif len(os.fsencode(os.path.basename(self._path))) > _NAME_BYTES:
-            found.append(f"the file's name has more than {_NAME_BYTES} bytes; files beside it have longer ones")
+            found.append(f"the file's name has more than {_NAME_BYTES} bytes; use a shorter one")
         elif os.path.isdir(self._path):
             found.append(f"{self._given} is a directory; name a file")
         elif not os.path.isdir(os.path.dirname(self._path)):
-            found.append(f"the directory {os.path.dirname(self._path)} is not there; make it")
+            found.append(f"the directory {os.path.dirname(self._path)} does not exist; create it")
         if not all(self._table.split(".")) or self._table.count(".") > 1:
-            found.append(f'{self._table!r} is no table; write "visits" or "schema.visits"')
+            found.append(f'{self._table!r} is not a table; write "visits" or "schema.visits"')
         if self._if_exists not in ("error", "append", "overwrite"):
             found.append(f'if_exists={self._if_exists!r}; write "error", "append" or "overwrite"')
         return found

@@ -51,7 +51,7 @@ class Target:
             self.cursor.execute(f"CREATE UNIQUE INDEX IF NOT EXISTS {name} ON {quoted_table(self.table)} ({keys})")
         except duckdb().ConstraintException as exc:
             raise PenstockError(
-                f"table {self.table} holds several rows with the same ({keys}); make them one, or write without `key`"
+                f"table {self.table} holds several rows with the same ({keys}); remove duplicates, or omit `key`"
             ) from exc
 
 

@@ -75,10 +75,10 @@ def _length_of(path: str, rows: int) -> int:
                 while found < rows and source.tell() < size:
                     found += pyarrow.ipc.open_stream(source).read_all().num_rows
             except (pyarrow.ArrowInvalid, OSError) as exc:
-                raise TargetDamaged(path, f"it breaks off after {found} of {rows} rows") from exc
+                raise TargetDamaged(path, f"it ends after {found} of {rows} rows") from exc
             if found == rows:
                 return int(source.tell())
-    raise TargetDamaged(path, f"{rows} rows were written to it, {found} are there")
+    raise TargetDamaged(path, f"{rows} rows were written to it, but it has {found}")
 
 
 def tables(path: str) -> Iterator[Any]:

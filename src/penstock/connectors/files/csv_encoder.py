@@ -111,5 +111,5 @@ def cell(value: Any) -> Any:
         return value.isoformat()
     text = msgspec.json.encode(value).decode()
     if "null" in text and (place := _NOT_FINITE.place(value)):
-        raise ValueError(f"in a nested value, {place}, which JSON has no number for")
+        raise ValueError(f"in a nested value, {place}, which JSON cannot represent")
     return msgspec.json.decode(text) if text.startswith('"') else text

@@ -132,7 +132,7 @@ def _first_record(content: Content, form: CsvForm) -> Cut:
 def _refuse_bare_returns(path: str, data: bytes) -> None:
     if b"\n" not in data and b"\r" in data.rstrip(b"\r"):
         raise SourceDamaged(
-            path, "its lines end in a carriage return alone", r"convert it, for one with `tr '\r' '\n'`, then run again"
+            path, "its lines end in a carriage return only", r"convert it, say with `tr '\r' '\n'`, then run again"
         )
 
 
@@ -144,8 +144,8 @@ def _checked_header(path: str, first: Cut) -> list[str]:
     if isinstance(header, BrokenRecord):
         raise SourceDamaged(where, f"the header cannot be read: {header.reason}: {header.raw[:200]!r}")
     if twice := [name for index, name in enumerate(header) if name in header[:index]]:
-        raise SourceDamaged(where, f"the header names column {twice[0]!r} twice", "rename one, or leave the header out "
-                            "and say header=False")
+        raise SourceDamaged(where, f"the header names column {twice[0]!r} twice", "rename one, or remove the header "
+                            "and pass header=False")
     return header
 
 
@@ -155,7 +155,7 @@ def _numbered(path: str, first: Cut) -> list[str]:
     record = first.records[0]
     if isinstance(record, BrokenRecord):
         where = place(path, first.span(0)[0] + 1)
-        raise SourceDamaged(where, f"how many columns there are cannot be told: {record.reason}")
+        raise SourceDamaged(where, f"the number of columns is unknown: {record.reason}")
     return [f"column_{number}" for number in range(1, len(record) + 1)]
 
 

@@ -135,7 +135,7 @@ class _Cutter:
             except StopIteration:
                 return tape.taken, False
             except csv.Error as exc:
-                record = self._break(taken, tape.taken, f"it is no CSV: {exc}")
+                record = self._break(taken, tape.taken, f"it is not CSV: {exc}")
             if tape.dry:
                 if not self._at_end and len(self._whole) - self._length(taken) < self._form.max_bytes:
                     return taken, True
@@ -143,7 +143,7 @@ class _Cutter:
                 self._add(self._break(taken, taken + 1, f"a quote in it is never closed{within}"), taken, taken + 1)
                 return taken + 1, False
             if tape.taken > taken + 1 and self._swallows(record, taken, tape.taken):
-                reason = f"a quote in it is closed {tape.taken - taken - 1} lines later only, and those are records"
+                reason = f"a quote in it is closed {tape.taken - taken - 1} lines later, but those lines are records"
                 self._add(self._break(taken, taken + 1, reason), taken, taken + 1)
                 return taken + 1, False
             if record:

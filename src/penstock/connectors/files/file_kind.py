@@ -41,9 +41,9 @@ def not_text(head: bytes) -> tuple[str, str]:
         return "it is a tar archive, which cannot be read", "unpack it first"
     for mark, encoding in _MARKS:
         if head.startswith(mark):
-            return f"it begins with the byte order mark of {encoding.upper()}", f'say encoding="{encoding}"'
+            return f"it begins with the byte order mark of {encoding.upper()}", f'pass encoding="{encoding}"'
     if encoding := _wide_without_mark(head):
-        return f"it looks like {encoding.upper()} without a byte order mark", f'say encoding="{encoding}"'
+        return f"it looks like {encoding.upper()} without a byte order mark", f'pass encoding="{encoding}"'
     return "", ""
 
 

@@ -60,7 +60,7 @@ class JsonEncoder(RowEncoder):
     def _line(self, row: Any) -> bytes:
         line = self._encoder.encode(row)
         if self._not_finite is not None and b"null" in line and (place := self._not_finite.place(row)):
-            raise ValueError(f'{place}, which JSON has no number for; files.json_lines(path, nan="null") writes null')
+            raise ValueError(f'{place}, which JSON cannot represent; files.json_lines(path, nan="null") writes null')
         return line + b"\n"
 
 

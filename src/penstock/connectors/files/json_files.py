@@ -178,4 +178,4 @@ def roll_problems(roll: Size) -> list[str]:
         size = parse_size(roll)
     except ValueError as exc:
         return [f"roll: {exc}"]
-    return [] if size else [f"roll={roll!r} is no size for a file"]
+    return [] if size else [f"roll={roll!r} is not a size for a file"]

@@ -96,7 +96,7 @@ def text_problems(encoding: str, errors: str, *, follow: bool) -> list[str]:
     """Why text cannot be read that way, if it cannot."""
     found = encoding_problems(encoding, errors)
     if not found and follow and is_wide(encoding):
-        found.append(f"encoding {encoding!r} cannot be followed; let it be written as UTF-8")
+        found.append(f"encoding {encoding!r} cannot be followed; write the file as UTF-8")
     return found
 
 

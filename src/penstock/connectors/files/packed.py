@@ -161,7 +161,7 @@ class PackedContent(Content):
             self.reached += len(self._input)
             if not self._input:
                 if self._member is not None:
-                    raise BreaksOff(self.path, "the compressed data breaks off in the middle")
+                    raise BreaksOff(self.path, "the compressed data ends in the middle")
                 self._ended = True
                 return
         if self._member is None and not self._begin_member():

@@ -33,7 +33,7 @@ def _parquet_of(file: Any, path: str) -> Any:
         return parquet.ParquetFile(pyarrow.PythonFile(file, mode="r"))
     except (pyarrow.ArrowInvalid, OSError) as exc:
         file.close()
-        raise SourceDamaged(path, f"it is no Parquet file ({exc})") from exc
+        raise SourceDamaged(path, f"it is not a Parquet file ({exc})") from exc
 
 
 class ParquetReader(Reader[Any]):
@@ -76,7 +76,7 @@ class ParquetReader(Reader[Any]):
                 batch = next(self._batches, None)
             except (require_pyarrow().ArrowException, OSError) as exc:
                 raise self._watch.damage(self._size, last=self._last) or SourceDamaged(
-                    self._path, f"row group {self._group} cannot be read behind its row {self._done} ({exc})"
+                    self._path, f"row group {self._group} cannot be read after its row {self._done} ({exc})"
                 ) from exc
             if batch is not None:
                 self._done += batch.num_rows

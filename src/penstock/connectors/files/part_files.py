@@ -82,7 +82,7 @@ def require_length(fd: int, path: str, length: int) -> None:
     """
     there = os.fstat(fd).st_size
     if there < length:
-        raise TargetDamaged(path, f"somebody cut it while rows were written to it: of {length} bytes {there} are there")
+        raise TargetDamaged(path, f"somebody truncated it while rows were written: it has {there} of {length} bytes")
     if there > length:
         raise TargetDamaged(path, f"somebody else wrote {there - length} bytes to it while rows were written to it")
 
@@ -92,9 +92,9 @@ def require_still(fd: int, path: str) -> None:
     try:
         there = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
-        raise TargetDamaged(path, "it was removed or renamed while rows were written to it") from None
+        raise TargetDamaged(path, "it was removed or renamed while rows were being written to it") from None
     if not os.path.samestat(there, os.fstat(fd)):
-        raise TargetDamaged(path, "another file was put in its place while rows were written to it")
+        raise TargetDamaged(path, "another file took its place while rows were being written to it")
 
 
 def names_directory(path: str) -> bool:
@@ -166,5 +166,5 @@ def problems(path: str, if_exists: str) -> list[str]:
 def _too_long(path: str) -> str:
     for name in map(os.fsencode, Path(path).parts):
         if len(name) > _NAME_BYTES:
-            return f"{path} cannot be written: a name in it has {len(name)} bytes, and there is room for {_NAME_BYTES}"
+            return f"{path} cannot be written: a name in it has {len(name)} bytes, but only {_NAME_BYTES} are possible"
     return ""

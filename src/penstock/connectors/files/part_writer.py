@@ -107,7 +107,7 @@ class PartWriter(Writer[Any]):
         size = os.fstat(fd).st_size
         if size < self._length:
             os.close(fd)
-            raise TargetDamaged(self._path, f"{self._length} bytes were written to it, {size} are there")
+            raise TargetDamaged(self._path, f"{self._length} bytes were written to it, but it has {size}")
         os.ftruncate(fd, self._length)
         self._behind = WriteBehind(self._length)
         return fd

@@ -60,7 +60,7 @@ def problems(patterns: Sequence[str], *, may_be_empty: bool) -> list[str]:
     `may_be_empty`: files may come later (follow), so a pattern that matches nothing yet is right.
     """
     if not patterns:
-        return ["no path is given"]
+        return ["no path was given"]
     return [found for pattern in patterns if (found := _problem(pattern, may_be_empty))]
 
 
@@ -78,7 +78,7 @@ def _problem(pattern: str, may_be_empty: bool) -> str:
         return f"{unreadable[0]} cannot be read: permission denied"
     odd = [path for path in found if not stat.S_ISREG(os.stat(path).st_mode)]
     if odd:
-        return f"{odd[0]} is no regular file"
+        return f"{odd[0]} is not a regular file"
     return ""
 
 
@@ -86,5 +86,5 @@ def _nothing_there(pattern: str) -> str:
     if is_glob(pattern):
         return f"{pattern} matches no file (in {working_directory()})"
     if os.path.isdir(pattern):
-        return f"{pattern} holds no file"
+        return f"{pattern} contains no files"
     return f"{pattern} does not exist (in {working_directory()})"

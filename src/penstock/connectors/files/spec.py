@@ -126,7 +126,7 @@ class FileSourceOrSink(FileSource[T], Sink[Any]):
 
     def check_sink(self) -> Sequence[str]:
         if len(self.patterns) != 1:
-            return [f"a sink writes to one path; {len(self.patterns)} are given"]
+            return [f"a sink writes to one path; {len(self.patterns)} were given"]
         if paths.is_glob(self.path):
             return [f"{self.path} is a pattern; a sink writes to one file, or to a directory (a path that ends in /)"]
         useless = [f"{option} has no effect on a sink; leave it out" for option in self.reading_options()]

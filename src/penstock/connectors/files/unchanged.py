@@ -18,7 +18,7 @@ from penstock.errors import SourceDamaged
 
 MARK_BYTES = 1024
 """So much of a file's beginning, and of what stands before the position, is known again."""
-_FRESH = "give it back its content, or start over with `--fresh` (fresh=True)"
+_FRESH = "restore its content, or start over with `--fresh` (fresh=True)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def compare(before: Glance, now: Glance, *, read_all: bool, at_path: Glance | No
     caller looks at.
     """
     if now.size < before.size:
-        return f"it was cut from {before.size} to {now.size} bytes while it was read", not read_all
+        return f"it was truncated from {before.size} to {now.size} bytes while it was read", not read_all
     if now.size > before.size:
         return f"it grew from {before.size} to {now.size} bytes while it was read (follow=True reads on)", False
     if now.mtime_ns != before.mtime_ns:
@@ -118,21 +118,22 @@ class FileWatch:
         planned = Glance(*dumped)
         if self._glance.is_same_file(planned) and self._glance.size >= planned.size:
             return
-        what = "cut" if self._glance.is_same_file(planned) else "replaced"
+        what = "truncated" if self._glance.is_same_file(planned) else "replaced"
         if not whole:
-            raise SourceDamaged(self._path, f"it was {what} after the run began, and parts of it may be read", _FRESH)
+            said = f"it was {what} after the run began, and parts of it may already have been read"
+            raise SourceDamaged(self._path, said, _FRESH)
         self._tell(f"it was {what} after the run began; it is read as it is now")
 
     def resumed(self, seen: Seen) -> None:
         """Compare with what an earlier life read of the file. Raises `SourceDamaged`."""
         same = self._glance.is_same_file(seen.glance)
         if not seen.is_in(self._fd):
-            what = "was cut or written anew" if same else "was replaced by another file"
+            what = "was truncated or rewritten" if same else "was replaced by another file"
             raise SourceDamaged(
-                self._path, f"it {what} after {seen.consumed} bytes of it were read, which are gone", _FRESH
+                self._path, f"it {what} after {seen.consumed} bytes of it were read, and those are gone", _FRESH
             )
         if not same:
-            self._tell("another file took its place that begins with what was read before; it is read on")
+            self._tell("another file took its place that begins with what was read before; reading continues in it")
         self._glance = seen.glance if same else self._glance
 
     def seen(self, consumed: int) -> Seen:
@@ -156,7 +157,7 @@ class FileWatch:
             return None
         rewritten = mark(self._fd, 0, self._head[0]) != self._head and now.size >= self._glance.size
         if rewritten or (last is not None and now.size >= last.consumed and not last.is_in(self._fd)):
-            return SourceDamaged(self._path, "it was written anew while it was read", _FRESH)
+            return SourceDamaged(self._path, "it was rewritten while it was read", _FRESH)
         if missing:
             return SourceDamaged(self._path, f"{what}, after {consumed} of them were read", _FRESH)
         self._tell(what)
