@@ -76,4 +76,4 @@ def _words(exc: BaseException) -> str:
     except BaseException as worse:  # its text is the user's code
         if is_ctrl_c(worse):
             raise
-        return f"{type(exc).__name__}, whose text cannot be had ({type(worse).__name__})"
+        return f"{type(exc).__name__}, whose text is unavailable ({type(worse).__name__})"

@@ -54,7 +54,7 @@ class FollowDiscovery:
                 try:
                     self._adopt(seen, there)
                 except SourceDamaged as damage:
-                    self._tell_once(f"{damage.told}; it is looked at again")
+                    self._tell_once(f"{damage.told}; it is checked again later")
                 live = self._generations.inodes()
         self._memory.gone(there)
         self._settling.keep(there)
@@ -68,7 +68,7 @@ class FollowDiscovery:
             if file := reopen(place, matched, self._generations.known() | wanted):
                 self._generations.homes.setdefault(place.home, []).append(file)
             elif place.mark.length:
-                self._log.warning("%s is gone or was written anew; what was not read of it is lost", place.home)
+                self._log.warning("%s is gone or was rewritten; what was not read of it is lost", place.home)
                 self._memory.orphan(place)
 
     def _matched(self) -> dict[str, Sighting]:
@@ -137,7 +137,7 @@ class FollowDiscovery:
         if not self._settling.is_settled(seen.inode, seen.size, seen.mtime_ns):
             return True
         self._tell_once(
-            f"{seen.path} has the content of {original.path}, which is there still; it is read as a file of its own"
+            f"{seen.path} has the content of {original.path}, which still exists; it is read as a separate file"
         )
         return False
 

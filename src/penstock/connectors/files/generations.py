@@ -78,7 +78,7 @@ class Generations:
         old = generations.pop(index)
         place = old.place
         old.close()
-        self._log.info("%s was truncated or written anew; it is read from its beginning", old.path)
+        self._log.info("%s was truncated or rewritten; it is read from its beginning", old.path)
         seen = sighting(old.path) or sighting(home)
         rest = reopen_copy(place, self.known())
         fresh = begin(seen.path, home) if seen and seen.inode == place.inode else None
