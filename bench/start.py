@@ -2,6 +2,7 @@
 
     python bench/start.py           # medians of 20
     python bench/start.py --short   # medians of 5: under 20 s
+    python bench/start.py --timeline   # one run of five stages, process by process
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import audit_hook
+import timeline
 from measure import machine, medians, result, run, table
 
 WORKERS = 8
@@ -58,6 +61,38 @@ def started() -> None:
     result(all_ms=(int(at) - began) / 1e6, run_ms=(int(at) - calling) / 1e6, heavy=heavy)
 
 
+def five_stages() -> None:
+    """In a child that began at BENCH_BEGAN: source, three stages, sink; what all processes do goes to BENCH_EVENTS."""
+    note = audit_hook.install(os.environ["BENCH_EVENTS"], "caller")
+    import penstock as ps
+
+    app = ps.Pipeline("bench-timeline")
+    stream = app.source(one)
+    for name in ("a", "b", "c"):
+        stream = stream.stage(name).map(unchanged)
+    stream.sink(arrived, name="end")
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
+        os.environ["BENCH_NOTE"] = str(Path(folder) / "note")
+        note("run() is called")
+        app.run(fresh=True, progress=False, run_dir=Path(folder) / "run", state_dir=Path(folder) / "state")
+        note("run() has returned")
+        arrived_ns = int((Path(folder) / "note").read_text().split()[0])
+    result(arrived_ns=arrived_ns)
+
+
+def show_timeline() -> None:
+    """One run of five stages: the timeline, and how many modules each process imports."""
+    with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
+        notes, began = Path(folder) / "events", time.monotonic_ns()
+        arrived_ns = run([sys.executable, __file__, "five_stages"], env={"BENCH_EVENTS": str(notes)})["arrived_ns"]
+        events = timeline.read(notes)
+    called = next(event.at_ns for event in events if event.kind == "run() is called")
+    print(timeline.timeline(events, began))
+    counts = ", ".join(f"{role} {count}" for role, count in timeline.imports(events).items())
+    print(f"\nmodules imported: {counts}\nfirst row in the sink {(arrived_ns - called) / 1e6:.0f} ms after `run()`, "
+          f"{(arrived_ns - began) / 1e6:.0f} ms after the interpreter's start\n\n{machine()}")
+
+
 def child(what: str) -> dict[str, object]:
     return run([sys.executable, __file__, what], env={"BENCH_BEGAN": str(time.monotonic_ns())})
 
@@ -65,7 +100,11 @@ def child(what: str) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true")
+    parser.add_argument("--timeline", action="store_true")
     asked = parser.parse_args()
+    if asked.timeline:
+        show_timeline()
+        return
     measures = {"import": lambda: child("imported"), "start": lambda: child("started")}
     found = medians(measures, 5 if asked.short else 20)
     heavy = [name for measured in found.values() for name in measured["heavy"]]
@@ -79,7 +118,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] in (["imported"], ["started"]):
+    if sys.argv[1:] in (["imported"], ["started"], ["five_stages"]):
         globals()[sys.argv[1]]()
     else:
         main()

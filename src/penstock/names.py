@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -29,6 +28,8 @@ def label_of(fn: Callable[..., Any]) -> str:
 
 def meant(name: str, known: Iterable[str]) -> str:
     """The remedy for an unknown name: the nearest known one, or all of them."""
+    import difflib  # only for mistakes: workers, which need `label_of`, would import it at every start
+
     names = list(known)
     near = difflib.get_close_matches(name, names, 1, 0.5)
     if near:

@@ -40,7 +40,7 @@ def modules_named(pickled: bytes) -> tuple[str, ...]:
     """Imported modules that a pickle refers to: what the zygote does well to import before it forks."""
     names = {arg for _, arg, _ in pickletools.genops(pickled) if isinstance(arg, str)}
     found = {name for name in names if name in sys.modules and name != "__main__"}
-    return tuple(sorted(name for name in found if name.partition(".")[0] not in ("builtins", "penstock")))
+    return tuple(sorted(found - {"builtins"}))
 
 
 def _modules_of_nowhere() -> list[types.ModuleType]:

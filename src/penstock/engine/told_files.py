@@ -26,7 +26,7 @@ from penstock.run_files import write_checked
 
 def write_program(order: Order, topology: Topology, paths: RunPaths, run_id: str, dead_letters: Path) -> None:
     """The plan for the workers, and what the supervisor is told."""
-    pickled = ship(topology.plan, order.program)
+    pickled = ship(_as_run(topology.plan), order.program)
     write_checked(paths.program, "the plan", pickled)
     spec = run_spec(
         topology, run_id=run_id, dead_letters=dead_letters, crashes=order.crashes,
@@ -34,6 +34,11 @@ def write_program(order: Order, topology: Topology, paths: RunPaths, run_id: str
         left_to=order.moves_to(paths.root),
     )
     write_checked(paths.spec, "the supervisor's instructions", msgspec.msgpack.encode(spec))
+
+
+def _as_run(plan: Plan) -> Plan:
+    """Without the ways to print it, for which workers would import more."""
+    return Plan(**{name: getattr(plan, name) for name in Plan.__struct_fields__})
 
 
 def write_layout(topology: Topology, paths: RunPaths, started_s: float) -> None:
