@@ -1,15 +1,14 @@
 """penstock: data pipelines whose workers may die at any moment. The public names; nothing is defined here.
 
 A name is imported when it is first asked for: supervisor and zygote start once for each run, and need few of them.
+For the same reason nothing is imported here that is not built in: a supervisor starts its zygote before all else.
 """
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING
-
 from penstock.linux import require_linux, require_ordered_stores
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from penstock.dead_letters import DeadLetter, read_dead_letters
     from penstock.engine.handle import Handle
@@ -78,6 +77,8 @@ def __getattr__(name: str) -> object:
     """A public name that nobody has asked for yet."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
     found = getattr(importlib.import_module(f"penstock.{_HOMES[name]}"), name)
     globals()[name] = found
     return found

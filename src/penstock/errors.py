@@ -38,6 +38,10 @@ class PenstockError(Exception):
         super().__init__(*(visible_lines(arg) if isinstance(arg, str) else arg for arg in args))
 
 
+class PlatformUnsupported(PenstockError, ImportError):
+    """penstock was imported on a system that lacks what its processes are built on."""
+
+
 class PipelineInvalid(PenstockError):
     """The description has mistakes. All of them are in `mistakes`."""
 

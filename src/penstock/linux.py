@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
-from penstock.errors import PenstockError
-
 _ORDERED_STORES = ("x86_64", "amd64")
 """Machines on which stores become visible in the order they were made, as `channel/words.py` relies on."""
-
-
-class PlatformUnsupported(PenstockError, ImportError):
-    """penstock was imported on a system that lacks what its processes are built on."""
 
 
 def require_linux(platform: str = sys.platform) -> None:
     """Raise `PlatformUnsupported` anywhere but on Linux. Called once, by `import penstock`."""
     if platform != "linux":
+        from penstock.errors import PlatformUnsupported
+
         raise PlatformUnsupported(
             f"penstock runs on Linux only (it needs pidfd, epoll and /dev/shm), and this is {platform!r}; "
             "use a Linux machine, a container, or WSL 2"
@@ -32,6 +28,8 @@ def require_ordered_stores(machine: str | None = None) -> None:
     """
     machine = os.uname().machine if machine is None else machine
     if machine.lower() not in _ORDERED_STORES:
+        from penstock.errors import PlatformUnsupported
+
         raise PlatformUnsupported(
             f"penstock runs on x86-64 processors only, and this one is {machine!r}: it may reorder stores to shared "
             "memory, which would damage rows silently; use an x86-64 machine, or an x86-64 container under emulation"

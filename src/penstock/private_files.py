@@ -11,7 +11,6 @@ import errno
 import grp
 import os
 import pwd
-import shutil
 import stat
 import uuid
 from collections.abc import Iterator, Sequence
@@ -219,7 +218,7 @@ def remove_directory(path: Path) -> None:
                 raise
             doomed = f"{doomed}-{uuid.uuid4().hex}"  # somebody else's stands there
             os.rename(path.name, doomed, src_dir_fd=above, dst_dir_fd=above)
-        shutil.rmtree(doomed, dir_fd=above)
+        _remove_tree(doomed, above)
 
 
 @contextmanager
@@ -238,7 +237,13 @@ def _clear(name: str, above: int) -> None:
     except FileNotFoundError:
         return
     if found.st_uid in _us() and stat.S_ISDIR(found.st_mode):
-        shutil.rmtree(name, dir_fd=above)
+        _remove_tree(name, above)
+
+
+def _remove_tree(name: str, above: int) -> None:
+    import shutil  # with its formats of archives; most processes remove nothing
+
+    shutil.rmtree(name, dir_fd=above)
 
 
 # Files.

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from damage_kit import BAD, BOUND_S, Stand, is_full, wait_until
 
 import penstock as ps
 from penstock.channel.words import load_cursor
-from penstock.engine import rundir, supervisor_link
+from penstock.engine import rundir
+from penstock.engine.deployment import Deployment
 from penstock.engine.handle import Handle
+from penstock.engine.supervisor_link import SupervisorLink
 from penstock.metrics.catalogue import Word
 from penstock.metrics.snapshot import take_snapshot
 
@@ -162,13 +163,13 @@ def test_a_cut_queue_of_results_is_an_error_of_the_calling_process_and_not_its_d
 
 
 def test_a_supervisor_that_cannot_have_its_files_says_which(live: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They go between the look at a take-over and the start of the supervisor."""
-    real: Callable[..., Any] = supervisor_link.start_supervisor
+    """They go between the look at a take-over and the moment when the supervisor is given the run."""
+    real = SupervisorLink.__init__
 
-    def start(deployment: Any) -> Any:
+    def give(link: SupervisorLink, deployment: Deployment) -> None:
         (deployment.paths.root / "control").unlink()
-        return real(deployment)
+        real(link, deployment)
 
-    monkeypatch.setattr(supervisor_link, "start_supervisor", start)
+    monkeypatch.setattr(SupervisorLink, "__init__", give)
     with pytest.raises(ps.PipelineFailed, match="control: the control page is missing"):
         live.start()

@@ -9,15 +9,8 @@ import pytest
 
 import penstock as ps
 from penstock.engine import engine
-from penstock.engine.run_spec import (
-    bytes_needed,
-    descriptors_needed,
-    descriptors_of_caller,
-    layout_of,
-    queue_files,
-    run_spec,
-    slot_files,
-)
+from penstock.engine.descriptor_needs import descriptors_needed, descriptors_of_caller
+from penstock.engine.run_spec import bytes_needed, layout_of, queue_files, run_spec, slot_files
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import Plan
 from penstock.plan.topology import Topology

@@ -1,4 +1,8 @@
-"""Deployment: finds the place of a run, and has its directory made (`make_run`) or taken over (`take_over`) there."""
+"""Deployment: finds the place of a run, and has its directory made (`make_run`) or taken over (`take_over`) there.
+
+The supervisor is started as soon as the place is ours. Whatever is not needed until then is imported afterwards, for
+all processes of a run wait for the one that is started last.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,28 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock.engine import rundir
 from penstock.engine.deployment import Deployment, Order
-from penstock.engine.fetch_left import discard_doubles, fetch_left, was_left_in
+from penstock.engine.descriptor_needs import descriptors_needed, descriptors_of_caller
 from penstock.engine.idle_runs import settle_idle_runs
-from penstock.engine.make_run import make_run
 from penstock.engine.room import FULL, NoRoom, Unusable
 from penstock.engine.run_lock import Held, hold
-from penstock.engine.run_spec import descriptors_needed, descriptors_of_caller
-from penstock.engine.take_over import take_over
+from penstock.engine.rundir import Manifest
 from penstock.errors import NoRunDirectory, NotPrivate, PathNotUtf8, TooFewDescriptors
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import Plan
 from penstock.plan.topology import Topology
 from penstock.private_files import require_safe_place
 from penstock.program import current_program
-from penstock.slot.life import Crash
 from penstock.standard_streams import fill_gaps
 from penstock.state_dir import default_state_dir, passed_over, resolve_state_dir
 from penstock.supervisor import descriptors
 from penstock.supervisor.cleanup import remove_run_dir
+
+if TYPE_CHECKING:
+    from penstock.slot.life import Crash
 
 log = logging.getLogger("penstock.engine")
 
@@ -94,8 +99,10 @@ def _deploy_in(path: Path, order: Order, others: Sequence[Path]) -> Deployment:
     held, made = _hold(path, order), False
     try:
         left = None if order.fresh else rundir.read_manifest(path)
-        elsewhere = [place for place in others if was_left_in(place)]
+        elsewhere = [place for place in others if rundir.was_left_in(place)]
         if left is None and elsewhere and not order.fresh:
+            from penstock.engine.fetch_left import fetch_left
+
             made = True
             found = fetch_left(elsewhere[0], path, order)
             if found is not None:
@@ -104,14 +111,31 @@ def _deploy_in(path: Path, order: Order, others: Sequence[Path]) -> Deployment:
                 return found
             left = rundir.read_manifest(path)
         made = made or left is None
-        discard_doubles(elsewhere, order, left)
-        return make_run(order, path, held) if left is None else take_over(order, path, held, left)
+        if elsewhere:
+            from penstock.engine.fetch_left import discard_doubles
+
+            discard_doubles(elsewhere, order, left)
+        return _make_run(order, path, held) if left is None else _take_over(order, path, held, left)
     except BaseException:
         held.disclaim()
         if made and not RunPaths(path).manifest.exists():
             remove_run_dir(path)
         held.let_go()
         raise
+
+
+def _make_run(order: Order, path: Path, held: Held) -> Deployment:
+    run_id = rundir.new_run_id()
+    held.start_supervisor(path, run_id)
+    from penstock.engine.make_run import make_run  # while the supervisor imports what it needs
+
+    return make_run(order, path, held, run_id)
+
+
+def _take_over(order: Order, path: Path, held: Held, left: Manifest) -> Deployment:
+    from penstock.engine.take_over import take_over
+
+    return take_over(order, path, held, left)
 
 
 def _hold(path: Path, order: Order) -> Held:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from penstock.plan.paths import RunPaths
-from penstock.plan.plan import Plan
-from penstock.plan.topology import Topology
-from penstock.program import Program
-from penstock.slot.life import Crash
+if TYPE_CHECKING:
+    from penstock.engine.supervisor_process import SupervisorProcess
+    from penstock.plan.paths import RunPaths
+    from penstock.plan.plan import Plan
+    from penstock.plan.topology import Topology
+    from penstock.program import Program
+    from penstock.slot.life import Crash
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -46,6 +49,8 @@ class Deployment(msgspec.Struct, frozen=True):
     lock_fd: int
     claims: list[int]
     """Descriptors that hold the claims on what is written to."""
+    supervisor: SupervisorProcess
+    """It was started already, and is to be given all this."""
     dead_letters: Path
     """The run's folder of dead letters; it is made for the first one."""
     left_to: Path | None = None

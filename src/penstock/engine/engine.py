@@ -1,4 +1,7 @@
-"""The driver: deploys a plan, starts its supervisor, and gives the caller a handle, a report or rows."""
+"""The driver: deploys a plan, starts its supervisor, and gives the caller a handle, a report or rows.
+
+Nothing is imported here that the start of a supervisor does not need (see `deploy`).
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.engine import open_results
 from penstock.engine.deploy import deploy
-from penstock.engine.deployment import Deployment
-from penstock.engine.handle import Handle
-from penstock.engine.results import Results
-from penstock.metrics.progress import Progress
-from penstock.metrics.snapshot import RunGone, take_snapshot
-from penstock.plan.plan import Plan
-from penstock.report import Report
-from penstock.slot.life import Crash
 from penstock.standard_streams import is_terminal, tell
 
-__all__ = ["Handle", "Results", "results", "run", "start"]
+if TYPE_CHECKING:
+    from penstock.engine.deployment import Deployment
+    from penstock.engine.handle import Handle
+    from penstock.engine.results import Results
+    from penstock.metrics.progress import Progress
+    from penstock.plan.plan import Plan
+    from penstock.report import Report
+    from penstock.slot.life import Crash
 
 log = logging.getLogger("penstock.engine")
 _DRAIN_S = 30.0
@@ -36,7 +38,7 @@ def start(
     crashes: Mapping[str, tuple[Crash, ...]] | None = None,
 ) -> Handle:
     """Deploy and start; returns when every worker was born. `crashes` are a test's, by stage."""
-    handle = Handle(_deployed(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes))
+    handle = _handle(_deployed(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes))
     handle.wait_until_running()
     return handle
 
@@ -51,7 +53,7 @@ def run(
     (4: drained, 5: stopped), with the report in its attribute `report`.
     """
     with _signals() as signals:
-        handle = Handle(_deployed(
+        handle = _handle(_deployed(
             plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes, signals=signals
         ))
         shown = _progress(handle, progress)
@@ -90,7 +92,10 @@ def results(
 ) -> Results[Any]:
     """Start a plan that has one stage read by the caller, and give its rows. Raises `AlreadyRunning`."""
     deployment = _deployed(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir)
-    given: Results[Any] = Results(Handle(deployment), deployment)
+    handle = _handle(deployment)
+    from penstock.engine.results import Results
+
+    given: Results[Any] = Results(handle, deployment)
     open_results.opened(given)
     return given
 
@@ -105,6 +110,12 @@ def _deployed(
             plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes, signals=signals
         ),
     )
+
+
+def _handle(deployment: Deployment) -> Handle:
+    from penstock.engine.handle import Handle  # by now the supervisor is under way, and needs longer
+
+    return Handle(deployment)
 
 
 def _asked_for(signals: Sequence[int]) -> int:
@@ -154,6 +165,9 @@ def _progress(handle: Handle, wanted: bool | None) -> Progress | None:
     terminal = is_terminal(stream)
     if stream is None or not (terminal if wanted is None else wanted):
         return None
+    from penstock.metrics.progress import Progress
+    from penstock.metrics.snapshot import RunGone, take_snapshot
+
     try:
         totals = take_snapshot(handle.run_dir).totals()
     except RunGone:
@@ -172,6 +186,8 @@ def _say(text: str, shown: Progress | None) -> None:
 
 def _show_progress(handle: Handle, shown: Progress | None) -> None:
     if shown is not None:
+        from penstock.metrics.snapshot import RunGone
+
         try:
             shown.update(handle.status())
         except RunGone:

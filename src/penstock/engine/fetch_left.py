@@ -22,14 +22,8 @@ from penstock.engine.told_files import write_manifest
 from penstock.errors import FileUnusable, QueueDamaged
 from penstock.plan.paths import RunPaths
 from penstock.plan.topology import Topology
-from penstock.private_files import is_ours
 from penstock.supervisor.cleanup import remove_run_dir
 from penstock.supervisor.leftover import fetch
-
-
-def was_left_in(place: Path) -> bool:
-    """True: there is, or may be, something of a run that was ready."""
-    return is_ours(place) and rundir.is_there(RunPaths(place).manifest, RunPaths(place).phase)
 
 
 def fetch_left(left: Path, path: Path, order: Order) -> Deployment | None:

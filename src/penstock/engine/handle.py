@@ -51,6 +51,7 @@ class Handle:
             """What rates are counted from: the last status, or at first this moment, when nothing moves yet."""
             self._link = SupervisorLink(deployment)
         except BaseException:
+            deployment.supervisor.give_up()
             for fd in (deployment.lock_fd, *deployment.claims):
                 forks.close(fd)
             raise

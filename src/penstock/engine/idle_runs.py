@@ -12,11 +12,8 @@ from pathlib import Path
 from penstock.engine import forks, rundir
 from penstock.engine.rundir import DAMAGED, REMOVING, FoundRun
 from penstock.errors import AlreadyRunning, PenstockError
-from penstock.metrics import text
 from penstock.plan.paths import RunPaths
 from penstock.private_files import is_ours
-from penstock.supervisor.leftover import settle
-from penstock.supervisor.stragglers import kill_stragglers
 
 log = logging.getLogger("penstock.engine")
 _IDLE_S = 60.0
@@ -34,6 +31,8 @@ def settle_idle_runs(but: Path) -> None:
     runs = [run for run in rundir.find_runs(shared) if run.path != but and _is_idle(run)]
     moved = [run for run in runs if _settle(run, left_to / run.path.name)]
     if moved:
+        from penstock.metrics import text
+
         log.warning(
             "moved %s that killed runs had left in shared memory to %s: %s; run them again to resume, or "
             "remove them: penstock clean", text.size(sum(run.size_bytes for run in moved)), left_to,
@@ -53,6 +52,9 @@ def _is_idle(run: FoundRun) -> bool:
 
 
 def _settle(run: FoundRun, target: Path) -> bool:
+    from penstock.supervisor.leftover import settle  # every start looks for such runs, and finds none
+    from penstock.supervisor.stragglers import kill_stragglers
+
     try:
         lock_fd = forks.close_in_children(rundir.lock_run_dir(run.path))
     except AlreadyRunning:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -35,7 +34,7 @@ from penstock.slot.journal import create_journal
 from penstock.supervisor import claims
 
 
-def make_run(order: Order, path: Path, held: Held) -> Deployment:
+def make_run(order: Order, path: Path, held: Held, run_id: str) -> Deployment:
     """Discard what is there, and make all files of a run. Raises `NoRoom`, `NoRunDirectory`, and what endpoints do."""
     before = claims.noted(path)
     empty(path)
@@ -44,7 +43,6 @@ def make_run(order: Order, path: Path, held: Held) -> Deployment:
     needed = bytes_needed(Topology.first(order.plan))
     require_room(path, needed)
     topology = Topology.first(_ask_endpoints(order.plan, order.signals))
-    run_id = time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + uuid.uuid4().hex[:6]
     dead_letters = letters_folder(order.state_dir, order.plan.pipeline, run_id)
     paths = RunPaths(path)
     try:
@@ -55,7 +53,8 @@ def make_run(order: Order, path: Path, held: Held) -> Deployment:
             raise NoRoom(f"too little room for {text.size(needed)} of queues") from exc
         raise NoRunDirectory(path, f"it cannot be filled ({exc.strerror})") from exc
     return Deployment(
-        paths, topology, order.program, run_id, held.lock_fd, held.claims, dead_letters, order.moves_to(path)
+        paths, topology, order.program, run_id, held.lock_fd, held.claims, held.supervisor, dead_letters,
+        order.moves_to(path),
     )
 
 

@@ -10,12 +10,14 @@ import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from penstock.engine.deployment import Deployment
-from penstock.engine.handle import Handle
-from penstock.engine.results import Results
 from penstock.errors import AlreadyRunning
+
+if TYPE_CHECKING:
+    from penstock.engine.deployment import Deployment
+    from penstock.engine.handle import Handle
+    from penstock.engine.results import Results
 
 _ENDING_S = 60.0
 _results: weakref.WeakValueDictionary[Path, Results[Any]] = weakref.WeakValueDictionary()

@@ -9,10 +9,9 @@ import os
 import time
 from pathlib import Path
 
-import msgspec
-
 from penstock.engine import forks, rundir
 from penstock.engine.deployment import Order
+from penstock.engine.supervisor_process import SupervisorProcess
 from penstock.errors import AlreadyRunning
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import Plan
@@ -25,11 +24,23 @@ little later, and a child has it until it becomes another program."""
 _LOOK_S = 0.02
 
 
-class Held(msgspec.Struct, frozen=True):
+class Held:
     """What a deployment holds by now."""
 
-    lock_fd: int
-    claims: list[int] = msgspec.field(default_factory=list)
+    def __init__(self, lock_fd: int) -> None:
+        self.lock_fd = lock_fd
+        self.claims: list[int] = []
+        self._supervisor: SupervisorProcess | None = None
+
+    def start_supervisor(self, path: Path, run_id: str) -> None:
+        """Start the one that will be given it all; what it needs takes it as long as the files take here."""
+        self._supervisor = SupervisorProcess(path, run_id)
+
+    @property
+    def supervisor(self) -> SupervisorProcess:
+        """The one that was started."""
+        assert self._supervisor is not None
+        return self._supervisor
 
     def claim(self, path: Path, plan: Plan) -> None:
         """Claim what the sinks write to. Raises `TargetInUse`."""
@@ -43,6 +54,8 @@ class Held(msgspec.Struct, frozen=True):
 
     def let_go(self) -> None:
         """Give it all up."""
+        if self._supervisor is not None:
+            self._supervisor.give_up()
         self.disclaim()
         forks.close(self.lock_fd)
 

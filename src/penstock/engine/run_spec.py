@@ -5,7 +5,6 @@ All follows from the topology. Paths in what is told are relative to the run dir
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from penstock.plan.paths import RunPaths
 from penstock.plan.topology import Channel, Slot, Topology
 from penstock.slot.life import Crash
 from penstock.slot.record import Record, first_record
-from penstock.supervisor import descriptors
 from penstock.supervisor.protocol import RunSpec, SeatSpec, StageSpec
 
 _SLOT_BYTES = 64 * 1024
@@ -66,30 +64,6 @@ def bytes_needed(topology: Topology) -> int:
     """About what all files of a run take."""
     queues = sum(file_bytes(channel.edge.channel_bytes) for channel in topology.channels())
     return queues + _SLOT_BYTES * sum(len(slot.stages) for slot in topology.slots())
-
-
-# Descriptors.
-
-
-def descriptors_needed(topology: Topology) -> int:
-    """How many descriptors the process of the run has that needs the most of them."""
-    near: defaultdict[tuple[str, int], set[tuple[str, int]]] = defaultdict(set)
-    for channel in topology.channels():
-        sender, receiver = (channel.edge.sender, channel.sender), (channel.edge.receiver, channel.receiver)
-        near[sender].add(receiver)
-        near[receiver].add(sender)
-    return descriptors.needed(
-        descriptors.SlotNeeds(
-            len(slot.stages), len(set().union(*(near[stage.name, slot.number] for stage in slot.stages)))
-        )
-        for slot in topology.slots() if not slot.caller
-    )
-
-
-def descriptors_of_caller(topology: Topology) -> int:
-    """How many descriptors a run takes in the calling process."""
-    pages = sum(len(slot.stages) for slot in topology.slots())
-    return descriptors.CALLER + pages + descriptors.PER_CALLER_QUEUE * len(_caller_queues(topology))
 
 
 # What the supervisor is told.

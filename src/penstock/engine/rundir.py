@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import os
 import time
+import uuid
 from pathlib import Path
 from struct import Struct
 from zlib import crc32
@@ -222,6 +223,16 @@ def is_there(*files: Path) -> bool:
         except PermissionError:
             return True
     return False
+
+
+def was_left_in(place: Path) -> bool:
+    """True: there is, or may be, something of a run that was ready."""
+    return is_ours(place) and is_there(RunPaths(place).manifest, RunPaths(place).phase)
+
+
+def new_run_id() -> str:
+    """One that no other run has."""
+    return time.strftime("%Y%m%dT%H%M%S", time.gmtime()) + "-" + uuid.uuid4().hex[:6]
 
 
 def _look_at(path: Path) -> FoundRun | None:

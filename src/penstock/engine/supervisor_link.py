@@ -7,8 +7,8 @@ import signal
 import socket
 import threading
 
+from penstock.engine import forks, rundir
 from penstock.engine.deployment import Deployment
-from penstock.engine.supervisor_process import start_supervisor
 from penstock.supervisor.protocol import (
     CallerFailed,
     Drain,
@@ -27,15 +27,19 @@ _SILENT_S = 20.0
 
 
 class SupervisorLink:
-    """A supervisor, started for a deployment."""
+    """A supervisor that is given what was deployed."""
 
     def __init__(self, deployment: Deployment) -> None:
-        self._process, self._socket = start_supervisor(deployment)
+        self._process, self._socket = deployment.supervisor.process, deployment.supervisor.socket
         self._inbox: Inbox[Running | Output | Notice | Ended] = Inbox(self._socket, FromSupervisor)
         self._sending = threading.Lock()
         self._timers: list[threading.Timer] = []
         self._silent = False
         """True: it was killed because it did not end."""
+        rundir.write_owner(deployment.lock_fd, self._process.pid)
+        deployment.supervisor.give([deployment.lock_fd, *deployment.claims])
+        while deployment.claims:
+            forks.close(deployment.claims.pop())
 
     @property
     def pid(self) -> int:

@@ -1,36 +1,51 @@
-"""Starting the supervisor: a process and a session of its own, with the lock and one socket of the caller."""
+"""Starting the supervisor: a process and a session of its own, first with one socket of the caller, then with the run.
+
+It is started as soon as it is known which run it will be, and imports what it needs while the caller makes the files.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 
-from penstock.engine import forks, rundir
-from penstock.engine.deployment import Deployment
 from penstock.supervisor import own_process
+from penstock.supervisor.handover import hand_over
+
+_LEAVES_S = 10.0
 
 
-def start_supervisor(deployment: Deployment) -> tuple[subprocess.Popen[bytes], socket.socket]:
-    """The process, and the caller's end of the socket. The lock is the supervisor's, too, from then on."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    caller = os.pidfd_open(os.getpid())
-    told = {
-        "socket_fd": theirs.fileno(), "caller_fd": caller, "lock_fd": deployment.lock_fd,
-        "claims": deployment.claims, "run_dir": str(deployment.paths.root),
-    }
-    try:
-        process = own_process.start(
-            "penstock.supervisor.main", told, str(deployment.paths.root),
-            fds=[theirs.fileno(), caller, deployment.lock_fd, *deployment.claims], start_new_session=True,
-        )
-        rundir.write_owner(deployment.lock_fd, process.pid)
-    except BaseException:
-        ours.close()
-        raise
-    finally:
-        theirs.close()
-        os.close(caller)
-        while deployment.claims:
-            forks.close(deployment.claims.pop())
-    return process, ours
+class SupervisorProcess:
+    """A supervisor that was started, and the caller's end of its socket."""
+
+    def __init__(self, run_dir: Path, run_id: str) -> None:
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        caller = os.pidfd_open(os.getpid())
+        told = {"socket_fd": theirs.fileno(), "caller_fd": caller, "run_dir": str(run_dir), "run_id": run_id}
+        try:
+            self.process = own_process.start(
+                "penstock.supervisor.main", told, str(run_dir), fds=[theirs.fileno(), caller], start_new_session=True
+            )
+        except BaseException:
+            self.socket.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(caller)
+
+    def give(self, fds: Sequence[int]) -> None:
+        """Hand it the run, whose files are made. One that is gone by now is noticed by whoever listens to it."""
+        with contextlib.suppress(OSError):
+            hand_over(self.socket, fds)
+
+    def give_up(self) -> None:
+        """There will be no run: have it leave, with what it has started."""
+        self.socket.close()
+        try:
+            self.process.wait(_LEAVES_S)
+        except subprocess.TimeoutExpired:  # stopped, or stuck
+            self.process.kill()
+            self.process.wait()

@@ -48,6 +48,7 @@ def take_over(order: Order, path: Path, held: Held, left: Manifest) -> Deploymen
     """Go on with the queues as they stand. Raises what `require_same` does, and `FileUnusable`."""
     paths = RunPaths(path)
     membership = require_same(order, path, left)
+    held.start_supervisor(path, left.run_id)
     held.claim(path, order.plan)
     _wake(path, left)
     topology = Topology(with_splits(order.plan, _frozen_splits(paths.splits)), membership)
@@ -60,7 +61,8 @@ def take_over(order: Order, path: Path, held: Held, left: Manifest) -> Deploymen
     write_program(order, topology, paths, left.run_id, dead_letters)
     _tell(order, path, left)
     return Deployment(
-        paths, topology, order.program, left.run_id, held.lock_fd, held.claims, dead_letters, order.moves_to(path)
+        paths, topology, order.program, left.run_id, held.lock_fd, held.claims, held.supervisor, dead_letters,
+        order.moves_to(path),
     )
 
 

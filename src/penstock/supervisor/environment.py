@@ -21,8 +21,17 @@ _POLARS_SET = "dirty_decay_ms:500,muzzy_decay_ms:1000"
 """What polars puts there when it is imported, before what it finds; not the user's wish."""
 
 
+MARK = "WORKER_OF_PENSTOCK_RUN"
+"""What `stragglers` knows by: whatever workers start inherits it."""
+
+
 def environment(given: Mapping[str, str]) -> dict[str, str]:
     """What workers find in their environment: what the user set, and else what suits them."""
     asked = given.get(_RUST_ALLOCATOR, "").removeprefix(_POLARS_SET).removeprefix(",")
     rust = f"{_RUST_KEEPS},{asked}" if asked else _RUST_KEEPS  # of two settings of one thing, the later one counts
     return {**dict.fromkeys(_ONE_THREAD, "1"), **_ALLOCATORS, **given, _RUST_ALLOCATOR: rust}
+
+
+def marked(environment: Mapping[str, str], run_id: str) -> dict[str, str]:
+    """The environment of the workers of a run."""
+    return {**environment, MARK: run_id}

@@ -1,88 +1,24 @@
-"""The supervisor's process: exec'ed by the caller with the run directory, its lock and a socket.
+"""The supervisor's process, exec'ed by the caller while it still makes the run's files.
 
-The zygote takes longest to be ready, for it imports the user's program. So it is started before anything else, and
-what the supervisor itself needs is imported meanwhile.
+The zygote takes longest to be ready. So it is started before anything else is imported, and both import what they
+need while the caller goes on. Neither has anything of the run until the caller hands it over (`handover`).
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import socket
-from pathlib import Path
 
-import msgspec
-from msgspec.structs import replace
-
-from penstock.channel.bell import open_fifo
-from penstock.errors import NotPrivate, PenstockError
-from penstock.plan.paths import RunPaths
-from penstock.run_files import read_checked, refused
 from penstock.slot import signals
-from penstock.slot.life import FailureNote
-from penstock.supervisor.caller_link import CallerLink
-from penstock.supervisor.descriptors import raise_limit
-from penstock.supervisor.orphans import kill_descendants
-from penstock.supervisor.protocol import Ended, Notice, RunSpec
-from penstock.supervisor.zygote_process import ZygoteProcess
-
-_PR_SET_CHILD_SUBREAPER = 36
+from penstock.supervisor.zygote_start import StartedZygote
 
 
-def main(socket_fd: int, caller_fd: int, lock_fd: int, claims: list[int], run_dir: str) -> None:
-    """Run it, and say how it ended.
-
-    The run directory is removed by the caller, once it has heard that. Until then a rerun finds a run whose workers
-    are all through, and says so: an end that was never told is no reason to begin again.
-    """
+def main(socket_fd: int, caller_fd: int, run_dir: str, run_id: str) -> None:
+    """Run it once it is handed over, and say how it ended."""
     signals.settle()
-    raise_limit()
-    for fd in (socket_fd, caller_fd, lock_fd, *claims):
+    for fd in (socket_fd, caller_fd):
         os.set_inheritable(fd, False)
-    caller = CallerLink(socket.socket(fileno=socket_fd), caller_fd)
-    root = Path(run_dir)
-    try:
-        spec = msgspec.msgpack.decode(read_checked(RunPaths(root).spec, "the supervisor's instructions"), type=RunSpec)
-        ended = _run(root, spec, caller)
-    except (PenstockError, OSError) as exc:
-        # Files are missing, damaged or out of reach. What stands in the queues stays.
-        kill_descendants()
-        note = FailureNote("supervisor", _told(root, exc))
-        ended = Ended("failed", 0.0, [], 0, note, leaves_queues=True)
-    caller.say_last(ended)
+    zygote = StartedZygote(run_dir, run_id)
 
+    from penstock.supervisor.supervised_run import supervise
 
-def _run(root: Path, spec: RunSpec, caller: CallerLink) -> Ended:
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    lifeline = open_fifo(RunPaths(root).lifeline, "the lifeline")  # a zygote that finds it closed leaves
-    zygote = ZygoteProcess(root, spec)
-    from penstock.supervisor.cleanup import remove_run_dir
-    from penstock.supervisor.supervisor import Supervisor
-
-    supervisor = Supervisor(root, spec, caller, zygote)
-    ended = supervisor.run()
-    os.close(lifeline)
-    if ended.leaves_queues and spec.caller_queues and not caller.gone:
-        return ended  # the caller may still read its queues there, and settles what is left then
-    if ended.leaves_queues:
-        return replace(ended, left_in=str(_settle(root, spec, caller)))
-    if caller.gone and supervisor.stopped:
-        remove_run_dir(root)  # it was told to, by one who did not wait
-    return ended
-
-
-def _settle(root: Path, spec: RunSpec, caller: CallerLink) -> Path:
-    """Shared memory is not for what waits: what is left goes to disk, without the room of its queues."""
-    from penstock.supervisor.leftover import settle
-
-    try:
-        return settle(root, Path(spec.left_to) if spec.left_to is not None else None)
-    except (OSError, NotPrivate) as exc:
-        caller.say(Notice("WARNING", f"what the run left stays in {root}: it cannot be moved ({exc})"))
-        return root
-
-
-def _told(root: Path, error: PenstockError | OSError) -> str:
-    if isinstance(error, PenstockError):
-        return str(error)
-    return str(refused(Path(error.filename or root), "a file of the run", error))
+    supervise(run_dir, socket_fd, caller_fd, zygote)

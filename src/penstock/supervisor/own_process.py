@@ -8,29 +8,34 @@ user's path comes in only where the user's program is imported (`zygote.py`).
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import marshal
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import msgspec
 
 from penstock.slot import signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _BOOT = """\
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
-module, told, _, package, *places = sys.argv[1:]
-sys.path += [place for place in places if place not in sys.path]
-spec = spec_from_file_location("penstock", package)
+module, told, _, *places = sys.argv[1:]
+sys.path += [place for place in places[1:] if place not in sys.path]
+spec = spec_from_file_location("penstock", places[0])
 sys.modules["penstock"] = made = module_from_spec(spec)
 spec.loader.exec_module(made)
 from penstock.supervisor.own_process import begin
-begin(module, int(told))
+begin(module, int(told), places)
 """
 _BROUGHT = ("penstock", "msgspec", "cloudpickle")
 """Packages that may lie where only the caller's path leads to."""
+_places: list[str] = []
+"""The file that penstock is in, and the folders that its packages are in, once they were found or told."""
 
 
 def start(
@@ -41,23 +46,24 @@ def start(
     `fds` go over to it; `options` are those of `Popen`.
     """
     # Not by the command line: that is read by everybody on the machine, and one argument has 128 KiB at most.
-    handed = _in_memory(msgspec.msgpack.encode(told))
+    handed = _in_memory(marshal.dumps(dict(told)))  # by the same interpreter, which needs no import for it
     try:
         # An interpreter that is only starting would die of a Ctrl-C that is meant for the caller alone. A mask goes
         # through `exec`: what comes meanwhile waits until the module has called `signals.settle`, and is dropped there.
         with signals.held_back():
             return subprocess.Popen(
-                [sys.executable, *_flags(), "-P", "-c", _BOOT, module, str(handed), run_dir, *_places()],
+                [sys.executable, *_flags(), "-P", "-c", _BOOT, module, str(handed), run_dir, *_found_places()],
                 pass_fds=[*fds, handed], **options,
             )
     finally:
         os.close(handed)
 
 
-def begin(module: str, told: int) -> None:
+def begin(module: str, told: int, places: list[str]) -> None:
     """In the new process: call the module's `main` with what is told."""
+    _places[:] = places
     with os.fdopen(told, "rb") as file:
-        given = msgspec.msgpack.decode(file.read())
+        given = marshal.load(file)
     importlib.import_module(module).main(**given)
 
 
@@ -70,10 +76,19 @@ def _in_memory(data: bytes) -> int:
     return fd
 
 
-def _places() -> list[str]:
-    """The file that penstock is in, and the folders that its packages are in."""
-    files = [str(importlib.import_module(name).__file__) for name in _BROUGHT]
-    return [files[0], *dict.fromkeys(os.path.dirname(os.path.dirname(file)) for file in files)]
+def _found_places() -> list[str]:
+    if not _places:
+        files = [_file_of(name) for name in _BROUGHT]
+        _places[:] = [files[0], *dict.fromkeys(os.path.dirname(os.path.dirname(file)) for file in files)]
+    return _places
+
+
+def _file_of(package: str) -> str:
+    if package in sys.modules:
+        return str(sys.modules[package].__file__)
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    return str(spec.origin)
 
 
 def _flags() -> list[str]:

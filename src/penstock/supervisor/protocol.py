@@ -74,6 +74,15 @@ class RunSpec(msgspec.Struct, frozen=True):
 # Between supervisor and zygote.
 
 
+class Begin(msgspec.Struct, tag=True, frozen=True):
+    """There is a run: the program is to be imported."""
+
+    program: bytes
+    """The pickled `Program`."""
+    preload: tuple[str, ...]
+    """Modules that the plan needs besides."""
+
+
 class Spawn(msgspec.Struct, tag=True, frozen=True):
     life: Life
 
@@ -116,7 +125,7 @@ class Died(msgspec.Struct, tag=True, frozen=True):
     """The most memory that it had; 0: unknown."""
 
 
-ToZygote: TypeAlias = Spawn
+ToZygote: TypeAlias = Begin | Spawn
 FromZygote: TypeAlias = Ready | ImportFailed | Born | NotBorn | Died
 
 # Between caller and supervisor.

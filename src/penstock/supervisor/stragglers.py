@@ -11,19 +11,13 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from penstock.slot.wait_for_exit import wait_for_exit
+from penstock.supervisor.environment import MARK
 
-_MARK = "WORKER_OF_PENSTOCK_RUN"
 _PATIENCE_S = 10.0
 """A process in the middle of a system call that cannot be interrupted is not waited for longer."""
-
-
-def marked(environment: Mapping[str, str], run_id: str) -> dict[str, str]:
-    """The environment of the workers of a run."""
-    return {**environment, _MARK: run_id}
 
 
 def kill_stragglers(run_id: str) -> int:
@@ -52,7 +46,7 @@ def _kill(pid: int, deadline: float) -> None:
 
 
 def _marked_with(run_id: str) -> set[int]:
-    mark = f"{_MARK}={run_id}".encode()
+    mark = f"{MARK}={run_id}".encode()
     found = set()
     for process in Path("/proc").iterdir():
         if process.name.isdigit():

@@ -12,7 +12,6 @@ import os
 import selectors
 import signal
 import time
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from penstock.supervisor.whole_files import WholeFiles
 from penstock.supervisor.worker_watch import WorkerWatch
 from penstock.supervisor.zygote_keeper import ZygoteKeeper
 from penstock.supervisor.zygote_process import ZygoteProcess
+from penstock.supervisor.zygote_start import StartedZygote
 
 _LONGEST_SLEEP_S = 5.0
 
@@ -61,8 +61,9 @@ class Supervisor:
             notices=self._notices, ladder=self._ladder, fail=self._fail,
         )
         self._zygotes = ZygoteKeeper(
-            zygote, partial(ZygoteProcess, run_dir, spec), selector=self._selector, notices=self._notices,
-            ladder=self._ladder, heard=self._lives.hear, lost=self._lose_zygote, fail=self._fail,
+            zygote, lambda: ZygoteProcess(StartedZygote(str(run_dir), spec.run_id), spec),
+            selector=self._selector, notices=self._notices, ladder=self._ladder, heard=self._lives.hear,
+            lost=self._lose_zygote, fail=self._fail,
         )
         self._watch = WorkerWatch(self._children, self._notices)
         self._started = time.monotonic()

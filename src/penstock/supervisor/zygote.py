@@ -34,24 +34,38 @@ from penstock.supervisor import own_process
 from penstock.supervisor.descriptors import raise_limit
 from penstock.supervisor.import_threads import threads_of_import, told
 from penstock.supervisor.outbox import Outbox
-from penstock.supervisor.protocol import IMPORT_S, Born, Died, ImportFailed, Inbox, NotBorn, Ready, Spawn, send
+from penstock.supervisor.protocol import (
+    IMPORT_S,
+    Begin,
+    Born,
+    Died,
+    ImportFailed,
+    Inbox,
+    NotBorn,
+    Ready,
+    Spawn,
+    ToZygote,
+    send,
+)
 from penstock.terminal_text import visible_lines
 
 
-def main(socket_fd: int, run_dir: str, program: bytes, preload: list[str]) -> None:
+def main(socket_fd: int, run_dir: str) -> None:
     """The zygote's life: import, say so, fork on demand, until the supervisor is gone."""
-    sock = socket.socket(fileno=socket_fd)
-    paths = RunPaths(Path(run_dir))
-    if not lifeline.hold(paths.lifeline):
-        return
     signals.settle()
+    sock = socket.socket(fileno=socket_fd)
+    inbox: Inbox[Begin | Spawn] = Inbox(sock, ToZygote)
+    begin = _told_to_begin(inbox)
+    paths = RunPaths(Path(run_dir))
+    if begin is None or not lifeline.hold(paths.lifeline):
+        return
     signals.give_back_to_children()
     own_pid = os.getpid()
     faulthandler.enable(2)  # a crash while importing shows where
     stack.show_after(IMPORT_S)
     try:
-        import_program(at_home(pickle.loads(program)))
-        for name in preload:
+        import_program(at_home(pickle.loads(begin.program)))
+        for name in begin.preload:
             _import_if_there(name)
     except BaseException as exc:  # whatever the user's module raises, exits included, is reported and ends this process
         _end_children_of_the_program(own_pid)
@@ -66,7 +80,17 @@ def main(socket_fd: int, run_dir: str, program: bytes, preload: list[str]) -> No
     gc.freeze()
     threads = threads_of_import()
     send(sock, Ready(told(threads) if threads else ""))
-    _Zygote(sock, paths, program if threads else None).serve()
+    _Zygote(sock, inbox, paths, begin.program if threads else None).serve()
+
+
+def _told_to_begin(inbox: Inbox[Begin | Spawn]) -> Begin | None:
+    """Wait for it; None: there will be no run."""
+    try:
+        message = inbox.receive(wait=True)
+    except EOFError:
+        return None
+    assert isinstance(message, Begin)
+    return message
 
 
 def _end_children_of_the_program(own_pid: int) -> None:
@@ -91,10 +115,12 @@ def _import_if_there(name: str) -> None:
 
 
 class _Zygote:
-    def __init__(self, sock: socket.socket, paths: RunPaths, by_exec: bytes | None) -> None:
+    def __init__(
+        self, sock: socket.socket, inbox: Inbox[Begin | Spawn], paths: RunPaths, by_exec: bytes | None
+    ) -> None:
         """`by_exec`: the program for workers that must not be forked; None: they are."""
         self._sock = sock
-        self._inbox: Inbox[Spawn] = Inbox(sock, Spawn)
+        self._inbox = inbox
         self._paths = paths
         self._by_exec = by_exec
         self._outbox = Outbox(sock)
@@ -114,7 +140,7 @@ class _Zygote:
             self._outbox.send_some()
             self._reap()
             try:
-                while (order := self._inbox.receive()) is not None:
+                while isinstance(order := self._inbox.receive(), Spawn):
                     self._spawn(order)
             except EOFError:
                 return

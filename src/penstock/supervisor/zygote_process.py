@@ -1,4 +1,4 @@
-"""The supervisor's end of the zygote: starting it with the caller's import path, talking to it."""
+"""The supervisor's end of the zygote: tells it whose program it is, has it give birth, hears of deaths."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ import os
 import selectors
 import signal
 import socket
-import subprocess
 import time
-from pathlib import Path
 
-from penstock.supervisor import own_process
-from penstock.supervisor.environment import environment
 from penstock.supervisor.outbox import Outbox
-from penstock.supervisor.protocol import PACKET_BYTES, FromZygote, Inbox, RunSpec, Spawn
-from penstock.supervisor.stragglers import marked
+from penstock.supervisor.protocol import PACKET_BYTES, Begin, FromZygote, Inbox, RunSpec, Spawn
+from penstock.supervisor.zygote_start import StartedZygote
 
 _MOST_SAID = 8000
 
@@ -23,22 +19,18 @@ _MOST_SAID = 8000
 class ZygoteProcess:
     """A running zygote."""
 
-    def __init__(self, run_dir: Path, spec: RunSpec) -> None:
+    def __init__(self, started: StartedZygote, spec: RunSpec) -> None:
+        """From here on, it imports the program."""
         self.started = time.monotonic()
-        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._stderr = os.memfd_create("penstock-import")
+        self.socket = started.socket
+        self._process = started.process
+        self._stderr = started.stderr
         self._shown = 0
         self.closed = False
         """True: it is gone, and tells of no death any more."""
-        told = {"socket_fd": theirs.fileno(), "run_dir": str(run_dir), "program": spec.program, "preload": spec.preload}
-        self._process = own_process.start(
-            "penstock.supervisor.zygote", told, str(run_dir), fds=[theirs.fileno()],
-            # What the program prints when imported, the caller has printed already.
-            stdout=subprocess.DEVNULL, stderr=self._stderr, env=marked(environment(os.environ), spec.run_id),
-        )
-        theirs.close()
         self._inbox: Inbox[FromZygote] = Inbox(self.socket, FromZygote)
         self._outbox = Outbox(self.socket)
+        self._outbox.put(Begin(spec.program, spec.preload))
 
     @property
     def pid(self) -> int:
