@@ -7,10 +7,10 @@ instant. Python's `hash` of text differs from process to process and is not used
 from __future__ import annotations
 
 import dataclasses
+import sys
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
-from fractions import Fraction
 from typing import Any, Final
 from uuid import UUID
 
@@ -32,7 +32,7 @@ def key_bytes(key: Any) -> bytes:
 def _canonical(key: Any) -> Any:
     if isinstance(key, str):
         return str.__str__(key)
-    if isinstance(key, (int, float, Decimal, Fraction)):
+    if isinstance(key, (int, float, Decimal)) or _is_fraction(key):
         return _number(key)
     if key is None or type(key) is bytes:
         return key
@@ -40,6 +40,12 @@ def _canonical(key: Any) -> Any:
         return list(map(_canonical, key))
     found = _moment(key)
     return _other(key) if found is None else found
+
+
+def _is_fraction(key: Any) -> bool:
+    """Without importing what makes them: who has one has imported it."""
+    fractions = sys.modules.get("fractions")
+    return fractions is not None and isinstance(key, fractions.Fraction)
 
 
 def _number(key: Any) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass
+
+import msgspec
 
 POINTS = (
     "before_append", "after_append", "before_commit", "after_commit", "after_publish",
@@ -12,8 +13,7 @@ POINTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ArmedCrash:
+class ArmedCrash(msgspec.Struct, frozen=True):
     """Die at a point, once `row` rows of the slot's input were taken in, in the first life only."""
 
     point: str

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from penstock.operator import Drop, Reject, Retry
 from penstock.plan.plan import StageSettings
 from penstock.slot.spool import GivesTooMuch
 
 
-@dataclass(frozen=True, slots=True)
-class RetryRow:
+class RetryRow(msgspec.Struct, frozen=True):
     """Try it again after so long."""
 
     after_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class SetAside:
+class SetAside(msgspec.Struct, frozen=True):
     """Into the dead-letter store."""
 
 
-@dataclass(frozen=True, slots=True)
-class SkipRow:
+class SkipRow(msgspec.Struct, frozen=True):
     """Leave it out and count it."""
 
 
-@dataclass(frozen=True, slots=True)
-class FailStage:
+class FailStage(msgspec.Struct, frozen=True):
     """End the run."""
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from penstock.errors import PenstockError
 from penstock.operator import Reject
 from penstock.operators.verb import Operator
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """A row that failed: its index in the batch, and what was raised where."""
 
     index: int

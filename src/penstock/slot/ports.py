@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from penstock.channel.bell import Bell, Waits
 from penstock.slot.control import Control
@@ -29,8 +30,7 @@ class Participant(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class World:
+class World(msgspec.Struct, frozen=True):
     """All of it, for one life of a slot; its queues are with its stages (`part`)."""
 
     journal: Journal

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import pickle
-from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -39,8 +38,7 @@ from penstock.slot.unit import Unit
 from penstock.slot.user_errors import one_line, user_traceback
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True):
     """A row without further attempts, and why."""
 
     row: Any
@@ -202,7 +200,7 @@ class RowErrors:
         attempts -= int(isinstance(failure.error, GivesTooMuch))
         lost = _lost(row, failure, attempts)
         if isinstance(decision, RetryRow) and unmade:
-            lost = replace(lost, error=f"{lost.error}; it cannot be retried later: {cut(unmade)}")
+            lost = structs.replace(lost, error=f"{lost.error}; it cannot be retried later: {cut(unmade)}")
             decision = last_resort(part.plan.settings)
         elif isinstance(decision, RetryRow):
             try:
@@ -210,7 +208,7 @@ class RowErrors:
             except BaseException as exc:  # pickling runs the user's code; and such a row cannot outlive its worker
                 if is_ctrl_c(exc):
                     raise
-                lost = replace(lost, error=f"{lost.error}; it cannot be retried later: {one_line(exc)}")
+                lost = structs.replace(lost, error=f"{lost.error}; it cannot be retried later: {one_line(exc)}")
                 decision = last_resort(part.plan.settings)
             else:
                 self._retries.add(

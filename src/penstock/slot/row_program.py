@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import msgspec
 
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Becomes, Operator
@@ -21,8 +22,7 @@ AsRows: TypeAlias = Callable[[Iterable[Any]], list[Any]]
 """Makes a list of what a function gave as the rows of one row."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramNode:
+class ProgramNode(msgspec.Struct, frozen=True):
     """A row operator, its parent within the program (-1: the row), and the function to call."""
 
     operator: Operator
@@ -31,8 +31,7 @@ class ProgramNode:
     is_async: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RowProgram:
+class RowProgram(msgspec.Struct, frozen=True):
     """`run(iterator, *outs)` appends to the outs; when a function raises, the row in work has left nothing."""
 
     run: Callable[..., Any]

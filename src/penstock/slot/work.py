@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -86,8 +85,7 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
         return self.part, self.input, self.sequence
 
 
-@dataclass(frozen=True, slots=True)
-class WorkState:
+class WorkState(msgspec.Struct, frozen=True):
     """What was in work when somebody looked."""
 
     mark: Mark | None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass
 
 import msgspec
 
@@ -19,8 +18,7 @@ _MOST = 12_000
 _CUT = 500
 
 
-@dataclass(frozen=True, slots=True)
-class LoggedLine:
+class LoggedLine(msgspec.Struct, frozen=True):
     """One record."""
 
     level: int
