@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from penstock.options import Duration, parse_duration
@@ -13,12 +14,27 @@ T_contra = TypeVar("T_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
 
+def _no_row_in_progress() -> str:
+    raise RuntimeError("idempotency_key names the row in progress; read it inside a call, not outside")
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a context asks of its worker. Without one, nothing stops and nobody is woken."""
+
+    key: Callable[[], str] = _no_row_in_progress
+    """The name of the row in progress."""
+    stopping: Callable[[], bool] = lambda: False
+    wake: Callable[[], None] = lambda: None
+
+
+_NO_WORKER = Hooks()
+
+
 class Context:
     """What user code may know about where it runs. Passed to `open`, `Source.open` and `Sink.writer`."""
 
-    __slots__ = (
-        "_attempt", "_key", "_log", "_pipeline", "_rng", "_seed", "_slot", "_stage", "_stopping", "_wake", "_workers",
-    )
+    __slots__ = ("_attempt", "_hooks", "_log", "_pipeline", "_rng", "_seed", "_slot", "_stage", "_workers")
 
     def __init__(
         self,
@@ -28,10 +44,8 @@ class Context:
         slot: int,
         workers: int,
         attempt: int,
-        key: Callable[[], str] | None = None,
-        stopping: Callable[[], bool] = lambda: False,
         seed: str = "",
-        wake: Callable[[], None] = lambda: None,
+        hooks: Hooks = _NO_WORKER,
     ) -> None:
         self._pipeline = pipeline
         self._stage = stage
@@ -39,9 +53,7 @@ class Context:
         self._workers = workers
         self._attempt = attempt
         self._log = logging.getLogger(f"penstock.user.{stage}.{slot}")
-        self._key = key
-        self._stopping = stopping
-        self._wake = wake
+        self._hooks = hooks
         self._seed = f"{seed}/{pipeline}/{stage}/{slot}/{attempt}"
         self._rng: random.Random | None = None
 
@@ -83,7 +95,7 @@ class Context:
     @property
     def stopping(self) -> bool:
         """True once the pipeline drains or stops, so that a long function can finish early."""
-        return self._stopping()
+        return self._hooks.stopping()
 
     def wake(self) -> None:
         """Have `Reader.read` called soon, because there is something to read.
@@ -91,14 +103,15 @@ class Context:
         For readers whose client has a thread or an event loop of its own. Never blocks, and may be called from any
         thread, any number of times, for as long as the reader is not closed.
         """
-        self._wake()
+        self._hooks.wake()
 
     @property
     def idempotency_key(self) -> str:
-        """A key of the row in progress, the same on every attempt and restart. Raises `RuntimeError` outside a call."""
-        if self._key is None:
-            raise RuntimeError("idempotency_key names the row in progress; read it inside a call, not outside")
-        return self._key()
+        """A key of the row in progress, the same on every attempt and restart. Raises `RuntimeError` outside a call.
+
+        In the stage of a source whose reader is not `repeatable`, it is new after each restart.
+        """
+        return self._hooks.key()
 
 
 class RowOperator(Protocol[T_contra, R_co]):

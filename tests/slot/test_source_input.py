@@ -15,6 +15,8 @@ from penstock.operator import Context
 from penstock.slot.batches import as_row_list
 from penstock.slot.record import PartRecord
 from penstock.slot.source_input import SourceInput
+from penstock.slot.split_input import Reading
+from penstock.slot.time_and_chance import MACHINE
 from penstock.slot.wake import Wake
 from penstock.source import EndOfSplit, Reader, Source
 
@@ -58,7 +60,8 @@ FIRST = msgspec.msgpack.encode(PartRecord())
 
 def make(source: Scripted, journal: bytes, gather_rows: int = 0) -> SourceInput:
     splits = source.splits()
-    inputs = SourceInput(source, dict(splits), frozenset(splits), CONTEXT, "run", gather_rows=gather_rows)
+    reading = Reading(source, CONTEXT, "run", MACHINE, gather_rows=gather_rows)
+    inputs = SourceInput(reading, splits, frozenset(splits), Wake(lambda: None))
     inputs.restore(msgspec.msgpack.decode(journal, type=PartRecord))
     return inputs
 
@@ -170,7 +173,8 @@ def test_a_message_is_acknowledged_when_it_is_committed_and_not_before_and_all_a
 
     def live() -> SourceInput:
         context = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=attempt)
-        inputs = SourceInput(broker, {"all": broker.left}, frozenset({"all"}), context, "run", gather_rows=gather_rows)
+        reading = Reading(broker, context, "run", MACHINE, gather_rows=gather_rows)
+        inputs = SourceInput(reading, {"all": broker.left}, frozenset({"all"}), Wake(lambda: None))
         inputs.restore(msgspec.msgpack.decode(journal, type=PartRecord))
         return inputs
 
@@ -226,7 +230,9 @@ class SilentSource(Source[str]):
 def test_what_calls_wake_while_a_reader_is_asked_is_seen_before_the_next_sleep() -> None:
     rung: list[bool] = []
     wake = Wake(lambda: rung.append(wake.called))
-    inputs = SourceInput(SilentSource(), {"all": None}, frozenset({"all"}), CONTEXT, "run", wake=wake)
+    inputs = SourceInput(
+        Reading(SilentSource(), CONTEXT, "run", MACHINE), {"all": None}, frozenset({"all"}), wake
+    )
     assert inputs.take() is None
     assert not inputs.ready()
     wake()

@@ -11,7 +11,7 @@ from penstock.channel.gate import EdgeGate, Gate
 from penstock.channel.queue import QueueReader, QueueWriter
 from penstock.mapped_file import by_mapping
 from penstock.metrics.page import Page
-from penstock.operator import Context
+from penstock.operator import Context, Hooks
 from penstock.plan.paths import RunPaths, channel_name
 from penstock.plan.plan import StagePlan
 from penstock.plan.topology import Topology, text_of
@@ -26,6 +26,7 @@ from penstock.slot.page_steps import PageSteps
 from penstock.slot.part import Part
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
 from penstock.slot.source_input import SourceInput
+from penstock.slot.split_input import Reading
 from penstock.slot.spool import Spool
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.timers import RowTimer
@@ -62,7 +63,7 @@ class Assembler:
         wake = Wake(self.ring)
         context = Context(
             pipeline=plan.pipeline, stage=stage.name, slot=self.slot, workers=workers, attempt=self.attempt,
-            key=self.key, stopping=self.stopping, seed=self.run_id, wake=wake,
+            seed=self.run_id, hooks=Hooks(self.key, self.stopping, wake),
         )
         inputs = self._source(stage, context, wake) if stage.source is not None else self._queues(stage)
         edges = [self._edge_output(stage, out.edge) for out in stage.outputs]
@@ -97,11 +98,11 @@ class Assembler:
 
     def _source(self, stage: StagePlan, context: Context, wake: Wake) -> SourceInput:
         assert stage.source is not None
-        return SourceInput(
-            stage.source, self.topology.splits(stage, self.slot), frozenset(stage.splits), context, self.run_id,
+        reading = Reading(
+            stage.source, context, self.run_id, self.clock, row_type=stage.source_type,
             gather_rows=MOST_ROWS if any(node.operator.batch for node in stage.nodes) else 0,
-            row_type=stage.source_type, wake=wake, clock=self.clock,
         )
+        return SourceInput(reading, self.topology.splits(stage, self.slot), frozenset(stage.splits), wake)
 
     def _queues(self, stage: StagePlan) -> QueueInputs:
         topology = self.topology

@@ -6,44 +6,35 @@ own threads call.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from penstock.operator import Context
 from penstock.options import parse_duration
 from penstock.slot.discovery import Discovery
 from penstock.slot.forks import leave_if_child_by
 from penstock.slot.record import PartRecord, SplitRecord
 from penstock.slot.split_input import Reading, SplitInput
 from penstock.slot.stops import Trouble
-from penstock.slot.time_and_chance import MACHINE, Clock
 from penstock.slot.unit import Unit
 from penstock.slot.wake import Wake
-from penstock.source import Source
 
 
 class SourceInput:
     """A source's splits in one slot: bounded ones one after the other, endless ones in turn."""
 
-    def __init__(
-        self, source: Source[Any], splits: dict[str, Any], frozen: frozenset[str], context: Context, run_id: str,
-        *, gather_rows: int = 0, row_type: Any = Any, wake: Wake | None = None, clock: Clock = MACHINE,
-    ) -> None:
-        """`splits`: those of this slot; `frozen`: the names of all that were there at the start.
-
-        `gather_rows`: blocks of lines are gathered to so many (0: taken as they come). `row_type`: what rows of
-        columns are.
-        """
-        self._now_s = clock.now_s
-        self._bounded = source.bounded
-        self._reading = Reading(source, context, run_id, clock, gather_rows=gather_rows, row_type=row_type)
+    def __init__(self, reading: Reading, splits: Mapping[str, Any], frozen: frozenset[str], wake: Wake) -> None:
+        """`splits`: those of this slot; `frozen`: the names of all that were there at the start."""
+        self._reading = reading
+        self._now_s = reading.clock.now_s
+        self._bounded = reading.source.bounded
         self._splits: dict[str, SplitInput] = {}
         for name, split in splits.items():
             self._add(name, split, SplitRecord())
-        self._discovery = Discovery(source, frozen, context, clock)
+        self._discovery = Discovery(reading.source, frozen, reading.context, reading.clock)
         self._last_split = ""
         self._idle_until = 0.0
         self._stopped = False
-        self._wake = wake if wake is not None else Wake(lambda: None)
+        self._wake = wake
         self.read_waits_s = 0.0
         """How long the next read is expected to wait for rows, in seconds: up at once, down slowly."""
 

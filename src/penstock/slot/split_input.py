@@ -31,9 +31,13 @@ class Reading:
     """What all splits of a source in one slot have in common."""
 
     def __init__(
-        self, source: Source[Any], context: Context, run_id: str, clock: Clock, *, gather_rows: int, row_type: Any
+        self, source: Source[Any], context: Context, run_id: str, clock: Clock, *, gather_rows: int = 0,
+        row_type: Any = Any,
     ) -> None:
-        """`gather_rows`: blocks of lines are gathered to so many; 0: they are taken as they come."""
+        """`gather_rows`: blocks of lines are gathered to so many; 0: they are taken as they come.
+
+        `row_type`: what rows of columns are.
+        """
         self.source = source
         self.context = context
         self.run_id = run_id

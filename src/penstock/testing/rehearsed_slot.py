@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from penstock.channel.router import KeyFailure
 from penstock.ctrl_c import is_ctrl_c
 from penstock.dead_letters import DeadLetter
-from penstock.operator import Context
+from penstock.operator import Context, Hooks
 from penstock.plan.plan import EdgePlan, Node, StagePlan
 from penstock.plan.topology import Topology
 from penstock.slot.async_rows import Coroutines
@@ -47,7 +47,7 @@ class RehearsedSlot:
         self.stage = stage
         self.context = Context(
             pipeline=plan.pipeline, stage=stage.name, slot=slot, workers=topology.workers(stage.name), attempt=1,
-            key=self._key,
+            hooks=Hooks(self._key),
         )
         self.fates = RehearsedFates(
             plan.pipeline, stage, slot, counts=counts, clock=clock, dead_letters=dead_letters
