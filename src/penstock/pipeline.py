@@ -64,6 +64,9 @@ S = TypeVar("S")
 Row: TypeAlias = dict[str, Any]
 """A row whose fields are not declared in a class."""
 
+_warned: dict[str | tuple[str, type[Warning], int], int] = {}
+"""What was warned of in this process, as a module's `__warningregistry__`: a pipeline is examined more than once."""
+
 _NO_SETTINGS: Mapping[str, object] = {}
 
 
@@ -329,13 +332,13 @@ def _planned(graph: Graph, settings: Mapping[str, object]) -> Plan:
 
 
 def _examined(graph: Graph, settings: Mapping[str, object]) -> Examined:
-    """Run all checks; cautions become warnings at the user's line."""
+    """Run all checks; cautions become warnings at the user's line, each of them once."""
     from penstock.graph.main_guard import guard_cautions
     from penstock.plan.planner import examine
 
     examined = examine(graph, settings)
     for caution in (*examined.findings.cautions, *guard_cautions(graph, examined.rows, linecache.getlines)):
-        warnings.warn_explicit(visible_lines(caution.what), UserWarning, caution.file, caution.line)
+        warnings.warn_explicit(visible_lines(caution.what), UserWarning, caution.file, caution.line, registry=_warned)
     return examined
 
 

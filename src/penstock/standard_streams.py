@@ -7,6 +7,7 @@ the next file that it opens would be its standard error, and Python has no objec
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import stat
@@ -71,6 +72,16 @@ def fill_gaps() -> None:
 def closed(fd: int) -> bool:
     """True: the program was started without this descriptor, or has closed it."""
     return fd in _filled or not _is_open(fd)
+
+
+def is_read_only(fd: int) -> bool:
+    """True: it was opened for reading only."""
+    return _is_open(fd) and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+
+
+def is_write_only(fd: int) -> bool:
+    """True: it was opened for writing only."""
+    return _is_open(fd) and fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
 
 
 def _is_open(fd: int) -> bool:

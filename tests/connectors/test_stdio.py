@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -262,3 +264,34 @@ def test_stdin_is_read_in_the_encoding_that_is_told(pipe: tuple[int, int]) -> No
     block = reader.read()
     assert isinstance(block, Lines) and block.split() == ["Müller"]
     assert "iconv" in stdio.stdin(encoding="utf-16").check_source()[0]
+
+
+def test_a_standard_input_that_cannot_be_read_is_a_mistake_of_the_pipeline(tmp_path: Path) -> None:
+    with (tmp_path / "x").open("w") as opened:
+        done = _checked(stdin=opened)
+    assert "standard input was opened for writing only" in done.stdout
+
+
+def test_a_standard_output_that_cannot_be_written_is_a_mistake_of_the_pipeline(tmp_path: Path) -> None:
+    (tmp_path / "x").touch()
+    with (tmp_path / "x").open() as opened:
+        done = _checked(stdout=opened, stderr=subprocess.PIPE)
+    assert "standard output was opened for reading only" in done.stderr
+
+
+CHECK = """
+import sys
+import penstock as ps
+from penstock.connectors import stdio
+
+app = ps.Pipeline("x")
+app.source(stdio.stdin()).sink(stdio.stdout())
+print(*app.check(), file=sys.stderr)
+"""
+
+
+def _checked(**streams: Any) -> subprocess.CompletedProcess[str]:
+    given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **streams}
+    return subprocess.run(
+        [sys.executable, "-c", CHECK], text=True, check=True, timeout=60, **given  # type: ignore[call-overload]
+    )

@@ -236,6 +236,72 @@ def test_what_anything_else_raises_is_the_failure_of_its_stage(place: str, error
     _is_told(error, failed.value.reason, failed.value.traceback)
 
 
+class Asked(Feed):
+    """A source that raises when it is asked for its splits, in the caller's process."""
+
+    def splits(self) -> dict[str, Any]:
+        raise_it(self.error)
+        return {}
+
+
+class Prepared(Table):
+    """A sink that raises before the run, in the caller's process."""
+
+    def refuse(self) -> None:
+        self.at("refuse")
+
+    def prepare(self) -> None:
+        self.at("prepare")
+
+
+BEFORE_THE_RUN = {
+    "Asked.splits": lambda app, error: app.source(Asked("splits", error), name="work").sink(ps.discard()),
+    "Prepared.refuse": lambda app, error: _numbers(app).sink(Prepared("refuse", error), name="work"),
+    "Prepared.prepare": lambda app, error: _numbers(app).sink(Prepared("prepare", error), name="work"),
+}
+
+
+@pytest.mark.parametrize("place", BEFORE_THE_RUN)
+@pytest.mark.parametrize("error", [error for error in ERRORS if error != "ctrl-c"])  # in this process it is Ctrl-C
+def test_what_an_endpoint_raises_before_the_run_is_its_error_and_no_end_of_the_program(
+    place: str, error: str, where: Any
+) -> None:
+    app = ps.Pipeline("panics")
+    BEFORE_THE_RUN[place](app, error)
+    with pytest.raises(ps.PenstockError, match=rf"stage 'work': {place}\(\) raised ") as failed:
+        app.run(**where)
+    _is_told(error, str(failed.value), str(failed.value))
+
+
+class CallsBack:
+    """Has the event loop call what raises, which nobody awaits."""
+
+    async def __call__(self, x: int) -> int:
+        if x in BAD:
+            asyncio.get_running_loop().call_soon(raise_it, BAD[x])
+        await asyncio.sleep(0)
+        return x
+
+
+def test_what_a_callback_of_the_event_loop_raises_is_told(where: Any, caplog: pytest.LogCaptureFixture) -> None:
+    app, out = ps.Pipeline("panics"), ListSink[int]()
+    _numbers(app).stage("work").map(CallsBack()).sink(out, name="out")
+    with caplog.at_level(logging.ERROR, "penstock"):
+        report = app.run(**where)
+    assert (out.rows, report.dead_letters) == (list(range(20)), 0)
+    told = " ".join(f"{record.getMessage()} {record.exc_text}" for record in caplog.records)
+    assert told.count("Exception in callback") == len(ERRORS)
+    assert all(kind.__name__ in told for kind, _ in ERRORS.values())
+
+
+def test_an_exit_in_a_task_is_its_rows_error_and_told_once(where: Any, caplog: pytest.LogCaptureFixture) -> None:
+    app = ps.Pipeline("panics")
+    ROW_FUNCTIONS["task"](app).sink(ps.discard())
+    with caplog.at_level(logging.ERROR, "penstock"):
+        assert app.run(**where).dead_letters == len(BAD)
+    assert not [record for record in caplog.records if "callback" in record.getMessage()]
+
+
 class Closes:
     def __init__(self, error: str) -> None:
         self.error = error

@@ -7,7 +7,7 @@ import select
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from penstock.batch import Batch, Lines, rows_and_rejected
 from penstock.ctrl_c import is_ctrl_c
@@ -15,11 +15,13 @@ from penstock.errors import PenstockError, SourceDamaged
 from penstock.operator import Context
 from penstock.sink import RowsRejected, Sink, Writer
 from penstock.source import EndOfSplit, Position, Reader, Source, WithRejected
-from penstock.standard_streams import closed, stdin_fd, stdout_fd
+from penstock.standard_streams import closed, is_read_only, is_write_only, stdin_fd, stdout_fd
 from penstock.text_form import WIDE, Errors, TextForm, codec_name, encoding_problems
 
 _CLOSED_INPUT = "standard input is closed: start with it open; `< /dev/null` has no lines"
 _CLOSED_OUTPUT = "standard output is closed: start with it open, or write to a file with `files.json_lines`"
+_NO_INPUT = "standard input was opened for writing only; start with one that can be read, as in `< FILE`"
+_NO_OUTPUT = "standard output was opened for reading only; start with one that can be written, as in `> FILE`"
 _BLOCK_BYTES = 256 * 1024
 _MAX_LINE_BYTES = 64 * 1024 * 1024
 """A line without end must not fill the memory."""
@@ -48,7 +50,7 @@ class StdinSource(Source[str]):
         self._form = form
 
     def check_source(self) -> Sequence[str]:
-        found = [*encoding_problems(self._form.encoding, self._form.errors), *([_CLOSED_INPUT] if closed(0) else [])]
+        found = [*encoding_problems(self._form.encoding, self._form.errors), *_input_problems()]
         if not found and codec_name(self._form.encoding) in WIDE:
             found.append(f"encoding {self._form.encoding!r} cannot be read from a stream; convert it with `iconv`")
         return found
@@ -76,6 +78,19 @@ class StdinSource(Source[str]):
         if stat.S_ISREG(mode):
             return FileReader(fd, position, self._form)
         return StreamReader(fd, self._form, first=1 if context.attempt == 1 else 0)
+
+
+def _input_problems() -> list[str]:
+    if closed(0):
+        return [_CLOSED_INPUT]
+    return [_NO_INPUT] if is_write_only(0) else []
+
+
+def _leads_to_read_only(stream: TextIO) -> bool:
+    try:
+        return is_read_only(stream.fileno())
+    except (OSError, ValueError, AttributeError):  # a stream without a descriptor, as notebooks and tests have
+        return False
 
 
 class StreamReader(Reader[str]):
@@ -203,7 +218,9 @@ class StdoutSink(Sink[object]):
         return "stdout"
 
     def check_sink(self) -> Sequence[str]:
-        return [_CLOSED_OUTPUT] if sys.stdout is None or getattr(sys.stdout, "closed", False) else []
+        if sys.stdout is None or getattr(sys.stdout, "closed", False):
+            return [_CLOSED_OUTPUT]
+        return [_NO_OUTPUT] if _leads_to_read_only(sys.stdout) else []
 
     def writer(self, position: Position | None, context: Context) -> Writer[object]:
         return StdoutWriter(stdout_fd())

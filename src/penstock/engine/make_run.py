@@ -7,10 +7,12 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from penstock.channel.queue_file import create_queue
+from penstock.ctrl_c import is_ctrl_c
 from penstock.dead_letter_store import letters_folder
 from penstock.engine import rundir
 from penstock.engine.deployment import Deployment, Order
@@ -21,7 +23,7 @@ from penstock.engine.run_spec import bytes_needed, queue_files, slot_files
 from penstock.engine.rundir import Manifest
 from penstock.engine.targets_down import once_it_is_there
 from penstock.engine.told_files import write_layout, write_manifest, write_program
-from penstock.errors import FileUnusable, NoRunDirectory
+from penstock.errors import FileUnusable, NoRunDirectory, PenstockError
 from penstock.metrics import text
 from penstock.plan.fingerprint import fingerprint
 from penstock.plan.membership import MEMBERSHIP_IS, encode_membership
@@ -31,7 +33,10 @@ from penstock.plan.topology import Topology, with_splits
 from penstock.private_files import replace_own
 from penstock.run_files import write_checked
 from penstock.slot.journal import create_journal
+from penstock.slot.user_errors import one_line, user_traceback
 from penstock.supervisor import claims
+
+T = TypeVar("T")
 
 
 def make_run(order: Order, path: Path, held: Held, run_id: str) -> Deployment:
@@ -76,20 +81,37 @@ def _ask_endpoints(plan: Plan, signals: Sequence[int]) -> Plan:
     """Sinks refuse or prepare their targets; the plan with the splits of its sources."""
     sinks = [(stage, stage.sink) for stage in plan.stages.values() if stage.sink is not None]
     for stage, sink in sinks:
-        _once_it_is_there(sink.refuse, stage, signals)
+        _once_it_is_there(_without_exits(sink.refuse, stage), stage, signals)
     for stage, sink in sinks:
         try:
-            _once_it_is_there(sink.prepare, stage, signals)
+            _once_it_is_there(_without_exits(sink.prepare, stage), stage, signals)
         except OSError as exc:
             raise FileUnusable(exc.filename or sink.target, "what shall be written to", exc) from exc
     splits = {}
     for name, stage in plan.stages.items():
         if stage.source is not None:
             try:
-                splits[name] = dict(stage.source.splits())
+                splits[name] = dict(_without_exits(stage.source.splits, stage)())
             except OSError as exc:
                 raise FileUnusable(exc.filename or name, "what shall be read", exc) from exc
     return with_splits(plan, splits)
+
+
+def _without_exits(ask: Callable[[], T], stage: StagePlan) -> Callable[[], T]:
+    """The method of an endpoint; an exit or a panic in it is an error of the stage, and does not end the caller."""
+
+    def asked() -> T:
+        try:
+            return ask()
+        except BaseException as exc:
+            if isinstance(exc, Exception) or is_ctrl_c(exc):
+                raise
+            place, what = type(ask.__self__).__name__, ask.__name__  # type: ignore[attr-defined]
+            raise PenstockError(
+                f"stage {stage.name!r}: {place}.{what}() raised {one_line(exc)}\n{user_traceback(exc).rstrip()}"
+            ) from exc
+
+    return asked
 
 
 def _once_it_is_there(ask: Callable[[], None], stage: StagePlan, signals: Sequence[int]) -> None:

@@ -6,6 +6,7 @@ loop up.
 
 from __future__ import annotations
 
+import inspect
 import selectors
 from collections.abc import Coroutine
 from types import CodeType
@@ -18,6 +19,7 @@ from penstock.slot.stalls import StallWatch
 if TYPE_CHECKING:  # workers without coroutines do not load it
     import asyncio
 
+_SUSPENDS = inspect.CO_COROUTINE | inspect.CO_GENERATOR
 _SHARE_OF_LAST = 0.2
 _MOST_STILL_S = 0.01
 
@@ -84,7 +86,9 @@ class EventLoop:
                 except (SystemExit, KeyboardInterrupt) as exc:
                     if is_ctrl_c(exc):
                         raise
-                    # asyncio hands it to those who await the task, and to us: it is that row's error
+                    if not _is_of_a_task(exc):
+                        told = {"message": "Exception in callback", "exception": exc}
+                        self.asyncio_loop.call_exception_handler(told)
         self._ran_until = self.asyncio_loop.time()
 
     def complete(self, coroutine: Coroutine[Any, Any, Any]) -> None:
@@ -95,6 +99,20 @@ class EventLoop:
         """Cancel what is left, and wait for it."""
         self._runner.close()
         self._selector.close()  # the runner makes its loop when it is first asked for, and knows of no selector before
+
+
+def _is_of_a_task(error: BaseException) -> bool:
+    """True: asyncio has handed it to those who await the task, too; it is the error of the task's row.
+
+    A task's step is a coroutine's frame right above that of the handle which the loop runs; a callback's is not.
+    """
+    from asyncio import events
+
+    link = error.__traceback__
+    while link is not None and link.tb_frame.f_code is not events.Handle._run.__code__:
+        link = link.tb_next
+    step = link.tb_next if link is not None else None
+    return step is not None and bool(step.tb_frame.f_code.co_flags & _SUSPENDS)
 
 
 class LoopWaiter:
