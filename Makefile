@@ -14,12 +14,13 @@ COMPILED := $(CURDIR)/.compiled
 # Whatever runs workers; the rest has nothing to do with what is compiled.
 COMPILED_TESTS := $(addprefix tests/,analytics channel chaos connectors damage dead_letters engine slot supervisor sweep testing)
 
-.PHONY: help demo test compiled test-compiled test-surroundings test-busy bench lint format pins clean
+.PHONY: help demo test compiled wheels test-compiled test-surroundings test-busy bench lint format pins clean
 
 help:
 	@echo 'make demo           run the example pipeline on sample data'
 	@echo 'make test           run the tests            (PYTEST_ARGS="-n 2 -m \"not chaos\"" passes on)'
 	@echo 'make compiled       a compiled copy in .compiled, for PYTHONPATH (needs a C compiler)'
+	@echo 'make wheels         wheels in dist: compiled, for each Python that is there, and one of Python alone'
 	@echo 'make test-compiled  the tests of what is compiled there'
 	@echo 'make test-surroundings  the tests with few descriptors, in another time zone and a plain locale'
 	@echo 'make test-busy      the tests while every core is busy'
@@ -36,6 +37,11 @@ test: $(VENV)/.for-work
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 compiled: $(COMPILED)/.made
+
+# Names on the PATH or of uv, or paths. What is not there is skipped, and told.
+WHEEL_PYTHONS ?= python3.11 python3.12 python3.13 python3.14
+wheels: $(VENV)/.for-work
+	@.ci/wheels $(WHEEL_PYTHONS)
 
 # Each kind of run once is enough, so the compiled one has the odd zone and locale.
 test-compiled: compiled
@@ -89,7 +95,7 @@ $(VENV)/.for-work: requirements/dev.txt pyproject.toml $(VENV)/.made
 $(COMPILED)/.made: $(VENV)/.for-work pyproject.toml hatch_build.py $(shell find src -name '*.py')
 	@echo 'compiling ...'
 	@rm -rf $(COMPILED)
-	@HATCH_BUILD_HOOK_ENABLE_CUSTOM=1 $(BIN)/python -m hatchling build --target wheel --directory $(COMPILED)/wheel
+	@PENSTOCK_COMPILE=1 $(BIN)/python -m hatchling build --target wheel --directory $(COMPILED)/wheel
 	@$(PIP) install --no-deps --target $(COMPILED) $(COMPILED)/wheel/*.whl
 	@touch $@
 

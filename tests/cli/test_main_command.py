@@ -29,7 +29,7 @@ def test_every_command_is_listed_and_has_help(penstock_command: Command) -> None
 
 def test_the_version_says_whether_it_is_compiled(penstock_command: Command) -> None:
     said = penstock_command("--version").stdout.strip()
-    assert said == f"penstock, version {version('penstock')}" + (", compiled" if is_compiled() else "")
+    assert said == f"penstock, version {version('penstock')}" + (", compiled" if is_compiled() else ", not compiled")
 
 
 @pytest.mark.parametrize(

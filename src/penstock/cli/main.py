@@ -106,7 +106,7 @@ def _discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-_VERSION = "%(prog)s, version %(version)s" + (", compiled" if is_compiled() else "")
+_VERSION = "%(prog)s, version %(version)s" + (", compiled" if is_compiled() else ", not compiled")
 
 
 @click.command("penstock", cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
