@@ -18,7 +18,7 @@ COMPILED_TESTS := $(addprefix tests/,analytics channel chaos connectors damage d
 
 help:
 	@echo 'make demo           run the example pipeline on sample data'
-	@echo 'make test           run the tests            (PYTEST_ARGS="-n 2 -m \"not chaos\"" passes on)'
+	@echo 'make test           run the tests            (PYTEST_ARGS="-n 4 --dist loadfile" passes on)'
 	@echo 'make compiled       a compiled copy in .compiled, for PYTHONPATH (needs a C compiler)'
 	@echo 'make wheels         wheels in dist: compiled, for each Python that is there, and one of Python alone'
 	@echo 'make test-compiled  the tests of what is compiled there'

@@ -47,6 +47,8 @@ def pytest_configure(config: pytest.Config) -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, default)
     if _is_worker_of_xdist(config):
+        # Dead letters and runs of one worker's tests are not another's.
+        os.environ["XDG_STATE_HOME"] += "/" + config.workerinput["workerid"]  # type: ignore[attr-defined]
         return
     for name in [name for name in os.environ if name.startswith("PENSTOCK_") and name not in FOR_TESTS]:
         del os.environ[name]

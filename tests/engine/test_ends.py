@@ -299,6 +299,7 @@ def test_a_hang_up_that_nohup_ignores_is_ignored(program: Path, heard: Line, tol
     assert (out, process.returncode) == ("finished\n", 0), err
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("victim", ["supervisor", "program", "both"])
 def test_each_row_is_written_once_whoever_is_killed_while_the_run_ends(program: Path, heard: Line, victim: str) -> None:
     """Aimed at the time between the last row and the exit; what did not exit with 0 is run again, as it says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +19,12 @@ def homes() -> Iterator[Path]:
     """A folder that all can enter, as `/home` is; pytest's own are closed to others."""
     if reason := why_not():
         pytest.skip(reason)
+    with (Path(tempfile.gettempdir()) / "penstock-homes.lock").open("w") as alone:
+        fcntl.flock(alone, fcntl.LOCK_EX)  # the users are the same in every session, and what they have outside homes
+        yield from _homes()
+
+
+def _homes() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="penstock-homes-"))
     folder.chmod(0o755)
     yield folder
