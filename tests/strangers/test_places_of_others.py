@@ -145,7 +145,7 @@ def test_looking_at_runs_neither_follows_nor_waits_for_what_others_have_put_ther
             from penstock.cli.main import cli
             cli({[*command, "--run-dir", str(homes / "scratch")]!r})
         """)
-        assert (looked.returncode, "nothing" in looked.stdout) == (0, True), looked.stderr
+        assert (looked.returncode, "no run was left behind" in looked.stdout) == (0, True), looked.stderr
     assert sorted(path.name for path in (homes / "scratch").iterdir()) == ["a-1", "b-2", "c-3"]
 
 
