@@ -92,10 +92,13 @@ class Bell:
     def say_asleep(self, why: int) -> None:
         """Owner only: from now on neighbours ring. Look once more after this, then `wait`."""
         self._words[0] = why
+        # The fence between saying "I sleep" and looking once more (trap 5). Rings that it swallows are no loss: what
+        # they were for was published before them, and the look that comes now finds it.
         self.drain()
 
     def say_awake(self) -> None:
         """Owner only: no more ringing needed."""
+        # No fence: a neighbour that still sees the old word rings once too often, which does no harm.
         self._words[0] = Sleep.AWAKE
 
     def ring(self) -> None:
@@ -203,6 +206,7 @@ class Waiter:
 
         What is in the bell stays there: whoever sleeps again says so first, which drains it.
         """
+        # A ring that came since the look is still in the FIFO, and epoll tells of it at once.
         ready = self._epoll.poll(max(timeout_s, 0.0))
         if not self._others:
             return set()
@@ -213,10 +217,10 @@ class Waiter:
 
 
 class MemoryWaiter:
-    """What a slot waits on that shares a process with its neighbours: others go on while it waits."""
+    """What a slot waits on that shares a process with its neighbours: others run while it waits."""
 
     def __init__(self, bell: MemoryBell, give_way: Callable[[float], None]) -> None:
-        """`give_way(timeout_s)`: lets others go on until the bell is rung, or the time is over."""
+        """`give_way(timeout_s)`: lets others run until the bell is rung, or the time is over."""
         self._bell = bell
         self._give_way = give_way
 

@@ -26,7 +26,7 @@ class Flag(IntEnum):
     """Bits of a header's flags."""
 
     TURN_END = 1
-    """The last frame of its turn: a merge by turn goes on with the next one."""
+    """The last frame of its turn: a merge by turn continues with the next turn."""
     SIDE_FILE = 2
     """The payload was too large for the queue; it stands in a file beside it and is its name here."""
 
@@ -77,7 +77,8 @@ def pack(header: Header, payload: bytes, position: int) -> bytes:
         len(payload), header.kind, header.codec, header.flags, header.rows, header.sequence, header.turn,
         header.ingest_ns, header.watermark,
     )
-    # Frames of an earlier lap are whole and valid: only the absolute position tells them from this one.
+    # Frames of an earlier lap are whole and valid: only the absolute position tells them from this one (trap 12). The
+    # payload counts as well: a flipped bit would decode to another row without an error (trap 11).
     check = crc32(payload, crc32(body, crc32(_POSITION.pack(position))))
     return check.to_bytes(4, "little") + body
 

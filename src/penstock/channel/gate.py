@@ -19,7 +19,7 @@ class EdgeGate:
     merge: bool = False
     turn: int = 0
     stride: int = 1
-    """Turns are dealt to so many receivers: each sees every so-manieth."""
+    """How many receivers the turns are dealt to: this one gets every `stride`-th turn."""
 
     def candidates(self, ended: Sequence[bool]) -> Sequence[int]:
         """Inputs that may be read now."""

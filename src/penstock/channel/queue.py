@@ -1,9 +1,9 @@
 """A queue between two slots, as each of its ends has it: `QueueWriter` and `QueueReader`, over a ring.
 
-What a slot asks for stands here, and nothing of how frames are kept: room, side files for what is larger than the
-whole queue, the cursor of what is done, the neighbour that sleeps for just this. The ends of a queue whose frames are
-kept in another way have the same methods. `slot/outputs.py` and `slot/queue_inputs.py` make frames of batches, and
-batches of frames; `queue_file` is for those who make queues or look at them.
+This is what a slot asks of a queue: room, side files for what is larger than the whole queue, the cursor of what is
+done, the neighbour that sleeps until something changes. How frames are kept is the ring's affair; the ends of a queue
+that keeps them in another way have the same methods. `slot/outputs.py` and `slot/queue_inputs.py` make frames of
+batches, and batches of frames; `queue_file` is for those who make queues or look at them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class QueueWriter:
         """Bytes of frames that it holds."""
 
     def restore(self, tail: int, sequence: int, rows: int) -> None:
-        """Go on from what is committed; what was appended behind it never happened."""
+        """Resume from what is committed; what was appended behind it never happened."""
         self._ring.restore(tail, sequence, rows)
         self._sides.delete_from(sequence)
 
@@ -97,7 +97,9 @@ class QueueWriter:
         """Append frames that take `size` bytes together; gives the bytes sent. There must be room."""
         flags = 0
         if self.is_too_large(size):
+            # One frame for the whole turn, or it would wait for ever for room that only its own commit makes (trap 2).
             codec, data = join_payloads([(payload.codec, payload.data) for payload in payloads])
+            # The file is whole before its ticket is in the ring. Killed in between, `restore` deletes the file.
             ticket = self._sides.write(self._ring.sequence, data)
             payloads = [Payload(codec, ticket, sum(payload.rows for payload in payloads))]
             flags, size = int(Flag.SIDE_FILE), len(data)
@@ -141,7 +143,7 @@ class QueueWriter:
 
 
 class QueueReader:
-    """The receiving end. Frames may be read ahead of the one in work; they are done with in their order."""
+    """The receiving end. Frames may be read ahead of the one in progress, and are done with in order."""
 
     def __init__(self, path: Path, opening: Opening, sender: Bell, files: Files = DISK) -> None:
         """`sender`: the bell of the slot that writes; `files`: where side files are kept."""
@@ -164,10 +166,11 @@ class QueueReader:
         self._side_done = False
 
     def restore(self, head: int, sequence: int, rows: int, rows_done: int, ended: bool) -> None:
-        """Go on from what is committed."""
+        """Resume from what is committed."""
         self._ring.restore(head, sequence, rows)
         self.head, self.sequence, self.rows_done = head, sequence, rows_done
         self.ended = ended
+        # An earlier life may have died between the commit of these frames and the deletion of their side files.
         self._sides.delete_below(sequence)
 
     @property
@@ -206,13 +209,13 @@ class QueueReader:
         return self.rows_done if self._in_work == 0 else 0
 
     def frame_taken(self) -> int:
-        """A frame is in work; gives how many of its rows were done in an earlier life."""
+        """A frame is in progress now; gives how many of its rows were done in an earlier life."""
         done = self.rows_done_ahead()
         self._in_work += 1
         return done
 
     def frame_done(self, frame_end: int, rows: int) -> None:
-        """The oldest frame in work is through: the commit may give its room back."""
+        """The oldest frame in progress is done: the commit may give its room back."""
         self._in_work -= 1
         self._behind(frame_end, rows)
         if self._in_work == 0 and self._held_end is not None:
@@ -236,8 +239,10 @@ class QueueReader:
 
     def publish(self) -> None:
         """After the commit: give the room of what is done back."""
+        # Up to what is done, not up to what was read: a successor reads the frames in progress once more.
         self._ring.publish_up_to(self.head)
         if self._side_done:
+            # Only now: before the commit a successor would have needed the file again.
             self._side_done = not self._sides.delete_below(self.sequence) or self._in_work > 0
 
     # The neighbour.

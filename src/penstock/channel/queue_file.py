@@ -39,7 +39,7 @@ def look(path: Path) -> QueueReading:
     queue = by_calls(path, "the queue", least=ring.CONTROL_BYTES, writable=False)
     words = queue.words
     try:
-        # The head first: it never passes a tail that is read later.
+        # The head first: whatever both ends do meanwhile, it never passes a tail that is read later.
         head, rows_read = int(words[ring.W_HEAD]), int(words[ring.W_HEAD_ROWS])
         oldest = int(words[ring.W_WAITING_SINCE])
         queued_bytes = max(0, int(words[ring.W_TAIL]) - head)

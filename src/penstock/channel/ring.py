@@ -48,7 +48,7 @@ def create_ring(path: Path, capacity: int, files: Files = DISK) -> None:
     words[_W_MAGIC], words[_W_VERSION], words[_W_CAPACITY] = _MAGIC, _VERSION, capacity
     store_cursor(words, W_TAIL, 0)
     store_cursor(words, W_HEAD, 0)
-    # A hole of a full tmpfs would be a SIGBUS later; this says ENOSPC now.
+    # A hole in a full tmpfs would be a SIGBUS later; this says ENOSPC now (trap 14).
     make_file(files, path, CONTROL_BYTES + capacity, words.tobytes())
 
 
@@ -88,9 +88,10 @@ class RingWriter(_Ring):
         self._head_seen = self._cursor(W_HEAD)
 
     def restore(self, tail: int, sequence: int, rows: int) -> None:
-        """Go on from what the journal says."""
+        """Resume from what the journal says."""
+        # The published tail may be behind it: an earlier life died between its commit and `publish`. It is never ahead.
         self.tail, self.sequence, self.rows = tail, sequence, rows
-        self._head_seen = tail - self.capacity  # looked at before the first frame
+        self._head_seen = tail - self.capacity  # as if the ring were full: the head is read before the first frame
 
     def room(self) -> int:
         """Bytes that can be appended now."""
@@ -113,6 +114,7 @@ class RingWriter(_Ring):
         size = frames.space(len(payload))
         if not self.has_room(size):
             raise WouldBlock
+        # Killed anywhere in here: the bytes lie past the published tail, and the successor writes over them.
         self._copy_in(self.tail, frames.pack(header, payload, self.tail))
         self._copy_in(self.tail + HEADER_BYTES, payload)
         self.tail += size
@@ -121,8 +123,9 @@ class RingWriter(_Ring):
 
     def publish(self) -> None:
         """Show the reader what was appended. Called after the commit, and again by a successor: the same words."""
-        if self._cursor(W_HEAD) >= self._words[W_TAIL]:
+        if self._cursor(W_HEAD) >= self._words[W_TAIL]:  # the queue was empty: what comes now is the oldest
             self._words[W_WAITING_SINCE] = time.time_ns()
+        # The tail goes last. Stores stay in order, so whoever sees it sees the row count, and the frames behind it.
         self._words[W_TAIL_ROWS] = self.rows
         store_cursor(self._words, W_TAIL, self.tail)
 
@@ -148,7 +151,8 @@ class RingReader(_Ring):
         self._tail_seen = self.head
 
     def restore(self, head: int, sequence: int, rows: int) -> None:
-        """Go on from what the journal says."""
+        """Resume from what the journal says."""
+        # Frames that an earlier life read and did not commit are still there: it never published a head beyond this.
         self.head, self.sequence, self.rows = head, sequence, rows
         self._published = self._tail_seen = head
 
@@ -161,6 +165,7 @@ class RingReader(_Ring):
     def backlog_bytes(self) -> int:
         """Bytes between the private head and the tail, which is looked at again when what was seen is read."""
         if self._tail_seen == self.head:
+            # Loads stay in order, too: frames that are read after this load are those that the tail speaks for.
             self._tail_seen = self._cursor(W_TAIL)
         return self._tail_seen - self.head
 
@@ -176,14 +181,17 @@ class RingReader(_Ring):
             return None
         if backlog < HEADER_BYTES or backlog > self.capacity:
             raise self._damaged(f"a backlog of {backlog} bytes is impossible")
+        # A copy: once the head is published the writer may overwrite this place (trap 13).
         head = self._copy_out(position, HEADER_BYTES)
         _, header = frames.unpack(head)
+        # Nothing in the header is verified yet; a damaged length must not lead beyond the backlog.
         size = frames.space(header.length)
         if size > backlog:
             raise self._damaged(f"its length {header.length} extends past the tail")
         payload = self._copy_out(position + HEADER_BYTES, header.length)
         if not frames.intact(head, payload, position):
             raise self._damaged("its checksum differs")
+        # Whole, and written for this place, but another one than the next: a cursor is wrong.
         if header.sequence != self.sequence:
             raise self._damaged(f"frame {header.sequence} is where frame {self.sequence} should be")
         self.head = position + size
@@ -203,7 +211,9 @@ class RingReader(_Ring):
         self._published = head
         self._words[W_HEAD_ROWS] = self.rows
         if self._words[W_TAIL] > head:
+            # Another frame is the oldest now. Nobody has noted when it was published, so its time counts from here.
             self._words[W_WAITING_SINCE] = time.time_ns()
+        # From this store on the writer may overwrite what lies before `head`, which is committed as done.
         store_cursor(self._words, W_HEAD, head)
 
     def _copy_out(self, position: int, length: int) -> bytes:

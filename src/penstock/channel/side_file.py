@@ -68,8 +68,10 @@ class SideFiles:
         return deleted
 
     def _write(self, path: Path, payload: bytes) -> None:
+        # A turn that is run again writes the same name again: what a killed life left of it is overwritten.
         file = self._files.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
+            # Room for all of it first: a full disk says so before anything is written.
             file.reserve(max(len(payload), 1))
             write_all(file, payload, 0)
         finally:

@@ -1,6 +1,6 @@
 """Words shared between processes: how they are stored, how torn ones are told, and what the CPU must not reorder.
 
-Everything that depends on the CPU's memory order stands here. On x86-64 stores become visible in their order, so
+Everything that depends on the CPU's memory order is here. On x86-64 stores become visible in their order, so
 "payload first, cursor after" needs no fence; a store may be delayed past a later load, so "set my flag, then look
 again" needs `fence`. On arm64 neither holds for plain stores: `publish` and `fence` would have to issue barriers,
 and until they do `import penstock` refuses to run there (`linux.py`).
@@ -25,6 +25,9 @@ def store_cursor(words: Words, index: int, value: int) -> None:
     Readers that see the cursor see what was written before. The copy keeps one word off: the cursor's row count
     stands between.
     """
+    # The order is for a writer that is killed in between, and for readers that look in between. After the first store
+    # the cursor is still the old one and agrees with its copy; after the second it is the new one and agrees with its
+    # complement. Stores to a memoryview of words are single moves and are never seen half done (trap 7).
     words[index + _COMPLEMENT] = ~value & MASK
     words[index] = value
     words[index + _COPY] = value
@@ -40,12 +43,14 @@ def load_cursor(words: Words, index: int) -> int:
     A writer that is at it, or died there, leaves a cursor that agrees with its complement (the new value) or with its
     copy (the old one).
     """
+    # The usual case takes two loads: no writer is between its first store and its second one.
     value, complement = words[index], words[index + _COMPLEMENT]
     if value == ~complement & MASK:
         return int(value)
     seen = (value, complement, words[index + _COPY])
     while seen[0] not in (~seen[1] & MASK, seen[2]):
         again = words[index], words[index + _COMPLEMENT], words[index + _COPY]
+        # Whatever a writer has stored so far, the words agree. Twice the same and they do not: this is damage.
         if again == seen:
             raise TornWord(f"cursor {seen[0]} with complement {seen[1]} and copy {seen[2]}")
         seen = again  # they were read apart while the writer moved on

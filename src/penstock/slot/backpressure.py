@@ -29,12 +29,14 @@ class Backpressure:
             return
         self._meter.now_doing(Activity.WAITING_FOR_OUTPUT)
         while True:
-            # First "I sleep", then a look: a reader that makes room in between sees one of the two and rings.
+            # First "I sleep", then a look (trap 5): a reader that makes room in between sees the word and rings, or its
+            # head is seen here.
             self._bell.say_asleep(Sleep.FOR_ROOM)
             if has_room():
                 break
             if self._control.stopping:
                 raise Stopped
+            # No ring is expected to get lost; if one does, this costs two seconds and not the run.
             self._waiter.wait(_SAFETY_POLL_S)
         self._bell.say_awake()
         self._meter.now_doing(Activity.BUSY)

@@ -41,25 +41,31 @@ class Commit:
 
         Gives rows that the sink refused: then nothing is committed yet, and it is to be attempted once more.
         """
+        # A child that user code forked, and that came back from there, would commit the turn a second time.
         leave_if_child()
         crash, rows = self._crash, part.counts.rows_in
         crash.reached("before_commit", rows)
         refused = part.sink_output.prepare(part.counts)
         if refused:
             return refused
+        # Nothing counts before the flip. Killed: logs and the sink's file are cut, and the input is read again.
         record = self._record()
         if part.sink_output.collects:
             crash.reached("before_sink_commit", rows)
+            # The transaction holds the record. Killed between it and the flip: the successor finds a record in the sink
+            # that is newer than the journal's, and takes that one over.
             refused = part.sink_output.commit(record, part.counts)
             if refused:
                 return refused
             crash.reached("after_sink_commit", rows)
-        self._journal.commit(record)  # the flip
+        self._journal.commit(record)  # the flip: what came before it happened now, all at once
         self.number = record.number
         crash.reached("after_commit", rows)
-        # Published after the flip: killed before it, nobody has seen a frame of a turn that did not happen.
+        # Published after the flip. Killed before it: nobody has seen a frame of a turn that did not happen, and no
+        # writer has overwritten input that is read again. Killed after it: the successor publishes the same.
         part.publish()
         crash.reached("after_publish", rows)
+        # Killed between the two: the supervisor rings all neighbours, and so does the successor (trap 6).
         self._ring(part)
         # Counts last: neighbours wait to be rung, and nobody waits for numbers.
         part.show_counts(commit=True)
@@ -68,6 +74,8 @@ class Commit:
         return []
 
     def _record(self) -> Record:
+        # Logs before the record that counts their bytes. The other way round a kill would leave a record of letters
+        # that no file holds; this way it leaves bytes that no record counts, and the successor cuts them off (trap 4).
         logs = {name: participant.flush() for name, participant in self._participants}
         return Record(self.number + 1, logs, self._run_id, [part.save() for part in self._parts])
 

@@ -45,6 +45,7 @@ class CommittedLog:
         """Hand what was appended to the operating system. The length to commit. Raises `FileUnusable`."""
         if self._waiting:
             data = b"".join(self._waiting)
+            # Not synced: what a killed process has written, the operating system still has.
             try:
                 self.length += write_all(self._file, data, self.length)
             except OSError as exc:
@@ -58,6 +59,7 @@ class CommittedLog:
 
     def begin_anew(self) -> None:
         """From now on the log is empty, and what stands in the file is overwritten: not before a record says so."""
+        # The file keeps its bytes for now: until the next record is committed, the last one counts them.
         self.forget()
         self.length = 0
 
@@ -80,6 +82,7 @@ class CommittedLog:
         offset = 0
         while offset < self.length:
             found = self.body_at(offset)
+            # The length was committed between two frames: one that reaches beyond it, or is not there, is damage.
             if found is None or found[1] > self.length:
                 raise self._damaged(offset)
             yield offset, found[0]

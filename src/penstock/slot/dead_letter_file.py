@@ -29,8 +29,8 @@ class DeadLetterFile:
     def __init__(self, path: Path, committed: Sequence[int] = (), files: Files = DISK) -> None:
         """Open at what the record says, which `flush` gave: letters beyond it belong to a turn that never happened.
 
-        A file shorter than that (somebody removed or cut it) is gone on with behind its last whole letter. No file is
-        made before a letter comes.
+        If the file is shorter than that (somebody removed or cut it), it continues after its last whole letter. No file
+        is created before a letter comes.
         """
         committed_length = committed[0] if committed else 0
         self._path = path
@@ -54,6 +54,7 @@ class DeadLetterFile:
         if there < committed_length:
             length = whole
             _log.warning("%s was cut from %s to %s bytes: letters are missing", self._path, committed_length, there)
+        # Letters beyond it belong to a turn that was not committed. Left there, they would be there twice (trap 4).
         log.cut(length)
 
     def append(self, record: DeadLetterRecord) -> str:
@@ -85,7 +86,7 @@ class DeadLetterFile:
         else:
             self._so_far, whole, sound = whole_frames(self._path, length, self._files)
         self._count = sum(self._so_far.values())
-        if not sound:  # numbers go on beyond any that the letters here can have
+        if not sound:  # numbers continue beyond any that the letters here can have: a letter takes more than a byte
             self._count, whole = max(self._count, length), length
         return whole
 

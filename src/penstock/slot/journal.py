@@ -37,6 +37,7 @@ def create_journal(
     data = encode_record(record)
     while 8 + len(data) > half_bytes:
         half_bytes *= 2
+    # Whole before it has its name: whoever opens the path, whenever, finds the old journal or the new one.
     temporary = path.with_name(path.name + ".new")
     try:
         _write(files, temporary, record, data, half_bytes)
@@ -106,6 +107,7 @@ class Journal:
     def load_bytes(self) -> bytes:
         number = self.number
         offset = _HEAD_BYTES + (number & 1) * self._half
+        # No crash leaves a record damaged that the selector names: its bytes were there before the selector was.
         length = int.from_bytes(self._data[offset : offset + 4], "little")
         check = int.from_bytes(self._data[offset + 4 : offset + 8], "little")
         data = bytes(self._data[offset + 8 : offset + 8 + length])
@@ -127,12 +129,16 @@ class Journal:
             create_journal(self._path, record, 2 * self._half, self._files)
             self._open()
             return
+        # The idle half: numbers alternate between the two. Killed while it is written: the other one still counts.
         offset = _HEAD_BYTES + (record.number & 1) * self._half
         self._data[offset : offset + 8 + len(data)] = _framed(data)
+        # The flip, one aligned store, and after the record's bytes: stores stay in order, and those of a process that
+        # was killed stay in the shared page.
         self._words[_W_SELECTOR] = _selector(record.number)
 
     def advance(self, record: Record) -> None:
         """Take over a newer record that a transactional sink holds; its number may be any above the last."""
+        # A new file: a number that was skipped may fall on the half of the record that counts.
         self.close()
         create_journal(self._path, record, self._half, self._files)
         self._open()

@@ -54,6 +54,7 @@ def holder(path: Path) -> int | None:
 def take_over(path: Path) -> int:
     """Take the lock, killing a straggler of an earlier life that still has it."""
     while (fd := try_lock(path)) is None:
+        # The lock of a large worker becomes free long after it was killed (trap 29): wait until it is gone, then retry.
         pid = holder(path)
         if pid is not None:
             kill_and_wait(pid)

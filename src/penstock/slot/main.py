@@ -166,7 +166,8 @@ class Worker:
     def run(self) -> None:
         """Take over from the journal, open what is the user's, and work until the input is through."""
         record = self._journal.load()
-        # Queues are restored and published before anything of the user's opens: neighbours need not wait for that.
+        # An earlier life may have died between its commit and its last ring. Queues are restored and published before
+        # anything of the user's opens: neighbours need not wait for that.
         self._restore(record)
         self._publish_all()
         if not record.finished:
@@ -222,6 +223,7 @@ class Worker:
         for part in self._parts:
             if part.chain.spool is not None:
                 part.chain.spool.clean(spill.name for spill in part.spills)
+        # Only now that the newest record is known, which a sink may have had: the logs are cut to what it counts.
         store = letters_file(Path(life.dead_letters), life.seat, life.slot)
         dead_letters = DeadLetterFile(store, record.logs.get(DEAD_LETTERS, ()))
         retries = RetryFile(self._seat.retries, record.logs.get(RETRIES, ()), MACHINE)

@@ -1,6 +1,6 @@
 """Rows that wait for their next attempt: in memory by due time, and in a log so that they outlive the worker.
 
-The log (`committed_log`) has a frame for each row that waits and for each that is through. It begins anew whenever no
+The log (`committed_log`) has a frame for each row that waits and one for each that is done. It starts over whenever no
 row waits.
 """
 
@@ -49,7 +49,7 @@ class WaitingRow(msgspec.Struct, array_like=True):
     """Of a row that waits for the verdict about its stage (`trial`) rather than for a time: its dead letter."""
 
     wait_s: float = 0.0
-    """How long it was to wait: the clock of `due_s` begins anew with the machine."""
+    """How long it was to wait: the clock of `due_s` starts at zero with the machine."""
 
     @property
     def size(self) -> int:
@@ -81,6 +81,7 @@ class RetryFile:
         # A number once blamed stays blamed in later lives: no number may come again when the log starts over.
         self.generation = generation if committed_length else generation + 1
         self._path = self._path_of(self.generation)
+        # Nothing in other generations counts: a compaction left them, committed or not, or the record says 0 bytes.
         for other in files.beginning_with(base.with_name(base.name + ".")):
             if other != self._path and other.suffix[1:].isdecimal():  # `retries.page` is that of a stage named so
                 self._remove(other)
@@ -137,6 +138,7 @@ class RetryFile:
         due = self.next_due_s()
         if due is None or due > now_s:
             return None
+        # It stays in `_waiting` and in the log: killed during the attempt, it waits again.
         return self._waiting[heapq.heappop(self._due)[1]]
 
     def add(
@@ -159,6 +161,7 @@ class RetryFile:
         if self._log.length > 2 * self._bytes + _COMPACT_BYTES:
             self._compact()
         if not self._waiting:
+            # This record says 0 bytes; only the flush after it overwrites the old ones.
             self._log.begin_anew()
         elif self._log.length == 0:  # a log that begins anew holds what waits, and nothing of what is through
             self._log.forget()
@@ -168,7 +171,9 @@ class RetryFile:
         return [self.generation, length]
 
     def _compact(self) -> None:
-        """Go on in a new file that holds what waits; the old one stays until the next life or compaction."""
+        """Continue in a new file that holds what waits; the old one stays until the next life or compaction."""
+        # The file that is left now is the one that the committed record names, so it stays. The one before it is named
+        # by no record any more.
         self._log.close()
         self._files.remove(self._path_of(self.generation - 1))
         self.generation += 1
@@ -199,7 +204,8 @@ class RetryFile:
         self._bytes += row.size
         if row.letter:
             self._held_bytes += row.size
-        # What was left before the machine was started anew is not due by that clock: it waits once more at most.
+        # The clock starts at zero with the machine, so an old `due_s` means nothing after a reboot: then the row waits
+        # for its delay once more at most.
         heapq.heappush(self._due, (min(row.due_s, self.now_s() + row.wait_s), row.number))
 
     def _go_on_behind(self, committed_length: int) -> None:

@@ -88,6 +88,7 @@ class PositionOutput(SinkOutput):
         return batch
 
     def prepare(self, counts: Counts) -> list[Refused]:
+        # If this position is not committed, the successor cuts off what was written beyond the last one that was.
         self.position = self._writer.position()
         return []
 

@@ -53,7 +53,7 @@ class Turn:
         self.pending = False
         """True: something is to be committed."""
 
-    # What goes on between two commits.
+    # Between two commits.
 
     def begin(self, part: Part, unit: Unit) -> None:
         """A batch was taken."""
@@ -157,6 +157,7 @@ class Turn:
         if error is not None:
             if self._rows > 1:
                 raise CarefulRestart(part.number, self._rows) from error
+            # Nothing of this row was appended: without its results the turn can be committed as if it had failed.
             part.clear_outs()
             part.chain.take_back_last()
             part.counts.succeeded -= 1
@@ -192,6 +193,8 @@ class Turn:
     def finish(self, part: Part) -> None:
         """The stage is through: flush the sink, tell the receivers, commit for the last time."""
         self._switch_to(part)
+        # One commit for the sink's last rows, the END frames and the mark that the stage is done: killed before it, the
+        # successor finishes again.
         part.sink_output.finish()
         self._sending.append_end(part)
         part.finished = True
@@ -224,6 +227,7 @@ class Turn:
         self._make_happen(part)
 
     def _make_happen(self, part: Part) -> None:
+        # Refused rows are set aside within the same commit, so that a row is stored or has a letter, never both.
         while refused := self._commit.attempt(part):
             self._set_aside(part, refused)
         self._rows, self._encoded_rows, self._ingest_ns, self.pending = 0, 0, 0, False

@@ -1,4 +1,4 @@
-"""Which row is in work: written by the worker around every call of user code, read by the supervisor after a death."""
+"""Which row is in progress: a worker writes it around each call of user code, the supervisor reads it after a death."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ TURN_INPUT: Final = 0xFFFF_FFFE
 
 
 class Doing:
-    """What is being done with the rows in work. No enumeration: a worker says it around each call."""
+    """What is being done with the rows in progress. No enumeration: a worker says it around each call."""
 
     CALLING: Final = 0
     """The stage's functions are called."""
@@ -86,18 +86,18 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
 
 
 class WorkState(msgspec.Struct, frozen=True):
-    """What was in work when somebody looked."""
+    """What was in progress when somebody looked."""
 
     mark: Mark | None
     """None: no user code was running."""
     since_ns: int
-    """CLOCK_MONOTONIC at which the call began, at the latest."""
+    """CLOCK_MONOTONIC at which the call began, or a moment after that."""
     beat_ns: int
     """CLOCK_MONOTONIC of the worker's last sign of life outside of user code."""
     sent: int = 0
     """A signal that ended the worker and was sent to it, by whomever; 0: none."""
     peak_kib: int = 0
-    """The most memory that the worker had before the row in work, where it is a single one; 0: unknown."""
+    """The most memory that the worker had before the row in progress, if it is a single one; 0: unknown."""
     doing: int = Doing.CALLING
     limit_ns: int = 0
     """How long it may take, where that is not the stage's own time-out; 0: it is."""
@@ -125,6 +125,7 @@ class WorkPage:
         words[_W_PEAK] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if mark.count == 1 else 0
         words[_W_DOING], words[_W_LIMIT] = doing, limit_ns
         words[_W_SINCE] = self._now_ns()
+        # Last: who sees that user code runs sees for which rows. Killed before this store: no row is suspected.
         words[_W_RUNNING] = 1
 
     def in_flight(self, mark: Mark) -> None:
@@ -143,7 +144,7 @@ class WorkPage:
         words = self._words
         words[_W_STEP_PART], words[_W_STEP_INPUT], words[_W_STEP_SEQUENCE] = part, input, sequence
         words[_W_STEP_ROW], words[_W_STEP_SINCE] = row, self._now_ns()
-        words[_W_STEP] = 1
+        words[_W_STEP] = 1  # last, as in `enter`
 
     def step_over(self) -> None:
         """It has returned to the event loop."""
@@ -186,6 +187,7 @@ class WorkPage:
     def say_farewell(self, code: int, attempt: int, pid: int) -> None:
         """This life ends in order, with this exit code. User code may exit with any code, but it never says this."""
         words = self._words
+        # The code last: killed before it is stored, this life has announced nothing, and counts as a death.
         words[_W_FAREWELL + 1], words[_W_FAREWELL + 2] = attempt, pid
         words[_W_FAREWELL] = code + 1
 

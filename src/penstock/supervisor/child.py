@@ -87,6 +87,7 @@ class Child:
         self._become(ChildState.SPAWNING)
         self.zygote, self.due = zygote, self._machine.clock.now_s() + _BIRTH_S
         self.attempt += 1
+        # Nobody lives in the slot now, and `blame` has had its look at what the last life was doing.
         self.pages.clear()
         told = self.guidance
         self.guidance = Guidance(told.suspect, told.blamed)  # the rest was for this one life
@@ -113,6 +114,7 @@ class Child:
         """The worker is gone: neighbours look at what it may have published without ringing."""
         self._forget_process()
         self.pages.died()
+        # All of them, asleep or not: what the dead worker owed to whom is not known.
         for bell in self._neighbours:
             bell.ring()
 

@@ -94,7 +94,7 @@ class Lives:
         match message:
             case Born() if pidfd is not None:
                 self._on_birth(self._child_of(message), message.pid, pidfd)
-            case Born():  # the descriptor got lost: there was none left for it here
+            case Born():  # the descriptor got lost: none was left here. Nobody could watch it, so it must not live
                 os.kill(message.pid, signal.SIGKILL)
                 self._on_no_birth(self._child_of(message), errno.EMFILE, "no descriptor")
             case NotBorn():
@@ -104,6 +104,7 @@ class Lives:
 
     def bear_again(self) -> None:
         """The zygote is gone: whatever was being born is born by the next one."""
+        # One that was forked all the same is a straggler: its successor kills whoever has the slot's lock.
         for child in self._children:
             if child.state is ChildState.SPAWNING:
                 child.wait_until(0.0)
@@ -120,7 +121,7 @@ class Lives:
     def _on_birth(self, child: Child, pid: int, pidfd: int) -> None:
         child.born(pid, pidfd)
         self._machine.selector.register(pidfd, selectors.EVENT_READ, partial(self._on_exit, child))
-        if self._ladder.leaving:
+        if self._ladder.leaving:  # it was asked for before the run began to end
             child.kill()
         if not self._running and all(c.state in (ChildState.ALIVE, ChildState.FINISHED) for c in self._children):
             self._running = True
@@ -157,6 +158,7 @@ class Lives:
         try:
             info = os.waitid(os.P_PIDFD, process.pidfd, os.WEXITED | os.WNOHANG)
         except ChildProcessError:
+            # The worker is the zygote's child: as long as the zygote lives, only it can wait for the status (trap 15).
             if child.zygote is not None and not child.zygote.closed:
                 self._machine.selector.unregister(process.pidfd)  # the zygote will say
                 process.exited_at = self._now_s()
@@ -181,10 +183,11 @@ class Lives:
         process = child.process
         with contextlib.suppress(KeyError):  # `_on_exit` may have done it already
             self._machine.selector.unregister(process.pidfd)
+        # What it printed last comes before the notice of its death.
         self._relay.pass_on(child.pipes.log)
         orderly = child.left_with(exit_code(status))
         if orderly is None and (damage := self._files.damage()) is not None:
-            # A file that somebody cut short is a SIGBUS of its worker: blame the file, not the row.
+            # A file that somebody cut short is a SIGBUS of its worker (trap 14): blame the file, not the row.
             child.give_up()
             self._fail(FailureNote("queues", str(damage)))
             return
@@ -196,8 +199,10 @@ class Lives:
         self, child: Child, process: WorkerProcess, orderly: Exit | None, status: int, peak_kib: int
     ) -> WorkerEnd:
         """All that is known of it; then its process is let go, and its neighbours are rung."""
+        # Read before `died`: that lets go of the process, and of what its pages say about it.
         seen, now_ns = child.pages.in_work(), self._machine.clock.now_ns()
         lived_s, progress = self._now_s() - process.born_at, child.pages.progress()
+        # The neighbours are rung here, before any delay: it may have died between publishing and ringing (trap 6).
         child.died()
         out_of_memory = orderly is None and self._memory_kills.happened() and row_ate_the_memory(seen, peak_kib)
         return WorkerEnd(
