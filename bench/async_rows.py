@@ -56,16 +56,17 @@ class Timed:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.began = self.ended = 0.0
+        self.began = self.ended = self.cpu_began = 0.0
 
     async def __call__(self, wait_s: float) -> float:
-        self.began = self.began or time.monotonic()
+        if not self.began:
+            self.began, self.cpu_began = time.monotonic(), time.process_time()
         await asyncio.sleep(wait_s)
         self.ended = time.monotonic()
         return wait_s
 
     def close(self) -> None:
-        Path(self.path).write_text(str(self.ended - self.began))
+        Path(self.path).write_text(f"{self.ended - self.began} {time.process_time() - self.cpu_began}")
 
 
 def plain(rows: list[float], concurrency: int, path: str) -> None:
@@ -92,11 +93,13 @@ def staged(rows: list[float], concurrency: int, path: str) -> None:
         app.run(fresh=True, state_dir=state, run_dir=f"{state}/run", progress=False)
 
 
-def measured(way: str, kind: str, concurrency: int) -> float:
-    """Rows a second, in a process of its own."""
+def measured(way: str, kind: str, concurrency: int) -> tuple[float, float]:
+    """Rows a second, and microseconds of processor time a row, in a process of its own."""
     with tempfile.NamedTemporaryFile("r") as file:
         subprocess.run([sys.executable, __file__, "--way", way, kind, str(concurrency), file.name], check=True)
-        return len(rows_of(kind, concurrency)) / float(file.read())
+        wall_s, cpu_s = map(float, file.read().split())
+        rows = len(rows_of(kind, concurrency))
+        return rows / wall_s, cpu_s / rows * 1e6
 
 
 def main() -> int:
@@ -114,13 +117,19 @@ def main() -> int:
     for kind in ROWS:
         if given.only and not any(text in kind for text in given.only):
             continue
-        rates: dict[str, list[float]] = {"plain": [], "staged": []}
+        seen: dict[str, list[tuple[float, float]]] = {"plain": [], "staged": []}
         for _ in range(given.rounds):
-            for way, seen in rates.items():
-                seen.append(measured(way, kind, given.concurrency))
-        by_hand, stage = statistics.median(rates["plain"]), statistics.median(rates["staged"])
-        lines.append([kind, f"{by_hand:,.0f}", f"{stage:,.0f}", f"{stage / by_hand:.2f}"])
-    print(measure.table(["a row waits", "Semaphore, rows/s", "stage, rows/s", "ratio"], lines))
+            for way, results in seen.items():
+                results.append(measured(way, kind, given.concurrency))
+        by_hand, stage = (
+            tuple(map(statistics.median, zip(*results, strict=True))) for results in seen.values()
+        )
+        lines.append(
+            [kind, f"{by_hand[0]:,.0f}", f"{stage[0]:,.0f}", f"{stage[0] / by_hand[0]:.2f}", f"{by_hand[1]:.0f}",
+             f"{stage[1]:.0f}"]
+        )
+    columns = ["a row waits", "Semaphore, rows/s", "stage, rows/s", "ratio", "Semaphore, CPU µs", "stage, CPU µs"]
+    print(measure.table(columns, lines))
     print(f"\n{given.concurrency} rows in flight. {measure.machine()}")
     return 0
 

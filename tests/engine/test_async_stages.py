@@ -151,6 +151,12 @@ async def _cancels_itself(x: int) -> None:
     await asyncio.sleep(0)
 
 
+async def _cancels_itself_in_its_last_step(x: int) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+
+
 async def _exits_in_a_task(x: int) -> None:
     async def leave() -> None:
         sys.exit(3)
@@ -197,7 +203,8 @@ class Misbehaves:
 @pytest.mark.parametrize(
     ("deed", "told"),
     [
-        (_cancels_itself, "CancelledError"), (_exits_in_a_task, "SystemExit"), (_clings_on, "hung its worker"),
+        (_cancels_itself, "CancelledError"), (_cancels_itself_in_its_last_step, "CancelledError"),
+        (_exits_in_a_task, "SystemExit"), (_clings_on, "hung its worker"),
         (_crashes_in_a_thread, "SIGSEGV"), (_stops_the_loop, "stopped"),
         (_exits_a_generator, "GeneratorExit"), (_exits_a_generator_in_a_task, "GeneratorExit"),
     ],

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ONCE_A_LIFE = "runs when a worker begins or ends"
 ONCE_A_DEATH = "runs after an error or a death"
-COROUTINES = "made of coroutines and tasks, whose time is asyncio's"
+COROUTINES = "its time is asyncio's"
 LIBRARY = "its time is that of the library which it calls"
 GENERATED = "makes the code that runs per row; that code is compiled by Python itself"
 VALUES = "values and names; nothing runs per batch"
@@ -24,9 +24,7 @@ INTERPRETED = {
     "channel/side_file.py": LONG_ROWS,
     "slot/assembled_loop.py": ONCE_A_LIFE,
     "slot/assembly.py": ONCE_A_LIFE,
-    "slot/async_rows.py": COROUTINES,
     "slot/batch_tree.py": LIBRARY,
-    "slot/called_ahead.py": COROUTINES,
     "slot/committed_log.py": ONCE_A_DEATH,
     "slot/dead_letter_file.py": ONCE_A_DEATH,
     "slot/decoding.py": ONCE_A_DEATH,
@@ -41,14 +39,12 @@ INTERPRETED = {
     "slot/gathered_calls.py": LIBRARY,
     "slot/gathering.py": LIBRARY,
     "slot/gc_tuning.py": ONCE_A_LIFE,
-    "slot/in_flight.py": COROUTINES,
     "slot/instances.py": ONCE_A_LIFE,
     "slot/last_error.py": ONCE_A_DEATH,
     "slot/life.py": VALUES,
     "slot/lifeline.py": ONCE_A_LIFE,
     "slot/lock.py": ONCE_A_LIFE,
     "slot/main.py": ONCE_A_LIFE,
-    "slot/page_steps.py": COROUTINES,
     "slot/pauses.py": ONCE_A_DEATH,
     "slot/pickled_error.py": ONCE_A_DEATH,
     "slot/ports.py": VALUES,
@@ -56,7 +52,6 @@ INTERPRETED = {
     "slot/randomness.py": ONCE_A_LIFE,
     "slot/record.py": LIBRARY,
     "slot/retries.py": ONCE_A_DEATH,
-    "slot/row_in_work.py": COROUTINES,
     "slot/row_program.py": GENERATED,
     "slot/signals.py": ONCE_A_LIFE,
     "slot/spool.py": LONG_ROWS,

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import gc
+import time
+import weakref
 from typing import Any
 
 import pytest
@@ -152,3 +156,81 @@ def test_few_rows_need_no_more_tasks_than_rows(rows: list[int]) -> None:
 
     given_back, _ = run(f, rows, concurrency=100)
     assert given_back == [1] * len(rows)
+
+
+def test_what_a_row_sets_in_its_context_no_other_row_sees() -> None:
+    seen: contextvars.ContextVar[int] = contextvars.ContextVar("seen", default=-1)
+
+    async def f(row: int) -> int:
+        before = seen.get()
+        seen.set(row)
+        await asyncio.sleep(0.001 * (row % 3))
+        assert seen.get() == row
+        return before
+
+    given_back, failures = run(f, list(range(40)), concurrency=3)
+    assert given_back == [-1] * 40
+    assert not failures
+
+
+def test_each_row_has_a_task_of_its_own_which_is_done_once_it_is() -> None:
+    tasks: list[asyncio.Task[Any]] = []
+    done: list[int] = []
+
+    async def f(row: int) -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.append(task)
+        task.add_done_callback(lambda _: done.append(row))
+        await asyncio.sleep(0)
+        return row
+
+    run(f, list(range(12)), concurrency=2)
+    assert len(set(tasks)) == 12
+    assert set(done) >= set(range(10))  # what the last ones are told comes with the next round of the loop
+    assert all(task.done() and not task.cancelled() for task in tasks)
+
+
+def test_a_row_that_swallows_its_cancellation_and_goes_on_is_no_failed_one() -> None:
+    async def f(row: int) -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        if row == 1:
+            task.cancel()
+            try:
+                await asyncio.sleep(0)
+            except asyncio.CancelledError:
+                return -1
+        return row
+
+    assert run(f, [0, 1, 2]) == ([0, -1, 2], [])
+
+
+def test_rows_that_have_failed_or_ended_are_not_kept_by_the_task_they_ran_in() -> None:
+    class Row:
+        pass
+
+    async def f(row: Row) -> None:
+        await asyncio.sleep(0)
+
+    rows = [Row() for _ in range(5)]
+    kept = [weakref.ref(row) for row in rows]
+    gc.disable()
+    try:
+        run(f, rows)
+        rows.clear()
+        assert [ref() for ref in kept] == [None] * 5
+    finally:
+        gc.enable()
+
+
+def test_a_row_that_waits_for_less_than_a_millisecond_does_not_wait_for_a_whole_one() -> None:
+    waits: list[float] = []
+
+    async def f(row: int) -> None:
+        began = time.perf_counter()
+        await asyncio.sleep(0.0002)
+        waits.append(time.perf_counter() - began)
+
+    run(f, list(range(400)), concurrency=1)
+    assert sorted(waits)[100] < 0.001  # most of them may be late, on a busy machine

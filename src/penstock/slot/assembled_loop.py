@@ -25,6 +25,7 @@ from penstock.slot.part import Part
 from penstock.slot.pauses import Pauses
 from penstock.slot.ports import Participant, World
 from penstock.slot.queue_inputs import QueueInputs
+from penstock.slot.ready_rows import ReadyRows
 from penstock.slot.record import Record
 from penstock.slot.retries import RETRIES
 from penstock.slot.row_errors import RowErrors
@@ -97,13 +98,11 @@ class AssembledLoop:
         """How the stage works through its input."""
         world, chain = self._world, part.chain
         if chain.async_rows is not None:
-            ahead = CalledAhead(
-                part, chain.async_rows, errors=self._errors, suspicion=self._suspicion, work=world.work,
-                crash=self._crash,
-            )
+            ready = ReadyRows(part, self._suspicion, world.work)
+            ahead = CalledAhead(part, chain.async_rows, ready, errors=self._errors, crash=self._crash)
             return InFlight(
                 part, self._calls, ahead, turn=self._turn, errors=self._errors, retries=world.retries,
-                suspicion=self._suspicion,
+                suspicion=self._suspicion, work=world.work,
             )
         if chain.has_batch_operators and not part.carries_turns:  # what is put together has no turn
             gathering = Gathering(

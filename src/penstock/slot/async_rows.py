@@ -1,44 +1,33 @@
-"""Coroutines of rows: each in a task of its own, with its time-out, and each step told to the worker's page.
+"""Coroutines of rows: each in a task of its own, with its time-out.
 
 `in_flight` keeps as many of them going as the stage allows; `run` is for those that must be worked apart.
 """
 
 from __future__ import annotations
 
-import types
+import contextvars
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from types import CodeType
+from typing import Any, Final
 
-from penstock.ctrl_c import is_ctrl_c
 from penstock.errors import RowTimeout
-from penstock.slot import forks
 from penstock.slot.batches import Out
 from penstock.slot.event_loop import EventLoop
 from penstock.slot.failure import Failure
+from penstock.slot.page_steps import PageSteps
+from penstock.slot.row_coroutine import RowCoroutine
 from penstock.slot.row_in_work import RowInWork, row_in_work
 from penstock.slot.row_program import RowProgram
 
-if TYPE_CHECKING:  # workers without coroutines do not load it
-    import asyncio
-
-_TICKS_PER_TIMEOUT = 8
-_STUCK = 1.5
+_TICKS_PER_TIMEOUT: Final = 8
+_STUCK: Final = 1.5
 """A row that goes on for so many time-outs although it was interrupted is left to the watchdog."""
 
-_LOOK_S = 2.0
+_LOOK_S: Final = 2.0
 """`run` looks so often whether it is through, whoever has woken it."""
-
-
-class Steps(Protocol):
-    """Who is told which row's code is running: the worker's page."""
-
-    def step(self, row: RowInWork) -> None: ...
-    def step_over(self) -> None: ...
-    def still(self, since_ns: int) -> None: ...
-    def stuck(self, row: RowInWork) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +38,8 @@ class Coroutines:
     timeout_s: float | None = None
     event_loop: EventLoop | None = None
     """The worker's; None: one of their own."""
-    steps: Steps | None = None
-    """Who is told of their steps."""
+    steps: PageSteps | None = None
+    """Who is told of their steps; None: nobody is."""
 
 
 class AsyncRows:
@@ -59,13 +48,20 @@ class AsyncRows:
     def __init__(
         self, loop: EventLoop, program: RowProgram, outs: int, coroutines: Coroutines, stage: str = ""
     ) -> None:
+        from asyncio import Task  # workers without coroutines do not load it
+
         timeout_s, steps = coroutines.timeout_s, coroutines.steps
+        self._task: Any = Task
         self.loop = loop
         self.concurrency = coroutines.concurrency
         self._program = program
+        self._run: Callable[..., Any] = program.run
+        self._code: CodeType = program.run.__code__
         self._outs = outs
         self._timeout_s = timeout_s
         self._steps = steps
+        self._context: contextvars.Context | None = None
+        """What every row's begins as."""
         self._flying: set[RowInWork] = set()
         self.stuck = False
         """True: a row goes on though it was interrupted because its time is over."""
@@ -74,7 +70,7 @@ class AsyncRows:
         if timeout_s is not None:
             loop.watch_steps(timeout_s)
         if steps is not None:  # in a worker
-            loop.tell_stalls(program.run.__code__, stage)
+            loop.tell_stalls(self._code, stage)
 
     @property
     def flying(self) -> int:
@@ -83,37 +79,23 @@ class AsyncRows:
 
     def start(self, row: RowInWork, ended: Callable[[RowInWork], None]) -> None:
         """Let a row's coroutine run; `ended` is called in the loop, once it is through, and must not raise."""
-        row.code, row.timeout_s = self._program.run.__code__, self._timeout_s
+        row.code, row.timeout_s = self._code, self._timeout_s
         row.failure, row.interrupted, row.age_s = None, False, 0.0
         row.attempts += 1
         self._flying.add(row)
-        row.task = self.loop.asyncio_loop.create_task(self._work(row))
-        # Not at the end of the coroutine: a task that is cancelled before its first step never runs it.
-        row.task.add_done_callback(partial(self._through, row, ended))
+        if self._context is None:
+            self._context = contextvars.copy_context()
+        coroutine = RowCoroutine(row, self._run, self._outs, self._steps, partial(self._through, ended))
+        # Not by `create_task`: what starts a row may be the last step of another one, whose context is not this row's,
+        # and where a factory of the user's would run the first step at once.
+        row.task = self._task(coroutine, loop=self.loop.asyncio_loop, context=self._context.copy())
         if self._timeout_s is not None and not self._ticking:
             self._ticking, self._ticked_at = True, self.loop.asyncio_loop.time()
             self._tick_later(self._timeout_s)
 
-    async def _work(self, row: RowInWork) -> None:
-        row_in_work.set(row)
-        given: list[list[Any]] = [[] for _ in range(self._outs)]
-        try:
-            await _stepped(self._program.run(row.row, *given), row, self._steps)
-            forks.leave_if_child()
-            row.given = given
-        except BaseException as exc:  # the user's function, be it an exit, a panic or a cancelled task: the row's error
-            if is_ctrl_c(exc):
-                raise
-            forks.leave_if_child_by(exc)
-            row.failure = self._failure(row, exc)
-
-    def _through(self, row: RowInWork, ended: Callable[[RowInWork], None], task: asyncio.Task[None]) -> None:
-        """The row's task is done, however it ended."""
-        from asyncio import CancelledError
-
-        if task.cancelled():
-            row.failure = self._failure(row, CancelledError("the row's task was cancelled"))
-        elif (error := task.exception()) is not None:
+    def _through(self, ended: Callable[[RowInWork], None], row: RowInWork, error: BaseException | None) -> None:
+        """The row's coroutine is through, however it ended."""
+        if error is not None:
             row.failure = self._failure(row, error)
         self._flying.discard(row)
         row.done = True
@@ -191,33 +173,3 @@ def current_key() -> str | None:
     """The idempotency key of the row whose code is running; None: no coroutine's is, or whoever called `run` knows."""
     row = row_in_work.get(None)
     return None if row is None else row.key
-
-
-@types.coroutine
-def _stepped(coroutine: Any, row: RowInWork, steps: Steps | None) -> Generator[Any, Any, None]:
-    """Awaits a coroutine, and tells whose step it is around each of its steps."""
-    if steps is None:
-        yield from coroutine
-        return
-    resume, value = coroutine.send, None
-    while True:
-        steps.step(row)
-        try:
-            awaited = resume(value)
-            forks.leave_if_child()
-        except StopIteration:
-            forks.leave_if_child()
-            return
-        except BaseException as exc:
-            forks.leave_if_child_by(exc)
-            raise
-        finally:
-            steps.step_over()
-        try:
-            value = yield awaited
-            resume = coroutine.send
-        except GeneratorExit:
-            coroutine.close()
-            raise
-        except BaseException as exc:  # a cancellation, or the error of what was awaited
-            resume, value = coroutine.throw, exc

@@ -8,31 +8,28 @@ it.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
-from penstock.channel.column_batch import ColumnBatch
 from penstock.slot.async_rows import AsyncRows
-from penstock.slot.batches import as_row_list
 from penstock.slot.crash_points import CrashPoints
-from penstock.slot.failure import Failure, Unmade
 from penstock.slot.part import Part
+from penstock.slot.ready_rows import ReadyRows
 from penstock.slot.retries import WaitingRow
 from penstock.slot.row_errors import RowErrors
-from penstock.slot.row_in_work import NOT_MADE, RowInWork
-from penstock.slot.suspicion import Suspicion
+from penstock.slot.row_in_work import RowInWork
 from penstock.slot.unit import Unit
-from penstock.slot.work import RETRY_INPUT, Doing, Mark, WorkPage
+from penstock.slot.work import WorkPage
 
-_WINDOW_BYTES = 16 * 1024 * 1024
+_WINDOW_BYTES: Final = 16 * 1024 * 1024
 """What rows gave that cannot be given out yet is about so much at most, as encoded."""
-MOST_ROWS = 65_536
-_UNKNOWN = 64
+MOST_ROWS: Final = 65_536
+_UNKNOWN: Final = 64
 """While nothing is known of what rows give, so many of them for each one in flight may be called for ahead."""
-_READY_ROWS = 8
+_READY_ROWS: Final = 8
 """So many rows for each one in flight are read ahead, so that the end of one starts the next."""
-_TOGETHER_S = 0.001
+_TOGETHER_S: Final = 0.001
 """Rows that end within so long are given out together, as long as all that may be are in flight."""
-_STILL_SHARE = 1 / 16
+_STILL_SHARE: Final = 1 / 16
 """Longer, up to `linger`, where coroutines would stand still for a larger share of the time than this."""
 
 
@@ -40,17 +37,13 @@ class CalledAhead:
     """The rows of one stage in one slot that are in flight, and those that are about to be."""
 
     def __init__(
-        self, part: Part, rows: AsyncRows, *, errors: RowErrors, suspicion: Suspicion, work: WorkPage,
-        crash: CrashPoints,
+        self, part: Part, rows: AsyncRows, ready: ReadyRows, *, errors: RowErrors, crash: CrashPoints
     ) -> None:
         self._part = part
-        self._work = work
         self._rows = rows
         self._errors = errors
-        self._suspicion = suspicion
         self._crash = crash
-        self._ready: deque[RowInWork] = deque()
-        """Not called for yet."""
+        self._ready = ready
         self.window: deque[RowInWork] = deque()
         """Called for, and not given out, in the order of the rows."""
         self._due: deque[RowInWork] = deque()
@@ -104,38 +97,7 @@ class CalledAhead:
 
     def add(self, unit: Unit) -> None:
         """Rows to be called for, behind those that are there."""
-        columns = unit.batch if isinstance(unit.batch, ColumnBatch) else None
-        if columns is not None and not self._suspicion.trusts_all:  # making one may be what ends workers
-            self._ready.extend(RowInWork(NOT_MADE, index, unit=unit) for index in range(unit.done, unit.length))
-            return
-        rows, unmade = self._rows_of(unit)
-        for index in range(unit.done, unit.length):
-            row = RowInWork(rows[index], index, unit=unit)
-            if index in unmade:
-                _cannot_be_made(row, *unmade[index])
-            self._ready.append(row)
-
-    def _rows_of(self, unit: Unit) -> tuple[list[Any], dict[int, tuple[Any, str]]]:
-        """All rows, and those of columns that cannot be made. Making them may be the user's code."""
-        if not isinstance(unit.batch, ColumnBatch):
-            return as_row_list(unit.batch), {}
-        first = unit.first_row + unit.done
-        self._work.enter(Mark(self._part.number, unit.input, unit.sequence, first, max(unit.left, 1)))
-        rows = self._part.chain.rows_of(unit.batch)
-        made = unit.batch.rows_or_failures() if rows is None else (rows, {})
-        self._work.leave()
-        return made
-
-    def _make(self, row: RowInWork) -> None:
-        """A row of columns by itself, just before its call."""
-        assert row.unit is not None
-        self._work.enter(self.mark_of(row))
-        made, why = row.unit.batch.row_or_failure(row.index)
-        self._work.leave()
-        if why:
-            _cannot_be_made(row, made, why)
-        else:
-            row.row = made
+        self._ready.add(unit)
 
     def retry(self, waiting: WaitingRow, row: Any) -> None:
         """A row's next attempt is due."""
@@ -171,17 +133,10 @@ class CalledAhead:
                 self._retrying.add(row)
             self._rows.start(row, self._ended)
             return True
-        if not self._ready or len(self.window) >= self._most:
+        ready = self._ready
+        if not ready or len(self.window) >= self._most or ready.is_careful:
             return False
-        row = self._ready[0]
-        if not self._suspicion.trusts_all or row.unit.failures:  # type: ignore[union-attr]
-            if self._is_careful(row):
-                return False
-            row.never = self._is_never_called(row)
-            row.done = row.done or row.never
-        if row.row is NOT_MADE and not row.done:
-            self._make(row)
-        self._ready.popleft()
+        row = ready.take()
         self.window.append(row)
         if not row.done:
             self._crash.reached("in_user_code", self._part.counts.rows_in + len(self.window))
@@ -192,21 +147,12 @@ class CalledAhead:
 
     def next_apart(self) -> Unit | None:
         """The unit whose next row is to be worked apart from others, now that none is in flight."""
-        if self._suspicion.trusts_all or not self._ready or not self.idle or self._due:
-            return None
-        return self._ready[0].unit if self._is_careful(self._ready[0]) else None
+        ready = self._ready
+        return ready.unit if ready.is_careful and self.idle and not self._due else None
 
     def worked_apart(self, unit: Unit) -> None:
         """Rows of the unit were worked elsewhere, up to `unit.done`."""
-        while self._ready and self._ready[0].unit is unit and self._ready[0].index < unit.done:
-            self._ready.popleft()
-
-    def _is_careful(self, row: RowInWork) -> bool:
-        return self._suspicion.careful(self.mark_of(row))
-
-    def _is_never_called(self, row: RowInWork) -> bool:
-        assert row.unit is not None
-        return row.index in row.unit.failures or self._suspicion.blamed(self.mark_of(row)) is not None
+        self._ready.worked_apart(unit)
 
     # In the event loop.
 
@@ -247,50 +193,25 @@ class CalledAhead:
 
     def _try_again(self, row: RowInWork) -> None:
         try:
-            self._make_anew(row)
+            self._ready.make_anew(row)
         except BaseException as exc:  # as above
             self._broken = exc
         self._due.append(row)
         self._go_on()
 
-    def _make_anew(self, row: RowInWork) -> None:
-        """As it came: its function may have changed it in place."""
-        unit, index = row.unit, row.index
-        assert unit is not None
-        if isinstance(unit.batch, ColumnBatch):
-            self._make(row)
-        elif isinstance(unit.batch, list):  # text is never changed
-            self._work.enter(self.mark_of(row), Doing.DECODING)
-            row.row = unit.made_anew()[index]
-            self._work.leave()
-
     # What the supervisor sees.
 
-    def mark_of(self, row: RowInWork, count: int = 1) -> Mark:
-        """A row, and those behind it in its batch."""
-        if row.retry is not None:
-            return Mark(self._part.number, RETRY_INPUT, row.retry.number, 0, 1)
-        unit = row.unit
-        assert unit is not None
-        return Mark(self._part.number, unit.input, unit.sequence, unit.first_row + row.index, count)
-
-    def show(self) -> None:
+    def show(self, work: WorkPage) -> None:
         """Which rows are in flight, for a death between their steps: those of the oldest batch."""
-        work = self._work
         if self._rows.stuck:
             return  # that row is what is shown, until the watchdog ends it
+        part = self._part.number
         if self.window:
             first = self.window[0]
             behind = len(self.window) + 2 * self._rows.concurrency
             assert first.unit is not None
-            work.in_flight(self.mark_of(first, min(behind, first.unit.length - first.index)))
+            work.in_flight(first.mark(part, min(behind, first.unit.length - first.index)))
         elif self._retrying:
-            work.in_flight(self.mark_of(next(iter(self._retrying))))
+            work.in_flight(next(iter(self._retrying)).mark(part))
         else:
             work.leave()
-
-
-def _cannot_be_made(row: RowInWork, shown: Any, why: str) -> None:
-    """Columns hold no such row: what can be shown of it is set aside."""
-    row.row = shown
-    row.done, row.failure = True, Failure(row.index, Unmade(why), None)

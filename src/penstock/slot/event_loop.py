@@ -7,30 +7,43 @@ loop up.
 from __future__ import annotations
 
 import inspect
+import math
+import select
 import selectors
 from collections.abc import Coroutine
 from types import CodeType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from penstock.channel.bell import FifoBell
 from penstock.ctrl_c import is_ctrl_c
 from penstock.slot.stalls import StallWatch
 
-if TYPE_CHECKING:  # workers without coroutines do not load it
-    import asyncio
-
 _SUSPENDS = inspect.CO_COROUTINE | inspect.CO_GENERATOR
 _SHARE_OF_LAST = 0.2
 _MOST_STILL_S = 0.01
+_GRAINS_PER_S = 10_000
+"""Timers are late by a grain at most, and those within a grain share a round of the loop."""
+_SELECTABLE = 1024
+"""`select` knows of descriptors below this only."""
+_EXACT_S = 0.05
+"""Waits that are longer may be late by a millisecond."""
 
 
-class _CountingSelector(selectors.DefaultSelector):
-    """Counts the rounds of the loop: while the number stands still, something that the loop called has not returned."""
+class _Selector(selectors.EpollSelector):
+    """Waits for less than a millisecond, too, and counts the rounds of the loop.
+
+    While the number stands still, something that the loop called has not returned.
+    """
 
     rounds = 0
 
     def select(self, timeout: float | None = None) -> Any:
         self.rounds += 1
+        # `epoll_wait` knows whole milliseconds only: a row that awaits one would take two.
+        if timeout is not None and 0.0 < timeout < _EXACT_S and self.fileno() < _SELECTABLE:
+            if not select.select((self.fileno(),), (), (), math.ceil(timeout * _GRAINS_PER_S) / _GRAINS_PER_S)[0]:
+                return []
+            timeout = 0.0
         return super().select(timeout)
 
 
@@ -40,16 +53,13 @@ class EventLoop:
     def __init__(self) -> None:
         import asyncio
 
-        self._selector = _CountingSelector()
+        self._selector = _Selector()
         self._runner = asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(self._selector))
+        self.asyncio_loop = self._runner.get_loop()
         self._stalls = StallWatch(lambda: self._selector.rounds)
         self._ran_until = 0.0
         self.stands_still_s = 0.0
         """How long coroutines have lately waited from one run to the next: what one turn of plain code takes."""
-
-    @property
-    def asyncio_loop(self) -> asyncio.AbstractEventLoop:
-        return self._runner.get_loop()
 
     def watch_steps(self, timeout_s: float) -> None:
         """From now on a step of a row's that takes so long is interrupted; of several time-outs the shortest counts."""
@@ -98,7 +108,6 @@ class EventLoop:
     def close(self) -> None:
         """Cancel what is left, and wait for it."""
         self._runner.close()
-        self._selector.close()  # the runner makes its loop when it is first asked for, and knows of no selector before
 
 
 def _is_of_a_task(error: BaseException) -> bool:

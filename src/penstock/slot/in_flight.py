@@ -7,7 +7,7 @@ event loop runs (`event_loop`).
 from __future__ import annotations
 
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 from penstock.channel.bell import Sleep
 from penstock.slot.called_ahead import MOST_ROWS, CalledAhead
@@ -22,9 +22,10 @@ from penstock.slot.stops import StageFailed
 from penstock.slot.suspicion import Suspicion
 from penstock.slot.turn import Turn
 from penstock.slot.unit import Unit
+from penstock.slot.work import WorkPage
 
-_MOST_UNITS = 64
-_SOURCE_WAITS_S = 0.02
+_MOST_UNITS: Final = 64
+_SOURCE_WAITS_S: Final = 0.02
 """A source that waits longer where it reads is read while nothing is in flight: the event loop stands still then."""
 
 
@@ -33,7 +34,7 @@ class InFlight:
 
     def __init__(
         self, part: Part, calls: Calls, ahead: CalledAhead, *, turn: Turn, errors: RowErrors, retries: RetryFile,
-        suspicion: Suspicion,
+        suspicion: Suspicion, work: WorkPage,
     ) -> None:
         self.part = part
         self._calls = calls
@@ -42,6 +43,7 @@ class InFlight:
         self._errors = errors
         self._retries = retries
         self._suspicion = suspicion
+        self._work = work
         self._units: deque[Unit] = deque()
         """Taken, and not through; the first one may be begun."""
         self._most_units = max(_MOST_UNITS, 2 * part.plan.settings.concurrency)
@@ -70,7 +72,7 @@ class InFlight:
         if self._wants_more():
             did = self._take_more() or did
         ahead.start()
-        ahead.show()
+        ahead.show(self._work)
         return did
 
     def has_work(self) -> bool:
@@ -173,7 +175,7 @@ class InFlight:
         if unit.left == 0:
             calls.advance(part, unit, 0)
         elif window[0].never:
-            mark = self._ahead.mark_of(window.popleft())
+            mark = window.popleft().mark(part.number)
             calls.tell(mark, self._errors.never_called, part, unit, self._suspicion.blamed(mark))
             calls.advance(part, unit, 1)
         else:
@@ -203,7 +205,7 @@ class InFlight:
         if failed is not None:
             part.counts.retries += max(failed.attempts - 1, 0)
             self._calls.tell(
-                self._ahead.mark_of(failed), self._errors.failed_for_good, part,
+                failed.mark(part.number), self._errors.failed_for_good, part,
                 self._as_it_came(failed), 0, failed.failure, max(failed.attempts, 1),
             )
             self._calls.advance(part, unit, 1)
@@ -215,17 +217,17 @@ class InFlight:
             if row.failure is None:
                 self._give(row.given)
         self._turn.succeeded(part, len(piece) - len(failed))
-        calls.write(part, self._ahead.mark_of(piece[0], len(piece)))
+        calls.write(part, piece[0].mark(part.number, len(piece)))
         for row in failed:
             assert row.failure is not None
-            mark, failure = self._ahead.mark_of(row), Failure(0, row.failure.error, row.failure.operator)
+            mark, failure = row.mark(part.number), Failure(0, row.failure.error, row.failure.operator)
             calls.tell(mark, self._errors.failed, part, unit, self._as_it_came(row), failure, mark.row)
         calls.advance(part, unit, len(piece))
 
     def _as_it_came(self, row: RowInWork) -> Any:
         """A batch of it alone, without what its function may have changed in it before it raised."""
         assert row.unit is not None
-        return self._calls.untouched(row.unit, self._ahead.mark_of(row), row.index, 1)
+        return self._calls.untouched(row.unit, row.mark(self.part.number), row.index, 1)
 
     def _give(self, given: list[list[Any]]) -> None:
         for out, rows in zip(self.part.outs, given, strict=True):
@@ -236,7 +238,7 @@ class InFlight:
         if not self._ahead.retried:
             return False
         part, row, calls = self.part, self._ahead.retried.popleft(), self._calls
-        mark = self._ahead.mark_of(row)
+        mark = row.mark(part.number)
         assert row.retry is not None
         self._turn.flush()
         self._turn.begin_retry(part, row.retry)

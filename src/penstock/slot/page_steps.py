@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from penstock.slot.row_in_work import RowInWork
-from penstock.slot.work import RETRY_INPUT, Mark, WorkPage
+from penstock.slot.work import RETRY_INPUT, WorkPage
 
 
 class PageSteps:
-    """Tells the worker's page whose step it is."""
+    """Tells the worker's page whose step it is, and which rows of its stage are in flight."""
 
     def __init__(self, work: WorkPage, part: int) -> None:
         self._work = work
@@ -28,8 +28,5 @@ class PageSteps:
 
     def stuck(self, row: RowInWork) -> None:
         """It goes on though its time is over; what is in work is this row, and since when stays as it is."""
-        unit = row.unit
-        if unit is not None:
-            self._work.in_flight(Mark(self._part, unit.input, unit.sequence, unit.first_row + row.index, 1))
-        elif row.retry is not None:
-            self._work.in_flight(Mark(self._part, RETRY_INPUT, row.retry.number, 0, 1))
+        if row.unit is not None or row.retry is not None:
+            self._work.in_flight(row.mark(self._part))

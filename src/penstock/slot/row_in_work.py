@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 from penstock.slot.failure import Failure
 from penstock.slot.retries import WaitingRow
 from penstock.slot.unit import Unit
+from penstock.slot.work import RETRY_INPUT, Mark
 
 if TYPE_CHECKING:  # workers without coroutines do not load it
     import asyncio
-
-NOT_MADE = object()
-"""Stands for a row of columns that is made just before its call."""
 
 
 class RowInWork:
@@ -33,6 +31,7 @@ class RowInWork:
         self.retry = retry
         """Where it comes from the file of retries."""
         self.task: asyncio.Task[None] | None = None
+        """While it is in flight."""
         self.code: CodeType | None = None
         self.timeout_s: float | None = None
         self.given: list[list[Any]] = []
@@ -52,6 +51,14 @@ class RowInWork:
         if self.retry is not None:
             return self.retry.key
         return None if self.unit is None else f"{self.unit.key}/{self.unit.first_row + self.index}"
+
+    def mark(self, part: int, count: int = 1) -> Mark:
+        """The row, of this stage, and those behind it in its batch."""
+        if self.retry is not None:
+            return Mark(part, RETRY_INPUT, self.retry.number, 0, 1)
+        unit = self.unit
+        assert unit is not None
+        return Mark(part, unit.input, unit.sequence, unit.first_row + self.index, count)
 
 
 row_in_work: ContextVar[RowInWork] = ContextVar("row_in_work")

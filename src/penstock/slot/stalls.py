@@ -2,7 +2,7 @@
 
 A timer looks which task has been running since the last ticks, without a return to the loop. Once that is as long as
 the time-out it raises `RowTimeout` in that very task; the rows beside it go on. A call into C that does not return
-ends with the watchdog's kill, for the worker's page names the row whose step it is (`async_rows`).
+ends with the watchdog's kill, for the worker's page names the row whose step it is (`row_coroutine`).
 
 Without a time-out nothing is interrupted, and a warning names the function that holds the others up, once per stage.
 """
