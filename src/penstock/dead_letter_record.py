@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -19,9 +20,14 @@ SHOWN_CHARACTERS = 1000
 """As much of a row's `repr` is stored; the row itself is stored whole."""
 
 
+def pickled(row: object) -> bytes:
+    """A row as it is kept on disk. Raises what pickling raises."""
+    return pickle.dumps(row, 5)
+
+
 def new_record(
     *, pipeline: str, stage: str, slot: int, operator: str, time_s: float, attempts: int, error: str, traceback: str,
-    row: Any,
+    row: Any, pickled: Callable[[object], bytes] = pickled,
 ) -> DeadLetterRecord:
     """The record of a row that failed. Never raises for what the row is: a row that broke user code may be anything."""
     shown, undecoded = _shown(row), isinstance(row, UndecodedRow)
@@ -29,7 +35,7 @@ def new_record(
         pipeline=pipeline, stage=stage, slot=slot, operator=operator, time_s=time_s, attempts=attempts,
         error=storable(cut(error, 2 * ERROR_CHARACTERS)),
         traceback=storable(cut(traceback, TRACEBACK_CHARACTERS)),
-        row=row.pickle if undecoded else _pickled(row),
+        row=row.pickle if undecoded else _kept(row, pickled),
         row_json=_as_json(row, shown), row_repr=shown, undecoded=undecoded,
     )
 
@@ -44,9 +50,9 @@ def decode_record(data: bytes) -> DeadLetterRecord:
     return _decoder.decode(data)
 
 
-def _pickled(row: Any) -> bytes:
+def _kept(row: Any, pickled: Callable[[object], bytes]) -> bytes:
     try:
-        return pickle.dumps(row, 5)
+        return pickled(row)
     except BaseException as exc:  # pickling runs the user's code; a row without a pickled form is kept as text
         if is_ctrl_c(exc):
             raise

@@ -34,6 +34,7 @@ INTERPRETED = {
     "slot/expansion.py": LONG_ROWS,
     "slot/failure.py": VALUES,
     "slot/failure_file.py": ONCE_A_DEATH,
+    "slot/files_world.py": ONCE_A_LIFE,
     "slot/forks.py": ONCE_A_DEATH,
     "slot/gathered.py": LIBRARY,
     "slot/gathered_calls.py": LIBRARY,
@@ -64,6 +65,7 @@ INTERPRETED = {
     "slot/user_errors.py": ONCE_A_DEATH,
     "slot/wait_for_exit.py": ONCE_A_LIFE,
     "slot/watched_key.py": "the timer finds it by its code object, which compiled functions lack",
+    "slot/worker.py": ONCE_A_LIFE,
     "slot/worker_log.py": ONCE_A_LIFE,
 }
 

@@ -1,21 +1,18 @@
-"""The loop of a slot put together, over the world that it is given; `main` runs it."""
+"""The loop of a slot put together, over the world that it is given; `worker` runs it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from penstock.slot.backpressure import Backpressure
 from penstock.slot.called_ahead import CalledAhead
 from penstock.slot.calls import Calls
 from penstock.slot.commit import Commit
-from penstock.slot.crash_points import ArmedCrash, CrashPoints
 from penstock.slot.dead_letter_file import DEAD_LETTERS
 from penstock.slot.decoding import Decoding
 from penstock.slot.due_retries import DueRetries
 from penstock.slot.gathered_calls import GatheredRunner
 from penstock.slot.gathering import Gathering
-from penstock.slot.gc_tuning import TurnGc
 from penstock.slot.in_flight import InFlight
 from penstock.slot.last_error import LastErrors
 from penstock.slot.life import Life
@@ -23,7 +20,7 @@ from penstock.slot.loop import SlotLoop
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
 from penstock.slot.pauses import Pauses
-from penstock.slot.ports import Participant, World
+from penstock.slot.ports import Keeping, Participant, World
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.ready_rows import ReadyRows
 from penstock.slot.record import Record
@@ -41,68 +38,74 @@ class AssembledLoop:
     """For one life of a slot."""
 
     def __init__(
-        self, parts: Sequence[Part], record: Record, world: World, life: Life, *, pipeline: str, last_errors: Path,
+        self, parts: Sequence[Part], record: Record, keeping: Keeping, world: World, life: Life, *, pipeline: str,
         meter: Meter,
     ) -> None:
-        """`parts`: open, and restored from `record`; `last_errors`: the folder for them."""
+        """`parts`: open, and restored from `record`."""
         record.run_id = life.run_id  # the first record knows of none
+        self._keeping = keeping
         self._world = world
         self._meter = meter
         self._suspicion = Suspicion(life)
-        self._crash = CrashPoints(tuple(ArmedCrash(c.point, c.row) for c in life.crashes))
-        self._errors = RowErrors(pipeline, world.dead_letters, world.retries, world.clock)
-        self._turn = self._turn_of(parts, record, LastErrors(last_errors, world.clock))
-        pauses = Pauses(world.bell, world.waiter, world.control, world.clock)
+        self._errors = RowErrors(pipeline, keeping.dead_letters, keeping.retries, world.clock, world.pickled)
+        self._turn = self._turn_of(parts, record)
+        pauses = Pauses(keeping.bell, keeping.waiter, keeping.control, world.clock)
         self._calls = Calls(
-            turn=self._turn, errors=self._errors, pauses=pauses, suspicion=self._suspicion, work=world.work,
-            crash=self._crash, clock=world.clock,
+            turn=self._turn, errors=self._errors, pauses=pauses, suspicion=self._suspicion,
+            work=keeping.work, crash=world.crash, clock=world.clock,
         )
         for part in parts:
             if isinstance(part.inputs, QueueInputs):
                 part.inputs.decoding = Decoding(
-                    part.number, world.work, self._suspicion, flush=self._turn.flush, pause=pauses.pause
+                    part.number, keeping.work, self._suspicion, flush=self._turn.flush, pause=pauses.pause
                 )
-        sleeping = Sleeping(parts, world.bell, world.waiter, meter)
+        sleeping = Sleeping(parts, keeping.bell, keeping.waiter, meter)
         self._loop = SlotLoop(
-            turn=self._turn, errors=self._errors, sleeping=sleeping, work=world.work, control=world.control,
+            turn=self._turn, errors=self._errors, sleeping=sleeping, work=keeping.work, control=keeping.control,
             clock=world.clock,
         )
         self._runners = [self._runner(part) for part in parts]
 
     def run(self) -> None:
         """Until the input is through."""
+        self.begin().run()
+
+    def begin(self) -> SlotLoop:
+        """For those who let it do one thing after the other."""
         due = DueRetries(
-            self._runners, self._calls, turn=self._turn, errors=self._errors, retries=self._world.retries,
-            suspicion=self._suspicion, work=self._world.work, meter=self._meter,
+            self._runners, self._calls, turn=self._turn, errors=self._errors, retries=self._keeping.retries,
+            suspicion=self._suspicion, work=self._keeping.work, meter=self._meter,
         )
-        self._loop.run(self._runners, due)
+        self._loop.begin(self._runners, due)
+        return self._loop
 
     def idempotency_key(self) -> str:
         """The name of the row in work."""
         return self._calls.idempotency_key()
 
-    def _turn_of(self, parts: Sequence[Part], record: Record, last_errors: LastErrors) -> Turn:
-        world, crash = self._world, self._crash
-        participants: dict[str, Participant] = {DEAD_LETTERS: world.dead_letters, RETRIES: world.retries}
+    def _turn_of(self, parts: Sequence[Part], record: Record) -> Turn:
+        keeping, world, crash = self._keeping, self._world, self._world.crash
+        participants: dict[str, Participant] = {DEAD_LETTERS: keeping.dead_letters, RETRIES: keeping.retries}
+        last_errors = LastErrors(world.paths.last_errors, world.clock, world.files)
         commit = Commit(
-            parts, world.journal, record, participants=participants, bell=world.bell, crash=crash,
-            told=(self._meter.committed, acknowledge, last_errors.tell, TurnGc(world.clock).between_turns),
+            parts, keeping.journal, record, participants=participants, bell=keeping.bell, crash=crash,
+            told=(self._meter.committed, acknowledge, last_errors.tell, *world.when_open()),
         )
-        backpressure = Backpressure(world.bell, world.waiter, self._meter, world.control)
+        backpressure = Backpressure(keeping.bell, keeping.waiter, self._meter, keeping.control)
         return Turn(
-            parts, sending=Sending(backpressure, world.work, crash), commit=commit, errors=self._errors,
-            work=world.work, meter=self._meter, crash=crash, clock=world.clock,
+            parts, sending=Sending(backpressure, keeping.work, crash), commit=commit, errors=self._errors,
+            work=keeping.work, meter=self._meter, crash=crash, clock=world.clock,
         )
 
     def _runner(self, part: Part) -> Runner:
         """How the stage works through its input."""
-        world, chain = self._world, part.chain
+        keeping, world, chain = self._keeping, self._world, part.chain
         if chain.async_rows is not None:
-            ready = ReadyRows(part, self._suspicion, world.work)
-            ahead = CalledAhead(part, chain.async_rows, ready, errors=self._errors, crash=self._crash)
+            ready = ReadyRows(part, self._suspicion, keeping.work)
+            ahead = CalledAhead(part, chain.async_rows, ready, errors=self._errors, crash=world.crash)
             return InFlight(
-                part, self._calls, ahead, turn=self._turn, errors=self._errors, retries=world.retries,
-                suspicion=self._suspicion, work=world.work,
+                part, self._calls, ahead, turn=self._turn, errors=self._errors, retries=keeping.retries,
+                suspicion=self._suspicion, work=keeping.work,
             )
         if chain.has_batch_operators and not part.carries_turns:  # what is put together has no turn
             gathering = Gathering(
@@ -110,11 +113,11 @@ class AssembledLoop:
                 clock=world.clock,
             )
             return GatheredRunner(
-                part, self._calls, gathering, turn=self._turn, errors=self._errors, retries=world.retries,
-                meter=self._meter, control=world.control,
+                part, self._calls, gathering, turn=self._turn, errors=self._errors, retries=keeping.retries,
+                meter=self._meter, control=keeping.control,
             )
         return PlainRunner(
-            part, self._calls, turn=self._turn, retries=world.retries, meter=self._meter, control=world.control,
+            part, self._calls, turn=self._turn, retries=keeping.retries, meter=self._meter, control=keeping.control,
             between=self._loop.let_coroutines_run,
         )
 

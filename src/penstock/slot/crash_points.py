@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 
 import msgspec
 
@@ -11,6 +12,11 @@ POINTS = (
     "before_append", "after_append", "before_commit", "after_commit", "after_publish",
     "before_sink_write", "after_sink_write", "before_sink_commit", "after_sink_commit", "in_user_code",
 )
+
+
+def kill_worker() -> None:
+    """As `kill -9` does."""
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class ArmedCrash(msgspec.Struct, frozen=True):
@@ -23,11 +29,13 @@ class ArmedCrash(msgspec.Struct, frozen=True):
 class CrashPoints:
     """The armed points of one worker life."""
 
-    def __init__(self, armed: tuple[ArmedCrash, ...] = ()) -> None:
+    def __init__(self, armed: tuple[ArmedCrash, ...] = (), die: Callable[[], None] = kill_worker) -> None:
+        """`die`: called at a point that is armed; where it returns, the worker goes on."""
         self._armed = armed
+        self._die = die
 
     def reached(self, point: str, rows: int) -> None:
         """Die here when armed for it. `rows`: input rows taken so far by this slot."""
         for crash in self._armed:
             if crash.point == point and rows >= crash.row:
-                os.kill(os.getpid(), signal.SIGKILL)
+                self._die()

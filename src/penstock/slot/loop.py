@@ -50,20 +50,45 @@ class SlotLoop:
         """True: a stage is through, and other slots decide whether its failed rows are letters or its failure."""
         self._ran_coroutines_at = 0.0
 
-    def run(self, runners: Sequence[Runner], due: DueRetries) -> None:
-        """Until every stage of the slot has finished. `due`: the retries of all of them."""
+    def begin(self, runners: Sequence[Runner], due: DueRetries) -> None:
+        """Send what an earlier life did not get to. `due`: the retries of all stages."""
         self._runners, self._due = tuple(runners), due
         self._flights = tuple(runner for runner in runners if isinstance(runner, InFlight))
         for runner in runners:
             self._turn.send_spooled(runner.part)
-        while any(not runner.part.finished for runner in self._runners):
-            if self._step():
-                continue
-            patience = self._turn.collects_for() if self._turn.pending else SAFETY_POLL_S
-            if self._turn.pending and (patience <= 0 or self._control.draining):
-                self._turn.flush()
-            else:
-                self._sleep(patience)
+
+    def run(self) -> None:
+        """Until every stage of the slot has finished."""
+        while not self.finished:
+            if not self.go_on():
+                self._sleep(self._turn.collects_for() if self._turn.pending else SAFETY_POLL_S)
+
+    @property
+    def finished(self) -> bool:
+        return all(runner.part.finished for runner in self._runners)
+
+    def go_on(self) -> bool:
+        """Do one thing, or end the turn where it is time. False: there is nothing to do now."""
+        if self._step():
+            return True
+        if self._turn.pending and (self._turn.collects_for() <= 0 or self._control.draining):
+            self._turn.flush()
+            return True
+        return False
+
+    # For those who let slots take turns in one process, rather than sleep.
+
+    @property
+    def has_rows_in_flight(self) -> bool:
+        """True: coroutines go on while it waits."""
+        return any(not flight.idle for flight in self._flights)
+
+    def waits_for_s(self) -> float | None:
+        """So long there will be nothing to do unless neighbours have news; None: for as long as they have none."""
+        naps = self._naps()
+        if self._turn.pending:
+            naps.append(self._turn.collects_for())
+        return max(min(naps), 0.0) if naps else None
 
     def _step(self) -> bool:
         """Do one thing. False: there is nothing to do now."""
@@ -141,10 +166,16 @@ class SlotLoop:
         )
 
     def _nap(self) -> float:
-        naps = [VERDICT_POLL_S if self._undecided else SAFETY_POLL_S]
+        naps = self._naps()
+        naps.append(VERDICT_POLL_S if self._undecided else SAFETY_POLL_S)
+        return max(min(naps), 0.0)
+
+    def _naps(self) -> list[float]:
+        """How long each of those sleeps that wake by themselves."""
+        naps = list[float]()
         naps.extend(nap for runner in self._runners if (nap := runner.nap_s) is not None)
         naps.extend(after for runner in self._runners if (after := runner.part.inputs.wake_after()) is not None)
         due = self._due.nap_s()
         if due is not None:
             naps.append(due)
-        return max(min(naps), 0.0)
+        return naps

@@ -7,47 +7,33 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from itertools import chain
 from pathlib import Path
 from types import FrameType
 
 from msgspec.structs import replace
 
 from penstock import standard_streams
-from penstock.channel.bell import FifoBell, Waiter, Waits, open_fifo
+from penstock.channel.bell import open_fifo
 from penstock.ctrl_c import cannot_be_pressed
-from penstock.dead_letter_store import letters_file
 from penstock.error_text import ERROR_CHARACTERS, TRACEBACK_CHARACTERS, cut
-from penstock.errors import FileUnusable, QueueDamaged, TargetDamaged
+from penstock.errors import FileUnusable, QueueDamaged
 from penstock.mapped_file import by_mapping
-from penstock.metrics.catalogue import Activity
 from penstock.plan.membership import MEMBERSHIP_IS, decode_membership
 from penstock.plan.paths import RunPaths, SeatPaths
 from penstock.plan.plan import Plan, StagePlan
-from penstock.plan.topology import Topology, has_coroutines
+from penstock.plan.topology import Topology
 from penstock.run_files import read_checked
 from penstock.shared_file import by_calls
 from penstock.slot import forks, lifeline, lock, signals, stack, worker_log
-from penstock.slot.assembled_loop import AssembledLoop
-from penstock.slot.assembly import Assembler
-from penstock.slot.control import Control
-from penstock.slot.dead_letter_file import DEAD_LETTERS, DeadLetterFile
-from penstock.slot.event_loop import EventLoop, LoopWaiter
 from penstock.slot.failure_file import write_failure
-from penstock.slot.journal import Journal
+from penstock.slot.files_world import over_files
 from penstock.slot.life import Exit, FailureNote, Life
-from penstock.slot.meter import Meter
-from penstock.slot.part import Part
 from penstock.slot.pickled_error import pickled_error
-from penstock.slot.ports import World
 from penstock.slot.randomness import reseed_libraries
-from penstock.slot.record import Record
-from penstock.slot.retries import RETRIES, RetryFile
-from penstock.slot.sink_output import open_sink
 from penstock.slot.stops import CarefulRestart, StageFailed, Stopped, Trouble
-from penstock.slot.time_and_chance import MACHINE
 from penstock.slot.user_errors import one_line, same_error, unavailable, user_traceback
-from penstock.slot.work import CLOSES, LISTENS, OPENED, Mark, WorkPage
+from penstock.slot.work import LISTENS, Mark, WorkPage
+from penstock.slot.worker import Worker
 from penstock.terminal_text import visible_lines
 
 
@@ -94,7 +80,7 @@ def _live(run_dir: Path, life: Life, import_program: Callable[[], None] | None) 
         membership = decode_membership(read_checked(paths.membership, MEMBERSHIP_IS), paths.membership)
         _keep_stdin_only_for_sources(plan.seats()[life.seat])
         reseed_libraries()
-        _run(Worker(Topology(plan, membership), paths, seat, life, work))
+        _run(Worker(Topology(plan, membership), over_files(paths, life), life, work))
         return Exit.FINISHED
     except Stopped:
         return Exit.STOPPED
@@ -131,137 +117,6 @@ def _run(worker: Worker) -> None:
     except BaseException as exc:
         forks.leave_if_child_by(exc)
         raise
-
-
-class Worker:
-    """One life, assembled."""
-
-    def __init__(
-        self, topology: Topology, paths: RunPaths, seat: SeatPaths, life: Life, work: WorkPage
-    ) -> None:
-        self._plan = topology.plan
-        self._life = life
-        self._paths = paths
-        self._control = Control(paths.control, by_mapping)
-        self._loop: AssembledLoop | None = None
-        self._journal = Journal(seat.journal, by_mapping)
-        stages = self._plan.seats()[life.seat]
-        self._event_loop = EventLoop() if has_coroutines(stages) else None
-        self._bell = FifoBell(seat.bell, by_mapping)
-        self._bell.say_awake()
-        assembler = Assembler(
-            topology=topology, paths=paths, slot=life.slot, attempt=life.attempt, run_id=life.run_id, key=self._key,
-            stopping=lambda: self._control.draining or self._control.stopping, work=work,
-            event_loop=self._event_loop, clock=MACHINE, ring=self._bell.ring,
-        )
-        self._parts = [assembler.part(number, stage) for number, stage in enumerate(stages)]
-        self._meter = Meter([part.page for part in self._parts], MACHINE)
-        self._meter.now_doing(Activity.STARTING)
-        self._waiter: Waits = (
-            Waiter(self._bell) if self._event_loop is None else LoopWaiter(self._bell, self._event_loop)
-        )
-        self._seat = seat
-        self._work = work
-
-    def run(self) -> None:
-        """Take over from the journal, open what is the user's, and work until the input is through."""
-        record = self._journal.load()
-        # An earlier life may have died between its commit and its last ring. Queues are restored and published before
-        # anything of the user's opens: neighbours need not wait for that.
-        self._restore(record)
-        self._publish_all()
-        if not record.finished:
-            record = self._open(record)
-            self._work_through(record)
-        self._meter.now_doing(Activity.FINISHED)
-
-    def _restore(self, record: Record) -> None:
-        for part, saved in zip(self._parts, record.parts, strict=True):
-            part.restore(saved)
-            if self._life.anew:
-                part.counts.failed_before_success = 0
-
-    def _publish_all(self) -> None:
-        for part in self._parts:
-            part.publish(always=True)
-            part.show_counts(commit=False)
-            for out in part.queues:
-                out.queue.ring_reader()
-            part.inputs.ring_senders()
-
-    def _open(self, record: Record) -> Record:
-        """Open operators and sinks; a transactional sink may know of a newer commit than the journal."""
-        newest = record
-        for part in self._parts:
-            try:
-                part.chain.open(part.context)
-                forks.leave_if_child()
-            except BaseException as exc:  # the user's code, be it an exit or a panic; so below
-                forks.leave_if_child_by(exc)
-                raise Trouble(part.plan.name, "opening", exc) from exc
-            if part.sink is None or part.finished:
-                continue
-            try:
-                part.sink_output = open_sink(part.sink, part.sink_output.position, part.context)
-                stored = part.sink_output.newer_record(self._life.run_id)
-                if stored is not None and stored.number > newest.number:
-                    newest = stored
-            except TargetDamaged as damage:
-                raise StageFailed(part.plan.name, str(damage)) from damage
-            except BaseException as exc:
-                forks.leave_if_child_by(exc)
-                raise Trouble(part.plan.name, f"opening {part.sink.target}", exc, of_sink=True) from exc
-        if newest.number > record.number:
-            # Killed between the sink's transaction and the journal's flip: the transaction counts.
-            self._journal.advance(newest)
-            self._restore(newest)
-            self._publish_all()
-        return newest
-
-    def _work_through(self, record: Record) -> None:
-        life = self._life
-        for part in self._parts:
-            if part.chain.spool is not None:
-                part.chain.spool.clean(spill.name for spill in part.spills)
-        # Only now that the newest record is known, which a sink may have had: the logs are cut to what it counts.
-        store = letters_file(Path(life.dead_letters), life.seat, life.slot)
-        dead_letters = DeadLetterFile(store, record.logs.get(DEAD_LETTERS, ()))
-        retries = RetryFile(self._seat.retries, record.logs.get(RETRIES, ()), MACHINE)
-        if life.anew:
-            retries.let_go()
-        world = World(
-            journal=self._journal, dead_letters=dead_letters, retries=retries, bell=self._bell, waiter=self._waiter,
-            control=self._control, work=self._work, clock=MACHINE,
-        )
-        self._loop = AssembledLoop(
-            self._parts, record, world, life, pipeline=self._plan.pipeline, last_errors=self._paths.last_errors,
-            meter=self._meter,
-        )
-        self._work.say_reached(OPENED)
-        self._loop.run()
-        self._work.beat()
-        self._work.say_reached(CLOSES)
-        for part in self._parts:
-            self._close(part)
-        if self._event_loop is not None:
-            self._event_loop.close()
-        dead_letters.close()
-        retries.close()
-
-    def _close(self, part: Part) -> None:
-        """After the last row: what is closed here holds nothing that is not committed."""
-        for close in chain(part.chain.closers(), [part.sink_output.close, part.inputs.close]):
-            try:
-                close()
-                forks.leave_if_child()
-            except BaseException as exc:  # the work is done and committed; the user should know all the same
-                forks.leave_if_child_by(exc)
-                part.context.log.warning("closing failed: %s", one_line(exc), exc_info=exc)
-
-    def _key(self) -> str:
-        if self._loop is None:
-            raise RuntimeError("idempotency_key names the row in progress; read it inside a call, not outside")
-        return self._loop.idempotency_key()
 
 
 def _ask_for_exact_timers() -> None:

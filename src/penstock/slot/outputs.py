@@ -140,12 +140,12 @@ class EdgeOutput:
 
     def __init__(
         self, edge: EdgePlan, route: Route, queues: Sequence[QueueOutput], *, turns: bool,
-        key_table: Sequence[int] = (), timer: RowTimer | None = None, clock: Clock = MACHINE,
+        key_table: Sequence[int] = (), timer: RowTimer | None = None, clock: Clock = MACHINE, in_turn: bool = False,
     ) -> None:
         """`turns`: the receivers count turns, so every turn must be given out with its number and its end.
 
         `key_table`: the queue of each key group, where rows go by their key. `timer`: of the function that gives
-        keys, where its stage has a time-out.
+        keys, where its stage has a time-out. `in_turn`: where any receiver will do, they get a turn each, and whole.
         """
         self.edge = edge
         self._now_s = clock.now_s
@@ -159,7 +159,9 @@ class EdgeOutput:
         self.balances = balances
         """Rows go to whoever has room."""
         self._only = self.queues[0] if len(queues) == 1 and route is not Route.HASH else None
-        self._shares = Shares(len(queues), edge.batch_rows) if balances else None
+        self._shares = Shares(len(queues), edge.batch_rows) if balances and not in_turn else None
+        self._next = 0 if in_turn else -1
+        """Who gets the next turn; -1: who has most room."""
 
     def prepare(self, out: Out, turn: int) -> list[KeyFailure | Unsendable]:
         """Route and encode what a leaf gave; gives the rows without a key and those that the sink has no text for.
@@ -210,6 +212,8 @@ class EdgeOutput:
 
     def append(self, *, ingest_ns: int, turn: int, end_turn: bool) -> int:
         """Append what is prepared to all queues; gives the bytes."""
+        if self._next >= 0:
+            self._next = (self._next + 1) % len(self.queues)
         sent = 0
         for index, queue in enumerate(self.queues):
             ends_here = end_turn and self.turns and self._sees_turn(index, turn)
@@ -243,4 +247,6 @@ class EdgeOutput:
         return self._router.route is not Route.DEAL or turn % len(self.queues) == index
 
     def _rooms(self) -> list[int]:
+        if self._next >= 0:
+            return [int(index == self._next) for index in range(len(self.queues))]
         return [out.queue.room() - out.prepared_bytes for out in self.queues]

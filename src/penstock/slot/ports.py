@@ -1,21 +1,59 @@
-"""What the loop of a slot needs of the world around it.
+"""What a slot needs of the world around it: all of it is here, made over files or over memory, and nothing else is.
 
-`main` makes it of the files in the run directory.
+The world ends at bytes, words, bells and clocks. What is kept in them (queues, the journal, logs) is the same code in
+every world, so that a simulation runs what workers run. `main` makes it of the run directory, `penstock.testing` of
+memory.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from penstock.byte_files import Files
 from penstock.channel.bell import Bell, Waits
+from penstock.plan.paths import RunPaths
+from penstock.shared_file import Opening
 from penstock.slot.control import Control
+from penstock.slot.crash_points import CrashPoints
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.journal import Journal
+from penstock.slot.part import Part
 from penstock.slot.retries import RetryFile
 from penstock.slot.time_and_chance import Clock
+from penstock.slot.timers import RowTimer
 from penstock.slot.work import WorkPage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock.slot.event_loop import EventLoop
+
+
+class BellOf(Protocol):
+    """Bells, one for each path, however often it is asked for."""
+
+    def __call__(self, path: Path) -> Bell:
+        """Raises `QueueDamaged`."""
+        ...
+
+
+class WaiterOf(Protocol):
+    """What a slot waits on that sleeps on this bell."""
+
+    def __call__(self, bell: Bell, event_loop: EventLoop | None) -> Waits:
+        """`event_loop`: where the slot has coroutines; they go on while it waits."""
+        ...
+
+
+class TimerOf(Protocol):
+    """The time-out of a stage's plain functions."""
+
+    def __call__(self, timeout_s: float, on_tick: Callable[[int], None]) -> RowTimer | None:
+        """As `RowTimer`; None where nothing can be interrupted."""
+        ...
 
 
 class Participant(Protocol):
@@ -31,7 +69,29 @@ class Participant(Protocol):
 
 
 class World(msgspec.Struct, frozen=True):
-    """All of it, for one life of a slot; its queues are with its stages (`part`)."""
+    """One world, for the slots that live in it."""
+
+    paths: RunPaths
+    """Names of files, wherever they are kept."""
+    opening: Opening
+    """Queues, journal, pages and words."""
+    files: Files
+    """Logs, side files, and the journal that takes the place of one that is full."""
+    bell_of: BellOf
+    waiter_of: WaiterOf
+    timer_of: TimerOf
+    clock: Clock
+    crash: CrashPoints
+    pickled: Callable[[object], bytes]
+    """How rows that wait or are set aside become bytes. Raises what pickling raises."""
+    when_open: Callable[[], Sequence[Callable[[Part], None]]] = tuple
+    """Called once what is the user's is open; gives what to call after each commit."""
+    one_at_a_time: bool = False
+    """True: slots take turns rather than run beside each other; to share a batch among them gains nothing."""
+
+
+class Keeping(msgspec.Struct, frozen=True):
+    """What one slot keeps, opened for one of its lives; its queues are with its stages (`part`)."""
 
     journal: Journal
     dead_letters: DeadLetterFile
@@ -40,4 +100,3 @@ class World(msgspec.Struct, frozen=True):
     waiter: Waits
     control: Control
     work: WorkPage
-    clock: Clock

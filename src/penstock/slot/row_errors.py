@@ -7,7 +7,7 @@ given back as a value, for only the caller knows what must be committed before.
 from __future__ import annotations
 
 import math
-import pickle
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -70,8 +70,12 @@ class RowErrors:
     expected to succeed: then nothing of the turn is committed.
     """
 
-    def __init__(self, pipeline: str, dead_letters: DeadLetterFile, retries: RetryFile, clock: Clock) -> None:
+    def __init__(
+        self, pipeline: str, dead_letters: DeadLetterFile, retries: RetryFile, clock: Clock,
+        pickled: Callable[[object], bytes],
+    ) -> None:
         self._clock = clock
+        self._pickled = pickled
         self._pipeline = pipeline
         self._dead_letters = dead_letters
         self._retries = retries
@@ -204,7 +208,7 @@ class RowErrors:
             decision = last_resort(part.plan.settings)
         elif isinstance(decision, RetryRow):
             try:
-                data = pickle.dumps(row, 5)
+                data = self._pickled(row)
             except BaseException as exc:  # pickling runs the user's code; and such a row cannot outlive its worker
                 if is_ctrl_c(exc):
                     raise
@@ -239,7 +243,7 @@ class RowErrors:
                 letter = new_record(
                     pipeline=self._pipeline, stage=stage, slot=part.context.slot, operator=lost.operator,
                     time_s=self._clock.wall_s(), attempts=lost.attempts, error=lost.error, traceback=lost.traceback,
-                    row=lost.row,
+                    row=lost.row, pickled=self._pickled,
                 )
                 if held is None or not self._hold(part, lost, letter, held):
                     self._dead_letters.append(letter)

@@ -1,0 +1,31 @@
+"""The world of a worker process: the files of the run directory, mapped, and the machine's clock."""
+
+from __future__ import annotations
+
+from penstock.byte_files import DISK
+from penstock.channel.bell import Bell, FifoBell, OnePerPath, Waiter, Waits
+from penstock.dead_letter_record import pickled
+from penstock.mapped_file import by_mapping
+from penstock.plan.paths import RunPaths
+from penstock.slot.crash_points import ArmedCrash, CrashPoints
+from penstock.slot.event_loop import EventLoop, LoopWaiter
+from penstock.slot.gc_tuning import TurnGc
+from penstock.slot.life import Life
+from penstock.slot.ports import World
+from penstock.slot.time_and_chance import MACHINE
+from penstock.slot.timers import RowTimer
+
+
+def over_files(paths: RunPaths, life: Life) -> World:
+    """The world of one life."""
+    bells: OnePerPath[FifoBell] = OnePerPath(lambda path: FifoBell(path, by_mapping))
+    return World(
+        paths=paths, opening=by_mapping, files=DISK, bell_of=bells.of, waiter_of=_waiter, timer_of=RowTimer,
+        clock=MACHINE, crash=CrashPoints(tuple(ArmedCrash(c.point, c.row) for c in life.crashes)),
+        pickled=pickled, when_open=lambda: (TurnGc(MACHINE).between_turns,),
+    )
+
+
+def _waiter(bell: Bell, event_loop: EventLoop | None) -> Waits:
+    assert isinstance(bell, FifoBell)
+    return Waiter(bell) if event_loop is None else LoopWaiter(bell, event_loop)

@@ -1,0 +1,172 @@
+"""One life of a slot, over whatever world it is given: takes over from the journal, opens, works, closes.
+
+`main` runs it in a process of its own, over files; `penstock.testing` in the test's process, over memory.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from pathlib import Path
+
+from penstock.dead_letter_store import letters_file
+from penstock.errors import TargetDamaged
+from penstock.metrics.catalogue import Activity
+from penstock.plan.topology import Topology, has_coroutines
+from penstock.slot import forks
+from penstock.slot.assembled_loop import AssembledLoop
+from penstock.slot.assembly import Assembler
+from penstock.slot.control import Control
+from penstock.slot.dead_letter_file import DEAD_LETTERS, DeadLetterFile
+from penstock.slot.event_loop import EventLoop
+from penstock.slot.journal import Journal
+from penstock.slot.life import Life
+from penstock.slot.meter import Meter
+from penstock.slot.part import Part
+from penstock.slot.ports import Keeping, World
+from penstock.slot.record import Record
+from penstock.slot.retries import RETRIES, RetryFile
+from penstock.slot.sink_output import open_sink
+from penstock.slot.stops import StageFailed, Trouble
+from penstock.slot.user_errors import one_line
+from penstock.slot.work import CLOSES, OPENED, WorkPage
+
+
+class Worker:
+    """One life, assembled. Its files are open, and nothing of the user's is."""
+
+    def __init__(self, topology: Topology, world: World, life: Life, work: WorkPage) -> None:
+        self._plan = topology.plan
+        self._world = world
+        self._life = life
+        self._seat = world.paths.seat(life.seat, life.slot)
+        self._work = work
+        self._control = Control(world.paths.control, world.opening)
+        self._journal = Journal(self._seat.journal, world.opening, world.files)
+        stages = self._plan.seats()[life.seat]
+        self.event_loop = EventLoop() if has_coroutines(stages) else None
+        self._bell = world.bell_of(self._seat.bell)
+        self._bell.say_awake()
+        assembler = Assembler(
+            topology=topology, world=world, life=life, work=work, event_loop=self.event_loop, key=self._key,
+            stopping=lambda: self._control.draining or self._control.stopping, ring=self._bell.ring,
+        )
+        self._parts = [assembler.part(number, stage) for number, stage in enumerate(stages)]
+        self._meter = Meter([part.page for part in self._parts], world.clock)
+        self._meter.now_doing(Activity.STARTING)
+        self._waiter = world.waiter_of(self._bell, self.event_loop)
+        self._keeping: Keeping | None = None
+        self.loop: AssembledLoop | None = None
+        """Once everything is open."""
+
+    def run(self) -> None:
+        """To the end of the input. Raises what `stops` has, and what else ends a worker."""
+        if self.open():
+            assert self.loop is not None
+            self.loop.run()
+        self.close()
+
+    def open(self) -> bool:
+        """Take over from the journal, and open what is the user's. False: an earlier life has finished the slot."""
+        record = self._journal.load()
+        # An earlier life may have died between its commit and its last ring. Queues are restored and published before
+        # anything of the user's opens: neighbours need not wait for that.
+        self._restore(record)
+        self._publish_all()
+        if record.finished:
+            return False
+        self._assemble(self._open(record))
+        self._work.say_reached(OPENED)
+        return True
+
+    def close(self) -> None:
+        """After the last row: what is closed here holds nothing that is not committed."""
+        if self._keeping is not None:
+            self._work.beat()
+            self._work.say_reached(CLOSES)
+            self.close_what_is_the_users()
+            self._keeping.dead_letters.close()
+            self._keeping.retries.close()
+        self._meter.now_doing(Activity.FINISHED)
+
+    def close_what_is_the_users(self) -> None:
+        """Operators, sinks and sources; what they raise is told."""
+        for part in self._parts:
+            self._close(part)
+        if self.event_loop is not None:
+            self.event_loop.close()
+
+    def _restore(self, record: Record) -> None:
+        for part, saved in zip(self._parts, record.parts, strict=True):
+            part.restore(saved)
+            if self._life.anew:
+                part.counts.failed_before_success = 0
+
+    def _publish_all(self) -> None:
+        for part in self._parts:
+            part.publish(always=True)
+            part.show_counts(commit=False)
+            for out in part.queues:
+                out.queue.ring_reader()
+            part.inputs.ring_senders()
+
+    def _open(self, record: Record) -> Record:
+        """Open operators and sinks; a transactional sink may know of a newer commit than the journal."""
+        newest = record
+        for part in self._parts:
+            try:
+                part.chain.open(part.context)
+                forks.leave_if_child()
+            except BaseException as exc:  # the user's code, be it an exit or a panic; so below
+                forks.leave_if_child_by(exc)
+                raise Trouble(part.plan.name, "opening", exc) from exc
+            if part.sink is None or part.finished:
+                continue
+            try:
+                part.sink_output = open_sink(part.sink, part.sink_output.position, part.context)
+                stored = part.sink_output.newer_record(self._life.run_id)
+                if stored is not None and stored.number > newest.number:
+                    newest = stored
+            except TargetDamaged as damage:
+                raise StageFailed(part.plan.name, str(damage)) from damage
+            except BaseException as exc:
+                forks.leave_if_child_by(exc)
+                raise Trouble(part.plan.name, f"opening {part.sink.target}", exc, of_sink=True) from exc
+        if newest.number > record.number:
+            # Killed between the sink's transaction and the journal's flip: the transaction counts.
+            self._journal.advance(newest)
+            self._restore(newest)
+            self._publish_all()
+        return newest
+
+    def _assemble(self, record: Record) -> None:
+        life, world = self._life, self._world
+        # Only now that the newest record is known, which a sink may have had: the logs are cut to what it counts.
+        for part in self._parts:
+            if part.chain.spool is not None:
+                part.chain.spool.clean(spill.name for spill in part.spills)
+        store = letters_file(Path(life.dead_letters), life.seat, life.slot)
+        dead_letters = DeadLetterFile(store, record.logs.get(DEAD_LETTERS, ()), world.files)
+        retries = RetryFile(self._seat.retries, record.logs.get(RETRIES, ()), world.clock, world.files)
+        if life.anew:
+            retries.let_go()
+        self._keeping = Keeping(
+            journal=self._journal, dead_letters=dead_letters, retries=retries, bell=self._bell, waiter=self._waiter,
+            control=self._control, work=self._work,
+        )
+        self.loop = AssembledLoop(
+            self._parts, record, self._keeping, world, life, pipeline=self._plan.pipeline, meter=self._meter
+        )
+
+    def _close(self, part: Part) -> None:
+        for close in chain(part.chain.closers(), [part.sink_output.close, part.inputs.close]):
+            try:
+                close()
+                forks.leave_if_child()
+            except BaseException as exc:  # the work is done and committed; the user should know all the same
+                forks.leave_if_child_by(exc)
+                part.context.log.warning("closing failed: %s", one_line(exc), exc_info=exc)
+
+    def _key(self) -> str:
+        if self.loop is None:
+            raise RuntimeError("idempotency_key names the row in progress; read it inside a call, not outside")
+        return self.loop.idempotency_key()
