@@ -45,10 +45,11 @@ def read_dead_letters(pipeline: str, *, state_dir: Path | str | None = None) -> 
 
     While the pipeline runs, a letter may appear a moment before the turn that wrote it is committed.
     """
-    return map(_to_letter, read_records(pipeline, state_dir=state_dir))
+    return map(letter_of, read_records(pipeline, state_dir=state_dir))
 
 
-def _to_letter(record: DeadLetterRecord) -> DeadLetter:
+def letter_of(record: DeadLetterRecord) -> DeadLetter:
+    """A letter as users see it. Its row is unpickled."""
     row, problem = _brought_back(record)
     return DeadLetter(
         record.id, record.pipeline, record.stage, record.slot, record.operator, record.time_s, record.attempts,

@@ -10,9 +10,9 @@ from chaos_harness import Collected, assert_nothing_left, for_chaos
 from chaos_stages import OpensOnlyOnce, with_arrival
 
 import penstock as ps
+from penstock.channel.bell import SAFETY_POLL_S
 from penstock.engine import engine
 from penstock.slot.life import Crash
-from penstock.slot.loop import SAFETY_POLL_S
 
 pytestmark = pytest.mark.chaos
 

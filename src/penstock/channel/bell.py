@@ -22,6 +22,8 @@ from penstock.shared_file import Opening
 
 T = TypeVar("T")
 _BYTES: Final = 4096
+SAFETY_POLL_S: Final = 2.0
+"""A sleeper looks around this often even when nobody rings."""
 
 
 class Sleep(IntEnum):

@@ -49,7 +49,7 @@ class AssembledLoop:
         self._suspicion = Suspicion(life)
         self._errors = RowErrors(pipeline, keeping.dead_letters, keeping.retries, world.clock, world.pickled)
         self._turn = self._turn_of(parts, record)
-        pauses = Pauses(keeping.bell, keeping.waiter, keeping.control, world.clock)
+        pauses = Pauses(keeping.bell, keeping.waiter, keeping.control, world.clock, world.look_s)
         self._calls = Calls(
             turn=self._turn, errors=self._errors, pauses=pauses, suspicion=self._suspicion,
             work=keeping.work, crash=world.crash, clock=world.clock,
@@ -91,7 +91,7 @@ class AssembledLoop:
             parts, keeping.journal, record, participants=participants, bell=keeping.bell, crash=crash,
             told=(self._meter.committed, acknowledge, last_errors.tell, *world.when_open()),
         )
-        backpressure = Backpressure(keeping.bell, keeping.waiter, self._meter, keeping.control)
+        backpressure = Backpressure(keeping.bell, keeping.waiter, self._meter, keeping.control, world.look_s)
         return Turn(
             parts, sending=Sending(backpressure, keeping.work, crash), commit=commit, errors=self._errors,
             work=keeping.work, meter=self._meter, crash=crash, clock=world.clock,

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
-from penstock.channel.bell import Bell, Sleep, Waits
+from penstock.channel.bell import SAFETY_POLL_S, Bell, Sleep, Waits
 from penstock.metrics.catalogue import Activity
 from penstock.slot.control import Control
 from penstock.slot.meter import Meter
 from penstock.slot.stops import Stopped
 
-_SAFETY_POLL_S: Final = 2.0
-
 
 class Backpressure:
     """Lets a slot sleep until its receivers have made room."""
 
-    def __init__(self, bell: Bell, waiter: Waits, meter: Meter, control: Control) -> None:
+    def __init__(
+        self, bell: Bell, waiter: Waits, meter: Meter, control: Control, look_s: float = SAFETY_POLL_S
+    ) -> None:
+        """`look_s`: it looks around so often even when nobody rings."""
+        self._look_s = look_s
         self._bell = bell
         self._waiter = waiter
         self._meter = meter
@@ -37,6 +38,6 @@ class Backpressure:
             if self._control.stopping:
                 raise Stopped
             # No ring is expected to get lost; if one does, this costs two seconds and not the run.
-            self._waiter.wait(_SAFETY_POLL_S)
+            self._waiter.wait(self._look_s)
         self._bell.say_awake()
         self._meter.now_doing(Activity.BUSY)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from penstock.channel.bell import SAFETY_POLL_S
 from penstock.slot.control import Control
 from penstock.slot.due_retries import DueRetries
 from penstock.slot.in_flight import InFlight
@@ -21,8 +22,6 @@ from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn import Turn
 from penstock.slot.work import WorkPage
 
-SAFETY_POLL_S: Final = 2.0
-"""A sleeper looks around this often even when nobody rings."""
 _STARVING_S: Final = 0.005
 """Coroutines get a round of their event loop at least so often, whatever other stages in the slot do."""
 VERDICT_POLL_S: Final = 0.05
@@ -147,11 +146,16 @@ class SlotLoop:
 
     # When there is nothing to do.
 
-    def _sleep(self, patience: float) -> None:
+    @property
+    def sleeps_for(self) -> int:
+        """What neighbours are to know while it sleeps: bits of `Sleep`."""
         why = 0
         for runner in self._runners:
             why |= runner.sleeps_for
-        if self._sleeping.sleep(why, self._has_work, lambda: min(self._nap(), patience)):
+        return why
+
+    def _sleep(self, patience: float) -> None:
+        if self._sleeping.sleep(self.sleeps_for, self._has_work, lambda: min(self._nap(), patience)):
             self._ran_coroutines_at = self._now_s()
 
     def _has_work(self) -> bool:

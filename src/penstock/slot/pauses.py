@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-from penstock.channel.bell import Bell, Waits
+from penstock.channel.bell import SAFETY_POLL_S, Bell, Waits
 from penstock.slot.control import Control
 from penstock.slot.stops import Stopped
 from penstock.slot.time_and_chance import Clock
-
-_SAFETY_POLL_S: Final = 2.0
 
 
 class Pauses:
     """Does nothing for a while."""
 
-    def __init__(self, bell: Bell, waiter: Waits, control: Control, clock: Clock) -> None:
+    def __init__(
+        self, bell: Bell, waiter: Waits, control: Control, clock: Clock, look_s: float = SAFETY_POLL_S
+    ) -> None:
+        """`look_s`: it looks around so often even when nobody rings."""
+        self._look_s = look_s
         self._now_s = clock.now_s
         self._bell = bell
         self._waiter = waiter
@@ -27,5 +27,5 @@ class Pauses:
         while (left := until - self._now_s()) > 0:
             if self._control.stopping:
                 raise Stopped
-            self._waiter.wait(min(left, _SAFETY_POLL_S))
+            self._waiter.wait(min(left, self._look_s))
             self._bell.drain()

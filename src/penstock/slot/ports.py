@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from penstock.byte_files import Files
-from penstock.channel.bell import Bell, Waits
+from penstock.channel.bell import SAFETY_POLL_S, Bell, Waits
 from penstock.plan.paths import RunPaths
 from penstock.shared_file import Opening
 from penstock.slot.control import Control
@@ -84,6 +84,8 @@ class World(msgspec.Struct, frozen=True):
     crash: CrashPoints
     pickled: Callable[[object], bytes]
     """How rows that wait or are set aside become bytes. Raises what pickling raises."""
+    look_s: float = SAFETY_POLL_S
+    """Sleepers look around so often even when nobody rings."""
     when_open: Callable[[], Sequence[Callable[[Part], None]]] = tuple
     """Called once what is the user's is open; gives what to call after each commit."""
     one_at_a_time: bool = False

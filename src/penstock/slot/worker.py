@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import chain
 from pathlib import Path
 
+from penstock.ctrl_c import is_ctrl_c
 from penstock.dead_letter_store import letters_file
 from penstock.errors import TargetDamaged
 from penstock.metrics.catalogue import Activity
@@ -54,6 +55,8 @@ class Worker:
         self._meter = Meter([part.page for part in self._parts], world.clock)
         self._meter.now_doing(Activity.STARTING)
         self._waiter = world.waiter_of(self._bell, self.event_loop)
+        self._opens = False
+        """True: something of the user's may be open."""
         self._keeping: Keeping | None = None
         self.loop: AssembledLoop | None = None
         """Once everything is open."""
@@ -79,21 +82,21 @@ class Worker:
         return True
 
     def close(self) -> None:
-        """After the last row: what is closed here holds nothing that is not committed."""
-        if self._keeping is not None:
+        """After the last row, or where the life ends early: operators, sinks, sources and files.
+
+        What is not committed never happened. What the user's `close` raises is told.
+        """
+        if self._opens:
             self._work.beat()
             self._work.say_reached(CLOSES)
-            self.close_what_is_the_users()
+            for part in self._parts:
+                self._close(part)
+        if self.event_loop is not None:
+            self.event_loop.close()
+        if self._keeping is not None:
             self._keeping.dead_letters.close()
             self._keeping.retries.close()
         self._meter.now_doing(Activity.FINISHED)
-
-    def close_what_is_the_users(self) -> None:
-        """Operators, sinks and sources; what they raise is told."""
-        for part in self._parts:
-            self._close(part)
-        if self.event_loop is not None:
-            self.event_loop.close()
 
     def _restore(self, record: Record) -> None:
         for part, saved in zip(self._parts, record.parts, strict=True):
@@ -111,12 +114,14 @@ class Worker:
 
     def _open(self, record: Record) -> Record:
         """Open operators and sinks; a transactional sink may know of a newer commit than the journal."""
-        newest = record
+        newest, self._opens = record, True
         for part in self._parts:
             try:
                 part.chain.open(part.context)
                 forks.leave_if_child()
             except BaseException as exc:  # the user's code, be it an exit or a panic; so below
+                if is_ctrl_c(exc):
+                    raise
                 forks.leave_if_child_by(exc)
                 raise Trouble(part.plan.name, "opening", exc) from exc
             if part.sink is None or part.finished:
@@ -140,10 +145,10 @@ class Worker:
 
     def _assemble(self, record: Record) -> None:
         life, world = self._life, self._world
-        # Only now that the newest record is known, which a sink may have had: the logs are cut to what it counts.
         for part in self._parts:
             if part.chain.spool is not None:
                 part.chain.spool.clean(spill.name for spill in part.spills)
+        # Only now that the newest record is known, which a sink may have had: the logs are cut to what it counts.
         store = letters_file(Path(life.dead_letters), life.seat, life.slot)
         dead_letters = DeadLetterFile(store, record.logs.get(DEAD_LETTERS, ()), world.files)
         retries = RetryFile(self._seat.retries, record.logs.get(RETRIES, ()), world.clock, world.files)
@@ -163,6 +168,8 @@ class Worker:
                 close()
                 forks.leave_if_child()
             except BaseException as exc:  # the work is done and committed; the user should know all the same
+                if is_ctrl_c(exc):
+                    raise
                 forks.leave_if_child_by(exc)
                 part.context.log.warning("closing failed: %s", one_line(exc), exc_info=exc)
 

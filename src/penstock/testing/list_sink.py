@@ -30,7 +30,6 @@ class ListSink(Sink[T], Generic[T]):
         """`row_type` is needed only for rows of classes that pickle cannot find, such as classes inside a function."""
         self._row_type = row_type
         self._folder = Path(tempfile.gettempdir()) / f"penstock-list-sink-{uuid.uuid4().hex}"
-        self._kept: list[T] = []
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
     def __getstate__(self) -> tuple[Any, Path]:
@@ -39,17 +38,12 @@ class ListSink(Sink[T], Generic[T]):
     def __setstate__(self, state: tuple[Any, Path]) -> None:
         # A copy in a worker writes; only the original reads, and removes the folder in the end.
         self._row_type, self._folder = state
-        self._kept = []
 
     @property
     def rows(self) -> Sequence[T]:
         """The rows written so far, slot by slot."""
         files = sorted(self._folder.glob("*.rows"), key=lambda path: int(path.stem)) if self._folder.exists() else []
-        return [*self._kept, *(row for file in files for row in _read(file, self._row_type))]
-
-    def keep(self, batch: Batch[Any]) -> None:
-        """Collect rows in this process, as they are."""
-        self._kept.extend(rows_of(batch))
+        return [row for file in files for row in _read(file, self._row_type)]
 
     @property
     def label(self) -> str:
@@ -60,7 +54,6 @@ class ListSink(Sink[T], Generic[T]):
         return Delivery.EXACTLY_ONCE
 
     def prepare(self) -> None:
-        self._kept.clear()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(mode=0o700)
 

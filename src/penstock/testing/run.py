@@ -9,8 +9,8 @@ from penstock.names import meant
 from penstock.pipeline import Pipeline, plan_of_connectors_unasked
 from penstock.plan.plan import Plan
 from penstock.testing.crash import Crash
+from penstock.testing.memory_run import run_in_memory
 from penstock.testing.outcome import Outcome
-from penstock.testing.rehearsal import Rehearsal
 from penstock.testing.replacement import Input, with_inputs, with_list_sinks
 from penstock.testing.with_processes import run_with_processes
 
@@ -28,7 +28,7 @@ def run(
     """
     plan = with_list_sinks(with_inputs(plan_of_connectors_unasked(app), inputs))
     _check_crashes(plan, crashes, processes)
-    return run_with_processes(plan, crashes) if processes else Rehearsal(plan).run()
+    return run_with_processes(plan, crashes) if processes else run_in_memory(plan)
 
 
 def _check_crashes(plan: Plan, crashes: Sequence[Crash], processes: bool) -> None:

@@ -116,7 +116,7 @@ def test_a_row_that_raises_becomes_a_dead_letter_that_tells_everything() -> None
     assert (letter.pipeline, letter.stage, letter.slot, letter.attempts) == ("numbers", "work", 0, 1)
     assert letter.row == 1
     assert letter.error == "ValueError: 1 is odd"
-    assert letter.operator.startswith("map(_fail_odd) ") and "test_rehearsal.py:" in letter.operator
+    assert letter.operator.startswith("map(_fail_odd) ") and "test_in_memory.py:" in letter.operator
     assert "in _fail_odd" in letter.traceback and "penstock" not in letter.traceback.partition("_fail_odd")[0]
     assert outcome.report.dead_letters == 1
 
@@ -502,3 +502,115 @@ def test_what_a_function_changed_before_it_raised_does_not_stay() -> None:
     assert outcome.outputs["out"] == [{"n": n, "changes": 1} for n in range(8) if n != 3]
     assert [letter.row for letter in outcome.dead_letters] == [{"n": 3, "changes": 0}]
     assert inputs == [{"n": n, "changes": 0} for n in range(8)]
+
+
+def test_rows_of_a_class_of_the_test_are_tried_again_and_set_aside_as_what_they_are() -> None:
+    class Click(msgspec.Struct):
+        n: int
+
+    def judge(click: Any) -> Any:
+        if click.n == 1:
+            raise ValueError("one")
+        return click.n
+
+    app = ps.Pipeline("local")
+    app.source([Click(0)], name="clicks").stage("judge", retries=2).map(judge).sink(ps.discard(), name="out")
+    outcome = testing.run(app, {"clicks": [Click(0), Click(1)]})
+    assert outcome.outputs["out"] == [0] and outcome.report.stages["judge"].retries == 2
+    assert [(letter.row, letter.attempts) for letter in outcome.dead_letters] == [(Click(1), 3)]
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_more_than_queues_hold_gets_through_in_order(ordered: bool) -> None:
+    app = ps.Pipeline("large")
+    work = app.source([b""], name="rows").stage("work", workers=2, ordered=ordered, edge=ps.Edge(memory="256 KiB"))
+    work.flat_map(lambda row: [row[:1] * 5000] * 20).stage("next", edge=ps.Edge(memory="256 KiB")).map(
+        lambda row: (row[0], len(row))
+    ).sink(ps.discard(), name="out")
+    outcome = testing.run(app, {"rows": [bytes([n]) * 10_000 for n in range(200)]})
+    assert sorted(outcome.outputs["out"]) == [(n, 5000) for n in range(200) for _ in range(20)]
+    if ordered:
+        assert outcome.outputs["out"] == sorted(outcome.outputs["out"])
+
+
+def test_coroutines_of_several_workers_and_retries_of_theirs_go_on_beside_each_other() -> None:
+    tried: Counter[int] = Counter()
+
+    async def once_more(x: int) -> int:
+        tried[x] += 1
+        await asyncio.sleep(0.001)
+        if x % 3 == 0 and tried[x] == 1:
+            raise OSError
+        return x
+
+    app, work = _numbers(workers=3, retries=1, retry_delay="1h", retry_delay_max="1h", concurrency=4)
+    work.map(once_more).stage("two", workers=2).map(once_more).sink(ps.discard(), name="out")
+    began = time.monotonic()
+    outcome = testing.run(app, {"numbers": range(50)})
+    assert sorted(outcome.outputs["out"]) == list(range(50))
+    assert outcome.report.stages["work"].retries == 17
+    assert time.monotonic() - began < 60
+
+
+def test_a_row_that_waits_for_hours_in_its_place_takes_no_time() -> None:
+    app, work = _numbers(ordered=True, workers=2, retries=3, retry_delay="5h", retry_delay_max="20h")
+    work.map(FailsAtFirst).sink(ps.discard(), name="out")
+    began = time.monotonic()
+    assert testing.run(app, {"numbers": [1, 2]}).outputs["out"] == [(1, 3), (2, 3)]
+    assert time.monotonic() - began < 60
+
+
+def test_an_abort_undoes_what_is_not_committed_in_a_stage_that_reads_and_writes() -> None:
+    app = ps.Pipeline("fused")
+    app.source([0], name="numbers").map(_double).sink(ps.discard(), fused=True)
+    script = testing.ScriptedSource([1, 2, testing.Abort(), 3, testing.Pause("1h"), 4, testing.Abort()])
+    outcome = testing.run(app, {"numbers": script})
+    (rows,) = outcome.outputs.values()
+    assert rows == [2, 4, 6, 8]
+
+
+def test_an_interrupt_while_something_opens_or_closes_ends_the_run() -> None:
+    class Opens:
+        def open(self, context: ps.Context) -> None:
+            raise KeyboardInterrupt
+
+        def __call__(self, x: int) -> int:
+            return x
+
+    class Closes:
+        def __call__(self, x: int) -> int:
+            return x
+
+        def close(self) -> None:
+            raise KeyboardInterrupt
+
+    for kind in (Opens, Closes):
+        app, work = _numbers()
+        work.map(kind).sink(ps.discard())
+        with pytest.raises(KeyboardInterrupt):
+            testing.run(app, {"numbers": [1]})
+
+
+def test_after_a_failure_everything_that_was_opened_is_closed() -> None:
+    calls: list[str] = []
+
+    class Op:
+        def __init__(self, name: str, fails: bool = False) -> None:
+            self.name, self.fails = name, fails
+
+        def open(self, context: ps.Context) -> None:
+            calls.append(f"open {self.name}")
+            if self.fails:
+                raise OSError("no model")
+
+        def __call__(self, x: int) -> int:
+            raise ValueError
+
+        def close(self) -> None:
+            calls.append(f"close {self.name}")
+
+    app, work = _numbers(on_error=ps.fail())
+    work.map(Op("a")).sink(ps.discard())
+    with pytest.raises(ps.PipelineFailed):
+        testing.run(app, {"numbers": [1]})
+    assert calls == ["open a", "close a"]
