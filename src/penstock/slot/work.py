@@ -34,6 +34,8 @@ _W_STEP_INPUT: Final = 42
 _W_STEP_SEQUENCE: Final = 43
 _W_STEP_ROW: Final = 44
 _W_STEP_SINCE: Final = 45
+_PEAK_NS: Final = 1_000_000
+"""So old the peak of memory before a row may be: nothing grows by much meanwhile, and asking costs as much as a row."""
 LISTENS: Final = 1
 """It shows its stack when asked to."""
 OPENED: Final = 2
@@ -112,6 +114,8 @@ class WorkPage:
         self._now_ns = clock.now_ns
         self._file = opening(path, "the page of rows in progress", size=_BYTES)
         self._words = self._file.words
+        self._peak_kib = 0
+        self._peak_at_ns = -_PEAK_NS
 
     @staticmethod
     def create(path: Path, files: Files = DISK) -> None:
@@ -119,12 +123,14 @@ class WorkPage:
 
     def enter(self, mark: Mark, doing: int = Doing.CALLING, limit_ns: int = 0) -> None:
         """User code is about to run."""
-        words = self._words
+        words, now_ns = self._words, self._now_ns()
         words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE] = mark.part, mark.input, mark.sequence
         words[_W_ROW], words[_W_COUNT] = mark.row, mark.count
-        words[_W_PEAK] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if mark.count == 1 else 0
+        if mark.count == 1 and now_ns - self._peak_at_ns >= _PEAK_NS:
+            self._peak_kib, self._peak_at_ns = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, now_ns
+        words[_W_PEAK] = self._peak_kib if mark.count == 1 else 0
         words[_W_DOING], words[_W_LIMIT] = doing, limit_ns
-        words[_W_SINCE] = self._now_ns()
+        words[_W_SINCE] = now_ns
         # Last: who sees that user code runs sees for which rows. Killed before this store: no row is suspected.
         words[_W_RUNNING] = 1
 
