@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from mounted import mounted
 from penstock.channel.frame import HEADER_BYTES, Header, Kind, space
 from penstock.channel.ring import CONTROL_BYTES, RingReader, RingWriter, create_ring
 from penstock.errors import QueueDamaged
@@ -198,21 +197,9 @@ def test_the_writer_is_woken_when_half_of_the_queue_is_free(path: Path) -> None:
     reader.close()
 
 
-@pytest.fixture
-def small_tmpfs(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mounted = os.getuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(folder)], capture_output=True, check=False
-    ).returncode == 0
-    if not mounted:
-        pytest.skip("mounting a tmpfs needs root")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_queue_that_memory_cannot_hold_is_refused_when_made(small_tmpfs: Path) -> None:
-    create_ring(small_tmpfs / "fits", 16 * 1024)
-    with pytest.raises(OSError) as raised:
-        create_ring(small_tmpfs / "does-not", 64 * 1024)
+def test_a_queue_that_memory_cannot_hold_is_refused_when_made(tmp_path: Path) -> None:
+    with mounted(tmp_path / "small", "size=64k") as small:
+        create_ring(small.path / "fits", 16 * 1024)
+        with pytest.raises(OSError) as raised:
+            create_ring(small.path / "does-not", 64 * 1024)
     assert raised.value.errno == errno.ENOSPC

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 import threading
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 import penstock as ps
+from mounted import FileSystem, mounted
 from penstock.connectors import duckdb as connector
 from penstock.operator import Context
 
@@ -110,39 +110,20 @@ def test_waiting_for_a_database_has_an_end(if_exists: Any, error: type[Exception
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = os.getuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)], capture_output=True, check=False
-    ).returncode == 0
-    if not mounted:
-        pytest.skip("a disk can be filled only where one can be mounted: that needs root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(folder: Path, but: int = 0) -> None:
-    with (folder / "ballast").open("wb", buffering=0) as file:
-        for block in (65536, 4096, 1):
-            try:
-                while True:
-                    file.write(bytes(block))
-            except OSError:
-                continue
-        file.truncate(file.tell() - but)
+def small(tmp_path: Path) -> Iterator[FileSystem]:
+    with mounted(tmp_path / "disk", "size=4m") as made:
+        yield made
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["commit", "open"])
 def test_a_database_on_a_full_disk_gets_every_row_once_when_there_is_room(
-    there: bool, small: Path, tmp_path: Path, where: Any, caplog: pytest.LogCaptureFixture
+    there: bool, small: FileSystem, tmp_path: Path, where: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    database = small / "x.duckdb"
+    database = small.path / "x.duckdb"
     if there:
         connector.table(database, "t").writer(None, CONTEXT).close()
-    fill(small, but=8192)  # room for the run's claim, and no more
-    make_room = (small / "ballast").unlink
-    with caplog.at_level(logging.WARNING, "penstock.engine"), once("is unavailable: ", caplog, make_room):
+    small.fill(but=8192)  # room for the run's claim, and no more
+    with caplog.at_level(logging.WARNING, "penstock.engine"), once("is unavailable: ", caplog, small.make_room):
         report = pipeline(database).run(**where, progress=False)
     assert "No space left on device" in caplog.text
     assert stored(database) == [(ROWS, ROWS)]
@@ -151,11 +132,11 @@ def test_a_database_on_a_full_disk_gets_every_row_once_when_there_is_room(
     assert report.stages["store"].restarts == 0
 
 
-def test_a_full_disk_is_unavailable_and_blames_no_row(small: Path) -> None:
-    writer: Any = connector.table(small / "x.duckdb", "t").writer(None, CONTEXT)
+def test_a_full_disk_is_unavailable_and_blames_no_row(small: FileSystem) -> None:
+    writer: Any = connector.table(small.path / "x.duckdb", "t").writer(None, CONTEXT)
     writer.write([{"n": 0}])
     writer.commit(b"1")
-    fill(small)
+    small.fill()
     with pytest.raises(ps.Unavailable, match=r"no room for .*x\.duckdb"):
         commit_on(writer)
     writer.close()

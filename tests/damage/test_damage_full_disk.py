@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 import pytest
 
 import penstock as ps
+from mounted import FileSystem, mounted
 from penstock.connectors import files
 from penstock.engine import rundir
 from penstock.slot.failure_file import read_failure, reserve, write_failure
@@ -23,40 +23,13 @@ from penstock.slot.life import FailureNote
 pytestmark = pytest.mark.timeout(300)
 
 
-@dataclass(frozen=True)
-class SmallDisk:
-    """A file system of 4 MiB."""
-
-    path: Path
-
-    def fill(self) -> None:
-        with (self.path / "ballast").open("wb", buffering=0) as file:
-            for block in (65536, 4096, 1):
-                try:
-                    while True:
-                        file.write(bytes(block))
-                except OSError:
-                    continue
-
-    def make_room(self) -> None:
-        (self.path / "ballast").unlink(missing_ok=True)
-        subprocess.run(["mount", "-o", "remount,size=64m", str(self.path)], check=True)
-
-
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = os.getuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(folder)], capture_output=True, check=False
-    ).returncode == 0
-    if not mounted:
-        pytest.skip("a disk can be filled only where one can be mounted: that needs root")
-    yield SmallDisk(folder)
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+def disk(tmp_path: Path) -> Iterator[FileSystem]:
+    with mounted(tmp_path / "disk", "size=4m") as made:
+        yield made
 
 
-def test_a_place_without_room_is_refused_by_name(disk: SmallDisk, tmp_path: Path) -> None:
+def test_a_place_without_room_is_refused_by_name(disk: FileSystem, tmp_path: Path) -> None:
     app = ps.Pipeline("large")
     app.source(range(10)).stage("work", edge=ps.Edge(memory="8 MiB")).map(str).sink(ps.discard())
     with pytest.raises(ps.NoRunDirectory, match=f"{disk.path}/run: .*of room.*--run-dir"):
@@ -65,7 +38,7 @@ def test_a_place_without_room_is_refused_by_name(disk: SmallDisk, tmp_path: Path
 
 @pytest.mark.parametrize("full", [False, True], ids=["too small", "full to the last byte"])
 def test_a_run_moves_to_disk_where_shared_memory_is_full(
-    full: bool, disk: SmallDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    full: bool, disk: FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(rundir, "SHARED_MEMORY", disk.path)
     if full:
@@ -79,7 +52,7 @@ def test_a_run_moves_to_disk_where_shared_memory_is_full(
     assert [p for p in disk.path.rglob("*") if p.is_file() and p.name != "ballast"] == []
 
 
-def test_a_run_without_any_room_is_refused_by_name(disk: SmallDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_any_room_is_refused_by_name(disk: FileSystem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rundir, "SHARED_MEMORY", disk.path)
     disk.fill()
     app = ps.Pipeline("nowhere")
@@ -131,7 +104,7 @@ class Full:
 
 @pytest.mark.parametrize("case", ["output", "dead letters", "side file", "retries"])
 def test_a_disk_that_fills_up_on_the_way_is_named_and_with_room_made_it_goes_on(
-    case: str, disk: SmallDisk, tmp_path: Path
+    case: str, disk: FileSystem, tmp_path: Path
 ) -> None:
     room, up, go = tmp_path / "room", tmp_path / "up", tmp_path / "go"
     os.mkfifo(up)
@@ -159,6 +132,7 @@ def test_a_disk_that_fills_up_on_the_way_is_named_and_with_room_made_it_goes_on(
     assert "SIGBUS" not in said
 
     disk.make_room()
+    disk.remount("size=64m")
     room.touch()
     report = app.run(run_dir=place["run"], state_dir=place["state"], progress=False)
     rejected = [n for n in range(ROWS // 2, ROWS) if n % 2] if case == "dead letters" else []
@@ -169,7 +143,7 @@ def test_a_disk_that_fills_up_on_the_way_is_named_and_with_room_made_it_goes_on(
     assert report.outcome == "finished"
 
 
-def test_the_note_of_a_worker_has_its_room_reserved(disk: SmallDisk) -> None:
+def test_the_note_of_a_worker_has_its_room_reserved(disk: FileSystem) -> None:
     """An end without a note, or with a code that nobody knows, would be blamed on the row in work."""
     path = disk.path / "failure"
     reserve(path)
@@ -177,11 +151,12 @@ def test_the_note_of_a_worker_has_its_room_reserved(disk: SmallDisk) -> None:
     write_failure(path, FailureNote("work", "the disk is full", "t" * 100_000))
     assert read_failure(path) == FailureNote("work", "the disk is full")
     disk.make_room()
+    disk.remount("size=64m")
     write_failure(path, FailureNote("work", "again", "t" * 100_000))
     assert read_failure(path).traceback == "t" * 100_000
 
 
-def test_a_take_over_without_room_is_named_and_goes_on_when_there_is_some(disk: SmallDisk, tmp_path: Path) -> None:
+def test_a_take_over_without_room_is_named_and_goes_on_when_there_is_some(disk: FileSystem, tmp_path: Path) -> None:
     app = ps.Pipeline("taken")
     mended = tmp_path / "mended"
 
@@ -201,6 +176,7 @@ def test_a_take_over_without_room_is_named_and_goes_on_when_there_is_some(disk: 
     with pytest.raises(ps.FileUnusable, match=f"{disk.path}.*make room, then run again"):
         app.run(**where)
     disk.make_room()
+    disk.remount("size=64m")
     app.run(**where)
     assert sorted(map(int, (tmp_path / "rows.jsonl").read_text().split())) == list(range(100))
     shutil.rmtree(disk.path / "run", ignore_errors=True)

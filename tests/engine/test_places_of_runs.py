@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import penstock as ps
+from mounted import FileSystem, mounted
 from penstock.engine import rundir
 from penstock.supervisor.cleanup import remove_run_dir
 
@@ -72,17 +72,10 @@ def test_a_run_that_has_the_lock_is_seen_to_run(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def read_only(tmp_path: Path) -> Iterator[Path]:
+def read_only(tmp_path: Path) -> Iterator[FileSystem]:
     """A file system as `/dev/shm` is in some containers."""
-    folder = tmp_path / "read-only"
-    folder.mkdir()
-    mounted = os.getuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "ro,mode=1777", "none", str(folder)], capture_output=True, check=False
-    ).returncode == 0
-    if not mounted:
-        pytest.skip("a read-only file system needs root")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted(tmp_path / "read-only", "ro,mode=1777") as made:
+        yield made
 
 
 def _run_with_shared_memory_in(
@@ -101,10 +94,10 @@ def _run_with_shared_memory_in(
 
 
 def test_shared_memory_that_is_read_only_is_passed_over_with_a_warning(
-    read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    read_only: FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told = _run_with_shared_memory_in(read_only, tmp_path, monkeypatch, caplog)
-    assert f"{read_only}" in told and "Read-only file system" in told and str(tmp_path / "state") in told
+    told = _run_with_shared_memory_in(read_only.path, tmp_path, monkeypatch, caplog)
+    assert f"{read_only.path}" in told and "Read-only file system" in told and str(tmp_path / "state") in told
 
 
 @pytest.mark.parametrize("place", ["/proc", "/sys/kernel"])
@@ -122,28 +115,28 @@ def test_shared_memory_that_is_not_there_is_told_of(
     assert f"{tmp_path / 'none'} does not exist" in told
 
 
-def test_a_place_that_was_named_is_never_passed_over(read_only: Path) -> None:
+def test_a_place_that_was_named_is_never_passed_over(read_only: FileSystem) -> None:
     app = ps.Pipeline("named")
     app.source([1, 2, 3], name="n").sink(ps.discard())
     with pytest.raises(ps.NoRunDirectory, match="Read-only file system"):
-        app.run(run_dir=read_only / "runs")
+        app.run(run_dir=read_only.path / "runs")
 
 
 def test_what_was_left_in_a_place_that_is_read_only_now_is_not_passed_over(
-    read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    read_only: FileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rundir, "SHARED_MEMORY", read_only)
+    monkeypatch.setattr(rundir, "SHARED_MEMORY", read_only.path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     app = ps.Pipeline("left")
     app.source([1, 2, 3], name="n").sink(ps.discard())
-    subprocess.run(["mount", "-o", "remount,rw", str(read_only)], check=True)
+    read_only.remount("rw")
     with app.start() as handle:
         left = handle.run_dir
-        (read_only / "copy").mkdir(mode=0o700)
-        (read_only / "copy" / "manifest.json").write_bytes((left / "manifest.json").read_bytes())
+        (read_only.path / "copy").mkdir(mode=0o700)
+        (read_only.path / "copy" / "manifest.json").write_bytes((left / "manifest.json").read_bytes())
     left.mkdir(parents=True, mode=0o700)
-    (read_only / "copy" / "manifest.json").rename(left / "manifest.json")
+    (read_only.path / "copy" / "manifest.json").rename(left / "manifest.json")
     left.parent.chmod(0o700)
-    subprocess.run(["mount", "-o", "remount,ro", str(read_only)], check=True)
+    read_only.remount("ro")
     with pytest.raises(ps.NoRunDirectory, match="Read-only file system"):
         app.run()

@@ -57,6 +57,10 @@ class Word:
     END_TO_END: Final = 64 + 512
     """Nanoseconds from a row's ingestion to its commit in a stage without outputs (oldest row of each frame)."""
 
+    UNSENT: Final = 64 + 2 * 512
+    """Two words for each stage that this one sends to, in the order of their names: rows of its input that were set
+    aside here, for want of a key or a text, and rows that were skipped. They are that stage's, not this one's."""
+
 
 class Activity(IntEnum):
     """What a worker is doing."""
@@ -72,5 +76,7 @@ class Activity(IntEnum):
 MAGIC = 0x5045_4E53_5041_4745
 """`PENSPAGE`"""
 VERSION = 1
-PAGE_WORDS = 64 + 2 * 512
+MOST_RECEIVERS = 224
+"""Of further ones, only the report of a run tells."""
+PAGE_WORDS = Word.UNSENT + 2 * MOST_RECEIVERS
 PAGE_BYTES = 12288

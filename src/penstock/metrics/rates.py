@@ -11,7 +11,7 @@ from operator import sub
 from typing import TypeAlias
 
 from penstock.metrics import latency
-from penstock.metrics.catalogue import Activity, Word
+from penstock.metrics.catalogue import MOST_RECEIVERS, Activity, Word
 from penstock.metrics.diagnosis import find_bottleneck
 from penstock.metrics.snapshot import EdgeReading, PageReading, Snapshot, StageReading
 from penstock.status import EdgeStatus, StageStatus, Status
@@ -65,8 +65,8 @@ def _stage_status(before: StageReading | None, after: StageReading, now: Snapsho
         batch_p50_s=p50_s,
         batch_p99_s=p99_s,
         retries=_sum(after.pages, Word.RETRIES),
-        dead_letters=_sum(after.pages, Word.DEAD_LETTERS),
-        skipped=_sum(after.pages, Word.SKIPPED),
+        dead_letters=_sum(after.pages, Word.DEAD_LETTERS) + _unsent(after.layout.name, now, Word.UNSENT),
+        skipped=_sum(after.pages, Word.SKIPPED) + _unsent(after.layout.name, now, Word.UNSENT + 1),
         restarts=_sum(after.pages, Word.RESTARTS),
         last_error=after.last_error,
     )
@@ -98,6 +98,16 @@ def _edge_status(edge: EdgeReading, wall_s: float) -> EdgeStatus:
 
 def _sum(pages: Iterable[PageReading], word: int) -> int:
     return sum(page.words[word] for page in pages)
+
+
+def _unsent(stage: str, now: Snapshot, word: int) -> int:
+    """What senders tell of rows that they could not send to this stage. `word`: that of their first receiver."""
+    total = 0
+    for sender in {edge.layout.sender for edge in now.edges.values() if edge.layout.receiver == stage}:
+        receivers = sorted({edge.layout.receiver for edge in now.edges.values() if edge.layout.sender == sender})
+        if (number := receivers.index(stage)) < MOST_RECEIVERS:
+            total += _sum(now.stages[sender].pages, word + 2 * number)
+    return total
 
 
 def _rate(earlier: Sequence[PageReading], later: Sequence[PageReading], word: int) -> float:

@@ -30,7 +30,7 @@ class LastErrors:
         if not part.last_error or self._now_s() < self._told_at + _TELL_S:
             return
         self._told_at = self._now_s()
-        unwritten = write_last_error(self._folder, part.plan.name, part.last_error, self._files)
+        unwritten = write_last_error(self._folder, part.last_error_stage, part.last_error, self._files)
         if unwritten is not None:
             part.context.log.warning("the last error is not shown by `penstock status`: %s", unwritten)
         part.last_error = ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from penstock.metrics.catalogue import Word
+from penstock.metrics.catalogue import MOST_RECEIVERS, Word
 from penstock.metrics.page import Page
 from penstock.operator import Context
 from penstock.plan.plan import StagePlan
@@ -56,10 +56,14 @@ class Part:
     turn_out: int = 0
     spills: list[SpillRecord] = field(default_factory=list)
     """What a row gave that was too much for memory, still to be sent."""
+    unsent: dict[str, list[int]] = field(default_factory=dict)
+    """As in `PartRecord`."""
     finished: bool = False
     sink_output: SinkOutput = field(default_factory=SinkOutput)
     last_error: str = ""
     """What went wrong with a row last, not yet told."""
+    last_error_stage: str = ""
+    """The stage whose row that was: this one, or one that it could not be sent to."""
     bytes_per_row: float = 0.0
     """Bytes given out per input row, as last seen."""
     seconds_per_row: float = 0.0
@@ -69,6 +73,8 @@ class Part:
     last_piece_rows: int = 0
     most_rows: int = FIRST_ROWS
     """What the next piece may have, by how long it may get at once."""
+    receivers: Sequence[str] = field(init=False)
+    """The stages that rows go to, as the page has them."""
     queues: Sequence[QueueOutput] = field(init=False)
     """The queues of all edges."""
     linger_s: float = field(init=False)
@@ -77,6 +83,7 @@ class Part:
     """What a piece gives at most, in bytes."""
 
     def __post_init__(self) -> None:
+        self.receivers = sorted({edge.edge.receiver for edge in self.edges})[:MOST_RECEIVERS]
         self.queues = tuple(queue for edge in self.edges for queue in edge.queues)
         self.linger_s = min((edge.edge.linger_s for edge in self.edges), default=_LINGER_S)
         if self.chain.has_batch_operators:  # a call costs much, and what it gives is committed at once
@@ -141,6 +148,7 @@ class Part:
         self.turn_out = record.turn_out
         self.finished = record.finished
         self.spills = record.spills
+        self.unsent = record.unsent
         self.sink_output.position = record.sink_position
         self.inputs.restore(record)
         for queue in self.queues:
@@ -151,7 +159,7 @@ class Part:
         record = PartRecord(
             outputs={queue.name: queue.record() for queue in self.queues},
             counts=self.counts, sink_position=self.sink_output.position, turn_out=self.turn_out, finished=self.finished,
-            spills=self.spills,
+            spills=self.spills, unsent=self.unsent,
         )
         self.inputs.save(record)
         return record
@@ -176,10 +184,21 @@ class Part:
         words[Word.BYTES_IN], words[Word.BYTES_OUT] = counts.bytes_in, counts.bytes_out
         words[Word.ROWS_FAILED_BEFORE_SUCCESS] = counts.failed_before_success
         words[Word.ROWS_SUCCEEDED] = counts.succeeded
+        if self.unsent:
+            for number, receiver in enumerate(self.receivers):
+                if receiver in self.unsent:
+                    word = Word.UNSENT + 2 * number
+                    words[word], words[word + 1] = self.unsent[receiver]
         if commit:
             words[Word.COMMITS] += 1
         else:
             words[Word.ENDED_WITHOUT_SUCCESS] = int(self.finished and not counts.succeeded)
+
+    def count_unsent(self, receiver: str, *, set_aside: int = 0, skipped: int = 0) -> None:
+        """Rows that could not be sent to a stage: they are its rows, and its loss."""
+        counts = self.unsent.setdefault(receiver, [0, 0])
+        counts[0] += set_aside
+        counts[1] += skipped
 
     def clear_outs(self) -> None:
         """Forget what is committed now; the lists themselves stay, for they are bound into programs."""

@@ -93,6 +93,8 @@ class PartRecord(msgspec.Struct, array_like=True):
     """Number of the next turn to give out, in front of an ordered stage."""
     finished: bool = False
     spills: list[SpillRecord] = msgspec.field(default_factory=list)
+    unsent: dict[str, list[int]] = msgspec.field(default_factory=dict)
+    """By the stage that they were for: how many rows were set aside here for want of a key or a text, and skipped."""
 
 
 class Record(msgspec.Struct, array_like=True):

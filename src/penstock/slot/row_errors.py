@@ -236,6 +236,8 @@ class RowErrors:
                 # Its words before others' results are encoded and sent: they may say that the row is to blame.
                 reason = f"{told}; the row was {_shown(lost.row)}"
                 return StageEnd(StageFailed(stage, reason, lost.traceback, lost.cause), undoes)
+            case SkipRow() if lost.stage is not None:
+                part.count_unsent(lost.stage, skipped=1)
             case SkipRow():
                 part.counts.skipped += 1
             case SetAside():
@@ -247,12 +249,15 @@ class RowErrors:
                 )
                 if held is None or not self._hold(part, lost, letter, held):
                     self._dead_letters.append(letter)
-                    part.counts.dead_letters += 1
+                    if lost.stage is not None:
+                        part.count_unsent(lost.stage, set_aside=1)
+                    else:
+                        part.counts.dead_letters += 1
         if not isinstance(decision, SkipRow) and part.counts.succeeded == 0:
             part.counts.failed_before_success += 1
             self._last[part.number] = told, lost.traceback
             trial.give_up_if_hopeless(part, told, lost.traceback)
-        part.last_error = told
+        part.last_error, part.last_error_stage = told, stage
         return None
 
     def _hold(self, part: Part, lost: Lost, letter: DeadLetterRecord, held: tuple[str, int]) -> bool:

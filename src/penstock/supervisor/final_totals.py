@@ -5,7 +5,7 @@ Pages show the same counts, but nothing tells when a bit of theirs has flipped; 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,6 +49,8 @@ def final_totals(root: Path, spec: RunSpec, opening: Opening = by_calls) -> Fina
     # The calling process may be at its journal this very moment: what it took, its queues say.
     taken = {name: files.whole(rows_taken, root / name) or 0 for name in spec.queues}
     counts = {stage.name: _counts(_parts_of(stage.name, seats)) for stage in spec.stages}
+    for stage in spec.stages:
+        _count_unsent(counts, stage.name, _parts_of(stage.name, seats))
     ends = [_stage_end(stage, counts[stage.name], _kept_by_pages(root, stage, files)) for stage in spec.stages]
     notes = (_hopeless(root, stage, counts[stage.name]) for stage in spec.stages)
     return FinalTotals(
@@ -86,6 +88,18 @@ def _parts_of(stage: str, seats: Iterable[tuple[SeatSpec, Record | None]]) -> li
 def _counts(parts: Iterable[PartRecord]) -> Counts:
     counts = [asdict(part.counts) for part in parts]
     return Counts(**{name: sum(count[name] for count in counts) for name in Counts.__struct_fields__})
+
+
+def _count_unsent(counts: Mapping[str, Counts], sender: str, parts: Iterable[PartRecord]) -> None:
+    """Rows that a stage could not send are losses of the stages that they were for.
+
+    The calling process, which may be one, counts for itself: there they stay the sender's.
+    """
+    for part in parts:
+        for receiver, (set_aside, skipped) in part.unsent.items():
+            losing = counts.get(receiver, counts[sender])
+            losing.dead_letters += set_aside
+            losing.skipped += skipped
 
 
 def _kept_by_pages(root: Path, stage: StageSpec, files: _Files) -> tuple[int, int]:
