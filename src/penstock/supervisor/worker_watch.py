@@ -14,6 +14,7 @@ from penstock.supervisor.notices import Notices
 from penstock.supervisor.worker_process import WorkerProcess
 
 _WATCH_S = 0.25
+"""Each look is a sample. Fewer of them would charge rows with time in which their worker was stopped."""
 _LOOK_S = 0.1
 """A look costs some system calls for each worker, and each event of the supervisor comes by here."""
 _TIMEOUT_GRACE_S = 1.0
