@@ -89,8 +89,8 @@ def test_a_file_that_changed_between_two_lives_is_never_gone_on_with(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda path: truncate(path, 100), "was cut from"),
-        (lambda path: truncate(path, 12_000), "was cut from"),
+        (lambda path: truncate(path, 100), "was truncated from"),
+        (lambda path: truncate(path, 12_000), "was truncated from"),
         (lambda path: rewrite(path, NEW), "was rewritten"),
         (lambda path: rewrite(path, NEW * 2), "was rewritten"),
     ],
