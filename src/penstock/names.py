@@ -26,7 +26,7 @@ def label_of(fn: Callable[..., Any]) -> str:
     return text or "function"
 
 
-def meant(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The remedy for an unknown name: the nearest known one, or all of them."""
     import difflib  # only for mistakes: workers, which need `label_of`, would import it at every start
 

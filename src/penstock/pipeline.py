@@ -30,7 +30,7 @@ from penstock.graph.graph import (
     Where,
 )
 from penstock.graph.recorder import Recorder, calling_line
-from penstock.names import meant
+from penstock.names import did_you_mean
 from penstock.operator import RowOperator
 from penstock.operators.filter import Filter
 from penstock.operators.flat_map import FlatMap
@@ -357,5 +357,5 @@ def _options(verb: str, options: Mapping[str, object], edge: object = DEFAULT_ED
     known = StageOptions.__annotations__
     for name in options:
         if name not in known:
-            raise TypeError(f"{verb}() got an unexpected keyword argument {name!r}; {meant(name, known)}")
+            raise TypeError(f"{verb}() got an unexpected keyword argument {name!r}; {did_you_mean(name, known)}")
     return dict(options)

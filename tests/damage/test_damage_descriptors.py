@@ -21,7 +21,7 @@ from penstock.slot.control import Control
 from penstock.slot.event_loop import EventLoop
 from penstock.slot.journal import Journal
 from penstock.slot.retries import RetryFile
-from penstock.slot.work import WorkPage
+from penstock.slot.work_page import WorkPage
 
 Opened = Callable[[Path], Any]
 WritablePage = partial(Page, writable=True)

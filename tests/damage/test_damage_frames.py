@@ -22,7 +22,7 @@ from penstock.slot.control import CONTROL_BYTES as WORDS_BYTES
 from penstock.slot.control import Control
 from penstock.slot.journal import Journal, create_journal, load_record
 from penstock.slot.record import Record
-from penstock.slot.work import WorkPage
+from penstock.slot.work_page import WorkPage
 
 CAPACITY = 1024
 PAYLOADS = st.lists(st.binary(max_size=200), min_size=1, max_size=20)

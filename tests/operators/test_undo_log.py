@@ -22,7 +22,7 @@ from penstock.plan.plan import Node
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
 from penstock.slot.row_program import ProgramNode, compile_program
-from penstock.slot.timers import RowTimer
+from penstock.slot.row_timer import RowTimer
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 

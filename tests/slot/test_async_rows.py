@@ -20,7 +20,7 @@ from penstock.plan.plan import Node
 from penstock.slot.async_rows import Coroutines
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
-from penstock.slot.failure import Failure
+from penstock.slot.row_failure import Failure
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 

@@ -32,7 +32,7 @@ class Turn:
     def pause(self, seconds: float) -> None:
         assert not self.pending
 
-    def took(self, part: Any, rows: int) -> None:
+    def rows_done(self, part: Any, rows: int) -> None:
         self.pending = True
 
     def flush(self) -> None:

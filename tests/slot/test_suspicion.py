@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from penstock.slot.life import Blamed, Life, Suspect
 from penstock.slot.suspicion import Suspicion
-from penstock.slot.work import Mark
+from penstock.slot.work_page import Mark
 
 
 def life(suspect: Suspect | None = None, careful: int = 0, blamed: tuple[Blamed, ...] = ()) -> Suspicion:
@@ -47,7 +47,7 @@ def test_rows_are_worked_one_by_one_until_the_told_number_is_through(careful: in
         left = careful > 0
         assert suspicion.careful(mark(0)) == left
         assert (suspicion.piece(mark(0)) == 1) == left
-        suspicion.took(rows)
+        suspicion.rows_done(rows)
         careful -= rows
 
 

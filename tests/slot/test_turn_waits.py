@@ -97,7 +97,7 @@ class Sender:
         unit = Unit(rows, len(rows), len(rows), 1, 1, 0, 0, 0, "key", {}, 0, True)
         self.turn.begin(self.part, unit)
         self.out.rows = list(rows)
-        self.turn.took(self.part, len(rows))
+        self.turn.rows_done(self.part, len(rows))
         self.turn.flush()
 
     def _publish(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from penstock.slot.life import Blamed, Suspect
-from penstock.slot.work import Mark
+from penstock.slot.work_page import Mark
 from penstock.supervisor.blame import Blame, Cause, Death
 
 Killer = Callable[[float], float]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from penstock.slot.life import Blamed, Exit, FailureNote, Suspect
-from penstock.slot.work import Mark, WorkState
+from penstock.slot.work_page import Mark, WorkState
 from penstock.supervisor.after_death import (
     Fail,
     Fate,

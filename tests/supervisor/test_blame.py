@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lives import STARTUP_S, Killer, Row, Slot
 
 from penstock.slot.life import Suspect
-from penstock.slot.work import READ_ONCE, Mark
+from penstock.slot.work_page import READ_ONCE, Mark
 from penstock.supervisor.blame import Blame, Cause, Death, Verdict
 
 seeds = st.integers(0, 2**32)

@@ -18,7 +18,7 @@ from penstock.mapped_file import by_mapping
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
 from penstock.slot.life import Blamed, Suspect
-from penstock.slot.work import Mark, WorkPage
+from penstock.slot.work_page import Mark, WorkPage
 from penstock.supervisor.after_death import Guidance
 from penstock.supervisor.child import Child, ChildState
 from penstock.supervisor.ports import Machine

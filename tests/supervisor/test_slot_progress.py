@@ -15,7 +15,7 @@ from penstock.plan.paths import RunPaths, SeatPaths
 from penstock.shared_file import by_calls
 from penstock.slot.journal import Journal, create_journal
 from penstock.slot.record import Record
-from penstock.slot.work import WorkPage
+from penstock.slot.work_page import WorkPage
 from penstock.supervisor.restart import Progress
 from penstock.supervisor.slot_pages import SlotPages
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from penstock.engine.rundir import FoundRun
 from penstock.errors import PenstockError
-from penstock.names import meant
+from penstock.names import did_you_mean
 
 
 class RunNotFound(PenstockError):
@@ -24,7 +24,7 @@ def runs_named(runs: Sequence[FoundRun], name: str | None) -> list[FoundRun]:
 
 def _names(runs: Sequence[FoundRun], wrong: str) -> str:
     names = sorted({run.name for run in runs})
-    return meant(wrong, names) if names else "nothing is running, and no run was left behind"
+    return did_you_mean(wrong, names) if names else "nothing is running, and no run was left behind"
 
 
 def one_left(runs: Sequence[FoundRun], cwd: Path) -> FoundRun:

@@ -17,7 +17,7 @@ import click
 from penstock.build import is_compiled
 from penstock.cli.exit_codes import ExitCode, of_error
 from penstock.errors import PenstockError
-from penstock.names import meant
+from penstock.names import did_you_mean
 from penstock.standard_streams import fill_gaps
 from penstock.terminal_text import visible_lines
 
@@ -54,7 +54,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"there is no command {args[0]!r}; {meant(args[0], COMMANDS)}")
+            ctx.fail(f"there is no command {args[0]!r}; {did_you_mean(args[0], COMMANDS)}")
         return super().resolve_command(ctx, args)
 
     def make_context(

@@ -23,7 +23,7 @@ from penstock.slot.control import Control
 from penstock.slot.failure_file import reserve
 from penstock.slot.journal import load_record
 from penstock.slot.record import Record, first_record
-from penstock.slot.work import WorkPage
+from penstock.slot.work_page import WorkPage
 
 log = logging.getLogger("penstock.engine")
 

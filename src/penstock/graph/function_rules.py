@@ -14,7 +14,7 @@ from penstock.graph.findings import Caution, mistake
 from penstock.graph.graph import KEYS_ARE, Graph, KeyByCall, OperatorCall, SinkCall, Where
 from penstock.graph.picklable import LARGE_BYTES, travel
 from penstock.graph.row_types import RowType
-from penstock.names import meant
+from penstock.names import did_you_mean
 from penstock.operators.each import Each
 from penstock.operators.verb import Operator
 from penstock.options import MIB
@@ -142,7 +142,7 @@ def _key_field(call: KeyByCall, row: RowType) -> Iterator[Mistake]:
         yield mistake(call.where, what, "pass a function of the row: .key_by(lambda row: ...)")
     elif fields is not None and call.key not in fields:
         what = f"{shown(row.type)} ({_line(row, call.where)}) has no field {call.key!r}"
-        yield mistake(call.where, what, meant(str(call.key), fields))
+        yield mistake(call.where, what, did_you_mean(str(call.key), fields))
     elif fields is not None and _is_no_key(fields[str(call.key)]):
         yield mistake(call.where, f"field {call.key!r} is {shown(fields[str(call.key)])}", KEYS_ARE)
 

@@ -15,7 +15,7 @@ from penstock.errors import Mistake
 from penstock.graph.findings import mistake, mistake_from
 from penstock.graph.graph import DEFAULT_EDGE, ResultsCall, SourceCall
 from penstock.graph.stages import Stage, Stages
-from penstock.names import meant
+from penstock.names import did_you_mean
 from penstock.options import (
     Edge,
     ErrorPolicy,
@@ -268,11 +268,11 @@ def _unknown(stages: Stages, settings: Mapping[str, object]) -> Iterator[Mistake
         if not option:
             yield mistake(where, f"setting {key!r} names no option", "write it as stage.option, like enrich.workers")
         elif stage is None:
-            yield mistake(where, f"setting {key!r}: there is no stage {stage_name!r}", meant(stage_name, named))
+            yield mistake(where, f"setting {key!r}: there is no stage {stage_name!r}", did_you_mean(stage_name, named))
         else:
             yield from _unknown_option(stage, str(key), option)
 
 
 def _unknown_option(stage: Stage, key: str, option: str) -> Iterator[Mistake]:
     if option not in _NAMES:
-        yield mistake(stage.where, f"setting {key!r}: there is no option {option!r}", meant(option, _NAMES))
+        yield mistake(stage.where, f"setting {key!r}: there is no option {option!r}", did_you_mean(option, _NAMES))

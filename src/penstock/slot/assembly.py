@@ -26,12 +26,12 @@ from penstock.slot.page_steps import PageSteps
 from penstock.slot.part import Part
 from penstock.slot.ports import World
 from penstock.slot.queue_inputs import QueueInput, QueueInputs
+from penstock.slot.row_timer import RowTimer
 from penstock.slot.source_input import SourceInput
 from penstock.slot.split_input import Reading
 from penstock.slot.spool import Spool
-from penstock.slot.timers import RowTimer
 from penstock.slot.wake import Wake
-from penstock.slot.work import WorkPage
+from penstock.slot.work_page import WorkPage
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Assembler:
         timeout_s = stage.settings.timeout_s
         if timeout_s is None or any(node.operator.is_async for node in stage.nodes):
             return None
-        return self.world.timer_of(timeout_s, self.work.still)
+        return self.world.timer_of(timeout_s, self.work.runs_since)
 
     def _source(self, stage: StagePlan, context: Context, wake: Wake) -> SourceInput:
         assert stage.source is not None
@@ -128,7 +128,7 @@ class Assembler:
             queues.append(QueueOutput(writer, RowCodec(edge.row_type), text))
         timer = None
         if edge.timeout_s is not None and callable(edge.key):
-            timer = world.timer_of(edge.timeout_s, self.work.still)
+            timer = world.timer_of(edge.timeout_s, self.work.runs_since)
         return EdgeOutput(
             edge, topology.route(edge), queues, turns=topology.counts_turns(edge),
             key_table=topology.key_table(edge), timer=timer, clock=world.clock, in_turn=world.one_at_a_time,

@@ -16,9 +16,9 @@ from typing import Any, Final
 from penstock.errors import RowTimeout
 from penstock.slot.batches import Out
 from penstock.slot.event_loop import EventLoop
-from penstock.slot.failure import Failure
 from penstock.slot.page_steps import PageSteps
 from penstock.slot.row_coroutine import RowCoroutine
+from penstock.slot.row_failure import Failure
 from penstock.slot.row_in_work import RowInWork, row_in_work
 from penstock.slot.row_program import RowProgram
 
@@ -133,7 +133,7 @@ class AsyncRows:
         self.stuck = stuck is not None
         if self._steps is not None:
             if stuck is None:
-                self._steps.still(int(now * 1e9))
+                self._steps.runs_since(int(now * 1e9))
             else:
                 self._steps.stuck(stuck)
         self._tick_later(timeout_s)

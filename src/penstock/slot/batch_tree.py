@@ -20,9 +20,9 @@ from penstock.operators.verb import Operator, Shape
 from penstock.plan.plan import Node
 from penstock.slot import forks
 from penstock.slot.batches import Out, as_row_list, batch_cut, batch_join, batch_length, batch_slice
-from penstock.slot.failure import Failure, Unmade
+from penstock.slot.row_failure import Failure, Unmade
 from penstock.slot.row_program import AsRows, over_rows
-from penstock.slot.timers import RowTimer
+from penstock.slot.row_timer import RowTimer
 
 _ANY = 1 << 62
 

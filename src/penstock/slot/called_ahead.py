@@ -18,7 +18,7 @@ from penstock.slot.retries import WaitingRow
 from penstock.slot.row_errors import RowErrors
 from penstock.slot.row_in_work import RowInWork
 from penstock.slot.unit import Unit
-from penstock.slot.work import WorkPage
+from penstock.slot.work_page import WorkPage
 
 _WINDOW_BYTES: Final = 16 * 1024 * 1024
 """What rows gave that cannot be given out yet is about so much at most, as encoded."""

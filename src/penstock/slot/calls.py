@@ -12,18 +12,18 @@ from typing import Any
 from penstock.slot.async_rows import current_key
 from penstock.slot.batches import batch_slice
 from penstock.slot.crash_points import CrashPoints
-from penstock.slot.failure import Failure
 from penstock.slot.forks import leave_if_child
 from penstock.slot.gathering import Together
 from penstock.slot.part import Part
 from penstock.slot.pauses import Pauses
 from penstock.slot.row_errors import RowErrors, StageEnd
+from penstock.slot.row_failure import Failure
 from penstock.slot.spool import GivesTooMuch
 from penstock.slot.suspicion import Suspicion
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn import Turn
 from penstock.slot.unit import Unit
-from penstock.slot.work import Doing, Mark, WorkPage
+from penstock.slot.work_page import Doing, Mark, WorkPage
 
 
 class Calls:
@@ -161,7 +161,7 @@ class Calls:
         """As `call`; how long it took says how many rows are called for next."""
         began = self._now_s()
         failures = self.call(part, batch, mark, stops, origin)
-        part.took(mark.count, self._now_s() - began)
+        part.learn_pace(mark.count, self._now_s() - began)
         return failures
 
     def pause_before(self, mark: Mark) -> None:
@@ -203,8 +203,8 @@ class Calls:
         """Rows of the unit are through, one way or the other."""
         unit.done += rows
         part.inputs.progress(unit)
-        self._turn.took(part, rows)
-        self._suspicion.took(rows)
+        self._turn.rows_done(part, rows)
+        self._suspicion.rows_done(rows)
 
     def mark_of(self, part: Part, unit: Unit, index: int | None = None) -> Mark:
         """A row of the unit, by default the next one."""

@@ -25,13 +25,13 @@ from penstock.slot.async_rows import AsyncRows, Coroutines
 from penstock.slot.batch_tree import BatchTree, Origin
 from penstock.slot.batches import Out, as_row_list
 from penstock.slot.expansion import Expansion
-from penstock.slot.failure import Failure, Unmade
 from penstock.slot.instances import Instances
 from penstock.slot.plain_rows import PlainRows
+from penstock.slot.row_failure import Failure, Unmade
 from penstock.slot.row_in_work import row_in_work
 from penstock.slot.row_program import AsRows, ProgramNode, RowProgram, compile_async_program, compile_program
+from penstock.slot.row_timer import RowTimer
 from penstock.slot.spool import Spool
-from penstock.slot.timers import RowTimer
 
 
 class Chain:

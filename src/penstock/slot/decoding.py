@@ -12,7 +12,7 @@ from penstock.channel.codec import Codec, Decoded, RowCodec
 from penstock.channel.frame import Header
 from penstock.channel.pickled_rows import RowWatch
 from penstock.slot.suspicion import Suspicion
-from penstock.slot.work import Doing, Mark, WorkPage
+from penstock.slot.work_page import Doing, Mark, WorkPage
 
 _RUN_USER_CODE = frozenset({int(Codec.PICKLE), int(Codec.JOINED)})
 

@@ -16,7 +16,7 @@ from penstock.slot.row_errors import RowErrors
 from penstock.slot.runner import Runner
 from penstock.slot.suspicion import Suspicion
 from penstock.slot.turn import Turn
-from penstock.slot.work import RETRY_INPUT, Doing, Mark, WorkPage
+from penstock.slot.work_page import RETRY_INPUT, Doing, Mark, WorkPage
 
 
 class DueRetries:
@@ -78,7 +78,7 @@ class DueRetries:
         else:
             self._calls.pause_before(mark)
             self._try_again(part, waiting, mark)
-        self._turn.took(part, 0)
+        self._turn.rows_done(part, 0)
         self._errors.settle(part)
         error = self._turn.flush_carefully(mark)
         if error is not None:

@@ -92,9 +92,9 @@ class Growth:
         """So many more rows; their size is looked at in some of them."""
         row_bytes = row_bytes_of(chunk)
         self._chunk_rows = max(min(2 * len(chunk), _CHUNK_ROWS, int(_CHUNK_BYTES / row_bytes)), 1)
-        self.took(len(chunk), row_bytes * len(chunk))
+        self.grew(len(chunk), row_bytes * len(chunk))
 
-    def took(self, rows: int, size: float) -> None:
+    def grew(self, rows: int, size: float) -> None:
         """The same, where the size is known."""
         self.rows += rows
         self.bytes += size

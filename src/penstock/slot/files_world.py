@@ -12,8 +12,8 @@ from penstock.slot.event_loop import EventLoop, LoopWaiter
 from penstock.slot.gc_tuning import TurnGc
 from penstock.slot.life import Life
 from penstock.slot.ports import World
+from penstock.slot.row_timer import RowTimer
 from penstock.slot.time_and_chance import MACHINE
-from penstock.slot.timers import RowTimer
 
 
 def over_files(paths: RunPaths, life: Life) -> World:

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from penstock import mapped_file
-from penstock.slot.failure import Failure
 from penstock.slot.process_end import end_with
+from penstock.slot.row_failure import Failure
 
 _owner = 0
 _hooked = False

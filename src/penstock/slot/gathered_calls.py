@@ -8,12 +8,12 @@ from penstock.channel.bell import Sleep
 from penstock.metrics.catalogue import Activity
 from penstock.slot.calls import Calls
 from penstock.slot.control import Control
-from penstock.slot.failure import Failure
 from penstock.slot.gathering import Gathering, Span, Together, spans_of
 from penstock.slot.meter import Meter
 from penstock.slot.part import Part
 from penstock.slot.retries import RetryFile
 from penstock.slot.row_errors import RowErrors
+from penstock.slot.row_failure import Failure
 from penstock.slot.stops import Stopped
 from penstock.slot.turn import Turn
 
@@ -87,7 +87,7 @@ class GatheredRunner:
                 self._calls.run_next(part, unit)
             else:
                 self._calls.advance(part, unit, 0)
-            gathering.took(unit.done - done)
+            gathering.rows_done(unit.done - done)
         if part.deals_turns:
             self._turn.flush()
 
@@ -124,4 +124,4 @@ class GatheredRunner:
         if stops and own:
             calls.end_piece(part, unit, batch, own[0])
             rows += 1
-        self._gathering.took(rows)
+        self._gathering.rows_done(rows)

@@ -119,7 +119,7 @@ class Gathering:
             self._part.number, unit.input, unit.sequence, unit.first_row + unit.done, unit.left
         )
 
-    def took(self, rows: int) -> None:
+    def rows_done(self, rows: int) -> None:
         """So many rows are through."""
         self.rows -= rows
         while self._units and self._units[0].left == 0:

@@ -12,17 +12,17 @@ from typing import Any, Final
 from penstock.channel.bell import Sleep
 from penstock.slot.called_ahead import MOST_ROWS, CalledAhead
 from penstock.slot.calls import Calls
-from penstock.slot.failure import Failure
 from penstock.slot.part import Part
 from penstock.slot.retries import RetryFile, WaitingRow
 from penstock.slot.row_errors import RowErrors
+from penstock.slot.row_failure import Failure
 from penstock.slot.row_in_work import RowInWork
 from penstock.slot.source_input import SourceInput
 from penstock.slot.stops import StageFailed
 from penstock.slot.suspicion import Suspicion
 from penstock.slot.turn import Turn
 from penstock.slot.unit import Unit
-from penstock.slot.work import WorkPage
+from penstock.slot.work_page import WorkPage
 
 _MOST_UNITS: Final = 64
 _SOURCE_WAITS_S: Final = 0.02
@@ -247,7 +247,7 @@ class InFlight:
         calls.write(part, mark)
         self._turn.succeeded(part, 1 if row.failure is None else 0)
         calls.tell(mark, self._errors.retried, part, row.retry, row.failure)
-        self._turn.took(part, 0)
+        self._turn.rows_done(part, 0)
         self._errors.settle(part)
         error = self._turn.flush_carefully(mark)
         if error is not None:

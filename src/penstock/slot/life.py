@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import msgspec
 
-from penstock.slot.work import Doing, Mark
+from penstock.slot.work_page import Doing, Mark
 
 
 class Exit(IntEnum):

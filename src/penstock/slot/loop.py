@@ -20,7 +20,7 @@ from penstock.slot.sleeping import Sleeping
 from penstock.slot.stops import Stopped
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn import Turn
-from penstock.slot.work import WorkPage
+from penstock.slot.work_page import WorkPage
 
 _STARVING_S: Final = 0.005
 """Coroutines get a round of their event loop at least so often, whatever other stages in the slot do."""

@@ -32,7 +32,7 @@ from penstock.slot.pickled_error import pickled_error
 from penstock.slot.randomness import reseed_libraries
 from penstock.slot.stops import CarefulRestart, StageFailed, Stopped, Trouble
 from penstock.slot.user_errors import one_line, same_error, unavailable, user_traceback
-from penstock.slot.work import LISTENS, Mark, WorkPage
+from penstock.slot.work_page import LISTENS, Mark, WorkPage
 from penstock.slot.worker import Worker
 from penstock.terminal_text import visible_lines
 

@@ -17,9 +17,9 @@ from penstock.plan.plan import EdgePlan, Route
 from penstock.sink import WrittenText
 from penstock.slot.batches import Out, as_given, batch_cut, batch_length, row_at
 from penstock.slot.record import OutputRecord
+from penstock.slot.row_timer import RowTimer
 from penstock.slot.shares import Shares
 from penstock.slot.time_and_chance import MACHINE, Clock
-from penstock.slot.timers import RowTimer
 from penstock.slot.watched_key import WatchedKey
 
 FRAME_BYTES: Final = 256 * 1024

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.slot.row_in_work import RowInWork
-from penstock.slot.work import RETRY_INPUT, WorkPage
+from penstock.slot.work_page import RETRY_INPUT, WorkPage
 
 
 class PageSteps:
@@ -23,8 +23,8 @@ class PageSteps:
     def step_over(self) -> None:
         self._work.step_over()
 
-    def still(self, since_ns: int) -> None:
-        self._work.still(since_ns)
+    def runs_since(self, since_ns: int) -> None:
+        self._work.runs_since(since_ns)
 
     def stuck(self, row: RowInWork) -> None:
         """It goes on though its time is over; what is in work is this row, and since when stays as it is."""

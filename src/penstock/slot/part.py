@@ -123,7 +123,7 @@ class Part:
             rows = min(rows, int(self.piece_bytes / self.bytes_per_row))
         return max(rows, 1)
 
-    def took(self, rows: int, seconds: float) -> None:
+    def learn_pace(self, rows: int, seconds: float) -> None:
         """A piece is through; for the next `piece_rows`."""
         self.last_piece_rows, self.most_rows = rows, rows * GROWTH
         self.seconds_per_row = _weighed(self.seconds_per_row, seconds / rows)

@@ -13,9 +13,9 @@ from penstock.ctrl_c import is_ctrl_c
 from penstock.operators.undo_log import UndoLog
 from penstock.slot import forks
 from penstock.slot.batches import Out
-from penstock.slot.failure import Failure
+from penstock.slot.row_failure import Failure
 from penstock.slot.row_program import RowProgram
-from penstock.slot.timers import RowTimer
+from penstock.slot.row_timer import RowTimer
 
 
 class PlainRows:

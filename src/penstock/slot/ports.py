@@ -22,9 +22,9 @@ from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.journal import Journal
 from penstock.slot.part import Part
 from penstock.slot.retries import RetryFile
+from penstock.slot.row_timer import RowTimer
 from penstock.slot.time_and_chance import Clock
-from penstock.slot.timers import RowTimer
-from penstock.slot.work import WorkPage
+from penstock.slot.work_page import WorkPage
 
 if TYPE_CHECKING:
     from pathlib import Path

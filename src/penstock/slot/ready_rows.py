@@ -7,12 +7,12 @@ from typing import Any
 
 from penstock.channel.column_batch import ColumnBatch
 from penstock.slot.batches import as_row_list
-from penstock.slot.failure import Failure, Unmade
 from penstock.slot.part import Part
+from penstock.slot.row_failure import Failure, Unmade
 from penstock.slot.row_in_work import RowInWork
 from penstock.slot.suspicion import Suspicion
 from penstock.slot.unit import Unit
-from penstock.slot.work import Doing, Mark, WorkPage
+from penstock.slot.work_page import Doing, Mark, WorkPage
 
 
 class _Taken:

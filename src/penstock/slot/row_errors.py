@@ -26,11 +26,11 @@ from penstock.slot import trial
 from penstock.slot.batches import row_at
 from penstock.slot.dead_letter_file import DeadLetterFile
 from penstock.slot.error_policy import Decision, FailStage, RetryRow, SetAside, SkipRow, decide, last_resort
-from penstock.slot.failure import Failure
 from penstock.slot.life import Blamed
 from penstock.slot.outputs import Unsendable
 from penstock.slot.part import Part
 from penstock.slot.retries import RetryFile, WaitingRow
+from penstock.slot.row_failure import Failure
 from penstock.slot.spool import GivesTooMuch
 from penstock.slot.stops import StageFailed
 from penstock.slot.time_and_chance import Clock

@@ -6,10 +6,10 @@ from contextvars import ContextVar
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from penstock.slot.failure import Failure
 from penstock.slot.retries import WaitingRow
+from penstock.slot.row_failure import Failure
 from penstock.slot.unit import Unit
-from penstock.slot.work import RETRY_INPUT, Mark
+from penstock.slot.work_page import RETRY_INPUT, Mark
 
 if TYPE_CHECKING:  # workers without coroutines do not load it
     import asyncio

@@ -13,7 +13,7 @@ from penstock.slot.crash_points import CrashPoints
 from penstock.slot.outputs import FRAME_BYTES, Unsendable
 from penstock.slot.part import Part
 from penstock.slot.turn_policy import is_full
-from penstock.slot.work import Doing, Mark, WorkPage
+from penstock.slot.work_page import Doing, Mark, WorkPage
 
 Unsent = tuple[EdgePlan, KeyFailure | Unsendable]
 """A row that cannot go over an edge: it has no key, or no text that the sink could write."""

@@ -20,7 +20,7 @@ from penstock.slot.record import SplitRecord
 from penstock.slot.stops import StageFailed
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.unit import Unit
-from penstock.slot.work import READ_ONCE
+from penstock.slot.work_page import READ_ONCE
 from penstock.source import EndOfSplit, Reader, Rejected, Source, WithRejected
 from penstock.text_form import TextForm
 

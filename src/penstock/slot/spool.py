@@ -119,7 +119,7 @@ class Spool:
                 row_bytes = row_bytes_of(chunk)
                 chunk_rows = max(min(2 * len(chunk), int(_CHUNK_BYTES / row_bytes)), 1)
                 written = log.flush()
-                growth.took(len(chunk), row_bytes * len(chunk))
+                growth.grew(len(chunk), row_bytes * len(chunk))
                 if written >= look_at:
                     look_at = written + _LOOK_BYTES
                     self._look_at_room(growth, written)

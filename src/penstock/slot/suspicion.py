@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from penstock.slot.life import Blamed, Life, Suspect
-from penstock.slot.work import Mark
+from penstock.slot.work_page import Mark
 
 _ALL: Final = 1 << 30
 
@@ -69,7 +69,7 @@ class Suspicion:
             return 0.0
         return self._suspect.pause_s
 
-    def took(self, rows: int) -> None:
+    def rows_done(self, rows: int) -> None:
         """So many rows are through."""
         self._careful_left = max(self._careful_left - rows, 0)
         self._ungathered_left = max(self._ungathered_left - rows, 0)

@@ -24,7 +24,7 @@ from penstock.slot.stops import CarefulRestart
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn_policy import TRANSACTION_S, TurnPolicy
 from penstock.slot.unit import Unit
-from penstock.slot.work import TURN_INPUT, Doing, Mark, WorkPage
+from penstock.slot.work_page import TURN_INPUT, Doing, Mark, WorkPage
 
 
 class Turn:
@@ -73,7 +73,7 @@ class Turn:
         self._unit = None
         self._note_ingest(waiting.ingest_ns)
 
-    def took(self, part: Part, rows: int) -> None:
+    def rows_done(self, part: Part, rows: int) -> None:
         """Rows of the batch are through."""
         part.counts.rows_in += rows
         self._rows += rows

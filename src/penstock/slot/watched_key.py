@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from penstock.slot.timers import RowTimer
+from penstock.slot.row_timer import RowTimer
 
 
 class WatchedKey:

@@ -29,7 +29,7 @@ from penstock.slot.retries import RETRIES, RetryFile
 from penstock.slot.sink_output import open_sink
 from penstock.slot.stops import StageFailed, Trouble
 from penstock.slot.user_errors import one_line
-from penstock.slot.work import CLOSES, OPENED, WorkPage
+from penstock.slot.work_page import CLOSES, OPENED, WorkPage
 
 
 class Worker:

@@ -20,7 +20,7 @@ from enum import Enum
 import msgspec
 
 from penstock.slot.life import Blamed, Suspect
-from penstock.slot.work import TURN_INPUT, Doing, Mark
+from penstock.slot.work_page import TURN_INPUT, Doing, Mark
 
 _CERTAIN = math.log(1e6)
 _SPREAD = 4.0

@@ -14,7 +14,7 @@ from penstock.plan.paths import SeatPaths
 from penstock.shared_file import Opening
 from penstock.slot.journal import load_number
 from penstock.slot.life import Exit
-from penstock.slot.work import WorkPage, WorkState
+from penstock.slot.work_page import WorkPage, WorkState
 from penstock.supervisor.restart import Progress
 
 

@@ -16,7 +16,7 @@ from penstock.plan.paths import RunPaths
 from penstock.shared_file import by_calls
 from penstock.slot import journal
 from penstock.slot.control import Control
-from penstock.slot.work import WorkPage
+from penstock.slot.work_page import WorkPage
 from penstock.supervisor.protocol import RunSpec
 
 

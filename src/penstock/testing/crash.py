@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from penstock.names import meant
+from penstock.names import did_you_mean
 from penstock.slot.crash_points import POINTS
 
 
@@ -24,7 +24,7 @@ def crash(stage: str, *, at: str = "before_commit", row: int = 1) -> Crash:
     for a point that does not exist.
     """
     if at not in POINTS:
-        raise ValueError(f"{at!r} is not a point to crash at; {meant(at, POINTS)}")
+        raise ValueError(f"{at!r} is not a point to crash at; {did_you_mean(at, POINTS)}")
     if row < 1:
         raise ValueError(f"row={row} never comes; rows are counted from 1")
     return Crash(stage, at, row)

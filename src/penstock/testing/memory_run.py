@@ -34,7 +34,7 @@ from penstock.slot.life import Life
 from penstock.slot.record import Counts
 from penstock.slot.stops import StageFailed, Trouble
 from penstock.slot.user_errors import one_line, user_traceback
-from penstock.slot.work import WorkPage
+from penstock.slot.work_page import WorkPage
 from penstock.testing.clock import ManualClock
 from penstock.testing.memory_ends import MemorySink, in_memory
 from penstock.testing.memory_slot import MemorySlot

@@ -9,7 +9,7 @@ from penstock.slot.life import Life
 from penstock.slot.loop import SlotLoop
 from penstock.slot.ports import World
 from penstock.slot.stops import CarefulRestart
-from penstock.slot.work import WorkPage
+from penstock.slot.work_page import WorkPage
 from penstock.slot.worker import Worker
 from penstock.testing.memory_ends import Killed, with_instances_of_slot
 

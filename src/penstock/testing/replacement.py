@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from msgspec.structs import replace
 
 from penstock.errors import PenstockError
-from penstock.names import meant
+from penstock.names import did_you_mean
 from penstock.operators.each import Each
 from penstock.plan.plan import Node, Output, Plan, StagePlan
 from penstock.sequences import SequenceSource
@@ -24,7 +24,7 @@ def with_inputs(plan: Plan, inputs: Mapping[str, Input]) -> Plan:
     sources = [stage.name for stage in plan.stages.values() if stage.source is not None]
     for name in inputs:
         if name not in sources:
-            raise PenstockError(f"inputs has {name!r}, but no source has this name; {meant(name, sources)}")
+            raise PenstockError(f"inputs has {name!r}, but no source has this name; {did_you_mean(name, sources)}")
     missing = [name for name in sources if name not in inputs]
     if missing:
         listed = ", ".join(repr(name) for name in missing)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from penstock.errors import PenstockError
-from penstock.names import meant
+from penstock.names import did_you_mean
 from penstock.pipeline import Pipeline, plan_of_connectors_unasked
 from penstock.plan.plan import Plan
 from penstock.testing.crash import Crash
@@ -36,4 +36,5 @@ def _check_crashes(plan: Plan, crashes: Sequence[Crash], processes: bool) -> Non
         raise PenstockError("crashes need workers that can die; write run(..., processes=True, crashes=...)")
     for crash in crashes:
         if crash.stage not in plan.stages:
-            raise PenstockError(f"crash({crash.stage!r}): no stage has this name; {meant(crash.stage, plan.stages)}")
+            nearest = did_you_mean(crash.stage, plan.stages)
+            raise PenstockError(f"crash({crash.stage!r}): no stage has this name; {nearest}")

@@ -20,8 +20,8 @@ from penstock.operators.verb import Operator
 from penstock.plan.plan import Node
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain
-from penstock.slot.failure import Failure
-from penstock.slot.timers import RowTimer
+from penstock.slot.row_failure import Failure
+from penstock.slot.row_timer import RowTimer
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 TIMEOUT_S = 0.08

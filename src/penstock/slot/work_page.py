@@ -135,7 +135,7 @@ class WorkPage:
         words[_W_RUNNING] = 1
 
     def in_flight(self, mark: Mark) -> None:
-        """These rows are in flight. Since when is told by `still`, for as long as the event loop goes round."""
+        """These rows are in flight. Since when is told by `runs_since`, for as long as the event loop goes round."""
         words = self._words
         words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE] = mark.part, mark.input, mark.sequence
         words[_W_ROW], words[_W_COUNT] = mark.row, mark.count
@@ -156,7 +156,7 @@ class WorkPage:
         """It has returned to the event loop."""
         self._words[_W_STEP] = 0
 
-    def still(self, since_ns: int) -> None:
+    def runs_since(self, since_ns: int) -> None:
         """A tick of the row timer: the row in work runs since then, at the latest."""
         self._words[_W_SINCE] = since_ns
 
