@@ -1,0 +1,244 @@
+"""What the simulated pipelines read, call and write. All of it asks the machine that runs now, by `machine()`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import penstock as ps
+from penstock.batch import rows_of
+from penstock.operator import Context
+from penstock.sink import Delivery, RowsRejected, Sink, TransactionalWriter, Writer
+from penstock.source import EndOfSplit, Reader, Source
+
+if TYPE_CHECKING:
+    from sim_machine import Machine
+
+Row = tuple[int, int]
+"""A number, which says all about its row, and the number of the call that made it, which no other call has."""
+_now: list[Machine] = []
+
+
+def machine() -> Machine:
+    """The one that runs now."""
+    return _now[-1]
+
+
+def use(now: Machine | None) -> None:
+    """From now on it is this one."""
+    _now.clear()
+    if now is not None:
+        _now.append(now)
+
+
+# The source.
+
+
+@dataclass(frozen=True)
+class Numbers(Source[Row]):
+    """As many numbers as the run has, from `first` on; each worker has a part of its own."""
+
+    first: int
+    parts: int
+
+    @property
+    def label(self) -> str:
+        return "numbers"
+
+    @property
+    def row_type(self) -> Any:
+        return Row
+
+    def splits(self) -> Mapping[str, Any]:
+        size = machine().rows
+        borders = [self.first + size * part // self.parts for part in range(self.parts + 1)]
+        return {f"part-{n}": [borders[n], borders[n + 1]] for n in range(self.parts)}
+
+    def open(self, split: Any, position: Any, context: Context) -> Reader[Row]:
+        machine().may_fail("the source")
+        return _NumbersReader(split[0] if position is None else position, split[1])
+
+
+class _NumbersReader(Reader[Row]):
+    poll_after = "3ms"
+
+    def __init__(self, start: int, stop: int) -> None:
+        self._next = start
+        self._stop = stop
+
+    def read(self) -> list[Row] | None:
+        here = machine()
+        here.schedule.point()
+        here.may_fail("the source")
+        if self._next >= self._stop:
+            raise EndOfSplit
+        if here.random.random() < here.source_waits:
+            return None
+        count = min(here.random.choice((1, 1, 2, 3, 5, 9, 30)), self._stop - self._next)
+        rows = [(number, 0) for number in range(self._next, self._next + count)]
+        self._next += count
+        return rows
+
+    def position(self) -> int:
+        return self._next
+
+
+# Functions.
+
+
+class _Called:
+    """One object for all slots, which are in one process here: it knows nothing of its slot."""
+
+    stage: str
+
+    def open(self, context: ps.Context) -> None:
+        machine().may_fail(f"opening {self.stage}")
+
+
+@dataclass(frozen=True)
+class Maps(_Called):
+    """One row for each."""
+
+    stage: str
+
+    def __call__(self, row: Row) -> Row:
+        return row[0], machine().called(self.stage, row)
+
+
+@dataclass(frozen=True)
+class Passes(_Called):
+    """Some of them."""
+
+    stage: str
+
+    def __call__(self, row: Row) -> bool:
+        return machine().fates.passes(self.stage, row[0])
+
+
+@dataclass(frozen=True)
+class Expands(_Called):
+    """None, one or several for each."""
+
+    stage: str
+
+    def __call__(self, row: Row) -> Iterator[Row]:
+        here = machine()
+        nonce = here.called(self.stage, row)
+        for number in here.fates.expanded(self.stage, row[0]):
+            here.schedule.point()
+            yield number, nonce
+
+
+@dataclass(frozen=True)
+class KeyOf:
+    """The key of a row."""
+
+    keys: int
+
+    def __call__(self, row: Row) -> int:
+        return row[0] % self.keys
+
+
+# Sinks.
+
+
+class Target:
+    """What one slot has written: it outlives the slot's workers."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.record: bytes | None = None
+
+
+@dataclass(frozen=True)
+class ByPosition(Sink[Row]):
+    """Rows behind each other; the position is their number."""
+
+    name: str
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    @property
+    def delivery(self) -> Delivery:
+        return Delivery.EXACTLY_ONCE
+
+    def writer(self, position: Any, context: Context) -> Writer[Row]:
+        here = machine()
+        here.may_fail(f"opening {self.name}")
+        target = here.target(self.name, context.slot)
+        here.cut_back(target, position or 0)
+        return _PositionWriter(self.name, target)
+
+
+class _PositionWriter(Writer[Row]):
+    def __init__(self, name: str, target: Target) -> None:
+        self._name = name
+        self._target = target
+
+    def write(self, batch: Any) -> None:
+        here, refused = machine(), {}
+        here.may_fail(self._name)
+        for index, row in enumerate(rows_of(batch)):
+            here.schedule.point()
+            if here.fates.refused(self._name, row[0]):
+                refused[index] = "refused"
+            else:
+                self._target.rows.append(row)
+        here.may_fail(self._name)
+        if refused:
+            raise RowsRejected(refused)
+
+    def position(self) -> int:
+        return len(self._target.rows)
+
+
+@dataclass(frozen=True)
+class ByTransaction(Sink[Row]):
+    """Rows and record in one transaction."""
+
+    name: str
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    @property
+    def delivery(self) -> Delivery:
+        return Delivery.EXACTLY_ONCE
+
+    def writer(self, position: Any, context: Context) -> Writer[Row]:
+        here = machine()
+        here.may_fail(f"opening {self.name}")
+        return _TransactionWriter(self.name, here.target(self.name, context.slot))
+
+
+class _TransactionWriter(TransactionalWriter[Row]):
+    def __init__(self, name: str, target: Target) -> None:
+        self._name = name
+        self._target = target
+        self._pending: list[Row] = []
+
+    def write(self, batch: Any) -> None:
+        machine().may_fail(self._name)
+        self._pending.extend(rows_of(batch))
+
+    def commit(self, record: bytes) -> None:
+        here = machine()
+        here.may_fail(self._name)
+        pending, self._pending = self._pending, []
+        refused = {i: "refused" for i, row in enumerate(pending) if here.fates.refused(self._name, row[0])}
+        if refused:
+            raise RowsRejected(refused)
+        here.schedule.point()
+        self._target.rows.extend(pending)
+        self._target.record = record
+        here.schedule.point()
+        here.may_fail(self._name)
+
+    def last_record(self) -> bytes | None:
+        return self._target.record
+
+

@@ -1,0 +1,192 @@
+"""Bugs to be found: each is put into the real code for a while, and is one that somebody could have made.
+
+A simulation that does not find all of them is worth nothing; `simulate.py --planted` says after how many runs it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from sim_machine import Machine
+
+from penstock.channel.queue import QueueReader
+from penstock.channel.ring import RingWriter
+from penstock.slot import journal as journals
+from penstock.slot.commit import Commit
+from penstock.slot.committed_log import CommittedLog
+from penstock.slot.dead_letter_file import DeadLetterFile
+from penstock.slot.journal import Journal
+from penstock.slot.part import Part
+from penstock.slot.record import Record, encode_record
+from penstock.slot.retries import RetryFile
+from penstock.slot.sink_output import TransactionOutput
+from penstock.slot.sleeping import Sleeping
+from penstock.slot.turn import Turn
+from penstock.supervisor import blame
+
+Plant = Callable[[], Any]
+
+
+def _reader_gives_room_of_unfinished_frames_back() -> Any:
+    def publish(self: QueueReader) -> None:
+        self._ring.publish()
+
+    return patch.object(QueueReader, "publish", publish)
+
+
+def _heads_before_the_flip() -> Any:
+    return _before_the_flip(lambda part: part.inputs.publish())
+
+
+def _tails_before_the_flip() -> Any:
+    def publish(part: Part) -> None:
+        for out in part.queues:
+            out.queue.publish()
+
+    return _before_the_flip(publish)
+
+
+def _before_the_flip(publish: Callable[[Part], None]) -> Any:
+    record_of = Commit._record
+
+    def _record(self: Commit) -> Record:
+        record = record_of(self)
+        for part in self._parts:
+            publish(part)
+        return record
+
+    return patch.object(Commit, "_record", _record)
+
+
+def _room_ignored() -> Any:
+    return patch.object(RingWriter, "has_room", lambda self, size: True)
+
+
+def _retries_counted_as_input() -> Any:
+    took = Turn.took
+    return patch.object(Turn, "took", lambda self, part, rows: took(self, part, max(rows, 1)))
+
+
+def _third_kill_convicts() -> Any:
+    return patch.object(blame, "_CERTAIN", 0.0)
+
+
+def _looks_before_it_says_that_it_sleeps() -> Any:
+    def sleep(self: Sleeping, why: int, has_work: Callable[[], bool], nap_s: Callable[[], float]) -> bool:
+        if has_work():
+            return False
+        self._bell.say_asleep(why)
+        self._waiter.wait(nap_s())
+        self._bell.say_awake()
+        return True
+
+    return patch.object(Sleeping, "sleep", sleep)
+
+
+def _no_fence_before_it_looks_who_sleeps() -> Any:
+    def _ring(self: Commit, part: Part) -> None:
+        for out in part.queues:
+            out.queue.wake_reader()
+        part.inputs.wake_senders()
+
+    return patch.object(Commit, "_ring", _ring)
+
+
+def _sleepers_for_room_are_not_rung() -> Any:
+    return patch.object(QueueReader, "wake_writer", lambda self: None)
+
+
+def _sink_not_cut_back() -> Any:
+    return patch.object(Machine, "cut_back", lambda self, target, length: None)
+
+
+def _sinks_newer_record_ignored() -> Any:
+    return patch.object(TransactionOutput, "newer_record", lambda self, run_id: None)
+
+
+def _retry_not_written_off() -> Any:
+    def through(self: RetryFile, number: int) -> None:
+        self._forget(number)
+
+    return patch.object(RetryFile, "through", through)
+
+
+def _record_in_the_half_in_use() -> Any:
+    def commit(self: Journal, record: Record) -> None:
+        data = encode_record(record)
+        offset = journals._HEAD_BYTES + ((record.number - 1) & 1) * self._half
+        self._data[offset : offset + 8 + len(data)] = journals._framed(data)
+        offset = journals._HEAD_BYTES + (record.number & 1) * self._half
+        self._data[offset : offset + 8 + len(data)] = journals._framed(data)
+        self._words[journals._W_SELECTOR] = journals._selector(record.number)
+
+    return patch.object(Journal, "commit", commit)
+
+
+def _selector_before_the_record() -> Any:
+    def commit(self: Journal, record: Record) -> None:
+        data = encode_record(record)
+        self._words[journals._W_SELECTOR] = journals._selector(record.number)
+        offset = journals._HEAD_BYTES + (record.number & 1) * self._half
+        self._data[offset : offset + 8 + len(data)] = journals._framed(data)
+
+    return patch.object(Journal, "commit", commit)
+
+
+def _checksum_not_looked_at() -> Any:
+    return patch("penstock.channel.frame.intact", lambda head, payload, position: True)
+
+
+def _letters_not_cut_back() -> Any:
+    def go_on(self: DeadLetterFile, log: CommittedLog, committed_length: int) -> None:
+        self._count_letters(log.file_bytes)
+        log.length = log.file_bytes
+
+    return patch.object(DeadLetterFile, "_go_on_behind", go_on)
+
+
+def _successor_does_not_publish() -> Any:
+    publish = Part.publish
+
+    def only_commits(self: Part, *, always: bool = False) -> None:
+        if not always:
+            publish(self)
+
+    return patch.object(Part, "publish", only_commits)
+
+
+PLANTED: dict[str, Plant] = {
+    "a reader gives the room of unfinished frames back": _reader_gives_room_of_unfinished_frames_back,
+    "heads are published before the journal's flip": _heads_before_the_flip,
+    "tails are published before the journal's flip": _tails_before_the_flip,
+    "the room of a queue is ignored": _room_ignored,
+    "a row is counted again when it is retried": _retries_counted_as_input,
+    "a row that was seen in kills is blamed without evidence": _third_kill_convicts,
+    "a slot looks for work, and then says that it sleeps": _looks_before_it_says_that_it_sleeps,
+    "no fence between publishing and looking who sleeps": _no_fence_before_it_looks_who_sleeps,
+    "who sleeps for room is not rung": _sleepers_for_room_are_not_rung,
+    "a sink's rows behind the last commit are not cut away": _sink_not_cut_back,
+    "the record that a sink holds is not looked at": _sinks_newer_record_ignored,
+    "a retry that is through stays in its file": _retry_not_written_off,
+    "a record is written in the half in use": _record_in_the_half_in_use,
+    "the selector is stored before the record": _selector_before_the_record,
+    "the checksum of frames is not looked at": _checksum_not_looked_at,
+    "letters behind the last commit are not cut away": _letters_not_cut_back,
+    "a successor does not publish what its journal says": _successor_does_not_publish,
+}
+
+SELDOM = {
+    "heads are published before the journal's flip",
+    "no fence between publishing and looking who sleeps",
+}
+"""It takes hundreds of runs to find these."""
+
+
+@contextmanager
+def planted(name: str) -> Iterator[None]:
+    """One of them, in the real code."""
+    with PLANTED[name]():
+        yield

@@ -1,0 +1,68 @@
+"""Whole runs in one process: the real workers and the real supervisor on a machine made of one seed.
+
+`python tests/simulation/simulate.py --seed N` runs one of them again; `--seconds 600` goes on for longer.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+
+import pytest
+from sim_planted import PLANTED, SELDOM, planted
+from sim_run import Simulation
+
+pytestmark = [pytest.mark.interpreted, pytest.mark.timeout(900)]
+
+SECONDS = float(os.environ.get("PENSTOCK_CHAOS_SECONDS", "0")) or 15.0
+MOST_RUNS = 600
+"""Several times as many as the bugs planted here take."""
+
+
+def run(seed: int) -> None:
+    simulation = Simulation(seed)
+    try:
+        simulation.run()
+    except Exception as exc:
+        exc.add_note(f"python tests/simulation/simulate.py --seed {seed}   # {simulation.describe()}")
+        raise
+
+
+def test_nothing_is_lost_repeated_or_out_of_order_in_the_runs_of_all_days() -> None:
+    for seed in range(100):
+        run(seed)
+
+
+def test_nothing_is_lost_repeated_or_out_of_order_in_runs_that_nobody_has_seen_before() -> None:
+    until, seed = time.monotonic() + SECONDS, secrets.randbits(40)
+    while time.monotonic() < until:
+        run(seed)
+        seed += 1
+
+
+def test_a_seed_says_all_that_happens() -> None:
+    """Or a failure could not be looked at again."""
+    for seed in (3, 20, 36):
+        seen = []
+        for _ in range(2):
+            simulation = Simulation(seed)
+            simulation.run()
+            rows = {name: target.rows for name, target in simulation.machine.targets.items()}
+            seen.append((simulation.machine.schedule.points, simulation.machine.schedule.now, simulation.lives, rows))
+        assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("name", [name for name in PLANTED if name not in SELDOM])
+def test_a_planted_bug_is_found(name: str) -> None:
+    """`simulate.py --planted` looks for the others, too."""
+    with planted(name):
+        assert any(is_wrong(seed) for seed in range(MOST_RUNS))
+
+
+def is_wrong(seed: int) -> bool:
+    try:
+        Simulation(seed).run()
+    except Exception:
+        return True
+    return False
