@@ -303,7 +303,7 @@ def test_async_in_map_is_none() -> None:
 def test_async_in_filter_is_a_mistake() -> None:
     app, items = started()
     items.filter(later).sink(print)  # type: ignore[arg-type]  # MISTAKE
-    only_mistake(app, "filter(later) is async, and only map awaits: a coroutine is always true", ".map(f)")
+    only_mistake(app, "filter(later) is async, but filter does not await it: a coroutine is always true", ".map(f)")
 
 
 def test_async_in_flat_map_is_a_mistake() -> None:

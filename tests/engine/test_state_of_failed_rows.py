@@ -10,8 +10,8 @@ import pytest
 
 import penstock as ps
 from penstock.graph.graph import Where
-from penstock.operators.operator import Operator
 from penstock.operators.undo_log import UndoLog
+from penstock.operators.verb import Operator
 
 ROWS = 10
 BAD = 0

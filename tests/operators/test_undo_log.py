@@ -16,8 +16,8 @@ from penstock.operators.each import Each
 from penstock.operators.flat_map import FlatMap
 from penstock.operators.map import Map
 from penstock.operators.map_many import MapMany
-from penstock.operators.operator import Operator
 from penstock.operators.undo_log import UndoLog
+from penstock.operators.verb import Operator
 from penstock.plan.plan import Node
 from penstock.slot.batches import Out
 from penstock.slot.chain import Chain

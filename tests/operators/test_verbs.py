@@ -16,8 +16,8 @@ from penstock.operators.filter import Filter
 from penstock.operators.flat_map import FlatMap
 from penstock.operators.map import Map
 from penstock.operators.map_many import MapMany
-from penstock.operators.operator import Operator
 from penstock.operators.parse_json import ParseJson
+from penstock.operators.verb import Operator
 
 rows = st.lists(st.integers(0, 20), max_size=8)
 

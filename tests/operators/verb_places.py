@@ -9,7 +9,7 @@ from penstock.operator import Context
 from penstock.operators.flat_map import FlatMap
 from penstock.operators.map import Map
 from penstock.operators.map_many import MapMany
-from penstock.operators.operator import Becomes, Operator
+from penstock.operators.verb import Becomes, Operator
 from penstock.plan.plan import Node
 from penstock.slot.async_rows import Coroutines
 from penstock.slot.batches import Out

@@ -84,10 +84,14 @@ def function_mistakes(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[Mis
 
 
 def _not_callable(use: Use) -> Mistake:
-    verb = use.name.partition("(")[0]
-    value = use.operator.fn
+    verb, value = _verb(use), use.operator.fn
     what = f"{verb} was given {_short(value)}, which cannot be called"
     return mistake(use.where, what, f"pass the function itself: .{verb}(f), not .{verb}(f())")
+
+
+def _verb(use: Use) -> str:
+    """As the user wrote it: `sink`, where the operator is an `each`."""
+    return use.name.partition("(")[0]
 
 
 def _short(value: object) -> str:
@@ -102,7 +106,7 @@ def _kind(use: Use) -> Iterator[Mistake]:
     if operator.is_async and not operator.awaits:
         remedy = ".map(f) it first, then work with what it gives"
         reason = f": {operator.unawaited}" if operator.unawaited else ""
-        yield mistake(use.where, f"{use.name} is async, and only map awaits{reason}", remedy)
+        yield mistake(use.where, f"{use.name} is async, but {_verb(use)} does not await it{reason}", remedy)
     elif inspect.isasyncgenfunction(function_of(operator.fn)):
         yield mistake(use.where, f"{use.name} is an async generator", "gather the rows in an async map, then flat_map")
     if operator.needs_result and returned_by(operator.fn) is None:
