@@ -83,8 +83,11 @@ class RunFailed(Exception):
 
 def run(command: Sequence[str], *, env: dict[str, str] | None = None, limit_s: float = 300.0) -> dict[str, Any]:
     """Run a measured child; what it told by `result`. Raises `RunFailed`."""
+    given = {**os.environ, **(env or {})}
+    # An installed package has its bytecode, and a checkout gets it at the first run; without it, start-up is compiling.
+    given.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(
-        command, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=limit_s, check=False
+        command, env=given, capture_output=True, text=True, timeout=limit_s, check=False
     )
     for line in reversed(done.stdout.splitlines()):
         if line.startswith("RESULT "):

@@ -21,7 +21,8 @@ def keep_structs_as_they_are() -> None:
     waiting = msgspec.Struct.__subclasses__()
     while waiting:
         cls = waiting.pop()
-        keep_as_it_is(cls)
+        if cls not in _seen:
+            keep_as_it_is(cls)
         waiting.extend(cls.__subclasses__())
 
 

@@ -40,6 +40,10 @@ class Membership(msgspec.Struct, frozen=True):
         return Membership(self.version + 1, {**self.slots, stage: slots}, tables)
 
 
+# Made once, before workers are forked: to make it takes longer than to use it.
+_decode = msgspec.msgpack.Decoder(Membership).decode
+
+
 def first_membership(plan: Plan) -> Membership:
     """As many slots as workers are asked for, and groups dealt evenly."""
     slots = {name: stage.settings.workers for name, stage in plan.stages.items()}
@@ -63,7 +67,7 @@ def encode_membership(membership: Membership) -> bytes:
 def decode_membership(data: bytes, path: Path) -> Membership:
     """What `encode_membership` gave. Raises `QueueDamaged` for what is none; `path` says where it stood."""
     try:
-        return msgspec.msgpack.decode(data, type=Membership)
+        return _decode(data)
     except msgspec.MsgspecError as exc:
         raise QueueDamaged(path, f"{MEMBERSHIP_IS} cannot be read ({exc})") from exc
 

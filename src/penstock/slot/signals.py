@@ -17,13 +17,14 @@ from types import FrameType
 _NOT_OURS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 """A terminal's or a service manager's: the caller handles them, and tells the supervisor."""
 _OF_PYTHON = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGKILL, signal.SIGSTOP)
+_ALL = tuple(map(int, signal.valid_signals()))
 _hooked = False
 _forking = threading.local()
 
 
 def settle() -> None:
     """Set the mask and every disposition of this process; to be called again after user code was imported."""
-    for number in signal.valid_signals():
+    for number in _ALL:
         if number in _NOT_OURS:
             signal.signal(number, _do_nothing)
             signal.siginterrupt(number, False)  # libraries that do not expect an interrupted call never see one
