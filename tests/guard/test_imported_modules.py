@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -47,27 +48,59 @@ if __name__ == "__main__":
 """
 
 
+class Imports(NamedTuple):
+    """What one process imports, in order."""
+
+    role: str
+    before_exec: list[str]
+    """Before it starts the next process, which all workers wait for; empty where it starts none."""
+    all: list[str]
+
+
 @pytest.fixture(scope="module")
-def imported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[str]]]:
-    """By the role of a process: the modules that each such process imports, in order."""
+def processes(tmp_path_factory: pytest.TempPathFactory) -> list[Imports]:
+    """Caller, supervisor, zygote and workers of one run of five stages."""
     folder = tmp_path_factory.mktemp("imports")
     program, notes = folder / "program.py", folder / "notes"
     program.write_text(PROGRAM)
     subprocess.run([sys.executable, str(program), str(notes), str(BENCH)], check=True, timeout=100)
-    roles, modules = {}, dict[str, list[str]]()
+    found: dict[str, Imports] = {}
     for line in notes.read_text().splitlines():
         _, pid, _, kind, what = line.split("\t")
-        if kind == "begins":
-            roles[pid] = what
-        of_pid = modules.setdefault(pid, [])
-        if kind == "import" and what not in of_pid:
-            of_pid.append(what)
-    found: dict[str, list[list[str]]] = {}
-    for pid, names in modules.items():
-        found.setdefault(roles.get(pid, "worker"), []).append(names)
-    return found
+        if pid not in found:
+            found[pid] = Imports(what if kind == "begins" else "worker", [], [])
+        if kind == "import" and what not in found[pid].all:
+            found[pid].all.append(what)
+        elif kind == "exec":
+            found[pid].before_exec.extend(found[pid].all)
+    return list(found.values())
 
 
-def test_a_worker_imports_nothing(imported: dict[str, list[list[str]]]) -> None:
+def test_a_worker_imports_nothing(processes: list[Imports]) -> None:
     """The zygote has imported it all, once for all of them."""
-    assert imported["worker"] == [[]] * 5
+    assert [process.all for process in processes if process.role == "worker"] == [[]] * 5
+
+
+@pytest.mark.parametrize(
+    ("role", "before_exec", "limit"), [("caller", 205, 275), ("main", 50, 190), ("zygote", 0, 275)]
+)
+def test_a_process_imports_no_more_than_it_did(
+    processes: list[Imports], role: str, before_exec: int, limit: int
+) -> None:
+    [process] = [process for process in processes if process.role == role]
+    assert len(process.before_exec) <= before_exec, process.before_exec
+    assert len(process.all) <= limit, process.all
+
+
+def test_what_starts_the_zygote_is_imported_first(processes: list[Imports]) -> None:
+    """Whatever else a supervisor needs, it imports while the zygote imports: these alone cost 20 ms."""
+    [supervisor] = [process for process in processes if process.role == "main"]
+    assert {"msgspec", "pathlib", "penstock.errors"}.isdisjoint(supervisor.before_exec)
+    assert {"msgspec", "pathlib", "penstock.errors"} <= set(supervisor.all)
+
+
+def test_what_makes_files_is_imported_while_the_supervisor_starts(processes: list[Imports]) -> None:
+    [caller] = [process for process in processes if process.role == "caller"]
+    later = {"penstock.engine.make_run", "penstock.engine.handle", "penstock.engine.shipping"}
+    assert later.isdisjoint(caller.before_exec)
+    assert later <= set(caller.all)

@@ -11,7 +11,6 @@ import importlib
 import importlib.util
 import marshal
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
@@ -19,6 +18,7 @@ from penstock.slot import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import subprocess
     from typing import Any
 
 _BOOT = """\
@@ -45,6 +45,8 @@ def start(
 
     `fds` go over to it; `options` are those of `Popen`.
     """
+    import subprocess  # a zygote seldom starts a process, but imports this
+
     # Not by the command line: that is read by everybody on the machine, and one argument has 128 KiB at most.
     handed = _in_memory(marshal.dumps(dict(told)))  # by the same interpreter, which needs no import for it
     try:
@@ -93,4 +95,6 @@ def _file_of(package: str) -> str:
 
 def _flags() -> list[str]:
     """The flags of this interpreter (-O, -W, -X ...), for its children."""
+    import subprocess
+
     return list(subprocess._args_from_interpreter_flags())  # type: ignore[attr-defined]

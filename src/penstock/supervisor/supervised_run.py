@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import socket
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 from msgspec.structs import replace
@@ -15,6 +17,7 @@ from penstock.errors import NotPrivate, PenstockError
 from penstock.plan.paths import RunPaths
 from penstock.run_files import read_checked, refused
 from penstock.slot.life import FailureNote
+from penstock.slot.process_end import end_with
 from penstock.supervisor.caller_link import CallerLink
 from penstock.supervisor.cleanup import remove_run_dir
 from penstock.supervisor.descriptors import raise_limit
@@ -28,17 +31,22 @@ from penstock.supervisor.zygote_start import StartedZygote
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def supervise(run_dir: str, socket_fd: int, caller_fd: int, zygote: StartedZygote) -> None:
-    """Wait until the caller hands the run over; then supervise it, and say how it ended.
+def supervise(run_dir: str, socket_fd: int, caller_fd: int, zygote: StartedZygote) -> NoReturn:
+    """Wait until the caller hands the run over; then supervise it, and say how it ended. Ends the process.
 
     The run directory is removed by the caller, once it has heard that. Until then a rerun finds a run whose workers
     are all through, and says so: an end that was never told is no reason to begin again.
     """
+    # The caller waits for the end of this process: nothing is left to be tidied up by the interpreter.
+    end_with(partial(_supervise, run_dir, socket_fd, caller_fd, zygote))
+
+
+def _supervise(run_dir: str, socket_fd: int, caller_fd: int, zygote: StartedZygote) -> int:
     raise_limit()
     sock = socket.socket(fileno=socket_fd)
     if not handed_over(sock, caller_fd):
         zygote.give_up()
-        return
+        return 0
     # What was handed over stays open, and so locked, until this process ends.
     root, caller = Path(run_dir), CallerLink(sock, caller_fd)
     try:
@@ -50,6 +58,7 @@ def supervise(run_dir: str, socket_fd: int, caller_fd: int, zygote: StartedZygot
         note = FailureNote("supervisor", _told(root, exc))
         ended = Ended("failed", 0.0, [], 0, note, leaves_queues=True)
     caller.say_last(ended)
+    return 0
 
 
 def _run(root: Path, spec: RunSpec, caller: CallerLink, zygote: StartedZygote) -> Ended:

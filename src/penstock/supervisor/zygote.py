@@ -15,7 +15,6 @@ import pickle
 import select
 import signal
 import socket
-import subprocess
 import sys
 from functools import partial
 from pathlib import Path
@@ -168,6 +167,8 @@ class _Zygote:
         return pid
 
     def _exec(self, life: Life, program: bytes) -> int:
+        import subprocess
+
         told = {"run_dir": str(self._paths.root), "life": msgspec.msgpack.encode(life), "program": program}
         process = own_process.start(
             "penstock.supervisor.exec_worker", told, str(self._paths.root), fds=[], stdout=subprocess.DEVNULL)
