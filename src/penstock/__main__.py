@@ -31,7 +31,7 @@ def _leave() -> None:
 
 
 def _raise_again(unraisable: sys.UnraisableHookArgs) -> None:
-    """Python prints what a finalizer or a callback of a weak reference raises, and goes on.
+    """Python prints what a finalizer or a callback of a weak reference raises, and continues.
 
     Importing runs many of those. A Ctrl-C in one of them would be lost, so it is pressed again, once this hook, where
     it would be lost as well, has returned.

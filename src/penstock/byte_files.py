@@ -21,7 +21,7 @@ class ByteFile(Protocol):
     def size(self) -> int: ...
 
     def pread(self, length: int, offset: int) -> bytes:
-        """So many bytes; fewer at the end."""
+        """This many bytes; fewer at the end."""
         ...
 
     def pwrite(self, data: bytes | memoryview, offset: int) -> int:
@@ -141,7 +141,7 @@ def write_all(file: ByteFile, data: bytes | memoryview, offset: int) -> int:
 def make_file(files: Files, path: Path, size: int, head: bytes = b"", *, anew: bool = False) -> None:
     """Make a file of `size` bytes that begins with `head`, the rest zero, all of it reserved.
 
-    `anew`: what stands there is overwritten; else it is a `FileExistsError`.
+    `anew`: what is there is overwritten; else it is a `FileExistsError`.
     """
     file = files.open(path, os.O_RDWR | os.O_CREAT | (os.O_TRUNC if anew else os.O_EXCL))
     try:

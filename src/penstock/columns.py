@@ -72,7 +72,7 @@ def as_result(columns: Any) -> Any:
     """
     polars = sys.modules.get("polars")
     if polars is not None and isinstance(columns, polars.DataFrame):
-        return columns.clone()  # of the frame, not of what is in it: the function may go on with its own
+        return columns.clone()  # of the frame, not of what is in it: the function may do what it likes with its own
     return as_table(columns)
 
 

@@ -1,4 +1,4 @@
-"""The files of dead letters: what stands in a frame, and reading frames forward and backward.
+"""The files of dead letters: what is in a frame, and reading frames forward and backward.
 
 A frame is a head, a summary, the row, and its own length once more, by which files are read from their end. A summary
 is small whatever the row is, and says how many letters of each stage its file has up to there: so listing the newest
@@ -98,7 +98,7 @@ def encode_frame(record: DeadLetterRecord) -> bytes:
 def read_forward(path: Path, files: Files = DISK) -> Iterator[Frame]:
     """In the order written. An unfinished frame at the end is not there yet.
 
-    Raises `PenstockError` for a frame that does not hold what was written. The file is opened anew for each block: a
+    Raises `PenstockError` for a frame that does not hold what was written. The file is opened again for each block: a
     merge over the files of a thousand runs must not hold them all open.
     """
     window, offset = _Window(path, files), 0
@@ -108,7 +108,7 @@ def read_forward(path: Path, files: Files = DISK) -> Iterator[Frame]:
 
 
 def read_backward(path: Path, end: int | None = None, files: Files = DISK) -> Iterator[Frame] | None:
-    """From the end, the newest first; None: what stands there is no whole frame, or damaged, so read forward."""
+    """From the end, the newest first; None: what is there is no whole frame, or damaged, so read forward."""
     window = _Window(path, files)
     window.at(0, 0, anew=True)
     last = _frame_before(window, window.size if end is None else end)

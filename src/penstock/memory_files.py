@@ -22,7 +22,7 @@ _LARGE_BYTES: Final = 64 * 1024
 
 
 class _Content:
-    """What stands in a file."""
+    """What is in a file."""
 
     __slots__ = ("data",)
 

@@ -1,4 +1,4 @@
-"""Directories and files that nobody but this user can write, so that what stands in them may be believed.
+"""Directories and files that nobody but this user can write, so that what is in them may be believed.
 
 Shared memory and temporary directories are open to every user of a machine: whoever comes first makes what is there. So
 a directory is ours only if an `fstat` of the opened one says so, and the way to it counts as well: who can write above
@@ -282,7 +282,7 @@ def read_own(path: Path | str) -> bytes:
 
 
 def replace_own(path: Path, data: bytes) -> None:
-    """Put a file in the place of what stands there, in one step; mode 0600 whatever the umask."""
+    """Put a file in the place of what is there, in one step; mode 0600 whatever the umask."""
     temporary = path.with_name(path.name + ".new")
     temporary.unlink(missing_ok=True)
     try:

@@ -65,7 +65,7 @@ class SequenceSource(Source[T_co]):
         return len(self.items)
 
     def divided(self, parts: int) -> SequenceSource[T_co]:
-        """The same items for so many workers."""
+        """The same items for this many workers."""
         return replace(self, parts=parts)
 
     def splits(self) -> Mapping[str, Any]:

@@ -29,7 +29,7 @@ class SharedFile:
     """An open file: `words[3]` reads and writes one of its 64-bit words, `data[8:16]` some of its bytes."""
 
     def __init__(self, words: Words, data: Bytes, file: Closes) -> None:
-        """`file`: what stands behind both."""
+        """`file`: what is behind both."""
         self.words = words
         """As many whole words as there are. A word is read and stored in one go, never torn."""
         self.data = data
@@ -99,7 +99,7 @@ class CalledBytes:
         return self.size
 
     def read(self, offset: int, length: int) -> bytes:
-        """So many bytes. Raises `QueueDamaged` where they are not there any more."""
+        """This many bytes. Raises `QueueDamaged` where they are not there any more."""
         try:
             data = os.pread(self._fd, length, offset)
         except OSError as exc:

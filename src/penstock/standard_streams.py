@@ -43,7 +43,7 @@ def is_full(fd: int) -> bool:
 
 
 def prints_wait() -> bool:
-    """True: what this process prints cannot go on now."""
+    """True: what this process prints is blocked now."""
     return any(is_full(fd) for fd in {1, 2, stdout_fd()})
 
 
@@ -117,7 +117,7 @@ def write_rows(data: bytes) -> None:
 
 
 def tell(line: str) -> None:
-    """A line on standard error. Where there is none, or nobody can read it, nothing is told, and the run goes on."""
+    """A line on standard error. If there is none, or nobody can read it, nothing is said, and the run continues."""
     stream = sys.stderr
     if stream is not None:
         # `print` would take standard output for a stream that is not there.

@@ -1,4 +1,4 @@
-"""CRC-32 of what stands in queues: the same number by whichever library is there, and every byte passes it twice.
+"""CRC-32 of what is in queues: the same number by whichever library is there, and every byte passes it twice.
 
 With the extra `speed` by zlib-ng, which uses the processor's own instructions (63 GB/s where zlib makes 7).
 """

@@ -1,4 +1,4 @@
-"""What stands in a queue: a header and a payload, tied to the place where they stand by a checksum.
+"""What is in a queue: a header and a payload, tied to the place where they stand by a checksum.
 
 `ring` copies frames in and out; `codec` makes payloads. Pure.
 """
@@ -28,7 +28,7 @@ class Flag(IntEnum):
     TURN_END = 1
     """The last frame of its turn: a merge by turn continues with the next turn."""
     SIDE_FILE = 2
-    """The payload was too large for the queue; it stands in a file beside it and is its name here."""
+    """The payload was too large for the queue; it is in a file beside it and is its name here."""
 
 
 NO_WATERMARK: Final = -(2**63)

@@ -2,7 +2,7 @@
 
 A batch travels as one pickle: that is the fast way, and rows share what is common to them. Where one row cannot be
 brought back, all would be lost with it; so the pickle is read as the instructions that it is, what they would call is
-written down instead of called, and each row is pickled anew by itself. Used by `codec` where decoding fails, and by
+written down instead of called, and each row is pickled again by itself. Used by `codec` where decoding fails, and by
 `decoding` of a worker whose predecessor died at it.
 """
 

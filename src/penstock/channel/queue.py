@@ -24,7 +24,7 @@ from penstock.errors import QueueDamaged
 from penstock.shared_file import Opening
 
 _TICKET_SPACE: Final = space(64)
-"""At least what a frame takes whose payload stands in a side file, or one that only ends a turn."""
+"""At least what a frame takes whose payload is in a side file, or one that only ends a turn."""
 _END_SPACE: Final = space(0)
 
 
@@ -75,17 +75,17 @@ class QueueWriter:
         return self._ring.room()
 
     def is_too_large(self, size: int) -> bool:
-        """True: frames of so many bytes would not fit even if the queue were empty, and go to a side file."""
+        """True: frames of this many bytes would not fit even if the queue were empty, and go to a side file."""
         return size > self.capacity - _TICKET_SPACE
 
     def has_room(self, size: int) -> bool:
-        """True when frames of so many bytes can be appended now, and behind them one that ends their turn."""
+        """True when frames of this many bytes can be appended now, and behind them one that ends their turn."""
         if self.is_too_large(size):
             return not self._sides.outstanding() and self._ring.has_room(2 * _TICKET_SPACE)
         return self.fits(size + _TICKET_SPACE)
 
     def fits(self, size: int) -> bool:
-        """True when so many bytes can be appended to the queue itself now, or nothing stands in it."""
+        """True when this many bytes can be appended to the queue itself now, or nothing is in it."""
         return self._ring.has_room(min(size, self.capacity))
 
     def has_room_for_end(self) -> bool:

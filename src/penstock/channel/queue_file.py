@@ -25,7 +25,7 @@ def file_bytes(capacity: int) -> int:
 
 
 class QueueReading(msgspec.Struct, frozen=True):
-    """What stands in a queue, by what its ends have published."""
+    """What is in a queue, by what its ends have published."""
 
     queued_bytes: int
     queued_rows: int

@@ -101,7 +101,7 @@ class RingWriter(_Ring):
         return self.capacity - (self.tail - head)
 
     def has_room(self, size: int) -> bool:
-        """True when so many bytes can be appended now. The head is read only where the one seen last is not enough."""
+        """True when this many bytes can be appended now. The head is read only if the one seen last is not enough."""
         return self.capacity - (self.tail - self._head_seen) >= size or self.room() >= size
 
     @property

@@ -30,7 +30,7 @@ class SideFiles:
         return self._files.beginning_with(self._queue.with_name(f"{self._queue.name}.side-"))
 
     def write(self, sequence: int, payload: bytes) -> bytes:
-        """Write a payload; gives what stands in the frame instead. Raises `FileUnusable` where there is no room."""
+        """Write a payload; gives what is in the frame instead. Raises `FileUnusable` where there is no room."""
         path = self._path(sequence)
         try:
             self._write(path, payload)
@@ -56,7 +56,7 @@ class SideFiles:
         return self._delete(lambda number: number < sequence)
 
     def delete_from(self, sequence: int) -> bool:
-        """Writer's successor: what stands at or above the committed sequence was never published."""
+        """Writer's successor: what is at or above the committed sequence was never published."""
         return self._delete(lambda number: number >= sequence)
 
     def _delete(self, doomed: object) -> bool:

@@ -60,5 +60,5 @@ def set_option(command: F) -> F:
 
 
 def takes_arguments(command: F) -> F:
-    """What stands behind the TARGET, for the program's `sys.argv`."""
+    """What follows the TARGET, for the program's `sys.argv`."""
     return click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[-- ARGUMENTS]...")(command)

@@ -78,7 +78,7 @@ def status(name: str | None, as_json: bool, watch: bool, run_dir: Path | None) -
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """True: what is watched is redrawn in place, instead of written below what stands there."""
+    """True: what is watched is redrawn in place, instead of written below what is there."""
     return standard_streams.is_terminal(stream)
 
 

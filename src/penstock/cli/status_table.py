@@ -81,7 +81,7 @@ def _what_left(run: FoundRun) -> str:
 
 
 def cut(lines: list[str], height: int) -> list[str]:
-    """At most so many lines; the last one tells how many did not fit."""
+    """At most this many lines; the last one tells how many did not fit."""
     if len(lines) <= height:
         return lines
     return [*lines[: height - 1], f"… {len(lines) - height + 1} more lines: enlarge the window"]

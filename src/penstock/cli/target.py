@@ -50,7 +50,7 @@ class Target:
     place: str
     """A file or a module's name."""
     name: str | None
-    """What stands behind the colon."""
+    """What follows the colon."""
 
     @property
     def is_file(self) -> bool:

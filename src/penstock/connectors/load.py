@@ -24,10 +24,10 @@ T = TypeVar("T")
 __all__ = ["GenerateSource", "Profile", "bursts", "generate", "steady", "zipf"]
 
 MAX_WORKERS = 16
-"""So many workers share the rows of one source; more have nothing to do."""
+"""This many workers share the rows of one source; more have nothing to do."""
 OWED_AFTER_ABSENCE_S = 10.0
 """A successor owes what fell due while nobody was there, but never more than this: a run taken over next morning
-goes on at its rate instead of making up for the night."""
+continues at its rate instead of making up for the night."""
 _BATCH_ROWS = 1024
 _BATCH_S = 0.02
 _ROWS_BETWEEN_LOOKS = 32

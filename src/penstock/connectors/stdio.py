@@ -166,7 +166,7 @@ class StreamReader(Reader[str]):
 
 
 class FileReader(Reader[str]):
-    """Reads a regular file that stands as standard input; goes on behind the last whole line, so nothing dies."""
+    """Reads a regular file that stands as standard input; resumes after the last whole line, so nothing is lost."""
 
     def __init__(self, fd: int, position: Position | None, form: TextForm = _UTF8) -> None:
         """`position`: device, inode, offset, line; that of another file is not this one's."""

@@ -23,7 +23,7 @@ log = logging.getLogger("penstock.engine")
 
 
 class CallerLetters:
-    """The dead letters of `results()`: one file, whose committed length stands in the caller's journal."""
+    """The dead letters of `results()`: one file, whose committed length is in the caller's journal."""
 
     def __init__(self, folder: Path, pipeline: str, stage: str, committed: Sequence[int]) -> None:
         self._file = DeadLetterFile(letters_file(folder, stage, 0), committed)

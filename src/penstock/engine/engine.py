@@ -69,7 +69,7 @@ def run(
                 if signal.SIGHUP not in signals:  # its terminal is gone
                     _show_progress(handle, shown)
         except BaseException:
-            handle.leave()  # something broke here, and nobody asked for a stop: the next run goes on
+            handle.leave()  # something broke here, and nobody asked for a stop: the next run resumes
             handle.wait_a_while(60.0)
             raise
         finally:

@@ -27,7 +27,7 @@ from penstock.supervisor.leftover import fetch
 
 
 def fetch_left(left: Path, path: Path, order: Order) -> Deployment | None:
-    """Copy what was left to where it runs best. Where that has no room it goes on where it lies: its deployment."""
+    """Copy what was left to where it runs best. If there is no room it resumes where it lies: its deployment."""
     held = hold(left, order)
     try:
         manifest = rundir.read_manifest(left)

@@ -178,7 +178,7 @@ class Handle:
             raise RuntimeError(f"this run was started by process {self._owner}; a forked child cannot wait for it")
 
     def forked(self) -> None:
-        """In a forked child: the run is the parent's, and goes on and ends without regard to this process."""
+        """In a forked child: the run is the parent's, and continues and ends without regard to this process."""
         self._link.forked()
         self._news, self._locked = threading.Condition(), False
 

@@ -1,4 +1,4 @@
-"""Runs that were killed and that nobody has gone on with: told of by whatever is started next, and moved to disk.
+"""Runs that were killed and that nobody has resumed: whatever is started next says so and moves them to disk.
 
 A failed run moves what it leaves by itself (`supervisor/leftover.py`); one whose supervisor was killed cannot.
 """
@@ -47,7 +47,7 @@ def _is_idle(run: FoundRun) -> bool:
     try:
         since = max(path.stat().st_mtime for path in (paths.lock, paths.phase))
     except FileNotFoundError:
-        return False  # it goes on, or away, this very moment
+        return False  # it is being resumed, or removed, this very moment
     return time.time() > since + _IDLE_S
 
 

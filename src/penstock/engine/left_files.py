@@ -1,7 +1,7 @@
-"""The files of a run that hold no rows, made at the start and anew at a take-over; and a look at those that do.
+"""The files of a run that hold no rows, made at the start and again at a take-over; and a check of those that do.
 
 Bells, words and pipes are how the living speak to each other: what a killed run left in them means nothing, so that
-no damage to them can matter. Queues and journals are gone on with, so they are looked at before anybody does.
+no damage to them can matter. Queues and journals are resumed from, so they are checked before that.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _remove(*paths: Path) -> None:
 
 
 def require_whole(topology: Topology, paths: RunPaths) -> None:
-    """Raises `QueueDamaged` or `FileUnusable` for a queue or a journal that cannot be gone on with."""
+    """Raises `QueueDamaged` or `FileUnusable` for a queue or a journal that nobody can resume from."""
     for slot in topology.slots():
         path = paths.caller_journal if slot.caller else paths.seat(slot.seat, slot.number).journal
         if _shape(load_record(path)) != _shape(first_record(topology, slot)):

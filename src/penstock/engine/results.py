@@ -43,7 +43,7 @@ class Results(Generic[T_co]):
         self._rows: Iterator[Any] = iter(())
         self._done = self._closing = False
         self._broken: BaseException | None = None
-        """What taking rows raised: they are lost to this reader, so it goes on with none behind them."""
+        """What taking rows raised: they are lost to this reader, so it takes none behind them."""
         self._reading = threading.RLock()
         """Held by whoever reads the next rows. Of those that are there, an iterator gives each once without it."""
 
@@ -134,7 +134,7 @@ class Results(Generic[T_co]):
         self.close()
 
     def __del__(self) -> None:
-        # A program that ends in the middle of its rows was not through with them: its next run goes on there.
+        # A program that ends in the middle of its rows was not done with them: its next run resumes there.
         if not getattr(self, "_done", True) and not sys.is_finalizing():
             self._handle.ask_to_stop()
             if self._handle.is_owner:

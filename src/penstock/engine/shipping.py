@@ -1,6 +1,6 @@
 """The plan as bytes that another process can load: functions by reference where they can be imported, else by value.
 
-What stands in a script's `__main__` goes by reference: the zygote imports the script under its own name and aliases
+What is in a script's `__main__` goes by reference: the zygote imports the script under its own name and aliases
 it. In a notebook there is nothing to import, so it goes by value, with a reducer of our own for `msgspec.Struct`:
 cloudpickle alone loses the fields of a Struct, and what is decoded by it is empty without an error.
 """

@@ -1,4 +1,4 @@
-"""Taking over: a run goes on with the queues that a killed or failed one left, with the code as it is now."""
+"""Taking over: a run resumes from the queues that a killed or failed one left, with the code as it is now."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ log = logging.getLogger("penstock.engine")
 
 
 def require_same(order: Order, path: Path, left: Manifest) -> Membership:
-    """The slots of what was left. Raises `LayoutChanged` or `QueueDamaged` for what this run cannot go on with."""
+    """The slots of what was left. Raises `LayoutChanged` or `QueueDamaged` for what this run cannot resume from."""
     if left.boot_id != rundir.boot_id() and not RunPaths(path).settled.exists():
         # Queues live in the page cache: after a crash of the machine nobody knows which pages reached the disk.
         raise QueueDamaged(path, "the machine was restarted after these queues were written; parts may be missing")

@@ -1,6 +1,6 @@
 """The files by which a run's processes know what they are: plan, supervisor's spec, layout, manifest.
 
-Written at the start, and anew at a take-over, for the code may be another one then.
+Written at the start, and again at a take-over, because the code may have changed by then.
 """
 
 from __future__ import annotations

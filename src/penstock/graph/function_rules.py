@@ -159,7 +159,7 @@ def _is_no_key(annotation: Any) -> bool:
 
 
 def _changes(kind: Any) -> bool:
-    """True for the classes of rows whose fields may be set anew."""
+    """True for the classes of rows whose fields may be assigned to."""
     settings = getattr(kind, "__dataclass_params__", None) or getattr(kind, "__struct_config__", None)
     return settings is not None and not settings.frozen
 

@@ -26,7 +26,7 @@ class Travel(msgspec.Struct, frozen=True):
 
 
 class _Trial(cloudpickle.Pickler):  # type: ignore[misc]
-    """Pickles as a start does: what stands at the top of a script goes by its name, though it is `__main__` here."""
+    """Pickles as a start does: what is at the top of a script goes by its name, though it is `__main__` here."""
 
     def reducer_override(self, obj: Any) -> Any:
         if getattr(obj, "__module__", None) == "__main__" and _is_imported_by_name(obj):

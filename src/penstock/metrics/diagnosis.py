@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from penstock.status import EdgeStatus, StageStatus, Status
 
 BLOCKED_SHARE = 0.25
-"""A stage that waits so much of its time for room is held back by a stage behind it."""
+"""A stage that waits this much of its time for room is held back by a stage behind it."""
 SATURATED_SHARE = 0.85
 """Where nobody waits for room, a stage so busy is the limit: mostly a source."""
 STARVED_SHARE = 0.5
-"""A branch that waits so much of its time for rows is held back by another one."""
+"""A branch that waits this much of its time for rows is held back by another one."""
 UNEVEN_SHARE = 0.5
 """A bottleneck with several workers that are less busy than this has one hot worker."""
 _LEAST_GAIN = 0.05

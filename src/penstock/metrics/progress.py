@@ -117,5 +117,5 @@ class Progress:
             self._stream.write(line)
             self._stream.flush()
         except (OSError, ValueError):
-            # The terminal went away or the stream was closed: nobody looks any more, and the run must go on.
+            # The terminal went away or the stream was closed: nobody looks any more, and the run must not fail.
             self._broken = True

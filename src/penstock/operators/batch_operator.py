@@ -18,7 +18,7 @@ class BatchOperator(Operator, frozen=True):
     batch: ClassVar[bool] = True
 
     rows: int | None = None
-    """So many rows to a call, where so many wait; None: as many as wait."""
+    """How many rows a call gets, if that many wait; None: as many as wait."""
     wait: Duration | None = None
     """How long the stage waits for them."""
 

@@ -1,4 +1,4 @@
-"""`each`: a function called for its effect; nothing goes on. What a callable given to `sink` becomes."""
+"""`each`: a function called for its effect; nothing is passed on. What a callable given to `sink` becomes."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from penstock.signatures.annotations import narrowed_by
 
 
 class Filter(Operator, frozen=True):
-    """`fn(row)` true: the row goes on as it is."""
+    """`fn(row)` true: the row is passed on as it is."""
 
     verb: ClassVar[str] = "filter"
     becomes: ClassVar[Becomes] = Becomes.KEPT

@@ -18,7 +18,7 @@ def checked(result: Iterable[Any]) -> Iterable[Any]:
 
 
 class FlatMap(Operator, frozen=True):
-    """`fn(row)` gives an iterable (never a str, bytes or dict) of rows that go on, all or none."""
+    """`fn(row)` gives an iterable (never a str, bytes or dict) of rows to pass on, all or none."""
 
     verb: ClassVar[str] = "flat_map"
     becomes: ClassVar[Becomes] = Becomes.ROWS

@@ -11,7 +11,7 @@ from penstock.signatures.callables import function_of
 
 
 class Map(Operator, frozen=True):
-    """`fn(row)` gives the row that goes on."""
+    """`fn(row)` returns the row to pass on."""
 
     verb: ClassVar[str] = "map"
     awaits: ClassVar[bool] = True

@@ -1,6 +1,6 @@
 """What undoes the writes to state of the row in progress, should an operator behind them raise.
 
-Operators with `writes_state` note their writes here. The programs that run rows begin the log anew with each row, and
+Operators with `writes_state` note their writes here. The programs that run rows start the log over with each row, and
 roll it back if the row fails: a row gives all that it gives and writes all that it writes, or nothing.
 """
 

@@ -33,11 +33,11 @@ class Becomes(Enum):
     """What becomes of one row, by what `Operator.code` gives."""
 
     ROW = "row"
-    """One row goes on: what the code gives."""
+    """One row is passed on: what the code gives."""
     KEPT = "kept"
-    """The row goes on as it is if the code gives something true; otherwise nothing does."""
+    """The row is passed on as it is if the code gives something true; otherwise nothing is."""
     ROWS = "rows"
-    """What the code gives is iterated over: all of that goes on, or none of it."""
+    """What the code gives is iterated over: all of that is passed on, or none of it."""
     NOTHING = "nothing"
     """The code is run for its effect."""
 

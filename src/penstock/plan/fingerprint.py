@@ -18,7 +18,7 @@ from penstock.signatures.annotations import shown
 from penstock.signatures.row_classes import fields_of
 
 ARGUMENTS = "the program's arguments"
-"""They may say what is read, or only how much is told of it: that they changed is told, not refused."""
+"""They may say what is read, or only how much of it: a change is logged, not refused."""
 
 
 def fingerprint(plan: Plan, arguments: Sequence[str] = ()) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """How many slots each stage has, and which slot owns which keys. Pure.
 
 A plan says how many workers are asked for. What a run has stands in its membership, a file of the run with a version
-of its own: it is what will change while the run goes on. Keys belong to 256 groups for good (`channel/router.py`);
+of its own: it is what will change during a run. Keys belong to 256 groups for good (`channel/router.py`);
 a table says which slot owns each group. What is stored of a key is stored by its group, and moves with it.
 """
 
@@ -33,7 +33,7 @@ class Membership(msgspec.Struct, frozen=True):
     """For each stage that gets rows by key, the slot that owns each group."""
 
     def rescaled(self, stage: str, slots: int) -> Membership:
-        """The next version, in which a stage has so many slots, and as few groups as possible have a new owner."""
+        """The next version, in which a stage has this many slots, and as few groups as possible have a new owner."""
         tables = dict(self.tables)
         if stage in tables:
             tables[stage] = moved(tables[stage], slots)
@@ -78,7 +78,7 @@ def dealt(slots: int) -> tuple[int, ...]:
 
 
 def moved(table: Sequence[int], slots: int) -> tuple[int, ...]:
-    """The table after a change to so many slots: balanced, with as few groups moved as that allows."""
+    """The table after a change to this many slots: balanced, with as few groups moved as that allows."""
     owned = [0] * slots
     for owner in table:
         if owner < slots:

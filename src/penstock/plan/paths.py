@@ -36,7 +36,7 @@ class SeatPaths(msgspec.Struct, frozen=True):
 
     @property
     def work(self) -> Path:
-        """Which row is in work."""
+        """Which row is in progress."""
         return self.folder / "work"
 
     @property

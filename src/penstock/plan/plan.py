@@ -61,7 +61,7 @@ class StageSettings(msgspec.Struct, frozen=True):
     retry_on: tuple[type[Exception], ...] = (Exception,)
     timeout_s: float | None = None
     max_restarts: tuple[float, float] = (10.0, 60.0)
-    """So many unblamed deaths within so many seconds."""
+    """This many unblamed deaths within this many seconds."""
     unavailable_for_s: float = 3600.0
     row_output_max: int = parse_size(ROW_OUTPUT_MAX)
     """Bytes that one row may give."""

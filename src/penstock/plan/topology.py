@@ -1,6 +1,6 @@
 """Who sends what to whom: the facts that follow from a plan and the slots that its stages have. Pure.
 
-The engine makes files by it, the supervisor is told of it, workers are put together by it.
+The engine makes files by it, the supervisor is given it, workers are put together by it.
 """
 
 from __future__ import annotations

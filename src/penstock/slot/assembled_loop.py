@@ -80,7 +80,7 @@ class AssembledLoop:
         return self._loop
 
     def idempotency_key(self) -> str:
-        """The name of the row in work."""
+        """The name of the row in progress."""
         return self._calls.idempotency_key()
 
     def _turn_of(self, parts: Sequence[Part], record: Record) -> Turn:

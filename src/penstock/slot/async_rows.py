@@ -24,7 +24,7 @@ from penstock.slot.row_program import RowProgram
 
 _TICKS_PER_TIMEOUT: Final = 8
 _STUCK: Final = 1.5
-"""A row that goes on for so many time-outs although it was interrupted is left to the watchdog."""
+"""A row that keeps running for this many time-outs although it was interrupted is left to the watchdog."""
 
 _LOOK_S: Final = 2.0
 """`run` looks so often whether it is through, whoever has woken it."""
@@ -64,7 +64,7 @@ class AsyncRows:
         """What every row's begins as."""
         self._flying: set[RowInWork] = set()
         self.stuck = False
-        """True: a row goes on though it was interrupted because its time is over."""
+        """True: a row keeps running although it was interrupted because its time is over."""
         self._ticked_at = 0.0
         self._ticking = False
         if timeout_s is not None:
@@ -110,7 +110,7 @@ class AsyncRows:
             error = RowTimeout(self._timeout_s).with_traceback(raised.__traceback__)
         return Failure(row.index, error, self._program.operator_at(error))
 
-    # Time-outs. One tick for all rows: it counts no time in which the loop stood still, for then they could not go on.
+    # Time-outs. One tick for all rows: time in which the loop stood still does not count, as no row could run.
 
     def _tick_later(self, timeout_s: float) -> None:
         self.loop.asyncio_loop.call_later(timeout_s / _TICKS_PER_TIMEOUT, self._tick, timeout_s)

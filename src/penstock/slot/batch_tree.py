@@ -66,7 +66,7 @@ class BatchTree:
     ) -> list[Failure]:
         """All rows but the failed ones; with `stop_at_failure` only up to the first failed.
 
-        `origin`: makes the rows anew that a function has changed in place before it raised; None: they stay changed.
+        `origin`: makes the rows again that a function changed in place before it raised; None: they stay changed.
         """
         failures: list[Failure] = []
         length = batch_length(batch)
@@ -112,7 +112,7 @@ class BatchTree:
         rows = self._untouched[start:stop]
         try:
             return pickle.loads(pickle.dumps(rows, 5))
-        except Exception:  # rows of a class that came as MessagePack, and that cannot be pickled: all are made anew
+        except Exception:  # rows of a class that came as MessagePack, and that cannot be pickled: all are made again
             assert self._origin is not None
             return self._origin.rows_anew(len(batch))[start:stop]
 

@@ -69,7 +69,7 @@ def batch_join(batches: Sequence[Any]) -> Any | None:
 
 
 def batch_cut(batch: Any, rows: int) -> list[Any]:
-    """A batch in parts of `rows` rows (of `Lines`: about so many)."""
+    """A batch in parts of `rows` rows (of `Lines`: about this many)."""
     if isinstance(batch, list):
         return [batch[start : start + rows] for start in range(0, len(batch), rows)]
     return list(batch.parts(rows))

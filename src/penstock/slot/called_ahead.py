@@ -21,14 +21,14 @@ from penstock.slot.unit import Unit
 from penstock.slot.work_page import WorkPage
 
 _WINDOW_BYTES: Final = 16 * 1024 * 1024
-"""What rows gave that cannot be given out yet is about so much at most, as encoded."""
+"""What rows gave that cannot be given out yet is about this much at most, as encoded."""
 MOST_ROWS: Final = 65_536
 _UNKNOWN: Final = 64
-"""While nothing is known of what rows give, so many of them for each one in flight may be called for ahead."""
+"""While nothing is known of what rows give, this many of them for each one in flight may be called for ahead."""
 _READY_ROWS: Final = 8
-"""So many rows for each one in flight are read ahead, so that the end of one starts the next."""
+"""This many rows for each one in flight are read ahead, so that the end of one starts the next."""
 _TOGETHER_S: Final = 0.001
-"""Rows that end within so long are given out together, as long as all that may be are in flight."""
+"""Rows that end within this long are given out together, as long as all that may be are in flight."""
 _STILL_SHARE: Final = 1 / 16
 """Longer, up to `linger`, where coroutines would stand still for a larger share of the time than this."""
 
@@ -187,7 +187,7 @@ class CalledAhead:
             self.retried.append(row)
         elif row.failure is not None and self.in_place:
             after_s = self._errors.in_place(self._part, row.failure, row.attempts)
-            if after_s is not None:  # those behind it go on, and wait for it to be given out
+            if after_s is not None:  # those behind it run, and wait for it before they are given out
                 row.done = False
                 self._rows.loop.asyncio_loop.call_later(after_s, self._try_again, row)
 

@@ -1,6 +1,6 @@
 """Calls of the user's functions for the rows of a batch, and what follows: given out, tried in place, or set aside.
 
-What is in work is written on the worker's page around each call, so that a death there is known for whose it was.
+The rows in progress are written on the worker's page around each call, so that a death there is known to be theirs.
 `plain`, `gathered_calls`, `in_flight` and `due_retries` share it.
 """
 
@@ -45,7 +45,7 @@ class Calls:
         self._key_row = 0
 
     def idempotency_key(self) -> str:
-        """The name of the row in work."""
+        """The name of the row in progress."""
         key = current_key()
         if key is not None:
             return key
@@ -173,7 +173,7 @@ class Calls:
     ) -> list[Failure]:
         """Run the stage's functions over rows; gives those that failed.
 
-        `origin`: what can make the rows anew, which functions may have changed in place before one raised.
+        `origin`: can make the rows again, which functions may have changed in place before one raised.
         """
         self._in_call = part
         self._crash.reached("in_user_code", part.counts.rows_in + mark.count)

@@ -65,7 +65,7 @@ class Chain:
         self.async_rows: AsyncRows | None = None
         self._tree: BatchTree | None = None
         self._at: list[int] | None = None
-        """Where rows in work stand in their batch, if not all of it is run."""
+        """Where rows in progress are in their batch, if not all of it is run."""
 
     @property
     def has_batch_operators(self) -> bool:

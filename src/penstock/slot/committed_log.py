@@ -58,7 +58,7 @@ class CommittedLog:
         self._waiting.clear()
 
     def begin_anew(self) -> None:
-        """From now on the log is empty, and what stands in the file is overwritten: not before a record says so."""
+        """From now on the log is empty, and what is in the file is overwritten: not before a record says so."""
         # The file keeps its bytes for now: until the next record is committed, the last one counts them.
         self.forget()
         self.length = 0

@@ -30,7 +30,7 @@ class CrashPoints:
     """The armed points of one worker life."""
 
     def __init__(self, armed: tuple[ArmedCrash, ...] = (), die: Callable[[], None] = kill_worker) -> None:
-        """`die`: called at a point that is armed; where it returns, the worker goes on."""
+        """`die`: called at a point that is armed; if it returns, the worker continues."""
         self._armed = armed
         self._die = die
 

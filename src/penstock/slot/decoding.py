@@ -24,7 +24,7 @@ class Decoding:
         self, part: int, work: WorkPage, suspicion: Suspicion, *, flush: Callable[[], None],
         pause: Callable[[float], None],
     ) -> None:
-        """`flush`: commit what is pending; `pause`: do nothing for so many seconds."""
+        """`flush`: commit what is pending; `pause`: do nothing for this many seconds."""
         self._part = part
         self._work = work
         self._suspicion = suspicion
@@ -47,7 +47,7 @@ class Decoding:
         return decoded
 
     def decode_again(self, codec: RowCodec, header: Header, payload: bytes, queue: int) -> Decoded:
-        """As `decode`, for a frame that was decoded in this life; whoever asks has said whose rows are in work."""
+        """As `decode`, for a frame that was decoded in this life; whoever asks has said whose rows are in progress."""
         mark = Mark(self._part, queue, header.sequence, 0, header.rows)
         if header.codec not in _RUN_USER_CODE or not self._suspicion.concerns(mark.frame):
             return codec.decode(header.codec, payload, header.rows)

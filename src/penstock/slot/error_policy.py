@@ -10,7 +10,7 @@ from penstock.slot.spool import GivesTooMuch
 
 
 class RetryRow(msgspec.Struct, frozen=True):
-    """Try it again after so long."""
+    """Try it again after this long."""
 
     after_s: float
 

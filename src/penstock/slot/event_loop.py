@@ -1,4 +1,4 @@
-"""The event loop of a worker: coroutines go on whenever the worker waits, be it for input, for room or for time.
+"""The event loop of a worker: coroutines run whenever the worker waits, be it for input, for room or for time.
 
 `loop` and `backpressure` wait on a `LoopWaiter` as they do on a bell's `Waiter`; `stalls` finds the row that holds the
 loop up.
@@ -66,7 +66,7 @@ class EventLoop:
         self._stalls.watch(timeout_s)
 
     def tell_stalls(self, code: CodeType, stage: str) -> None:
-        """From now on a function of the stage that holds the loop up is told of; `code`: the program that calls it."""
+        """From now on a function of the stage that holds the loop up is reported; `code`: the program that calls it."""
         self._stalls.tell(code, stage)
 
     def wake(self) -> None:

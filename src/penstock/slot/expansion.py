@@ -1,4 +1,4 @@
-"""How much a `flat_map` function may give of one row: counted while it goes on, told in the log, ended at a limit.
+"""How much a `flat_map` function may give for one row: counted while it runs, logged, ended at a limit.
 
 A generator may never end, and each of its rows takes room. `spool` puts into a file what is too much for memory, and
 asks here, as programs of rows do where no file can be used.
@@ -19,14 +19,14 @@ from penstock.slot.time_and_chance import MACHINE, Clock
 
 log = logging.getLogger("penstock.worker")
 SAMPLE_ROWS = 32
-"""So many are taken before anybody asks how large they are, which costs more than most rows give."""
+"""This many are taken before anybody asks how large they are, which costs more than most rows give."""
 _CHUNK_ROWS = 256
 _CHUNK_BYTES = 1024 * 1024
 _CHUNK_S = 1.0
 _SAMPLED_OF_CHUNK = 8
 _USUAL_ROW_BYTES = 1024
 TELL_S = 5.0
-"""A row whose function goes on for so long is told of, and again each time that twice the time has gone by."""
+"""After this long a row whose function still runs is logged, and again whenever that time has doubled."""
 
 
 class ExpansionTooLarge(Reject, PenstockError):
@@ -39,7 +39,7 @@ class Expansion:
     def __init__(
         self, stage: str, most_bytes: int, row_name: Callable[[], str], clock: Clock = MACHINE
     ) -> None:
-        """`row_name`: the idempotency key of the row in work."""
+        """`row_name`: the idempotency key of the row in progress."""
         self.stage = stage
         self.most_bytes = most_bytes
         self._row_name = row_name
@@ -89,7 +89,7 @@ class Growth:
             began = self._now_s()
 
     def sampled(self, chunk: list[Any]) -> None:
-        """So many more rows; their size is looked at in some of them."""
+        """This many more rows; their size is looked at in some of them."""
         row_bytes = row_bytes_of(chunk)
         self._chunk_rows = max(min(2 * len(chunk), _CHUNK_ROWS, int(_CHUNK_BYTES / row_bytes)), 1)
         self.grew(len(chunk), row_bytes * len(chunk))
@@ -127,11 +127,11 @@ def size_text(size: float) -> str:
 
 
 def row_bytes_of(chunk: list[Any]) -> float:
-    """Bytes of a row, by some of them; each for itself, for what they share is sent with each."""
+    """Bytes of a row, by some of them; each for itself, because what they share is sent with each."""
     rows = chunk[:: max(len(chunk) // _SAMPLED_OF_CHUNK, 1)]
     try:
         return max(sum(len(pickle.dumps(row, 5)) for row in rows) / len(rows), 1.0)
-    except BaseException as exc:  # pickling runs the user's code; rows that cannot travel are told of where they shall
+    except BaseException as exc:  # pickling runs the user's code; rows that cannot travel are reported when sent
         if is_ctrl_c(exc):
             raise
         return _USUAL_ROW_BYTES

@@ -1,4 +1,4 @@
-"""Why a worker gave up, for the supervisor: a small file of the slot, its room reserved, for the disk may be full.
+"""Why a worker gave up, for the supervisor: a small file of the slot, its room reserved, because the disk may be full.
 
 Written in place by a worker that is about to exit, read by the supervisor once it has.
 """

@@ -1,4 +1,4 @@
-"""Children that user code forks: they have the worker's loop below them on the stack, and must never go on with it.
+"""Children that user code forks: they have the worker's loop below them on the stack, and must never return to it.
 
 A child that returns from the row function, or leaves it by an exception, would be a second worker in the slot. The
 lock cannot see it, since nothing is locked again. So each way back into the engine ends the child here, with the exit

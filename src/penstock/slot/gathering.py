@@ -1,7 +1,7 @@
 """What waits for the batch functions of a stage, taken together: a call of them costs much, and rows in it little.
 
 `loop` asks when it is time for a call and for how many rows. Without a target everything that waits is one call; with
-one (`rows=`, `wait=`) the stage waits for so many rows, but no longer than that.
+one (`rows=`, `wait=`) the stage waits for this many rows, but no longer than that.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Gathering:
             self.rows += unit.left
 
     def due(self, *, patient: bool) -> int:
-        """So many rows are to be called for now, at most; 0: more may come. `patient`: it may be waited for."""
+        """This many rows are to be called for now, at most; 0: more may come. `patient`: it may be waited for."""
         if self.rows < self._target and patient and self.waits_s() > 0 and not self._source_would_wait():
             return 0
         return min(self.rows, self._target)
@@ -120,7 +120,7 @@ class Gathering:
         )
 
     def rows_done(self, rows: int) -> None:
-        """So many rows are through."""
+        """This many rows are through."""
         self.rows -= rows
         while self._units and self._units[0].left == 0:
             self._units.popleft()

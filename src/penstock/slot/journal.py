@@ -33,7 +33,7 @@ FIRST_HALF_BYTES: Final = 8192
 def create_journal(
     path: Path, record: Record, half_bytes: int = FIRST_HALF_BYTES, files: Files = DISK
 ) -> None:
-    """Make a journal that holds `record`, replacing what stands at `path` in one step."""
+    """Make a journal that holds `record`, replacing what is at `path` in one step."""
     data = encode_record(record)
     while 8 + len(data) > half_bytes:
         half_bytes *= 2

@@ -14,11 +14,11 @@ class Exit(IntEnum):
 
     FINISHED = 0
     FAILED = 10
-    """The stage cannot go on; the reason stands in the slot's `failure` file."""
+    """The stage cannot continue; the reason is in the slot's `failure` file."""
     TROUBLE = 11
-    """`open`, a writer or the like raised; a successor may have more luck. The reason stands in `failure`."""
+    """`open`, a writer or the like raised; a successor may have more luck. The reason is in `failure`."""
     CAREFUL = 12
-    """The frame in work has to be done row by row by a successor."""
+    """A successor has to process the frame in progress row by row."""
     ORPHANED = 13
     """The supervisor is gone."""
     UNAVAILABLE = 15
@@ -55,7 +55,7 @@ class Blamed(msgspec.Struct, frozen=True):
     attempts: int
     reason: str
     doing: int = Doing.CALLING
-    """What was being done with it. What is told of a row that cannot be told of must not be asked of it again."""
+    """What was being done with it. If a row could not be put into words, it must not be asked for them again."""
 
     @property
     def untouchable(self) -> bool:
@@ -85,11 +85,11 @@ class Life(msgspec.Struct, frozen=True):
     """Folder of this run's dead letters."""
     suspect: Suspect | None = None
     careful: int = 0
-    """Work so many rows one by one: what one of them gives cannot be encoded."""
+    """Process this many rows one by one: what one of them gives cannot be encoded."""
     blamed: tuple[Blamed, ...] = ()
     crashes: tuple[Crash, ...] = ()
     ungathered: int = 0
-    """Give so many rows to batch functions batch by batch: one of them may be to blame, and it is not known which."""
+    """Give this many rows to batch functions batch by batch: one of them may be to blame, and it is not known which."""
     anew: bool = False
     """True: no life of this run has committed anything. What an earlier run said against the code is forgotten."""
     log_level: int = 20

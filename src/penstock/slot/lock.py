@@ -1,7 +1,7 @@
 """The lock of a slot: two lives of one slot never overlap.
 
-`fcntl` record locks, for they are not inherited by children that user code forks; closing any descriptor of the file
-drops them, so the one here stays open for life.
+`fcntl` record locks, because children that user code forks do not inherit them (trap 8). Closing any descriptor of the
+file drops them, so the one here stays open for life.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class SlotLoop:
 
     @property
     def has_rows_in_flight(self) -> bool:
-        """True: coroutines go on while it waits."""
+        """True: coroutines run while it waits."""
         return any(not flight.idle for flight in self._flights)
 
     def waits_for_s(self) -> float | None:
@@ -123,7 +123,7 @@ class SlotLoop:
         return True
 
     def _at_work(self) -> Iterator[Runner]:
-        """Stages that share a slot take turns; one goes on until its turn is through, for a switch ends it."""
+        """Stages that share a slot take turns; one runs until its turn is over, because a switch ends it."""
         for _ in self._runners:
             yield self._runners[self._current]
             if self._collects():

@@ -51,7 +51,7 @@ class Meter:
         self._activity, self._since = activity, now
 
     def batch_taken(self, unit: Unit, *, is_last: bool) -> None:
-        """A batch is in work. `is_last`: its rows leave the pipeline here."""
+        """A batch is in progress. `is_last`: its rows leave the pipeline here."""
         self._taken.append(unit.taken_ns)
         if is_last:
             self._ingested.append(unit.ingest_ns)

@@ -23,7 +23,7 @@ from penstock.slot.time_and_chance import MACHINE, Clock
 from penstock.slot.watched_key import WatchedKey
 
 FRAME_BYTES: Final = 256 * 1024
-"""A frame has about so many bytes of rows: what is done once for each costs little, and caches hold most of it."""
+"""A frame has about this many bytes of rows: what is done once for each costs little, and caches hold most of it."""
 COLUMNS_BYTES: Final = 1024 * 1024
 """As `FRAME_BYTES`, for columns: there a call costs much, and bytes little."""
 

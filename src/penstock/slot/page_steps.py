@@ -27,6 +27,6 @@ class PageSteps:
         self._work.runs_since(since_ns)
 
     def stuck(self, row: RowInWork) -> None:
-        """It goes on though its time is over; what is in work is this row, and since when stays as it is."""
+        """It keeps running although its time is over; this row is in progress, and since when stays as it is."""
         if row.unit is not None or row.retry is not None:
             self._work.in_flight(row.mark(self._part))

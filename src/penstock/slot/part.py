@@ -20,11 +20,11 @@ from penstock.slot.sink_output import SinkOutput
 from penstock.slot.source_input import SourceInput
 
 FIRST_ROWS: Final = 1
-"""So many rows are tried before anything is known of what they give and take: they may be slow, or large."""
+"""This many rows are tried before anything is known of what they give and take: they may be slow, or large."""
 FIRST_BATCH_ROWS: Final = 64
 """As `FIRST_ROWS`, where functions are called for many rows at once, or for several at the same time."""
 GROWTH: Final = 8
-"""A piece has at most so many times the rows of the one before."""
+"""A piece has at most this many times the rows of the one before."""
 PIECE_S: Final = 0.05
 """A piece is as many rows as are expected to give a frame, or to take so long: what a kill undoes stays small."""
 _COLUMNS_PIECE_BYTES: Final = 4 * 1024 * 1024
@@ -171,7 +171,7 @@ class Part:
         self.inputs.publish()
 
     def show_counts(self, *, commit: bool) -> None:
-        """Show readers of the page what is committed; neighbours were rung before, for they wait and nobody waits here.
+        """Show readers of the page what is committed; neighbours were rung before, as they wait and nobody waits here.
 
         Not a `commit`: a successor's first word, else a life that dies at once would count as one that got something
         done.
@@ -201,7 +201,7 @@ class Part:
         counts[1] += skipped
 
     def clear_outs(self) -> None:
-        """Forget what is committed now; the lists themselves stay, for they are bound into programs."""
+        """Forget what is committed now; the lists themselves stay, because they are bound into programs."""
         for out in self.outs:
             out.rows = []
             out.blocks = []

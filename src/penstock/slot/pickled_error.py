@@ -26,7 +26,7 @@ def pickled_error(error: BaseException | None) -> bytes:
 
 
 def unpickled_error(data: bytes, program: Program) -> BaseException | None:
-    """The exception; None where it cannot be made anew, as one whose `__init__` wants other arguments."""
+    """The exception; None if it cannot be made again, such as one whose `__init__` wants other arguments."""
     if not data:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Plain functions called for each row of a batch; a row whose function raises fails alone, and the next ones go on.
+"""Plain functions called for each row of a batch; a row whose function raises fails alone, and the next ones still run.
 
 `row_program` is the loop over the rows, `chain` decides which batches come here.
 """

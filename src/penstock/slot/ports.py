@@ -44,7 +44,7 @@ class WaiterOf(Protocol):
     """What a slot waits on that sleeps on this bell."""
 
     def __call__(self, bell: Bell, event_loop: EventLoop | None) -> Waits:
-        """`event_loop`: where the slot has coroutines; they go on while it waits."""
+        """`event_loop`: where the slot has coroutines; they run while it waits."""
         ...
 
 

@@ -1,6 +1,6 @@
 """The input queues of a stage in one slot.
 
-Frames may be taken ahead of the one in work; they are done with in the order in which they were taken, and what is
+Frames may be taken ahead of the one in progress; they are done with in the order in which they were taken, and what is
 saved and published is what is done.
 """
 
@@ -21,7 +21,7 @@ from penstock.slot.unit import Unit
 
 
 class QueueInput:
-    """One input queue, and how what stands in it becomes rows."""
+    """One input queue, and how what is in it becomes rows."""
 
     def __init__(self, queue: QueueReader, codec: RowCodec, name: str, port: int = 0) -> None:
         """`port`: which of the stage's incoming edges it belongs to."""
@@ -80,7 +80,7 @@ class QueueInputs:
         self._gate = gate
         self._run_id = run_id
         self._turns_done = [edge.turn for edge in gate.edges]
-        """Of each edge: the turn to go on with, as far as frames are done; the gate may be further."""
+        """Of each edge: the turn to resume with, as far as frames are done; the gate may be further."""
         self.decoding: Decoding | None = None
         """How workers decode; None: as the calling process does, where nobody watches."""
 
@@ -100,7 +100,7 @@ class QueueInputs:
 
     @property
     def exhausted(self) -> bool:
-        """True when nothing comes any more, though some may still be in work."""
+        """True when nothing comes any more, though some may still be in progress."""
         return all(each.queue.exhausted for each in self.queues)
 
     def ready(self) -> bool:
@@ -114,7 +114,7 @@ class QueueInputs:
         return self._gate.choose([q.queue.waiting for q in self.queues], [q.queue.ended for q in self.queues])
 
     def take(self) -> Unit | None:
-        """The next batch, though others may still be in work; ends are taken on the way."""
+        """The next batch, though others may still be in progress; ends are taken on the way."""
         while (index := self._choose()) is not None:
             given = self.queues[index]
             frame = given.queue.read_nowait()
@@ -145,7 +145,7 @@ class QueueInputs:
         )
 
     def progress(self, unit: Unit) -> None:
-        """Rows of the oldest unit in work are through up to `unit.done`."""
+        """Rows of the oldest unit in progress are done up to `unit.done`."""
         queue = self.queues[unit.input].queue
         queue.rows_done = unit.done
         if unit.done < unit.length:

@@ -7,7 +7,7 @@ import sys
 
 
 def reseed_libraries() -> None:
-    """Seed anew what is there, from the operating system; once in each life, before anything of the user's opens.
+    """Seed again what is there, from the operating system; once in each life, before anything of the user's opens.
 
     Generators that a module of the user's made for itself cannot be found; those are what `Context.rng` is for.
     """

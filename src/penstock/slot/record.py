@@ -102,7 +102,7 @@ class Record(msgspec.Struct, array_like=True):
 
     number: int = 0
     logs: dict[str, list[int]] = msgspec.field(default_factory=dict)
-    """What each log of the slot (`ports.Participant`) must be told to go on, by its name."""
+    """What each log of the slot (`ports.Participant`) must know to resume, by its name."""
     run_id: str = ""
     """A transactional sink may hold the record of an earlier run."""
     parts: list[PartRecord] = msgspec.field(default_factory=list)

@@ -24,7 +24,7 @@ from penstock.slot.time_and_chance import MACHINE, Clock
 MOST_WAITING_BYTES: Final = 8 * 1024 * 1024
 """Beyond this the slot takes no new input until a retry is through."""
 MOST_HELD_BYTES: Final = 4 * 1024 * 1024
-"""So much waits for a verdict at most."""
+"""This much waits for a verdict at most."""
 _COMPACT_BYTES: Final = 1024 * 1024
 _WHAT: Final = "the file of waiting retries"
 RETRIES: Final = "retries"
@@ -163,7 +163,7 @@ class RetryFile:
         if not self._waiting:
             # This record says 0 bytes; only the flush after it overwrites the old ones.
             self._log.begin_anew()
-        elif self._log.length == 0:  # a log that begins anew holds what waits, and nothing of what is through
+        elif self._log.length == 0:  # a log that starts over holds what waits, and nothing of what is done
             self._log.forget()
             for row in self._waiting.values():
                 self._log.append(_waits(row))

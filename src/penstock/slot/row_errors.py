@@ -47,7 +47,7 @@ class Lost(msgspec.Struct, frozen=True):
     traceback: str = ""
     operator: str = ""
     stage: str | None = None
-    """Whose row it is, where that is not the stage in work."""
+    """Whose row it is, if not the stage's that is running."""
     cause: BaseException | None = None
     """What the user's code raised."""
 
@@ -89,7 +89,7 @@ class RowErrors:
         return part.in_place_retries or part.plan.settings.on_error.kind == "fail"
 
     def failed(self, part: Part, unit: Unit, batch: Any, failure: Failure, number: int) -> StageEnd | None:
-        """A row raised for the first time, and those behind it may go on. `number`: the row's own, as `Mark` has it."""
+        """A row raised for the first time, and those behind it may run. `number`: the row's own, as `Mark` has it."""
         columns = isinstance(batch, ColumnBatch)
         row, unmade = batch.row_or_failure(failure.index) if columns else (row_at(batch, failure.index), "")
         return self._decide(part, row, failure, 1, f"{unit.key}/{number}", unit.ingest_ns, unmade)
@@ -166,7 +166,7 @@ class RowErrors:
             edge.receiver, failure.error,
         )
         settings = StageSettings(on_error=edge.on_error)
-        # A verdict counts; there are no further attempts, for the row that would be tried is the sender's.
+        # A verdict counts; there are no further attempts, because the row that would be tried is the sender's.
         decision = SkipRow() if isinstance(failure.error, Drop) else last_resort(settings)
         end = self._end(part, decision, lost, undoes=True)
         return end or self._give_up_on_edge(part, edge, lost)

@@ -32,7 +32,7 @@ class ProgramNode(msgspec.Struct, frozen=True):
 
 
 class RowProgram(msgspec.Struct, frozen=True):
-    """`run(iterator, *outs)` appends to the outs; when a function raises, the row in work has left nothing."""
+    """`run(iterator, *outs)` appends to the outs; when a function raises, the row in progress has left nothing."""
 
     run: Callable[..., Any]
     source: str

@@ -4,7 +4,7 @@ No timer call per record: each tick looks how far the batch has come, and a row 
 time-out is interrupted. The signal interrupts Python code, sleeps and reads; a long call into C is interrupted when
 it returns, or ends with the watchdog's kill.
 
-A row is only charged for time in which it could have gone on: not while its process was stopped, nor while what it
+A row is only charged for time in which it could have run: not while its process was stopped, nor while what it
 prints waits for a slow reader.
 """
 
@@ -21,7 +21,7 @@ from penstock.standard_streams import prints_wait
 
 _TICKS_PER_TIMEOUT = 8
 _continued = 0
-"""How often this process was stopped and went on."""
+"""How often this process was stopped and continued."""
 
 
 def _note_continued(signum: int, frame: FrameType | None) -> None:
@@ -30,7 +30,7 @@ def _note_continued(signum: int, frame: FrameType | None) -> None:
 
 
 class RowTimer:
-    """The timer of one worker. `on_tick(monotonic_ns)`: the row in work runs since then, at the latest."""
+    """The timer of one worker. `on_tick(monotonic_ns)`: the row in progress has run since then, or longer."""
 
     def __init__(self, timeout_s: float, on_tick: Callable[[int], None]) -> None:
         self._timeout_s = timeout_s
@@ -40,7 +40,7 @@ class RowTimer:
         self._lines: frozenset[int] | None = None
         self._last = -1
         self._charged = 0.0
-        """Seconds that the row in work has had, as far as ticks have counted."""
+        """Seconds that the row in progress has had, as far as ticks have counted."""
         self._ticked = 0.0
         self._continued = 0
         self._listening = False
@@ -88,7 +88,7 @@ class RowTimer:
         return self._timeout_s / _TICKS_PER_TIMEOUT
 
     def _was_held_up(self, passed_s: float) -> bool:
-        """True: in the time since the last tick the row could not go on."""
+        """True: since the last tick the row could not run."""
         if passed_s > 2 * self._interval_s:
             # The tick is late: by a long call into C, or because the process was stopped. Then a SIGCONT came with it,
             # whose handler is due behind this one; any signal makes the interpreter look for others first.

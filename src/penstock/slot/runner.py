@@ -37,7 +37,7 @@ class Runner(Protocol):
 
     @property
     def through(self) -> bool:
-        """True: the input has ended, and nothing of it is in work."""
+        """True: the input has ended, and nothing of it is in progress."""
         ...
 
     @property

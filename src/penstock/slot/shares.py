@@ -10,7 +10,7 @@ from typing import Final
 
 SHARE_S: Final = 0.02
 FIRST_SHARES: Final = 4
-"""Nothing known yet: so many shares for each receiver."""
+"""Nothing known yet: this many shares for each receiver."""
 FIRST_MOST: Final = 64
 _LEAST_SPAN_S: Final = 0.001
 
@@ -22,7 +22,7 @@ class Shares:
         self._receivers = receivers
         self._most = most
         self._rate: float | None = None
-        """Rows per second and receiver; while receivers starve, at least so many."""
+        """Rows per second and receiver; while receivers starve, at least this many."""
         self._at: float | None = None
         self._taken = 0
 

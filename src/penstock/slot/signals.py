@@ -2,7 +2,7 @@
 
 A blocked SIGCHLD that came from the caller would hang the first death; an ignored SIGTERM would go through `exec` into
 every program that user code starts. So what we do not obey has a handler that does nothing: `exec` sets it to the
-default, system calls go on, and nothing raises inside user code.
+default, system calls are restarted, and nothing raises inside user code.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Where the rows of a stage leave the pipeline: into no sink, by position, by flush, or by transaction.
 
-A sink by position is written to as rows come; the record says how far it counts, and what stands behind is cut away
+A sink by position is written to as rows come; the record says how far it counts, and what is behind is cut away
 by the next life. A sink by flush has a client that buffers rows, which is waited for before each commit. A sink by
 transaction stores the record itself, together with the rows. Rows that a sink refuses are
 given back, for `turn` to have them set aside. Another kind of sink is another class here.
@@ -180,7 +180,7 @@ class TransactionOutput(PositionOutput):
 
     def newer_record(self, run_id: str) -> Record | None:
         data = self._transactional.last_record()
-        if not data or not is_of_this_version(data):  # no journal of another version is gone on with: not this run's
+        if not data or not is_of_this_version(data):  # nobody resumes from a journal of another version: not this run's
             return None
         record = decode_record(data)
         return record if record.run_id == run_id else None

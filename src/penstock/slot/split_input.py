@@ -34,7 +34,7 @@ class Reading:
         self, source: Source[Any], context: Context, run_id: str, clock: Clock, *, gather_rows: int = 0,
         row_type: Any = Any,
     ) -> None:
-        """`gather_rows`: blocks of lines are gathered to so many; 0: they are taken as they come.
+        """`gather_rows`: blocks of lines are gathered to this many; 0: they are taken as they come.
 
         `row_type`: what rows of columns are.
         """

@@ -22,7 +22,7 @@ from penstock.slot.record import SpillRecord
 IN_MEMORY_BYTES = 8 * 1024 * 1024
 _CHUNK_BYTES = 128 * 1024
 _CHUNK_ROWS = 512
-"""Rows that suddenly are large may be so many at once in memory."""
+"""Rows that suddenly are large may be this many at once in memory."""
 _LOOK_BYTES = 16 * 1024 * 1024
 """The room that is left is looked at so often."""
 _WHAT = "the file of what a row gives"
@@ -85,7 +85,7 @@ class Spool:
     # Called by programs of rows.
 
     def as_rows(self, result: Iterable[Any]) -> list[Any] | Spooled:
-        """What a function gave: a list, or a file of rows. Raises `GivesTooMuch` where other rows are in work, too."""
+        """What a function gave: a list, or a file of rows. Raises `GivesTooMuch` if other rows are in progress, too."""
         if isinstance(result, (list, tuple)):
             return list(result)
         rest = iter(result)

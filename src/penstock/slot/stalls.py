@@ -1,8 +1,8 @@
-"""Rows that hold up the event loop: `time.sleep` or a long computation in a coroutine, where nobody else can go on.
+"""Rows that hold up the event loop: `time.sleep` or a long computation in a coroutine, while no other row can run.
 
 A timer looks which task has been running since the last ticks, without a return to the loop. Once that is as long as
-the time-out it raises `RowTimeout` in that very task; the rows beside it go on. A call into C that does not return
-ends with the watchdog's kill, for the worker's page names the row whose step it is (`row_coroutine`).
+the time-out it raises `RowTimeout` in that very task; the rows beside it continue. A call into C that does not return
+ends with the watchdog's kill, because the worker's page names the row whose step it is (`row_coroutine`).
 
 Without a time-out nothing is interrupted, and a warning names the function that holds the others up, once per stage.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # workers without coroutines do not load it
 log = logging.getLogger("penstock.worker")
 _TICKS_PER_TIMEOUT = 8
 TELL_S = 0.5
-"""A coroutine that holds the loop up for so long is told of."""
+"""A coroutine that holds the loop up for this long is reported."""
 _TELL_TICK_S = 0.1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class StageFailed(Exception):
-    """The stage cannot go on: a row failed under `fail`, no row ever succeeded, a source raised, a queue is damaged."""
+    """The stage is over: a row failed under `fail`, no row ever succeeded, a source raised, a queue is damaged."""
 
     def __init__(
         self, stage: str, reason: str, traceback: str = "", error: BaseException | None = None

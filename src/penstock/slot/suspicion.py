@@ -64,12 +64,12 @@ class Suspicion:
         return min(suspect.piece, suspect.row + suspect.count - mark.row)
 
     def pause_s(self, mark: Mark) -> float:
-        """How long to do nothing before the call: who kills at random is to have the chance while no row is in work."""
+        """How long to do nothing before the call, so that somebody who kills at random may do so while no row runs."""
         if self._suspect is None or not self._suspect.covers(mark):
             return 0.0
         return self._suspect.pause_s
 
     def rows_done(self, rows: int) -> None:
-        """So many rows are through."""
+        """This many rows are through."""
         self._careful_left = max(self._careful_left - rows, 0)
         self._ungathered_left = max(self._ungathered_left - rows, 0)

@@ -22,7 +22,7 @@ class Clock(msgspec.Struct, frozen=True):
     """Functions, so that who asks often keeps the one that it needs: a call costs no more than without a clock."""
 
     now_s: Callable[[], float] = time.monotonic
-    """Seconds that only go on; how long something took."""
+    """Seconds that never go back; for how long something took."""
     now_ns: Callable[[], int] = time.monotonic_ns
     """The same in nanoseconds, as pages have it."""
     wall_s: Callable[[], float] = time.time

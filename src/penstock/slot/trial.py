@@ -14,7 +14,7 @@ from penstock.slot.stops import StageFailed
 
 
 def limit_of(part: Part) -> int | None:
-    """So many failures without a success are enough; None: the stage is never given up."""
+    """This many failures without a success are enough; None: the stage is never given up."""
     policy = part.plan.settings.on_error
     return policy.give_up_after if policy.kind == "dead_letter" else None
 

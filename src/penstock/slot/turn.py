@@ -119,7 +119,7 @@ class Turn:
         )
 
     def collects_for(self) -> float:
-        """Seconds that the turn may go on waiting for rows; 0 or less: it is to be committed."""
+        """Seconds that the turn may still wait for rows; 0 or less: commit it now."""
         part = self._part
         if part is None:
             return 0.0
@@ -166,7 +166,7 @@ class Turn:
         return None
 
     def mark_of_all(self, part: Part, more: int = 0) -> Mark:
-        """All rows since the last commit, and so many more."""
+        """All rows since the last commit, and this many more."""
         return Mark(part.number, TURN_INPUT, self._commit.number + 1, 0, max(self._rows + more, 1))
 
     def send_spooled(self, part: Part) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import Final
 
 TRANSACTION_S: Final = 0.1
-"""The transactional sinks of a slot, one after the other, collect rows for so long ..."""
+"""The transactional sinks of a slot, one after the other, collect rows for this long ..."""
 TRANSACTION_ROWS: Final = 100_000
-"""... and so many rows."""
+"""... and this many rows."""
 RUSH_S: Final = 0.001
-"""A receiver that waits is served at once, or, where more input waits and a piece takes less than this, after so long:
-a commit for every frame, and a process woken for it, would cost more than the work."""
+"""A receiver that waits is served at once, or after this long if more input waits and a piece takes less than this: a
+commit for every frame, and a process woken for it, would cost more than the work."""
 TURN_BYTES: Final = 256 * 1024
-"""A turn gives out so much at most before it is committed; of a small queue, a quarter."""
+"""A turn gives out this much at most before it is committed; of a small queue, a quarter."""
 COMMIT_S: Final = 0.00005
 """About what a commit takes. A source that waits longer for rows has the time to commit those it has."""
 

@@ -1,4 +1,4 @@
-"""A batch in work: taken from a queue or a source, worked piece by piece, committed."""
+"""A batch in progress: taken from a queue or a source, processed piece by piece, committed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from penstock.slot.batches import batch_slice
 
 
 class Unit(msgspec.Struct):
-    """A batch in work: rows up to `done` are through the chain."""
+    """A batch in progress: rows up to `done` are through the chain."""
 
     batch: Any
     length: int

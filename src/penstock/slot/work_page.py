@@ -74,7 +74,7 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
     count: int
 
     def over(self, count: int) -> Mark:
-        """So many rows from the same one on."""
+        """This many rows from the same one on."""
         return Mark(self.part, self.input, self.sequence, self.row, count)
 
     @property
@@ -157,7 +157,7 @@ class WorkPage:
         self._words[_W_STEP] = 0
 
     def runs_since(self, since_ns: int) -> None:
-        """A tick of the row timer: the row in work runs since then, at the latest."""
+        """A tick of the row timer: the row in progress has run since then, or longer."""
         self._words[_W_SINCE] = since_ns
 
     def leave(self) -> None:

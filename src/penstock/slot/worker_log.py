@@ -42,7 +42,7 @@ class ToCaller(logging.Handler):
             sys.stderr.write(to_line(LoggedLine(
                 record.levelno, record.name, visible_lines(message), record.created, visible_lines(error)
             )))
-        except Exception:  # as handlers do: a record that cannot be worded is told of, and costs nothing else
+        except Exception:  # as handlers do: a record that cannot be worded is reported, and costs nothing else
             self.handleError(record)
 
 

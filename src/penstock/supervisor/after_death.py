@@ -31,7 +31,7 @@ class WorkerEnd(msgspec.Struct, frozen=True):
     note: FailureNote
     """Its own, or one that says how it ended."""
     seen: WorkState
-    """What was in work."""
+    """What was in progress."""
     progress: Progress
     attempt: int
     lived_s: float
@@ -39,7 +39,7 @@ class WorkerEnd(msgspec.Struct, frozen=True):
     timed_out: bool = False
     """True: the watchdog killed it."""
     out_of_memory: bool = False
-    """True: the system killed it, and what was in work had taken the memory."""
+    """True: the system killed it, and the rows in progress had taken the memory."""
 
 
 class Guidance(msgspec.Struct, frozen=True):
@@ -71,7 +71,7 @@ class Finish(msgspec.Struct, frozen=True):
 
 
 class Gone(msgspec.Struct, frozen=True):
-    """Nobody follows, for the run is leaving."""
+    """Nobody follows, because the run is leaving."""
 
 
 class Fail(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ class Fail(msgspec.Struct, frozen=True):
 
 
 class Respawn(msgspec.Struct, frozen=True):
-    """A successor is born after so long, and is told this."""
+    """A successor is born after this long, and is told this."""
 
     after_s: float
     guidance: Guidance

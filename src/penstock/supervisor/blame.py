@@ -1,11 +1,12 @@
 """Which row, if any, is to blame for a death. Pure: deaths go in, what to tell the successor comes out.
 
-The worker's page says which rows were in work. A death of the worker's own doing (a segfault, an exit, out of
-memory) suspects them at once; SIGKILL may be anybody's, so it suspects rows that were in work twice. Suspects are
-worked in ever smaller pieces until a single row is marked; what dies then of its own doing is to blame.
+The worker's page says which rows were in progress. A death of the worker's own doing (a segfault, an exit, out of
+memory) makes them suspects at once; SIGKILL may be anybody's, so only rows that were in progress twice become suspects
+(trap 1). Suspects are processed in ever smaller pieces until a single row is marked; if the worker then dies of its own
+doing, that row is to blame.
 
 SIGKILL needs more: somebody who kills at random hits a long row as surely as a poisonous row kills itself. So the
-successor pauses before the call, for a time drawn anew for each life. Whoever kills without looking at the worker
+successor pauses before the call, for a time drawn again for each life. Whoever kills without looking at the worker
 cannot know it, and hits the short time right behind the pause with a small chance only; the row that kills itself
 does so each time. Once chance explains the hits with less than one in a million, the row is blamed.
 """
@@ -24,7 +25,7 @@ from penstock.slot.work_page import TURN_INPUT, Doing, Mark
 
 _CERTAIN = math.log(1e6)
 _SPREAD = 4.0
-"""The longest pause that may be drawn is so many times the shortest."""
+"""The longest pause that may be drawn is this many times the shortest."""
 _HIT_SHARE = 0.9
 """The rest of the stakes is kept for the life that does not hit."""
 _LEAST_CALL_S = 0.005
@@ -32,14 +33,14 @@ _LEAST_CALL_S = 0.005
 _CALL_MARGIN = 1.5
 _USUAL_PAUSE_S = 0.5
 _LEAST_FACTOR, _MOST_FACTOR = 2.0, 40.0
-"""The shortest pause is so many times the call; the more, the fewer deaths it takes."""
+"""The shortest pause is this many times the call; the more, the fewer deaths it takes."""
 _MOST_PAUSE_S = 3600.0
 _KILLS_BEFORE_PAUSES = 2
 _NARROWING = 16
 _TRUSTING_LIVES = 3
-"""After a kill that a suspect cannot have done: so many lives without pauses."""
+"""After a kill that a suspect cannot have done: this many lives without pauses."""
 _UNDECIDED = 30
-"""After so many kills without a verdict the deaths count as nobody's."""
+"""After this many kills without a verdict the deaths count as nobody's."""
 
 
 _WHILE = {
@@ -67,7 +68,7 @@ class Death(msgspec.Struct, frozen=True):
 
     cause: Cause
     mark: Mark | None
-    """The rows in work; None: no user code was running."""
+    """The rows in progress; None: no user code was running."""
     in_call_s: float
     """How long the call had been running."""
     lived_s: float
@@ -75,7 +76,7 @@ class Death(msgspec.Struct, frozen=True):
     """`signal SIGSEGV`, `exit code 3`, for the dead letter."""
     attempt: int
     doing: int = Doing.CALLING
-    """What was being done with the rows in work."""
+    """What was being done with the rows in progress."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -85,9 +86,9 @@ class Verdict(msgspec.Struct, frozen=True):
     blamed: Blamed | None = None
     counted: bool = True
     careful: int = 0
-    """Work so many rows one by one: it is not known which of them gave what was being encoded."""
+    """Process this many rows one by one: it is not known which of them gave what was being encoded."""
     ungathered: int = 0
-    """Give so many rows to batch functions batch by batch: it is not known which of several batches it was."""
+    """Give this many rows to batch functions batch by batch: it is not known which of several batches it was."""
 
 
 class _Pause(msgspec.Struct, frozen=True):
@@ -144,7 +145,7 @@ class Blame:
         return self._judge(death, death.mark)
 
     def _alibi(self, death: Death) -> Verdict:
-        """It died while no row was in work: no row did it, and so perhaps none did it before."""
+        """It died while no row was in progress: no row did it, so perhaps none did it before."""
         if death.cause is Cause.KILLED:
             self._missed()
             self._trusting = _TRUSTING_LIVES
@@ -152,7 +153,7 @@ class Blame:
         return Verdict(self._suspect)
 
     def _narrow(self, death: Death, mark: Mark) -> Verdict:
-        """Several rows were in work."""
+        """Several rows were in progress."""
         if death.cause is Cause.KILLED:
             seen, self._seen_killed = self._seen_killed, mark
             if seen is None or (seen.frame, seen.row) != (mark.frame, mark.row):
@@ -175,7 +176,7 @@ class Blame:
         return Verdict(self._suspect, counted=False, careful=mark.count)
 
     def _judge(self, death: Death, mark: Mark) -> Verdict:
-        """A single row was in work."""
+        """A single row was in progress."""
         if self._row != mark:
             self._forget_row()
             self._row = mark

@@ -20,7 +20,7 @@ from penstock.supervisor.slot_pages import SlotPages
 from penstock.supervisor.worker_process import WorkerProcess
 
 _BIRTH_S = 60.0
-"""So long a zygote may take to give birth, with many others to be born at the same time."""
+"""How long a zygote may take to give birth, with many others to be born at the same time."""
 
 
 class ChildState(Enum):

@@ -25,7 +25,7 @@ _MOST_BYTES = 64 * 1024
 
 
 class Note(msgspec.Struct, frozen=True):
-    """What stands in the file of a claim."""
+    """What is in the file of a claim."""
 
     pipeline: str
     run_dir: str

@@ -1,4 +1,4 @@
-"""Watches a worker that is through and closes what is the user's: one that does not come back is told of, and killed.
+"""Watches a worker that is through and closes what is the user's: one that does not come back is reported, and killed.
 
 Nothing is lost by that: what it closes holds nothing that is not committed. Pure.
 """
@@ -28,7 +28,7 @@ class Closing:
         self._told = False
 
     def step(self, since_ns: int, now_ns: int, *, held_up: bool) -> ClosingStep | None:
-        """What to do now, each once. `since_ns`: when it began to close. `held_up`: it cannot go on, by no fault."""
+        """What to do now, each once. `since_ns`: when it began to close. `held_up`: it cannot run now."""
         if self._watchdog.overdue(since_ns, MOST_S * 1e9, now_ns, held_up=held_up):
             return ClosingStep.KILL
         if not self._told and self._watchdog.overdue(since_ns, TOLD_AFTER_S * 1e9, now_ns, held_up=held_up):

@@ -1,4 +1,4 @@
-"""What is told of the deaths of one slot. Nothing dies silently, and nothing floods: words have a rate. Pure."""
+"""What is said about the deaths of one slot. Nothing dies silently, and nothing floods: notices have a rate. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DeathNotices:
         self._untold = 0
 
     def died(self, note: FailureNote, orderly: Exit | None, attempt: int, now: float) -> str | None:
-        """A successor follows; a slot that dies all the time is told of once a second."""
+        """A successor follows; a slot that dies all the time is reported once a second."""
         self._untold += 1
         if now < self._told_at + _TELL_S:
             return None

@@ -41,7 +41,7 @@ def allowed() -> int:
 
 
 def make_room(more: int) -> None:
-    """Raise the soft limit of the calling process, where it has not so many left. Raises `TooFewDescriptors`."""
+    """Raise the soft limit of the calling process, where it has not this many left. Raises `TooFewDescriptors`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = len(os.listdir("/proc/self/fd")) + more
     if soft == resource.RLIM_INFINITY or soft >= wanted:

@@ -1,4 +1,4 @@
-"""Watches a new worker until it has got something done: one that waits without using its processor is told of.
+"""Watches a new worker until it has got something done: one that waits without using its processor is reported.
 
 A lock that was lost in a fork, a server that does not answer: nothing else says why no row comes. Loading a large
 model takes long, too, but uses the processor, the disk or the network in between. Pure, but for `wanted_s`.
@@ -26,7 +26,7 @@ class FirstRow:
         return self._since + AFTER_S
 
     def hangs(self, now: float, used_s: float) -> bool:
-        """True when it has done nothing but wait for so long. `used_s`: of its life so far, as `wanted_s` gives it."""
+        """True when it has done nothing but wait for this long. `used_s`: of its life so far, from `wanted_s`."""
         if now < self.due():
             return False
         waited = used_s - self._used_s < _IDLE_S

@@ -1,4 +1,4 @@
-"""Whether a process can go on: not while somebody has stopped it."""
+"""Whether a process can run: not while somebody has stopped it."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ Ending: TypeAlias = Literal["finished", "drained", "stopped", "failed"]
 TERMINATE_S = 2.0
 """So long workers have to leave by themselves."""
 KILL_S = 5.0
-"""So long the deaths of the killed may take to be told; a zygote that was stopped never tells of them."""
+"""How long the deaths of the killed may take to be told; a zygote that was stopped never tells of them."""
 
 
 class Rung(IntEnum):
@@ -58,7 +58,7 @@ class Ladder:
         return self._enter(Rung.TERMINATE, now + TERMINATE_S)
 
     def abandon(self, now: float) -> Rung | None:
-        """The caller is gone: its next run goes on, and may be waiting already. What was ordered before stays so."""
+        """The caller is gone: its next run resumes, and may be waiting already. What was ordered before stays so."""
         if self.rung >= Rung.KILL:
             return None
         self.abandoned = self.abandoned or not self.leaving

@@ -1,6 +1,6 @@
 """What a run leaves that failed or was killed: shrunk to its backlog, and moved from shared memory to disk.
 
-`settle` is for what nobody is at: its lock is ours. `fetch` is for the run that goes on with it. Everything is copied
+`settle` is for what nobody is at: its lock is ours. `fetch` is for the run that resumes from it. Everything is copied
 before anything is removed, the manifest last, so that whoever dies meanwhile leaves one whole directory or two of one
 run; where there are two, the preferred place counts and the other is discarded (`engine/deploy.py`).
 """
@@ -82,7 +82,7 @@ def fetch(left: Path, root: Path) -> None:
 
 
 def reserve(root: Path) -> None:
-    """Reserve the queues of a run that goes on where it was left. Raises `OSError` where there is no room."""
+    """Reserve the queues of a run that resumes where it was left. Raises `OSError` where there is no room."""
     for queue in _queues(root):
         backlog.reserve(queue)
 
@@ -98,7 +98,7 @@ def _is_ring(path: Path) -> bool:
 
 
 def _copy_all(source: Path, target: Path, copy_queue: Callable[[Path, Path], None]) -> None:
-    """Everything but manifest and phase, which go last, and what is made anew: the lock and pipes."""
+    """Everything but manifest and phase, which go last, and what is created again: the lock and pipes."""
     paths = RunPaths(source)
     left_out = (paths.manifest, paths.phase, paths.lock, paths.settled)
     for path in sorted(source.rglob("*")):

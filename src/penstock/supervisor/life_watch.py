@@ -52,7 +52,7 @@ class LifeWatch:
     def overdue(
         self, now_ns: int, pid: int, pages: SlotPages, pipes: OutputPipes, *, timeout_s: float | None, grace_s: float
     ) -> bool:
-        """True when a row has been in work for its time-out and the grace."""
+        """True when a row has been in progress for its time-out and the grace."""
         seen = pages.in_work()
         limit_ns = seen.limit_ns or (timeout_s or 0.0) * 1e9
         watched = seen.mark is not None and limit_ns > 0
@@ -71,5 +71,5 @@ class LifeWatch:
 
 
 def _is_held_up(pid: int, pipes: OutputPipes) -> bool:
-    """True: it cannot go on, for somebody has stopped it or does not read what it prints."""
+    """True: it cannot run, because somebody has stopped it or does not read what it prints."""
     return is_stopped(pid) or pipes.full

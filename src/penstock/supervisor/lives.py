@@ -31,7 +31,7 @@ from penstock.supervisor.whole_files import WholeFiles
 from penstock.supervisor.worker_process import WorkerProcess
 
 _TOLD_OF_DEATH_S = 10.0
-"""So long a zygote may take to tell of a death that its pidfd has shown."""
+"""How long a zygote may take to tell of a death that its pidfd has shown."""
 _NO_BIRTH_S = 0.2
 
 

@@ -1,7 +1,7 @@
 """The supervisor's process, exec'ed by the caller while it still makes the run's files.
 
 The zygote takes longest to be ready. So it is started before anything else is imported, and both import what they
-need while the caller goes on. Neither has anything of the run until the caller hands it over (`handover`).
+need while the caller continues. Neither has anything of the run until the caller hands it over (`handover`).
 """
 
 from __future__ import annotations

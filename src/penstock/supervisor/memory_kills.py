@@ -2,7 +2,7 @@
 
 Two witnesses must agree. The kernel counts its kills for want of memory in the cgroup that this process and its
 workers live in; but the one it killed may be another process there, and it chooses the largest, which need not be the
-one that grew. So the worker's own peak must have grown while the row was in work, too. The machine's counter in
+one that grew. So the worker's own peak must have grown while the row was in progress, too. The machine's counter in
 `/proc/vmstat` is no witness: it counts everybody's.
 """
 
@@ -51,7 +51,7 @@ class MemoryKills:
 
 
 def row_ate_the_memory(seen: WorkState, peak_kib: int) -> bool:
-    """True when what was in work may be blamed. `peak_kib`: of the dead worker, as the kernel says; 0: unknown.
+    """True when the rows in progress may be blamed. `peak_kib`: of the dead worker, as the kernel says; 0: unknown.
 
     Several rows are only worked in smaller pieces for it, so of them no growth is asked.
     """

@@ -11,7 +11,7 @@ from penstock.supervisor.protocol import Notice, Output, Running
 
 
 class Notices:
-    """Of one run. Nothing here raises for a full disk: it is for those who look, and the run goes on."""
+    """Of one run. Nothing here raises for a full disk: notices are for people, and the run continues."""
 
     def __init__(self, caller: CallerLink, paths: RunPaths) -> None:
         self._caller = caller

@@ -53,7 +53,7 @@ class OutputRelay:
         self._caller = caller
         self._selector = selector
         self._waits = False
-        """True: what workers print stays in their pipes, for the caller is behind."""
+        """True: what workers print stays in their pipes, because the caller is behind."""
         self._watch()
 
     def mind_the_caller(self) -> None:
@@ -68,7 +68,7 @@ class OutputRelay:
             self._selector.unregister(pipe.fd)
 
     def pass_on(self, pipe: _Pipe, *, all_of_it: bool = False) -> None:
-        """What stands in a pipe now, as far as the caller takes it."""
+        """What is in a pipe now, as far as the caller takes it."""
         while all_of_it or not self._caller.behind:
             try:
                 data = os.read(pipe.fd, protocol.OUTPUT_BYTES)

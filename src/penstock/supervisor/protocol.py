@@ -12,7 +12,7 @@ from penstock.slot.life import Crash, FailureNote, Life
 PACKET_BYTES = 180_000
 """A packet must fit into a socket's buffer whole."""
 IMPORT_S = 10.0
-"""After so long it is told that the program is still being imported, and where it stands."""
+"""After this long a notice says that the program is still being imported, and where it is."""
 OUTPUT_BYTES = 64 * 1024
 
 

@@ -17,7 +17,7 @@ FIRST_DELAY_S = 0.05
 MOST_DELAY_S = 10.0
 JITTER = 0.2
 SAME_ERRORS = 2
-"""So many equal errors in a row, before the stage got anything done, are enough."""
+"""This many equal errors in a row, before the stage got anything done, are enough."""
 
 _FIRST_WAIT_S, _MOST_WAIT_S = 0.5, 30.0
 _STUCK_S = 120.0
@@ -33,7 +33,7 @@ class Progress(Enum):
 
 
 class Restart(msgspec.Struct, frozen=True):
-    """Give birth to the successor after so long."""
+    """Give birth to the successor after this long."""
 
     after_s: float
 
@@ -45,7 +45,7 @@ class Escalate(msgspec.Struct, frozen=True):
 
 
 class Wait(msgspec.Struct, frozen=True):
-    """Give birth to the successor after so long, for what it needs is down."""
+    """Give birth to the successor after this long, because what it needs is down."""
 
     after_s: float
     times: int

@@ -1,4 +1,4 @@
-"""What the supervisor reads and writes of a slot's pages: what is in work, and the figures of its stages.
+"""What the supervisor reads and writes of a slot's pages: which rows are in progress, and the figures of its stages.
 
 Nothing is mapped: a page that somebody cuts must not be the supervisor's death.
 """
@@ -25,12 +25,12 @@ class SlotPages:
         self._work = WorkPage(paths.work, opening)
         self._pages = [Page(paths.folder / f"{stage}.page", opening, writable=True) for stage in stages]
         self._at_birth = self.commits()
-        # By the journal, for a worker may die before its page shows what it has committed. Read while no worker lives.
+        # By the journal: a worker may die before its page shows what it has committed. Read while no worker lives.
         self._journal = paths.journal
         self._opening = opening
         self._number = 0
         self._number_at_start = self._number_at_birth = self._look_for_number()
-        for page in self._pages:  # a new run judges the code anew, and slots ask each other before all are born
+        for page in self._pages:  # a new run judges the code again, and slots ask each other before all are born
             page.words[Word.ROWS_FAILED_BEFORE_SUCCESS] = page.words[Word.ENDED_WITHOUT_SUCCESS] = 0
 
     def commits(self) -> int:
@@ -58,7 +58,7 @@ class SlotPages:
         try:
             self._number = load_number(self._journal, self._opening)
         except (QueueDamaged, FileUnusable):
-            return self._number  # whoever needs the record itself tells of the damage
+            return self._number  # whoever needs the record itself reports the damage
         return self._number
 
     def in_work(self) -> WorkState:

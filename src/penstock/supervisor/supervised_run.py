@@ -53,7 +53,7 @@ def _supervise(run_dir: str, socket_fd: int, caller_fd: int, zygote: StartedZygo
         spec = msgspec.msgpack.decode(read_checked(RunPaths(root).spec, "the supervisor's instructions"), type=RunSpec)
         ended = _run(root, spec, caller, zygote)
     except (PenstockError, OSError) as exc:
-        # Files are missing, damaged or out of reach. What stands in the queues stays.
+        # Files are missing, damaged or out of reach. What is in the queues stays.
         kill_descendants()
         note = FailureNote("supervisor", _told(root, exc))
         ended = Ended("failed", 0.0, [], 0, note, leaves_queues=True)

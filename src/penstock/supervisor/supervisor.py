@@ -172,7 +172,7 @@ class Supervisor:
             self._lose_caller()
 
     def _lose_caller(self) -> None:
-        """Its program is gone: workers end, queues stay, and the next run goes on. Only a stop is a stop."""
+        """Its program is gone: workers end, queues stay, and the next run resumes. Only a stop is a stop."""
         self._caller.lost()
         for fd in (self._caller.fd, self._caller.pidfd):
             with contextlib.suppress(KeyError):  # the process and its socket go one after the other
@@ -217,7 +217,7 @@ class Supervisor:
             ending = "finished"
         elif ending == "finished" and totals.cut_short:
             ending = "drained"  # by an earlier supervisor, whose queues this one took over
-        # A run that failed before any worker, of it or of one before it, was born leaves nothing to go on with.
+        # A run that failed before any worker, of it or of one before it, was born leaves nothing to resume from.
         untouched = totals.untouched and all(child.attempt == 0 for child in self._children)
         leaves_queues = self._ladder.abandoned or (self._failure is not None and not untouched)
         return Ended(

@@ -1,4 +1,4 @@
-"""How long the row in work has really had: time in which its worker could not go on is not the row's.
+"""How long the row in progress has really had: time in which its worker could not run is not the row's.
 
 A worker that is stopped (`SIGSTOP`, a debugger), or that prints faster than somebody reads, stands still by no fault
 of its row; so does everything while the whole group of processes is stopped, the supervisor with it. Pure.
@@ -19,7 +19,7 @@ class Watchdog:
         self._excused_ns = 0
 
     def overdue(self, since_ns: int | None, limit_ns: float, now_ns: int, *, held_up: bool) -> bool:
-        """True: the row in work since then (None: no row is) has had its time. `held_up`: it cannot go on now."""
+        """True: the row in progress since then (None: no row is) has had its time. `held_up`: it cannot run now."""
         gap_ns = 0 if self._looked_ns is None else now_ns - self._looked_ns
         self._looked_ns = now_ns
         if since_ns is None:

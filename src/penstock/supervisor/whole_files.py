@@ -1,6 +1,6 @@
-"""Which file of a run somebody has cut, removed or replaced: asked when a worker died, for it may be why.
+"""Which file of a run somebody has cut, removed or replaced: asked when a worker died, because it may be why.
 
-Sizes are looked at, and what stands in the heads; what the frames and records hold is checked by who reads them.
+Sizes are looked at, and what is in the heads; what the frames and records hold is checked by who reads them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Looks at all living workers several times a second, tells of what hangs, and kills whatever has had its time."""
+"""Looks at all living workers several times a second, reports what hangs, and kills whatever has had its time."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class WorkerWatch:
                 child.process.time_out()
 
     def _mind_closing(self, child: Child, watch: LifeWatch, process: WorkerProcess) -> None:
-        """Whatever hangs when all is done is told of, with its stack, and ended."""
+        """Whatever hangs when all is done is reported, with its stack, and ended."""
         match watch.closing_step(time.monotonic_ns(), process.pid, child.pages, child.pipes):
             case ClosingStep.TELL:
                 self._notices.warn(
@@ -73,7 +73,7 @@ class WorkerWatch:
                 process.time_out()
 
     def _tell_of_hanging(self, child: Child, seen: WorkState) -> None:
-        """Whatever hangs before its first row is told of, with its stack where it can show it."""
+        """Whatever hangs before its first row is reported, with its stack where it can show it."""
         where = "inside the function of its first rows" if seen.mark is not None else "before its first row, in `open`"
         if seen.reached < LISTENS:
             where = "while it is started"

@@ -2,7 +2,7 @@
 
 It has one thread of its own. Where importing has started others (`import_threads`), workers are started by exec.
 It only imports: no pool, runtime, client or session may open before a fork. It reaps its children and tells the
-supervisor how they ended, for a pidfd of a grandchild polls but cannot be waited for.
+supervisor how they ended, because a pidfd of a grandchild polls but cannot be waited for.
 """
 
 from __future__ import annotations

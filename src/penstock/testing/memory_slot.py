@@ -89,10 +89,10 @@ class MemorySlot:
 
     @property
     def has_rows_in_flight(self) -> bool:
-        """True: its coroutines go on while it waits."""
+        """True: its coroutines run while it waits."""
         return self._loop is not None and self._loop.has_rows_in_flight
 
     def let_coroutines_run(self, seconds: float) -> None:
-        """Until a row is through, or for so long."""
+        """Until a row is through, or for this long."""
         assert self._worker is not None and self._worker.event_loop is not None
         self._worker.event_loop.wait(seconds)

@@ -1,6 +1,6 @@
 """The world of slots that share a test's process: files in memory, a clock that stands still, and bells.
 
-Only one slot does something at a time. One that waits lets the others go on (`slots_in_turn`).
+Only one slot does something at a time. One that waits lets the others run (`slots_in_turn`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _TICK_S = 1e-6
 def world_in_memory(
     paths: RunPaths, files: MemoryFiles, clock: ManualClock, give_way: Callable[[float], None]
 ) -> World:
-    """`give_way(seconds)`: a slot waits in the middle of what it does; others go on, or time does."""
+    """`give_way(seconds)`: a slot waits in the middle of what it does; others run, or time passes."""
 
     def waiter(bell: Bell, event_loop: EventLoop | None) -> Waits:
         assert isinstance(bell, MemoryBell)

@@ -1,6 +1,6 @@
 """Lets the slots of a run take turns in one thread: whoever is furthest downstream goes first.
 
-So every batch runs down to the sinks before the next one is read. Where nobody has anything to do, coroutines go on;
+So every batch runs down to the sinks before the next one is read. When nobody has anything to do, coroutines run;
 where there are none, the clock is moved on to what is due next.
 """
 
@@ -37,9 +37,9 @@ class SlotsInTurn:
             self._go_on()
 
     def give_way(self, seconds: float) -> None:
-        """A slot waits in the middle of what it does: for so long, or (`math.inf`) until another one has made room.
+        """A slot waits in the middle of what it does: for this long, or (`math.inf`) until another one has made room.
 
-        The slot lies on top of the stack: whoever waits below it goes on after it. So a slot that waits for a time
+        The slot lies on top of the stack: whoever waits below it continues after it. So a slot that waits for a time
         lets nobody begin anything, for that might have to wait for this very slot.
         """
         if seconds == math.inf:

@@ -86,7 +86,7 @@ def _make(path: str) -> None:
     with tempfile.TemporaryDirectory(prefix=prefix, suffix=".new", dir=folder) as work:
         new = os.path.join(work, "new.duckdb")
         _connect(new).close()
-        with contextlib.suppress(FileExistsError):  # somebody else has made one meanwhile: it is gone on with
+        with contextlib.suppress(FileExistsError):  # somebody else has made one meanwhile: use that one
             os.link(new, path)  # a rename would replace it
         sync_folder_of(path)
 

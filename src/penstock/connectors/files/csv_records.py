@@ -18,7 +18,7 @@ from penstock.text_form import TextForm
 
 _UTF8 = TextForm()
 _LINES_TRIED = 20
-"""So many of the lines that a record takes are tried as records of their own."""
+"""This many of the lines that a record takes are tried as records of their own."""
 
 
 class BrokenRecord(msgspec.Struct, frozen=True):
@@ -57,7 +57,7 @@ class CsvForm:
     delimiter: str = ","
     text: TextForm = _UTF8
     max_bytes: int = MAX_RECORD_BYTES
-    """A record that does not end within so many bytes has a quote that is not closed."""
+    """A record that does not end within this many bytes has a quote that is not closed."""
     fields: int = 0
     """How many fields a record has; 0: not known."""
 
@@ -127,7 +127,7 @@ class _Cutter:
         return Cut(self._records, used, self._spans, taken, self._broken)
 
     def _cut_on(self, tape: _Tape, taken: int) -> tuple[int, bool]:
-        """Records up to one whose quote is not closed: (lines taken, whether to look at more text before going on)."""
+        """Records up to one whose quote is not closed: (lines taken, whether to look at more text first)."""
         reader = csv.reader(tape, delimiter=self._form.delimiter)
         while True:
             try:

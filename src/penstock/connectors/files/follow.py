@@ -1,6 +1,6 @@
 """Follows the files that patterns match, through rotation: new files found, old ones read to their end first.
 
-`follow_discovery` finds files, `generations` has those that are open, `followed` reads one of them. What stands there
+`follow_discovery` finds files, `generations` has those that are open, `followed` reads one of them. What is there
 at the start is in `follow_plan`.
 """
 

@@ -87,7 +87,7 @@ class FollowDiscovery:
         return past is None or not past.is_as_left(seen)
 
     def _adopt(self, seen: Sighting, there: set[Inode]) -> None:
-        """Begin with a file, or go on in it where its content is known; look at it again where it is in the making."""
+        """Begin with a file, or resume in it if its content is known; look again later if it is still being made."""
         if head_of(seen.path) is None:
             return  # gone, or packed and hardly begun
         past = self._memory.of(seen.inode)
@@ -120,7 +120,7 @@ class FollowDiscovery:
             if not past.mark.length or not past.mark.fits(head) or not _may_be(seen.path, past):
                 continue
             if has_file and past.inode in there and not packing(seen.path) and seen.size > past.offset:
-                continue  # the file that was read is there still, and this one has more: another that begins alike
+                continue  # the file that was read still exists, and this one has more: another file that begins alike
             try:
                 if self._go_on_in(seen, past):
                     return True

@@ -1,6 +1,6 @@
 """What a follower remembers of files that it has read to their end: each for as long as it exists. Pure.
 
-A content whose file is gone, or was written anew, is remembered for a while: it may come again, packed or copied.
+A content whose file is gone, or was rewritten, is remembered for a while: it may come again, packed or copied.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Memory:
             self._dumped = None
 
     def forget(self, inode: Inode) -> None:
-        """Another file has that inode now, or the same one was written anew: the content is an orphan."""
+        """Another file has that inode now, or the same one was rewritten: the content is an orphan."""
         place = self._places.pop(inode, None)
         if place is not None:
             self.orphan(place)

@@ -24,7 +24,7 @@ from penstock.errors import SourceDamaged
 READ_WHOLE = -1
 """`Place.offset` of a packed file that counts as read, whatever it holds."""
 _COMPARED = 16
-"""So many places of two files are compared, besides their ends."""
+"""This many places of two files are compared, besides their ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Place:
 
 
 class Replaced(Exception):
-    """The file under this inode is no longer the one that was read: truncated, or written anew."""
+    """The file under this inode is no longer the one that was read: truncated, or rewritten."""
 
 
 class FollowedFile:
@@ -123,7 +123,7 @@ class FollowedFile:
         raise self._content.too_long(MAX_RECORD_BYTES, "line")
 
     def is_replaced(self) -> bool:
-        """True: it was truncated, or written anew."""
+        """True: it was truncated, or rewritten."""
         try:
             if self._plain:
                 self._verify(self._plain)
@@ -132,7 +132,7 @@ class FollowedFile:
         return False
 
     def begins_with(self, path: str) -> bool:
-        """True: what stands at `path` may be a copy of this file, whole or in the making."""
+        """True: what is at `path` may be a copy of this file, whole or in the making."""
         if self._plain is None:
             return False
         if self.is_replaced():

@@ -73,7 +73,7 @@ class Generations:
                     self.replace(home, index)
 
     def replace(self, home: str, index: int) -> None:
-        """The file was truncated: what was not read of it may stand in a copy, then it begins anew."""
+        """The file was truncated: its unread rest may be in a copy; then it starts over."""
         generations = self.homes[home]
         old = generations.pop(index)
         place = old.place

@@ -14,7 +14,7 @@ from penstock.connectors.files.packed import open_content, packing
 from penstock.errors import SourceDamaged
 
 MARK_BYTES = 1024
-"""Fingerprints cover at most so much."""
+"""Fingerprints cover at most this much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Sighting:
 
 
 def sighting(path: str) -> Sighting | None:
-    """What stands at a path; None: nothing."""
+    """What is at a path; None: nothing."""
     found = stat_of(path)
     return None if found is None else Sighting(path, Inode.of(path, found), found.st_size, found.st_mtime_ns)
 

@@ -103,7 +103,7 @@ def names_directory(path: str) -> bool:
 
 
 def refuse(path: str, suffix: str, if_exists: IfExists) -> None:
-    """Look at what stands at the target before a fresh run; see `Sink.refuse`."""
+    """Look at what is at the target before a fresh run; see `Sink.refuse`."""
     present = present_files(path, suffix)
     if present and if_exists == "error":
         raise OutputExists(present[0])

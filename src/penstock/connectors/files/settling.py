@@ -8,7 +8,7 @@ from penstock.clock import Clock
 from penstock.connectors.files.identity import Inode
 
 SETTLES_S = 10.0
-"""A file to which nothing was written for so long is whole: no copy of another in the making, no packed one either."""
+"""A file to which nothing was written for this long is whole: no copy or packed one that is still being made."""
 
 
 class Settling:

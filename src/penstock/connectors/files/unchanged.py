@@ -17,7 +17,7 @@ from penstock.connectors.files.born import born_ns
 from penstock.errors import SourceDamaged
 
 MARK_BYTES = 1024
-"""So much of a file's beginning, and of what stands before the position, is known again."""
+"""This much of a file's beginning, and of what stands before the position, is known again."""
 _FRESH = "restore its content, or start over with `--fresh` (fresh=True)"
 
 

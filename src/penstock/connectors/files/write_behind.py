@@ -20,7 +20,7 @@ class WriteBehind:
         self._begun = length
 
     def written(self, fd: int, length: int) -> None:
-        """The file has so many bytes now."""
+        """The file has this many bytes now."""
         if length - self._begun >= STEP_BYTES:
             _begin_to_write()(fd, self._begun, length - self._begun)
             self._begun = length
