@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
 hatch_build = pytest.importorskip("hatch_build", reason="needs hatchling")
+pytestmark = pytest.mark.timeout(300)
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 PROJECT = """
 [build-system]
@@ -53,7 +54,7 @@ def _build(project: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Build a wheel in `dist`."""
     environment = {name: value for name, value in os.environ.items() if name not in ("CC", hatch_build.VARIABLE)}
     return subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "--target", "wheel"], cwd=project, check=False, timeout=110,
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel"], cwd=project, check=False, timeout=280,
         env={**environment, **variables}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )
 
