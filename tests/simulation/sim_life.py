@@ -12,7 +12,7 @@ from penstock.plan.topology import Topology
 from penstock.slot.life import Exit, FailureNote, Life
 from penstock.slot.stops import CarefulRestart, StageFailed, Stopped, Trouble
 from penstock.slot.user_errors import one_line, same_error, unavailable
-from penstock.slot.work import LISTENS, Mark, WorkPage
+from penstock.slot.work_page import LISTENS, Mark, WorkPage
 from penstock.slot.worker import Worker
 
 

@@ -31,7 +31,7 @@ from penstock.slot import row_program
 from penstock.slot.control import Control
 from penstock.slot.journal import create_journal
 from penstock.slot.life import Life
-from penstock.slot.work import WorkPage
+from penstock.slot.work_page import WorkPage
 from penstock.supervisor.protocol import RunSpec
 
 LETTERS = Path("/state/dead-letters/simulated/run")
