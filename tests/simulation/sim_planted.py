@@ -66,8 +66,8 @@ def _room_ignored() -> Any:
 
 
 def _retries_counted_as_input() -> Any:
-    took = Turn.took
-    return patch.object(Turn, "took", lambda self, part, rows: took(self, part, max(rows, 1)))
+    rows_done = Turn.rows_done
+    return patch.object(Turn, "rows_done", lambda self, part, rows: rows_done(self, part, max(rows, 1)))
 
 
 def _third_kill_convicts() -> Any:
