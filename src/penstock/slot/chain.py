@@ -46,11 +46,8 @@ class Chain:
         self._nodes = tuple(nodes)
         self._leaves = tuple(leaves)
         self._label = label
-        batch_functions = [n.operator for n in nodes if isinstance(n.operator, BatchOperator)]
-        self.asked_rows = max((operator.rows or 0 for operator in batch_functions), default=0)
+        self.asked_rows = max((operator.rows or 0 for operator in self._batch_operators()), default=0)
         """Rows that a call of the batch functions shall have; 0: as many as there are."""
-        self.wait_s = max((parse_duration(op.wait) for op in batch_functions if op.wait is not None), default=0.0)
-        """How long they are waited for."""
         self.batch_rows = self.asked_rows or batch_rows
         """Rows of a call at most."""
         self.spool = spool
@@ -66,6 +63,12 @@ class Chain:
         self._tree: BatchTree | None = None
         self._at: list[int] | None = None
         """Where rows in progress are in their batch, if not all of it is run."""
+
+    @property
+    def wait_s(self) -> float:
+        """How long `asked_rows` are waited for."""
+        waits = [operator.wait for operator in self._batch_operators() if operator.wait is not None]
+        return max(map(parse_duration, waits), default=0.0)
 
     @property
     def has_batch_operators(self) -> bool:
@@ -168,6 +171,9 @@ class Chain:
             return failures
         failures += [Failure(index, Unmade(reason), None) for index, (_, reason) in unmade.items()]
         return sorted(failures, key=attrgetter("index"))
+
+    def _batch_operators(self) -> list[BatchOperator]:
+        return [node.operator for node in self._nodes if isinstance(node.operator, BatchOperator)]
 
     def _function(self, operator: Operator) -> Callable[[Any], Any]:
         fn = self._instances.function(operator)
