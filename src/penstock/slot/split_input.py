@@ -142,7 +142,7 @@ class SplitInput:
             raise StageFailed(reading.context.stage, str(damage)) from damage
         if self._batches_ahead == 0:
             record.rows_done, self._rows = 0, record.rows
-        reason = f"{damage.told}; the rest of it is skipped, {self._rows} rows of it were read"
+        reason = f"{damage.told}; the rest of it is skipped after {self._rows} rows"
         reading.context.log.warning("%s", reason)
         self.ended = True
         return self._taken([self._name], 1, 0, record.position, {0: (self._name, reason)})

@@ -25,7 +25,7 @@ _CHUNK_ROWS = 512
 """Rows that suddenly are large may be this many at once in memory."""
 _LOOK_BYTES = 16 * 1024 * 1024
 """The room that is left is looked at so often."""
-_WHAT = "the file of what a row gives"
+_WHAT = "the file of a row's results"
 
 
 class GivesTooMuch(Exception):
