@@ -84,9 +84,9 @@ class Reader(ABC, Generic[T_co]):
 
         Called by the worker between two calls of `read`, in the same thread, after each commit that ends a batch, with
         the position that the last such batch had; also after `read` raised `EndOfSplit`. A worker that is killed right
-        after a commit never calls it: a reader opened at a position treats all before it as acknowledged, or drops it
-        when it comes again. Committed rows are safe in the queues from any death of processes, but not from a loss of
-        power. An exception restarts the worker; `Unavailable` makes it wait.
+        after a commit never calls it, be it the last commit of the run: a reader opened at a position treats all before
+        it as acknowledged, or drops it when it comes again. Committed rows are safe in the queues from any death of
+        processes, but not from a loss of power. An exception restarts the worker; `Unavailable` makes it wait.
         """
 
     def close(self) -> None:

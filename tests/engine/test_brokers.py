@@ -15,7 +15,9 @@ import pytest
 
 import penstock as ps
 from penstock.batch import Batch, rows_of
+from penstock.engine import engine
 from penstock.sink import RowsRejected, Sink, Writer
+from penstock.slot.life import Crash
 from penstock.source import EndOfSplit, Position, Reader, Source
 from penstock.testing import ListSink
 
@@ -86,6 +88,21 @@ def test_a_message_is_acknowledged_once_it_is_committed_and_comes_again_where_th
         assert len(out.rows) == MESSAGES
     if dies_in == "acknowledge":
         assert len(out.rows) > MESSAGES  # committed, and never acknowledged
+
+
+@pytest.mark.parametrize("point", ["before_append", "before_commit", "after_commit", "after_publish"])
+def test_no_message_is_lost_wherever_in_a_commit_its_worker_dies(where: Any, tmp_path: Path, point: str) -> None:
+    folder, out = tmp_path / "broker", ListSink[int]()
+    folder.mkdir()
+    for message in range(MESSAGES):
+        (folder / str(message)).touch()
+    app = ps.Pipeline("broker")
+    app.source(Broker(folder, tmp_path / "died", "nowhere"), name="consumer").sink(out, name="out")
+    report = engine.start(app.plan(), crashes={"consumer": (Crash(point, 8),)}, **where).wait()
+    assert report.stages["consumer"].restarts == 1
+    assert set(out.rows) == set(range(MESSAGES))
+    if point.startswith("before"):  # else, if it was the last commit, the messages are left to the next run
+        assert list(folder.iterdir()) == []
 
 
 def dies_of_seven(row: int) -> int:
