@@ -101,8 +101,9 @@ def test_no_message_is_lost_wherever_in_a_commit_its_worker_dies(where: Any, tmp
     app.source(Broker(folder, tmp_path / "died", "nowhere"), name="consumer").sink(out, name="out")
     report = engine.start(app.plan(), crashes={"consumer": (Crash(point, 8),)}, **where).wait()
     assert report.stages["consumer"].restarts == 1
-    assert list(folder.iterdir()) == []
     assert set(out.rows) == set(range(MESSAGES))
+    if point.startswith("before"):  # behind the last commit of the run, messages are left to the next run
+        assert list(folder.iterdir()) == []
 
 
 def dies_of_seven(row: int) -> int:
