@@ -28,6 +28,7 @@ def needed(path: Path) -> list[tuple[int, int]]:
         end = _end_of_frames(ring)
         if not 0 <= end - ring.head <= ring.capacity:
             return [(0, CONTROL_BYTES + ring.capacity)]
+        # The frames may reach over the end of the ring: then they are two pieces.
         first, length = ring.head % ring.capacity, end - ring.head
         before_the_wrap = min(length, ring.capacity - first)
         pieces = [(0, CONTROL_BYTES), (CONTROL_BYTES + first, before_the_wrap)]
@@ -42,6 +43,7 @@ def _end_of_frames(ring: RingReader) -> int:
     """Behind the last whole frame: a commit may count frames that its worker did not live to publish."""
     end = ring.head + ring.backlog_bytes
     while end - ring.head + HEADER_BYTES <= ring.capacity:
+        # Garbage here is what a killed turn left, or an earlier lap: the checksum below tells it from a frame.
         head = ring.peek(end, HEADER_BYTES)
         _, header = frames.unpack(head)
         size = frames.space(header.length)

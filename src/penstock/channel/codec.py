@@ -76,7 +76,7 @@ class RowCodec:
                 return Codec.PLAIN, self._encoder.encode(batch)
         except (OverflowError, TypeError, UnicodeEncodeError):  # beyond 64 bits, a lone surrogate
             pass
-        for kind in kinds:
+        for kind in kinds:  # classes may have been made since this codec was
             keep_as_it_is(kind)
         return Codec.PICKLE, pickle.dumps(batch, 5)
 
@@ -90,6 +90,7 @@ class RowCodec:
                 try:
                     return Decoded(self._typed.decode(payload))
                 except msgspec.ValidationError:
+                    # It says nothing about the other rows of the batch.
                     return self._decode_one_by_one(payload)
             case Codec.PLAIN:
                 return Decoded(self._untyped.decode(payload))
@@ -129,6 +130,7 @@ class RowCodec:
             joined = first.join(others)
             if joined is not None:
                 return Decoded(joined)
+        # Kinds or columns differ: rows are what they have in common.
         rows: list[Any] = []
         failures: dict[int, tuple[Any, BaseException | str]] = {}
         for part in parts:

@@ -49,6 +49,7 @@ class Gate:
         allowed = {i for edge in self.edges for i in edge.candidates(ended) if waiting[i] and not ended[i]}
         if not allowed:
             return None
+        # From the one after the last choice on, so that nobody starves.
         for step in range(1, self._inputs + 1):
             index = (self._last + step) % self._inputs
             if index in allowed:

@@ -31,6 +31,7 @@ def key_bytes(key: Any) -> bytes:
 
 def _canonical(key: Any) -> Any:
     if isinstance(key, str):
+        # A text of a subclass is the same key as the plain text.
         return str.__str__(key)
     if isinstance(key, (int, float, Decimal)) or _is_fraction(key):
         return _number(key)

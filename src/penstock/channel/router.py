@@ -64,7 +64,7 @@ class Router:
                 return [(0, batch)], []
             case Route.HASH:
                 return self._by_key(batch)
-            case _:
+            case _:  # balance: whoever has most room gets all of it
                 free = rooms()
                 return [(max(range(self._channels), key=free.__getitem__), batch)], []
 
@@ -115,6 +115,7 @@ class Router:
         slot = self._table[group_of_key(key)]
         if key.__class__ is str or key.__class__ is bytes:
             if len(self._slots) >= _CACHED_KEYS:
+                # All at once: what to forget would have to be noted at every row.
                 self._slots.clear()
             self._slots[key] = slot
         return slot

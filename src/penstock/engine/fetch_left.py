@@ -37,6 +37,7 @@ def fetch_left(left: Path, path: Path, order: Order) -> Deployment | None:
                 empty(path)
                 require_room(path, bytes_needed(topology))
                 fetch(left, path)
+                # Last: killed before it, the copy is no run, and `left` still is one.
                 write_manifest(RunPaths(path), replace(manifest, boot_id=rundir.boot_id()))
             except (NoRoom, OSError) as exc:
                 if isinstance(exc, OSError) and exc.errno not in FULL:

@@ -45,7 +45,7 @@ def require_same(order: Order, path: Path, left: Manifest) -> Membership:
 
 
 def take_over(order: Order, path: Path, held: Held, left: Manifest) -> Deployment:
-    """Go on with the queues as they stand. Raises what `require_same` does, and `FileUnusable`."""
+    """Resume from the queues as they are. Raises what `require_same` does, and `FileUnusable`."""
     paths = RunPaths(path)
     membership = require_same(order, path, left)
     held.start_supervisor(path, left.run_id)
@@ -88,6 +88,8 @@ def _wake(path: Path, left: Manifest) -> None:
     paths = RunPaths(path)
     try:
         reserve(path)
+        # The boot id before the mark goes. The other way round a kill in between would leave queues of another boot
+        # without the mark, and those are refused.
         if left.boot_id != rundir.boot_id():
             write_manifest(paths, msgspec.structs.replace(left, boot_id=rundir.boot_id()))
         paths.settled.unlink(missing_ok=True)

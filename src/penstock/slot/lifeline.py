@@ -21,6 +21,7 @@ def hold(path: Path) -> bool:
     fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(fd, _F_SETSIG, signal.SIGKILL)
     fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
+    # Only now the look: a supervisor that died before the signal was asked for sent none.
     try:
         return os.read(fd, 1) != b""  # nobody writes: an end of file means that no writer is left
     except BlockingIOError:

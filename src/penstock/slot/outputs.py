@@ -126,6 +126,7 @@ class QueueOutput:
     def append(self, *, ingest_ns: int, turn: int, end_turn: bool) -> int:
         """Append what is prepared; gives the bytes."""
         payloads = self.prepared
+        # A turn that was filtered away whole ends all the same: the merge by turns behind it waits for it (trap 19).
         if end_turn and not payloads:
             payloads = [Payload(*self.codec.encode([]), rows=0)]
         sent = self.queue.append(

@@ -147,6 +147,7 @@ class QueueInputs:
     def progress(self, unit: Unit) -> None:
         """Rows of the oldest unit in progress are done up to `unit.done`."""
         queue = self.queues[unit.input].queue
+        # A frame may be committed in part: a successor leaves out this many of its rows.
         queue.rows_done = unit.done
         if unit.done < unit.length:
             return

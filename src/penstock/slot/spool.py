@@ -112,6 +112,7 @@ class Spool:
         self._made += 1
         path = self._folder / f"spill.{self._part}.{os.getpid()}-{self._made}"
         growth, written, look_at = self._expansion.growth(), 0, _LOOK_BYTES
+        # The rows count once a record names the file. Killed before that, `clean` removes it in the next life.
         log = open_log(path, _WHAT, os.O_CREAT | os.O_EXCL, self._files)
         try:
             while chunk := list(islice(rows, min(chunk_rows, _CHUNK_ROWS))):

@@ -30,6 +30,8 @@ def settle(root: Path, target: Path | None) -> Path:
     if target is None or target.exists():
         _shrink(root)
         return root
+    # Under a name that no run has, until it is whole. Killed before the rename: `root` is untouched, and whoever comes
+    # here next removes the half copy. Killed after it: there are two, and `discard_doubles` removes one.
     making = target.with_name(f".{target.name}.removing")
     make_private(target.parent, tighten=True)
     remove_directory(making)
@@ -64,7 +66,7 @@ def _shrink(root: Path) -> None:
         shrunk.unlink(missing_ok=True)
         try:
             backlog.copy_sparse(queue, shrunk)
-            shrunk.rename(queue)
+            shrunk.rename(queue)  # whole before it has the queue's name
         except OSError:
             shrunk.unlink(missing_ok=True)
             raise

@@ -140,6 +140,7 @@ class Supervisor:
 
     def _lose_zygote(self) -> None:
         """Its children have come to us."""
+        # In this order: births that it still owed, deaths whose status came to us, deaths whose status it took along.
         self._lives.bear_again()
         self._reap()
         self._lives.end_untold()
@@ -228,6 +229,7 @@ class Supervisor:
 
 def _exited_child() -> int | None:
     """A child that waits to be reaped."""
+    # Its status stays there: if it is the zygote, `subprocess` takes it.
     try:
         info = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:

@@ -75,6 +75,7 @@ def main(socket_fd: int, run_dir: str) -> None:
     faulthandler.disable()
     signals.settle()  # the program may have set its own
     raise_limit()
+    # What is alive now is shared with every worker. Frozen, it is not written to, and so copied, by their collections.
     gc.collect()
     gc.freeze()
     threads = threads_of_import()
@@ -179,7 +180,8 @@ class _Zygote:
     def _become_worker(self, order: Spawn) -> int:
         """In the child: its exit code."""
         signal.set_wakeup_fd(-1)
-        # Descriptors of the zygote in a worker would keep its socket open beyond its death.
+        # Descriptors of the zygote in a worker would keep its socket open beyond its death: the supervisor would not
+        # notice that it is gone before this worker is, too (trap 9).
         os.close(self._wake_read)
         os.close(self._wake_write)
         self._sock.close()
@@ -193,4 +195,5 @@ class _Zygote:
                 return
             if pid == 0:
                 return
+            # Nobody else can take this status: the supervisor's pidfd only says that it is gone (trap 15).
             self._outbox.put(Died(pid, status, usage.ru_maxrss))
