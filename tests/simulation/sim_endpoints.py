@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import penstock as ps
-from penstock.batch import rows_of
+from penstock.batch import WrittenLines, rows_of
 from penstock.operator import Context
-from penstock.sink import Delivery, RowsRejected, Sink, TransactionalWriter, Writer
+from penstock.sink import Delivery, RowsRejected, Sink, TransactionalWriter, Writer, WrittenText
 from penstock.source import EndOfSplit, Reader, Source
 
 if TYPE_CHECKING:
@@ -107,6 +107,17 @@ class Maps(_Called):
 
 
 @dataclass(frozen=True)
+class MapsMany(_Called):
+    """One row for each, many at a time; one that fails fails the call."""
+
+    stage: str
+
+    def __call__(self, rows: list[Row]) -> list[Row]:
+        here = machine()
+        return [(row[0], here.called(self.stage, row)) for row in rows]
+
+
+@dataclass(frozen=True)
 class Passes(_Called):
     """Some of them."""
 
@@ -181,7 +192,7 @@ class _PositionWriter(Writer[Row]):
     def write(self, batch: Any) -> None:
         here, refused = machine(), {}
         here.may_fail(self._name)
-        for index, row in enumerate(rows_of(batch)):
+        for index, row in enumerate(_rows(batch)):
             here.schedule.point()
             if here.fates.refused(self._name, row[0]):
                 refused[index] = "refused"
@@ -195,11 +206,42 @@ class _PositionWriter(Writer[Row]):
         return len(self._target.rows)
 
 
+def _rows(batch: Any) -> list[Row]:
+    if not isinstance(batch, WrittenLines):
+        return list(rows_of(batch))
+    numbers = [line.split() for line in batch.data.splitlines()]
+    return [(int(number), int(nonce)) for number, nonce in numbers]
+
+
+@dataclass(frozen=True)
+class ByText(ByPosition):
+    """Rows as lines of text, which senders make."""
+
+    @property
+    def text(self) -> Callable[[Any], WrittenText]:
+        return self._text
+
+    def _text(self, batch: Any) -> WrittenText:
+        here, lines, refused = machine(), [], {}
+        for index, row in enumerate(rows_of(batch)):
+            if here.fates.refused(self.name, row[0]):
+                refused[index] = "refused"
+            else:
+                lines.append(b"%d %d\n" % tuple(row))
+        return WrittenText(b"".join(lines), refused)
+
+
 @dataclass(frozen=True)
 class ByTransaction(Sink[Row]):
     """Rows and record in one transaction."""
 
     name: str
+    database: str | None = None
+    """Sinks of one database share a worker."""
+
+    @property
+    def shared_slot(self) -> str | None:
+        return self.database
 
     @property
     def label(self) -> str:

@@ -60,6 +60,8 @@ class Machine:
         self.keyed = {stage.name: stage.keyed for stage in self.shape.stages if stage.keyed}
         self._slots_of_keys: dict[tuple[str, int], int] = {}
         self.commits = 0
+        self.drained = False
+        """A drain was ordered; a failed run may have begun it, and the next one goes on from there."""
         self.damaged = False
         """A bit of a queue was flipped."""
         self.pid = 100

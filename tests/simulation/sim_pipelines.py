@@ -9,7 +9,7 @@ from random import Random
 from zlib import crc32
 
 from msgspec.structs import replace
-from sim_endpoints import ByPosition, ByTransaction, Expands, KeyOf, Maps, Numbers, Passes
+from sim_endpoints import ByPosition, ByText, ByTransaction, Expands, KeyOf, Maps, MapsMany, Numbers, Passes
 
 import penstock as ps
 from penstock.plan.plan import Plan
@@ -30,6 +30,8 @@ class Stage:
     on_error: str = "dead_letter"
     trial: bool = False
     broadcast: bool = False
+    refuses_early: bool = False
+    """A sink whose senders find the rows that it refuses."""
     ordered: bool = False
     keyed: int = 0
     workers: int = 1
@@ -99,17 +101,19 @@ class _Drawn:
             ordered = in_order and random.random() < 0.3
             stream, in_order = self._stage(stream, f"stage{n}", names, in_order=in_order, ordered=ordered)
             names = [f"stage{n}"]
-        self._sinks(stream, names, in_order)
+            if random.random() < 0.2:
+                self._sinks(stream, names, in_order, 1)
+        self._sinks(stream, names, in_order, random.choice((1, 1, 2)))
 
     def _stage(self, stream, name: str, after: list[str], *, in_order: bool, ordered: bool):
         random = self._random
         stage = Stage(name, [], after, workers=random.choice((1, 2, 2, 3)) if ordered else random.choice((1, 1, 2, 3)))
         stage.ordered = ordered
         stage.retries = random.choice((0, 0, 1, 2))
-        stage.on_error = random.choice(("dead_letter", "dead_letter", "dead_letter", "skip"))
+        stage.on_error = random.choice(("dead_letter", "dead_letter", "dead_letter", "skip", "fail"))
         stage.trial = stage.on_error == "dead_letter" and random.random() < 0.3
-        policy = ps.skip() if stage.on_error == "skip" else (
-            ps.dead_letter() if stage.trial else ps.dead_letter(give_up_after=None)
+        policy = {"skip": ps.skip(), "fail": ps.fail()}.get(
+            stage.on_error, ps.dead_letter() if stage.trial else ps.dead_letter(give_up_after=None)
         )
         opened = stream.stage(
             name, workers=stage.workers, edge=self._edge, retries=stage.retries, retry_delay="20ms", on_error=policy,
@@ -122,14 +126,13 @@ class _Drawn:
             stage.broadcast = True
             opened = opened.broadcast()
         for _ in range(random.choice((1, 1, 2))):
-            verb = random.choice(("map", "map", "flat_map", "filter"))
-            if not stage.verbs:
-                verb = random.choice(("map", "map", "flat_map"))
-            elif verb == "flat_map" or verb == "map":
-                verb = "filter"
+            verb = "filter" if stage.verbs else random.choice(("map", "map", "flat_map", "map_many"))
             stage.verbs.append(verb)
             if verb == "map":
                 opened = opened.map(Maps(name))
+            elif verb == "map_many":
+                wait = None if ordered else random.choice((None, "1ms", "20ms"))
+                opened = opened.map_many(MapsMany(name), rows=random.choice((None, 3, 50)), wait=wait)
             elif verb == "flat_map":
                 opened = opened.flat_map(Expands(name))
             else:
@@ -138,15 +141,18 @@ class _Drawn:
         still = in_order and (ordered or (stage.workers == 1 and stage.retries == 0))
         return opened, still
 
-    def _sinks(self, stream, after: list[str], in_order: bool) -> None:
+    def _sinks(self, stream, after: list[str], in_order: bool, count: int) -> None:
         random = self._random
         names = []
-        for n in range(random.choice((1, 1, 2))):
-            name = f"sink{n}"
-            kind = random.choice((ByPosition, ByTransaction))
-            workers = 1 if in_order else random.choice((1, 1, 2))
-            stream.sink(kind(name), edge=self._edge, workers=workers, on_error=ps.dead_letter(give_up_after=None))
+        for _ in range(count):
+            name = f"sink{len(self._made.sinks)}"
+            database = random.choice((None, "db"))
+            sink = random.choice((ByPosition(name), ByText(name), ByTransaction(name, database)))
+            shares = isinstance(sink, ByTransaction) and database is not None
+            workers = 1 if in_order or shares else random.choice((1, 1, 2))
+            stream.sink(sink, edge=self._edge, workers=workers, on_error=ps.dead_letter(give_up_after=None))
             self._made.sinks[name] = Stage(name, [], after, workers=workers)
+            self._made.sinks[name].refuses_early = isinstance(sink, ByText)
             names.append(name)
             if in_order and workers == 1:
                 self._made.in_order.append(name)
@@ -166,6 +172,8 @@ class Fates:
         self._seed = seed
         self._stages = {stage.name: stage for stage in made.stages}
         self._failing, self._flaky, self._killing, self._refusing = failing, flaky, killing, refusing
+        self.fixed = False
+        """True: where a row's failure ends the run, none fails any more."""
         self._known: dict[tuple[str, str, int], float] = {}
 
     def _drawn(self, what: str, stage: str, number: int) -> float:
@@ -177,6 +185,8 @@ class Fates:
 
     def kind(self, stage: str, number: int) -> str:
         """`kills`, `shot` (a SIGKILL that it brings about), `fails`, `flaky` or nothing of that."""
+        if self.fixed and self._stages[stage].on_error == "fail":
+            return ""
         drawn = self._drawn("kind", stage, number)
         for kind, share in (
             ("kills", self._killing), ("shot", self._killing / 4), ("fails", self._failing), ("flaky", self._flaky)
@@ -243,9 +253,9 @@ def expected(made: Shape, fates: Fates, given: dict[str, list[int]]) -> Expected
     sinks, order = {}, {}
     for name, sink in made.sinks.items():
         numbers = [number for one in sink.after for number in out[one]]
-        taken[name] = len(numbers)
         order[name] = [number for number in numbers if not fates.refused(name, number)]
         sinks[name] = Counter(order[name])
+        taken[name] = len(order[name] if sink.refuses_early else numbers)
         letters.update((name, number) for number in numbers if fates.refused(name, number))
     return Expected(sinks, letters, skipped, taken, order, hopeless)
 

@@ -18,6 +18,7 @@ from penstock.slot import journal as journals
 from penstock.slot.commit import Commit
 from penstock.slot.committed_log import CommittedLog
 from penstock.slot.dead_letter_file import DeadLetterFile
+from penstock.slot.gathering import Gathering
 from penstock.slot.journal import Journal
 from penstock.slot.part import Part
 from penstock.slot.record import Record, encode_record
@@ -158,6 +159,15 @@ def _successor_does_not_publish() -> Any:
     return patch.object(Part, "publish", only_commits)
 
 
+def _empty_batches_are_dropped() -> Any:
+    def rows_done(self: Gathering, rows: int) -> None:
+        self.rows -= rows
+        while self._units and self._units[0].left == 0:
+            self._units.popleft()
+
+    return patch.object(Gathering, "rows_done", rows_done)
+
+
 PLANTED: dict[str, Plant] = {
     "a reader gives the room of unfinished frames back": _reader_gives_room_of_unfinished_frames_back,
     "heads are published before the journal's flip": _heads_before_the_flip,
@@ -176,11 +186,13 @@ PLANTED: dict[str, Plant] = {
     "the checksum of frames is not looked at": _checksum_not_looked_at,
     "letters behind the last commit are not cut away": _letters_not_cut_back,
     "a successor does not publish what its journal says": _successor_does_not_publish,
+    "a batch without rows that waits for batch functions is dropped": _empty_batches_are_dropped,
 }
 
 SELDOM = {
     "heads are published before the journal's flip",
     "no fence between publishing and looking who sleeps",
+    "a batch without rows that waits for batch functions is dropped",
 }
 """It takes hundreds of runs to find these."""
 

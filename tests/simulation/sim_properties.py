@@ -31,7 +31,7 @@ class Finished:
             (slot.seat, slot.number): load_record(RunPaths(RUN).seat(slot.seat, slot.number).journal, machine.opening)
             for slot in topology.slots()
         }
-        self._drained = supervisor.ladder.ending == "drained"
+        self._drained = machine.drained
 
     def check(self) -> None:
         """Raises `Violation`."""

@@ -56,6 +56,7 @@ class Simulation:
         self._span = random.choice((100, 400, 1500))
         self._killed_until = 0.0
         self._ends_early = random.choice(("", "", "", "", "abandon", "stop", "drain"))
+        self._befalls = self._ends_early
         self._damaged = random.random() < 0.08
         self.lives = 0
 
@@ -68,20 +69,34 @@ class Simulation:
         try:
             self._make_files()
             supervisor = self._under_supervision()
-            if not supervisor.ended or supervisor.ladder.ending == "stopped":
+            if self._has_failed_rightly(supervisor):
+                self.machine.fates.fixed = True
+            if self.machine.fates.fixed or not supervisor.ended or supervisor.ladder.ending == "stopped":
                 self._make_anew()
                 self._ends_early = ""
                 supervisor = self._under_supervision()
+                if self._has_failed_rightly(supervisor):  # the one before came to its end too early for that
+                    self.machine.fates.fixed = True
+                    self._make_anew()
+                    supervisor = self._under_supervision()
             Finished(self.machine, self.topology, supervisor, self._letters()).check()
         finally:
             use(None)
+
+    def _has_failed_rightly(self, supervisor: Supervisor) -> bool:
+        """True: a row failed where that ends the run. The code is fixed, and the run goes on."""
+        failure = supervisor.failure
+        if failure is None or self.machine.fates.fixed:
+            return False
+        ends = [stage.name for stage in self.machine.shape.stages if stage.on_error == "fail"]
+        return failure.stage in ends and "; the row was " in failure.reason
 
     def describe(self) -> str:
         """What it was, for whoever looks for the reason."""
         machine = self.machine
         return (
             f"pipeline {machine.shape.number}, {machine.rows} rows a source, kills: {self._kills}, "
-            f"early end: {self._ends_early or 'none'}, lives: {self.lives}, stores seen late: "
+            f"early end: {self._befalls or 'none'}, lives: {self.lives}, stores seen late: "
             f"{machine.schedule.hidden_stores}, trouble: {machine.trouble}, {machine.schedule.points} points"
         )
 

@@ -143,6 +143,7 @@ class Supervisor:
     def _go_down(self, rung: Rung | None) -> None:
         match rung:
             case Rung.DRAIN:
+                self._machine.drained = True
                 self._control.drain()
             case Rung.TERMINATE:
                 self._control.stop()

@@ -120,9 +120,9 @@ class Gathering:
         )
 
     def rows_done(self, rows: int) -> None:
-        """This many rows are through."""
+        """This many rows of the first unit are through."""
         self.rows -= rows
-        while self._units and self._units[0].left == 0:
+        if self.first.left == 0:  # and no other: an empty one behind it has to be gone through, too, in its place
             self._units.popleft()
 
 

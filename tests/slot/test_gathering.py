@@ -1,0 +1,64 @@
+"""What waits for batch functions: every batch that was taken is gone through once, in its place, however many rows."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.slot.gathering import Gathering
+from penstock.slot.life import Life
+from penstock.slot.queue_inputs import QueueInputs
+from penstock.slot.suspicion import Suspicion
+from penstock.slot.time_and_chance import MACHINE
+from penstock.slot.unit import Unit
+
+pytestmark = pytest.mark.interpreted
+
+
+class Waiting(QueueInputs):
+    """Input that is there."""
+
+    def __init__(self, units: list[Unit]) -> None:
+        self._left = units
+
+    @property
+    def exhausted(self) -> bool:
+        return not self._left
+
+    def take(self) -> Unit | None:
+        return self._left.pop(0) if self._left else None
+
+
+def unit(rows: int) -> Unit:
+    return Unit(list(range(rows)), rows, 0, 0, 0, 0, 0, 0, "key", {})
+
+
+def gathering_of(units: list[Unit], most: int) -> Gathering:
+    part: Any = SimpleNamespace(number=0, inputs=Waiting(list(units)))
+    life = Life("seat", 0, 1, "run", "letters")
+    return Gathering(part, Suspicion(life), most=most, rows=None, wait_s=0.0, clock=MACHINE)
+
+
+@given(st.lists(st.integers(0, 5), min_size=1), st.integers(1, 20), st.integers(1, 12))
+def test_every_batch_is_gone_through_once_and_in_order_the_empty_ones_too(
+    sizes: list[int], most: int, piece: int
+) -> None:
+    """A turn that was filtered away comes as an empty batch: what is not gone through holds up the end behind it."""
+    units = [unit(rows) for rows in sizes]
+    gathering, gone = gathering_of(units, most), []
+    gathering.fill()
+    while gathering:
+        together = gathering.together(min(piece, gathering.rows))
+        rows_of = [(span.unit, span.rows) for span in together[1]] if together is not None else None
+        for each, rows in rows_of or [(gathering.first, min(piece, gathering.first.left))]:
+            each.done += rows
+            if not each.left:
+                gone.append(each)
+            gathering.rows_done(rows)
+        gathering.fill()
+    assert [id(each) for each in gone] == [id(each) for each in units]
+    assert gathering.rows == 0
