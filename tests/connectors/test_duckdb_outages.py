@@ -87,7 +87,7 @@ def test_a_database_that_another_process_holds_is_waited_for(
     app = ps.Pipeline("outage")
     table = connector.table(tmp_path / "x.duckdb", "t", if_exists=if_exists)
     app.source([{"n": n} for n in range(ROWS)], name="rows").sink(table, name="store", max_restarts="1/h")
-    with caplog.at_level(logging.WARNING, "penstock.engine"), once("is unavailable: ", caplog, holder.let_go):
+    with caplog.at_level(logging.WARNING, "penstock.engine"), once("trying again in ", caplog, holder.let_go):
         report = app.run(**where, progress=False)
     assert stored(tmp_path / "x.duckdb") == [(ROWS, ROWS)]
     assert report.stages["store"].restarts == 0
@@ -123,7 +123,7 @@ def test_a_database_on_a_full_disk_gets_every_row_once_when_there_is_room(
     if there:
         connector.table(database, "t").writer(None, CONTEXT).close()
     small.fill(but=8192)  # room for the run's claim, and no more
-    with caplog.at_level(logging.WARNING, "penstock.engine"), once("is unavailable: ", caplog, small.make_room):
+    with caplog.at_level(logging.WARNING, "penstock.engine"), once("trying again in ", caplog, small.make_room):
         report = pipeline(database).run(**where, progress=False)
     assert "No space left on device" in caplog.text
     assert stored(database) == [(ROWS, ROWS)]
