@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.slot.gathered_calls import GatheredRunner
 from penstock.slot.gathering import Gathering
 from penstock.slot.life import Life
 from penstock.slot.queue_inputs import QueueInputs
 from penstock.slot.suspicion import Suspicion
 from penstock.slot.time_and_chance import MACHINE
 from penstock.slot.unit import Unit
+from penstock.slot.work_page import TURN_INPUT, Mark
 
 pytestmark = pytest.mark.interpreted
 
@@ -62,3 +64,37 @@ def test_every_batch_is_gone_through_once_and_in_order_the_empty_ones_too(
         gathering.fill()
     assert [id(each) for each in gone] == [id(each) for each in units]
     assert gathering.rows == 0
+
+
+def test_the_mark_of_a_call_for_several_batches_is_about_all_rows_that_are_not_committed() -> None:
+    """After a death that many rows are called for batch by batch; those of the call are the last of them."""
+    units, marks, pending = [unit(2), unit(3)], [], 7
+    gathering = gathering_of(units, 100)
+    gathering.fill()
+    turn = SimpleNamespace(
+        begin=_nothing, succeeded=_nothing, go_on=_nothing,
+        mark_of_all=lambda part, more: Mark(0, TURN_INPUT, 1, 0, pending + more),
+    )
+
+    def call_piece(part: Any, batch: Any, mark: Mark, *more: Any) -> list[Any]:
+        marks.append((len(batch), mark.count))
+        return []
+
+    def advance(part: Any, unit: Unit, rows: int) -> None:
+        unit.done += rows
+
+    calls = SimpleNamespace(call_piece=call_piece, write=_nothing, advance=advance)
+    errors = SimpleNamespace(stops_at_failure=lambda part: False, settle=_nothing)
+    retries, control = SimpleNamespace(full=False), SimpleNamespace(draining=False, stopping=False)
+    part: Any = SimpleNamespace(number=0, inputs=Waiting([]), piece_rows=lambda rows: rows, deals_turns=False)
+    world: Any = {
+        "turn": turn, "errors": errors, "retries": retries, "meter": SimpleNamespace(now_doing=_nothing),
+        "control": control,
+    }
+    runner = GatheredRunner(part, calls, gathering, **world)  # type: ignore[arg-type]
+    assert runner.step()
+    assert marks == [(5, pending + 5)]
+
+
+def _nothing(*args: object) -> None:
+    """What is not looked at here."""

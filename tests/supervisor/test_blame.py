@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lives import STARTUP_S, Killer, Row, Slot
 
 from penstock.slot.life import Suspect
-from penstock.slot.work_page import READ_ONCE, Mark
+from penstock.slot.work_page import READ_ONCE, TURN_INPUT, Mark
 from penstock.supervisor.blame import Blame, Cause, Death, Verdict
 
 seeds = st.integers(0, 2**32)
@@ -211,3 +211,20 @@ def test_the_reason_says_how_it_died() -> None:
     assert hung is not None
     assert killed.reason == "the row killed its worker (signal SIGSEGV)"
     assert hung.reason == "the row hung its worker, which was killed (signal SIGKILL)"
+
+
+def test_rows_of_several_batches_that_kill_are_narrowed_down_though_lives_take_them_together_and_apart() -> None:
+    """After SIGKILL it takes two looks; a life that works batch by batch is followed by one that was told nothing."""
+    blame = Blame(bisects=True)
+
+    def killed(mark: Mark) -> Verdict:
+        return blame.on_death(Death(Cause.KILLED, mark, 0.01, 1.0, "signal SIGKILL", 1))
+
+    together, apart = Mark(0, TURN_INPUT, 8, 0, 30), Mark(0, 0, 4, 0, 20)
+    assert killed(together).ungathered == 0
+    assert killed(together).ungathered == 30
+    assert killed(apart).suspect is None
+    assert killed(together).ungathered == 30
+    narrowed = killed(apart)
+    assert narrowed.suspect is not None and (narrowed.suspect.row, narrowed.suspect.count) == (0, 20)
+    assert not narrowed.counted

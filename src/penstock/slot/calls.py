@@ -87,7 +87,7 @@ class Calls:
         self.name_rows(unit.key, unit.first_row + unit.done)
         batch = batch_slice(unit.batch, unit.done, unit.done + rows)
         stops = self._errors.stops_at_failure(part)
-        failures = self.call_piece(part, batch, mark, stops, unit)
+        failures = self.call_piece(part, batch, mark, rows, stops, unit)
         if failures:
             batch = self.untouched(unit, mark, unit.done, rows)
         if failures and stops:
@@ -156,12 +156,12 @@ class Calls:
         return batch
 
     def call_piece(
-        self, part: Part, batch: Any, mark: Mark, stops: bool, origin: Unit | Together
+        self, part: Part, batch: Any, mark: Mark, rows: int, stops: bool, origin: Unit | Together
     ) -> list[Failure]:
-        """As `call`; how long it took says how many rows are called for next."""
+        """As `call`; how long these rows took says how many are called for next. `mark` may be about more of them."""
         began = self._now_s()
         failures = self.call(part, batch, mark, stops, origin)
-        part.learn_pace(mark.count, self._now_s() - began)
+        part.learn_pace(rows, self._now_s() - began)
         return failures
 
     def pause_before(self, mark: Mark) -> None:

@@ -98,7 +98,9 @@ class GatheredRunner:
         if gathering.begins(spans[0].unit):
             self._turn.begin(part, spans[0].unit)
         mark, stops = self._turn.mark_of_all(part, rows), self._errors.stops_at_failure(part)
-        failures = self._calls.call_piece(part, batch, mark.over(rows), stops, Together(spans))
+        # The mark is about all rows since the last commit: after a death, that many are called for batch by batch, and
+        # those of this call are the last of them.
+        failures = self._calls.call_piece(part, batch, mark, rows, stops, Together(spans))
         through = failures[0].index if failures and stops else rows
         self._turn.succeeded(part, through if stops else rows - len(failures))
         self._calls.write(part, mark)

@@ -123,6 +123,8 @@ class Blame:
         self._narrowed: Suspect | None = None
         """The rows to work in pieces, while a single one of them is watched more closely."""
         self._seen_killed: Mark | None = None
+        self._turn_seen_killed: Mark | None = None
+        """Apart from the other: a life may mark all rows of a turn, and the next one, told to be careful, a batch."""
         self._row: Mark | None = None
         self._kills = 0
         self._longest_s = 0.0
@@ -168,7 +170,7 @@ class Blame:
     def _narrow_turn(self, death: Death, mark: Mark) -> Verdict:
         """What the rows of a turn gave was being encoded, or several batches were with a function together."""
         if death.cause is Cause.KILLED:
-            seen, self._seen_killed = self._seen_killed, mark
+            seen, self._turn_seen_killed = self._turn_seen_killed, mark
             if seen is None or seen.frame != mark.frame:
                 return Verdict(self._suspect)
         if death.doing == Doing.CALLING:
