@@ -31,6 +31,14 @@ class Decoding:
         self._flush = flush
         self._pause = pause
 
+    def commit_before(self, header: Header, queue: int) -> None:
+        """Commit what is pending where rows of this frame will be marked one by one: what is marked is not committed.
+
+        Before `decode`. What it raises has nothing to do with the frame.
+        """
+        if header.codec in _RUN_USER_CODE and self._suspicion.concerns((self._part, queue, header.sequence)):
+            self._flush()
+
     def decode(self, codec: RowCodec, header: Header, payload: bytes, queue: int, rows_done: int) -> Decoded:
         """The rows of a frame; those before `rows_done` need not be there. Raises what only damage can raise."""
         if header.codec not in _RUN_USER_CODE:
@@ -39,7 +47,6 @@ class Decoding:
         watch = _Watch(mark, self._work, self._suspicion, self._pause)
         if self._suspicion.concerns(mark.frame):
             watch.one_by_one = True
-            self._flush()  # what is marked is what is not committed
         else:
             self._work.enter(mark, Doing.DECODING)
         decoded = codec.decode(header.codec, payload, header.rows, watch)

@@ -13,6 +13,7 @@ from penstock.channel.codec import Decoded, RowCodec
 from penstock.channel.frame import Flag, Frame, Kind
 from penstock.channel.gate import Gate
 from penstock.channel.queue import QueueReader
+from penstock.errors import QueueDamaged
 from penstock.slot.decoding import Decoding
 from penstock.slot.record import InputRecord, PartRecord
 from penstock.slot.stops import Stopped
@@ -40,11 +41,13 @@ class QueueInput:
     def decoded(self, frame: Frame, decoding: Decoding | None, index: int) -> Decoded:
         """The rows of a frame. `index`: of this queue among the stage's."""
         header = frame.header
+        if decoding is not None:
+            decoding.commit_before(header, index)
         try:
             if decoding is not None:
                 return decoding.decode(self.codec, header, frame.payload, index, self.queue.rows_done_ahead())
             return self.codec.decode(header.codec, frame.payload, header.rows)
-        except (MemoryError, Stopped):
+        except (MemoryError, Stopped, QueueDamaged):  # the last of another file, looked at in a pause
             raise
         except Exception as exc:  # what rows raise is theirs: the bytes are not what a codec wrote
             raise self.queue.damaged(frame, f"cannot be decoded ({type(exc).__name__}: {exc})") from exc
