@@ -2,7 +2,7 @@
 
 A frame is a head, a summary, the row, and its own length once more, by which files are read from their end. A summary
 is small whatever the row is, and says how many letters of each stage its file has up to there: so listing the newest
-letters takes no look at the others, nor at any row. `slot/dead_letter_file.py` writes them,
+letters takes no look at the others, nor at any row. `slot/records/dead_letter_file.py` writes them,
 `dead_letter_store.py` finds and reads them.
 """
 

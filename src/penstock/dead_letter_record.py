@@ -1,6 +1,6 @@
 """The record of a row that failed for good, as dead letters are stored: made of a row and an error, whatever they are.
 
-`slot/row_errors.py` makes them, `dead_letter_frames` is their form in a file.
+`slot/turn/row_errors.py` makes them, `dead_letter_frames` is their form in a file.
 """
 
 from __future__ import annotations

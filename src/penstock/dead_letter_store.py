@@ -1,7 +1,7 @@
 """The store of dead letters: which file a slot writes, and which files hold the letters of a pipeline.
 
 One append-only file per run and slot, `<state_dir>/dead-letters/<pipeline>/<run_id>/<seat>.<slot>.dl`, written by
-`slot/dead_letter_file.py` in `dead_letter_frames`.
+`slot/records/dead_letter_file.py` in `dead_letter_frames`.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ import penstock as ps
 from penstock.connectors import duckdb, files
 from penstock.engine import engine
 from penstock.report import Report
-from penstock.slot.crash_points import POINTS
-from penstock.slot.life import Crash
+from penstock.slot.process.crash_points import POINTS
+from penstock.slot.records.life import Crash
 
 pytest.importorskip("duckdb")
 pytest.importorskip("pyarrow")

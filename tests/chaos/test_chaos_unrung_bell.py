@@ -12,7 +12,7 @@ from chaos_stages import OpensOnlyOnce, with_arrival
 import penstock as ps
 from penstock.channel.bell import SAFETY_POLL_S
 from penstock.engine import engine
-from penstock.slot.life import Crash
+from penstock.slot.records.life import Crash
 
 pytestmark = pytest.mark.chaos
 

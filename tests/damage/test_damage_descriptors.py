@@ -17,11 +17,11 @@ from penstock.errors import QueueDamaged
 from penstock.mapped_file import by_mapping
 from penstock.metrics.page import Page
 from penstock.shared_file import Opening, by_calls
-from penstock.slot.control import Control
-from penstock.slot.event_loop import EventLoop
-from penstock.slot.journal import Journal
-from penstock.slot.retries import RetryFile
-from penstock.slot.work_page import WorkPage
+from penstock.slot.records.control import Control
+from penstock.slot.records.journal import Journal
+from penstock.slot.records.retries import RetryFile
+from penstock.slot.records.work_page import WorkPage
+from penstock.slot.user_code.event_loop import EventLoop
 
 Opened = Callable[[Path], Any]
 WritablePage = partial(Page, writable=True)

@@ -18,11 +18,11 @@ from penstock.errors import QueueDamaged
 from penstock.mapped_file import by_mapping
 from penstock.metrics.page import Page
 from penstock.shared_file import Opening, by_calls
-from penstock.slot.control import CONTROL_BYTES as WORDS_BYTES
-from penstock.slot.control import Control
-from penstock.slot.journal import Journal, create_journal, load_record
-from penstock.slot.record import Record
-from penstock.slot.work_page import WorkPage
+from penstock.slot.records.control import CONTROL_BYTES as WORDS_BYTES
+from penstock.slot.records.control import Control
+from penstock.slot.records.journal import Journal, create_journal, load_record
+from penstock.slot.records.record import Record
+from penstock.slot.records.work_page import WorkPage
 
 CAPACITY = 1024
 PAYLOADS = st.lists(st.binary(max_size=200), min_size=1, max_size=20)

@@ -17,8 +17,8 @@ import penstock as ps
 from mounted import FileSystem, mounted
 from penstock.connectors import files
 from penstock.engine import rundir
-from penstock.slot.failure_file import read_failure, reserve, write_failure
-from penstock.slot.life import FailureNote
+from penstock.slot.process.failure_file import read_failure, reserve, write_failure
+from penstock.slot.records.life import FailureNote
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -26,9 +26,9 @@ from penstock.engine.rundir import Manifest, encode_manifest, read_manifest
 from penstock.errors import PenstockError, QueueDamaged
 from penstock.mapped_file import by_mapping
 from penstock.run_files import read_checked, write_checked
-from penstock.slot.dead_letter_file import DeadLetterFile
-from penstock.slot.queue_inputs import QueueInput
-from penstock.slot.retries import RetryFile
+from penstock.slot.input.queue_inputs import QueueInput
+from penstock.slot.records.dead_letter_file import DeadLetterFile
+from penstock.slot.records.retries import RetryFile
 
 
 @given(rows=st.lists(st.binary(max_size=100), min_size=1, max_size=8), edits=EDITS)

@@ -23,8 +23,8 @@ from penstock.dead_letter_record import new_record
 from penstock.dead_letter_store import Newest, letters_file, letters_folder, read_file, read_records
 from penstock.dead_letters import DeadLetter, read_dead_letters
 from penstock.errors import PenstockError
-from penstock.slot import user_errors
-from penstock.slot.dead_letter_file import DeadLetterFile
+from penstock.slot.process import user_errors
+from penstock.slot.records.dead_letter_file import DeadLetterFile
 from penstock.state_dir import default_state_dir, resolve_state_dir
 
 

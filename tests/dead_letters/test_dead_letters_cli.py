@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from penstock.cli.dead_letters import dead_letters
 from penstock.dead_letter_record import new_record
 from penstock.dead_letter_store import letters_file, letters_folder
-from penstock.slot.dead_letter_file import DeadLetterFile
+from penstock.slot.records.dead_letter_file import DeadLetterFile
 
 Cli = Callable[..., Result]
 

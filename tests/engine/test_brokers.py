@@ -17,7 +17,7 @@ import penstock as ps
 from penstock.batch import Batch, rows_of
 from penstock.engine import engine
 from penstock.sink import RowsRejected, Sink, Writer
-from penstock.slot.life import Crash
+from penstock.slot.records.life import Crash
 from penstock.source import EndOfSplit, Position, Reader, Source
 from penstock.testing import ListSink
 

@@ -15,7 +15,7 @@ import penstock as ps
 from penstock.batch import Lines
 from penstock.connectors import files
 from penstock.engine import engine
-from penstock.slot.life import Crash
+from penstock.slot.records.life import Crash
 from penstock.source import EndOfSplit, Reader, Rejected, Source, WithRejected
 from penstock.testing import ListSink
 

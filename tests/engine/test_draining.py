@@ -11,7 +11,7 @@ from engine_lines import Line
 
 import penstock as ps
 from penstock.mapped_file import by_mapping
-from penstock.slot.control import Control
+from penstock.slot.records.control import Control
 from penstock.testing import ListSink
 
 

@@ -17,7 +17,7 @@ from engine_scripts import environment, finish, processes_of, python, start, wai
 
 import penstock as ps
 from penstock.engine import rundir, supervisor_link
-from penstock.slot.life import Exit
+from penstock.slot.records.life import Exit
 from penstock.testing import ListSink
 
 

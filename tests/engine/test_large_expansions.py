@@ -16,8 +16,8 @@ from penstock.byte_files import DISK, DiskFiles, Files
 from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page
 from penstock.shared_file import by_calls
-from penstock.slot import spool
-from penstock.slot.expansion import Expansion, ExpansionTooLarge
+from penstock.slot.output import spool
+from penstock.slot.output.expansion import Expansion, ExpansionTooLarge
 from penstock.slot.time_and_chance import MACHINE, Clock
 from penstock.testing import ListSink
 

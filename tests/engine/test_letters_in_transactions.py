@@ -10,7 +10,7 @@ import pytest
 import penstock as ps
 from penstock.connectors import duckdb
 from penstock.engine import engine
-from penstock.slot.life import Crash
+from penstock.slot.records.life import Crash
 
 pytest.importorskip("duckdb")
 pytest.importorskip("pyarrow")

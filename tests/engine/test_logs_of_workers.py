@@ -13,7 +13,7 @@ from engine_scripts import environment, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.slot.worker_log import LoggedLine, from_line, to_line
+from penstock.slot.process.worker_log import LoggedLine, from_line, to_line
 from penstock.supervisor.whole_lines import WholeLines
 
 SCRIPT = """

@@ -14,7 +14,7 @@ from penstock.engine.run_spec import bytes_needed, layout_of, queue_files, run_s
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import Plan
 from penstock.plan.topology import Topology
-from penstock.slot.life import Crash
+from penstock.slot.records.life import Crash
 from penstock.supervisor.protocol import RunSpec
 
 NOWHERE = RunPaths(Path("/nowhere/at/all"))

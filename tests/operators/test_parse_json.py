@@ -18,8 +18,8 @@ from penstock.operator import Context
 from penstock.operators.map import Map
 from penstock.operators.parse_json import ParseJson, decode_block, decodes_without_user_code
 from penstock.plan.plan import Node
-from penstock.slot.batches import Out
-from penstock.slot.chain import Chain
+from penstock.slot.input.batches import Out
+from penstock.slot.user_code.chain import Chain
 
 fragments = st.sampled_from(
     ["{", "}", "[", "]", ",", ":", '"', '"a"', '"a":', "1", "-0", "1.5", "1e5", "null", "true", " ", "\t", "\r", "\\",

@@ -19,10 +19,10 @@ from penstock.operators.map_many import MapMany
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Operator
 from penstock.plan.plan import Node
-from penstock.slot.batches import Out
-from penstock.slot.chain import Chain
-from penstock.slot.row_program import ProgramNode, compile_program
-from penstock.slot.row_timer import RowTimer
+from penstock.slot.input.batches import Out
+from penstock.slot.output.row_timer import RowTimer
+from penstock.slot.user_code.chain import Chain
+from penstock.slot.user_code.row_program import ProgramNode, compile_program
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 

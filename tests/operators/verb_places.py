@@ -11,9 +11,9 @@ from penstock.operators.map import Map
 from penstock.operators.map_many import MapMany
 from penstock.operators.verb import Becomes, Operator
 from penstock.plan.plan import Node
-from penstock.slot.async_rows import Coroutines
-from penstock.slot.batches import Out
-from penstock.slot.chain import Chain
+from penstock.slot.input.batches import Out
+from penstock.slot.user_code.async_rows import Coroutines
+from penstock.slot.user_code.chain import Chain
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 

@@ -9,10 +9,10 @@ from sim_schedule import Killed, Violation
 from penstock.errors import FileUnusable, QueueDamaged
 from penstock.plan.paths import RunPaths, SeatPaths
 from penstock.plan.topology import Topology
-from penstock.slot.life import Exit, FailureNote, Life
-from penstock.slot.stops import CarefulRestart, StageFailed, Stopped, Trouble
-from penstock.slot.user_errors import one_line, same_error, unavailable
-from penstock.slot.work_page import LISTENS, Mark, WorkPage
+from penstock.slot.process.stops import CarefulRestart, StageFailed, Stopped, Trouble
+from penstock.slot.process.user_errors import one_line, same_error, unavailable
+from penstock.slot.records.life import Exit, FailureNote, Life
+from penstock.slot.records.work_page import LISTENS, Mark, WorkPage
 from penstock.slot.worker import Worker
 
 

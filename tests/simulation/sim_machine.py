@@ -19,9 +19,9 @@ from penstock.memory_files import MemoryFiles
 from penstock.operator import Unavailable
 from penstock.plan.paths import RunPaths
 from penstock.shared_file import SharedFile
-from penstock.slot.crash_points import CrashPoints
-from penstock.slot.life import FailureNote
 from penstock.slot.ports import World
+from penstock.slot.process.crash_points import CrashPoints
+from penstock.slot.records.life import FailureNote
 from penstock.slot.time_and_chance import Clock
 
 RUN = Path("/run")

@@ -14,18 +14,18 @@ from sim_machine import Machine
 
 from penstock.channel.queue import QueueReader
 from penstock.channel.ring import RingWriter
-from penstock.slot import journal as journals
-from penstock.slot.commit import Commit
-from penstock.slot.committed_log import CommittedLog
-from penstock.slot.dead_letter_file import DeadLetterFile
-from penstock.slot.gathering import Gathering
-from penstock.slot.journal import Journal
-from penstock.slot.part import Part
-from penstock.slot.record import Record, encode_record
-from penstock.slot.retries import RetryFile
-from penstock.slot.sink_output import TransactionOutput
+from penstock.slot.output.sink_output import TransactionOutput
+from penstock.slot.records import journal as journals
+from penstock.slot.records.committed_log import CommittedLog
+from penstock.slot.records.dead_letter_file import DeadLetterFile
+from penstock.slot.records.journal import Journal
+from penstock.slot.records.record import Record, encode_record
+from penstock.slot.records.retries import RetryFile
+from penstock.slot.running.gathering import Gathering
 from penstock.slot.sleeping import Sleeping
-from penstock.slot.turn import Turn
+from penstock.slot.turn.commit import Commit
+from penstock.slot.turn.part import Part
+from penstock.slot.turn.turn import Turn
 from penstock.supervisor import blame
 
 Plant = Callable[[], Any]

@@ -14,7 +14,7 @@ from sim_supervisor import Supervisor
 from penstock.dead_letter_frames import DeadLetterRecord
 from penstock.plan.paths import RunPaths
 from penstock.plan.topology import Topology
-from penstock.slot.journal import load_record
+from penstock.slot.records.journal import load_record
 
 
 class Finished:

@@ -27,11 +27,11 @@ from penstock.engine.run_spec import queue_files, run_spec, slot_files
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
 from penstock.plan.topology import Topology, with_splits
-from penstock.slot import row_program
-from penstock.slot.control import Control
-from penstock.slot.journal import create_journal
-from penstock.slot.life import Life
-from penstock.slot.work_page import WorkPage
+from penstock.slot.records.control import Control
+from penstock.slot.records.journal import create_journal
+from penstock.slot.records.life import Life
+from penstock.slot.records.work_page import WorkPage
+from penstock.slot.user_code import row_program
 from penstock.supervisor.protocol import RunSpec
 
 LETTERS = Path("/state/dead-letters/simulated/run")

@@ -18,8 +18,8 @@ from sim_schedule import Process
 from penstock.channel.bell import OnePerPath
 from penstock.errors import QueueDamaged
 from penstock.plan.paths import RunPaths
-from penstock.slot.control import Control
-from penstock.slot.life import FailureNote, Life
+from penstock.slot.records.control import Control
+from penstock.slot.records.life import FailureNote, Life
 from penstock.supervisor import ports
 from penstock.supervisor.child import Child
 from penstock.supervisor.final_totals import FinalTotals, final_totals

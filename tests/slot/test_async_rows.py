@@ -17,10 +17,10 @@ from penstock.errors import RowTimeout
 from penstock.operator import Context
 from penstock.operators.map import Map
 from penstock.plan.plan import Node
-from penstock.slot.async_rows import Coroutines
-from penstock.slot.batches import Out
-from penstock.slot.chain import Chain
-from penstock.slot.row_failure import Failure
+from penstock.slot.input.batches import Out
+from penstock.slot.process.row_failure import Failure
+from penstock.slot.user_code.async_rows import Coroutines
+from penstock.slot.user_code.chain import Chain
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 

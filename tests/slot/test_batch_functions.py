@@ -17,9 +17,9 @@ from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
 from penstock.operators.verb import Operator
 from penstock.plan.plan import Node
-from penstock.slot.batches import Out, as_row_list, normalized
-from penstock.slot.chain import Chain
-from penstock.slot.row_failure import Failure
+from penstock.slot.input.batches import Out, as_row_list, normalized
+from penstock.slot.process.row_failure import Failure
+from penstock.slot.user_code.chain import Chain
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 numbers = st.lists(st.integers(0, 100), max_size=40)

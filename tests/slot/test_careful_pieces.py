@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from penstock.slot.calls import Calls
-from penstock.slot.crash_points import CrashPoints
-from penstock.slot.life import Life, Suspect
-from penstock.slot.record import Counts
-from penstock.slot.suspicion import Suspicion
+from penstock.slot.input.suspicion import Suspicion
+from penstock.slot.input.unit import Unit
+from penstock.slot.process.crash_points import CrashPoints
+from penstock.slot.records.life import Life, Suspect
+from penstock.slot.records.record import Counts
+from penstock.slot.running.calls import Calls
 from penstock.slot.time_and_chance import MACHINE
-from penstock.slot.unit import Unit
 
 pytestmark = pytest.mark.interpreted
 

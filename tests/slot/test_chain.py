@@ -15,9 +15,9 @@ from penstock.operators.map import Map
 from penstock.operators.parse_json import ParseJson
 from penstock.operators.verb import Operator
 from penstock.plan.plan import Node
-from penstock.slot.batches import Out, as_row_list, batch_length, batch_slice
-from penstock.slot.chain import Chain
-from penstock.slot.row_failure import Failure
+from penstock.slot.input.batches import Out, as_row_list, batch_length, batch_slice
+from penstock.slot.process.row_failure import Failure
+from penstock.slot.user_code.chain import Chain
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import QueueDamaged
-from penstock.slot.committed_log import CommittedLog, frame, open_log
+from penstock.slot.records.committed_log import CommittedLog, frame, open_log
 
 WHAT = "the file of this test"
 

@@ -11,10 +11,10 @@ import pytest
 from penstock.channel.codec import RowCodec
 from penstock.channel.frame import Frame, Header, Kind
 from penstock.errors import FileUnusable, QueueDamaged
-from penstock.slot.decoding import Decoding
-from penstock.slot.life import Life, Suspect
-from penstock.slot.queue_inputs import QueueInput
-from penstock.slot.suspicion import Suspicion
+from penstock.slot.input.decoding import Decoding
+from penstock.slot.input.queue_inputs import QueueInput
+from penstock.slot.input.suspicion import Suspicion
+from penstock.slot.records.life import Life, Suspect
 
 pytestmark = pytest.mark.interpreted
 

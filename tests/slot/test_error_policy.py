@@ -10,7 +10,7 @@ from penstock.errors import RowTimeout
 from penstock.operator import Drop, Reject, Retry
 from penstock.options import ErrorPolicy
 from penstock.plan.plan import StageSettings
-from penstock.slot.error_policy import Decision, FailStage, RetryRow, SetAside, SkipRow, decide, last_resort
+from penstock.slot.turn.error_policy import Decision, FailStage, RetryRow, SetAside, SkipRow, decide, last_resort
 
 LETTER, SKIP, FAIL = ErrorPolicy("dead_letter", 100), ErrorPolicy("skip"), ErrorPolicy("fail")
 OSERRORS = (OSError,)

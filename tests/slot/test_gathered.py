@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from penstock.batch import Lines
-from penstock.slot.gathered import GatheringReader
+from penstock.slot.input.gathered import GatheringReader
 from penstock.source import EndOfSplit, Reader
 
 

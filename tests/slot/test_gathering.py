@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.slot.gathered_calls import GatheredRunner
-from penstock.slot.gathering import Gathering
-from penstock.slot.life import Life
-from penstock.slot.queue_inputs import QueueInputs
-from penstock.slot.suspicion import Suspicion
+from penstock.slot.input.queue_inputs import QueueInputs
+from penstock.slot.input.suspicion import Suspicion
+from penstock.slot.input.unit import Unit
+from penstock.slot.records.life import Life
+from penstock.slot.records.work_page import TURN_INPUT, Mark
+from penstock.slot.running.gathered_calls import GatheredRunner
+from penstock.slot.running.gathering import Gathering
 from penstock.slot.time_and_chance import MACHINE
-from penstock.slot.unit import Unit
-from penstock.slot.work_page import TURN_INPUT, Mark
 
 pytestmark = pytest.mark.interpreted
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from penstock.errors import QueueDamaged
 from penstock.mapped_file import by_mapping
-from penstock.slot import journal as journal_module
-from penstock.slot.journal import Journal, create_journal
-from penstock.slot.record import (
+from penstock.slot.records import journal as journal_module
+from penstock.slot.records.journal import Journal, create_journal
+from penstock.slot.records.record import (
     Counts,
     InputRecord,
     OutputRecord,

@@ -22,12 +22,12 @@ from penstock.errors import QueueDamaged
 from penstock.mapped_file import by_mapping
 from penstock.memory_files import MemoryFiles
 from penstock.shared_file import Opening
-from penstock.slot.control import Control
-from penstock.slot.dead_letter_file import DeadLetterFile
-from penstock.slot.journal import Journal, create_journal
-from penstock.slot.record import InputRecord, OutputRecord, PartRecord, Record
-from penstock.slot.retries import RetryFile
-from penstock.slot.spool import Spool
+from penstock.slot.output.spool import Spool
+from penstock.slot.records.control import Control
+from penstock.slot.records.dead_letter_file import DeadLetterFile
+from penstock.slot.records.journal import Journal, create_journal
+from penstock.slot.records.record import InputRecord, OutputRecord, PartRecord, Record
+from penstock.slot.records.retries import RetryFile
 from penstock.slot.time_and_chance import Clock
 
 CAPACITY = 1024
@@ -219,7 +219,7 @@ def test_who_opens_a_path_in_memory_sees_what_others_write_and_is_told_what_lack
 
 
 def test_what_a_row_gives_is_spooled_in_memory_and_cleaned() -> None:
-    from penstock.slot.expansion import Expansion
+    from penstock.slot.output.expansion import Expansion
 
     files = MemoryFiles()
     spool = Spool(Path("/slot"), 0, Expansion("many", 1 << 40, lambda: "key"), files)

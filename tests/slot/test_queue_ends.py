@@ -22,11 +22,11 @@ from penstock.channel.side_file import SideFiles
 from penstock.errors import QueueDamaged
 from penstock.mapped_file import by_mapping
 from penstock.plan.plan import EdgePlan, Route
-from penstock.slot.batches import Out
-from penstock.slot.outputs import EdgeOutput, QueueOutput
-from penstock.slot.queue_inputs import QueueInput, QueueInputs
-from penstock.slot.record import InputRecord, OutputRecord, PartRecord
-from penstock.slot.unit import Unit
+from penstock.slot.input.batches import Out
+from penstock.slot.input.queue_inputs import QueueInput, QueueInputs
+from penstock.slot.input.unit import Unit
+from penstock.slot.output.outputs import EdgeOutput, QueueOutput
+from penstock.slot.records.record import InputRecord, OutputRecord, PartRecord
 
 CAPACITY = 4096
 

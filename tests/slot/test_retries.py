@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from penstock.errors import QueueDamaged
-from penstock.slot import retries as retries_module
-from penstock.slot.retries import RetryFile, WaitingRow
+from penstock.slot.records import retries as retries_module
+from penstock.slot.records.retries import RetryFile, WaitingRow
 
 
 def wait(retries: RetryFile, row: object, due_s: float = 0.0, part: int = 0) -> None:

@@ -18,10 +18,10 @@ from penstock.operators.flat_map import FlatMap, checked
 from penstock.operators.map import Map
 from penstock.operators.verb import Operator
 from penstock.plan.plan import Node
-from penstock.slot.async_rows import Coroutines
-from penstock.slot.batches import Out
-from penstock.slot.chain import Chain
-from penstock.slot.row_program import ProgramNode, compile_program
+from penstock.slot.input.batches import Out
+from penstock.slot.user_code.async_rows import Coroutines
+from penstock.slot.user_code.chain import Chain
+from penstock.slot.user_code.row_program import ProgramNode, compile_program
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.batch import Lines
-from penstock.slot.shares import FIRST_MOST, SHARE_S, Shares
+from penstock.slot.output.shares import FIRST_MOST, SHARE_S, Shares
 
 
 @given(st.integers(2, 64), st.integers(1, 10_000))

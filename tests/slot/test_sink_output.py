@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from penstock.operator import Context
 from penstock.sink import RowsRejected, Sink, TransactionalWriter, Writer
-from penstock.slot.record import Counts, Record, decode_record
-from penstock.slot.sink_output import open_sink
+from penstock.slot.output.sink_output import open_sink
+from penstock.slot.records.record import Counts, Record, decode_record
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=0)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.slot import lock
+from penstock.slot.process import lock
 
 LARGE = 512 * 1024 * 1024
 """The kernel takes its time to free so much, and only then lets the lock go."""

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from penstock.batch import Lines
 from penstock.operator import Context
-from penstock.slot.batches import as_row_list
-from penstock.slot.record import PartRecord
-from penstock.slot.source_input import SourceInput
-from penstock.slot.split_input import Reading
+from penstock.slot.input.batches import as_row_list
+from penstock.slot.input.source_input import SourceInput
+from penstock.slot.input.split_input import Reading
+from penstock.slot.input.wake import Wake
+from penstock.slot.records.record import PartRecord
 from penstock.slot.time_and_chance import MACHINE
-from penstock.slot.wake import Wake
 from penstock.source import EndOfSplit, Reader, Source
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)

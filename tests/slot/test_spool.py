@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from penstock.operators.filter import Filter
 from penstock.operators.flat_map import FlatMap
 from penstock.operators.map import Map
-from penstock.slot import spool as spool_module
-from penstock.slot.expansion import Expansion
-from penstock.slot.row_program import ProgramNode, compile_program
-from penstock.slot.spool import Spool
+from penstock.slot.output import spool as spool_module
+from penstock.slot.output.expansion import Expansion
+from penstock.slot.output.spool import Spool
+from penstock.slot.user_code.row_program import ProgramNode, compile_program
 
 
 def _count(n: int) -> Iterator[int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.slot.life import Blamed, Life, Suspect
-from penstock.slot.suspicion import Suspicion
-from penstock.slot.work_page import Mark
+from penstock.slot.input.suspicion import Suspicion
+from penstock.slot.records.life import Blamed, Life, Suspect
+from penstock.slot.records.work_page import Mark
 
 
 def life(suspect: Suspect | None = None, careful: int = 0, blamed: tuple[Blamed, ...] = ()) -> Suspicion:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import penstock.slot
-from penstock.slot.pauses import Pauses
+from penstock.slot.process.pauses import Pauses
 from penstock.slot.time_and_chance import Clock
 
 HAVE_THEIR_OWN = {
@@ -31,7 +31,7 @@ def asks_the_machine(path: Path) -> list[str]:
 
 def test_nothing_in_a_slot_asks_the_machine_for_time_or_chance_but_what_must() -> None:
     folder = Path(penstock.slot.__path__[0])
-    found = {path.name: asks_the_machine(path) for path in sorted(folder.glob("*.py"))}
+    found = {path.name: asks_the_machine(path) for path in sorted(folder.rglob("*.py"))}
     assert {name for name, calls in found.items() if calls} <= set(HAVE_THEIR_OWN), found
     assert found.keys() >= HAVE_THEIR_OWN.keys()
 

@@ -10,9 +10,9 @@ import pytest
 from penstock.operator import Context
 from penstock.operators.map import Map
 from penstock.plan.plan import Node
-from penstock.slot.batches import Out
-from penstock.slot.chain import Chain
-from penstock.slot.row_timer import RowTimer
+from penstock.slot.input.batches import Out
+from penstock.slot.output.row_timer import RowTimer
+from penstock.slot.user_code.chain import Chain
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 

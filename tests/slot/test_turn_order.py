@@ -10,15 +10,15 @@ import pytest
 
 from penstock.channel.bell import FifoBell, create_bell
 from penstock.mapped_file import by_mapping
-from penstock.slot.backpressure import Backpressure
-from penstock.slot.commit import Commit
-from penstock.slot.crash_points import CrashPoints
-from penstock.slot.queue_inputs import QueueInputs
-from penstock.slot.record import Counts, PartRecord, Record
-from penstock.slot.sending import Sending
-from penstock.slot.sink_output import SinkOutput
+from penstock.slot.input.queue_inputs import QueueInputs
+from penstock.slot.output.sink_output import SinkOutput
+from penstock.slot.process.crash_points import CrashPoints
+from penstock.slot.records.record import Counts, PartRecord, Record
 from penstock.slot.time_and_chance import MACHINE
-from penstock.slot.turn import Turn
+from penstock.slot.turn.backpressure import Backpressure
+from penstock.slot.turn.commit import Commit
+from penstock.slot.turn.sending import Sending
+from penstock.slot.turn.turn import Turn
 
 
 class Steps:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.slot.turn_policy import COMMIT_S, RUSH_S, TRANSACTION_ROWS, TURN_BYTES, TurnPolicy, is_full
+from penstock.slot.turn.turn_policy import COMMIT_S, RUSH_S, TRANSACTION_ROWS, TURN_BYTES, TurnPolicy, is_full
 
 seconds = st.one_of(st.just(0.0), st.floats(0, 10), st.floats(0, 0.01))
 lingers = st.floats(0.0001, 1.0)

@@ -17,19 +17,19 @@ from penstock.channel.queue import QueueWriter
 from penstock.channel.ring import RingReader, create_ring
 from penstock.mapped_file import by_mapping
 from penstock.plan.plan import EdgePlan, Route
-from penstock.slot.backpressure import Backpressure
-from penstock.slot.batches import Out
-from penstock.slot.commit import Commit
-from penstock.slot.crash_points import CrashPoints
-from penstock.slot.outputs import EdgeOutput, QueueOutput
-from penstock.slot.pauses import Pauses
-from penstock.slot.record import Counts, PartRecord, Record
-from penstock.slot.sending import Sending
-from penstock.slot.sink_output import SinkOutput
-from penstock.slot.stops import Stopped
+from penstock.slot.input.batches import Out
+from penstock.slot.input.unit import Unit
+from penstock.slot.output.outputs import EdgeOutput, QueueOutput
+from penstock.slot.output.sink_output import SinkOutput
+from penstock.slot.process.crash_points import CrashPoints
+from penstock.slot.process.pauses import Pauses
+from penstock.slot.process.stops import Stopped
+from penstock.slot.records.record import Counts, PartRecord, Record
 from penstock.slot.time_and_chance import MACHINE
-from penstock.slot.turn import Turn
-from penstock.slot.unit import Unit
+from penstock.slot.turn.backpressure import Backpressure
+from penstock.slot.turn.commit import Commit
+from penstock.slot.turn.sending import Sending
+from penstock.slot.turn.turn import Turn
 
 CAPACITY = 4096
 pytestmark = pytest.mark.interpreted

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from penstock.slot.queue_inputs import QueueInputs
-from penstock.slot.sending import Sending
-from penstock.slot.source_input import SourceInput
-from penstock.slot.turn import Turn
-from penstock.slot.turn_policy import TurnPolicy
+from penstock.slot.input.queue_inputs import QueueInputs
+from penstock.slot.input.source_input import SourceInput
+from penstock.slot.turn.sending import Sending
+from penstock.slot.turn.turn import Turn
+from penstock.slot.turn.turn_policy import TurnPolicy
 
 pytestmark = pytest.mark.interpreted
 

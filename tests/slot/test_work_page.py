@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from penstock.mapped_file import by_mapping
-from penstock.slot import work
+from penstock.slot.records import work_page
+from penstock.slot.records.work_page import Doing, Mark, WorkPage
 from penstock.slot.time_and_chance import Clock
-from penstock.slot.work import Doing, Mark, WorkPage
 
 ROW, TWO_ROWS = Mark(0, 0, 7, 3, 1), Mark(0, 0, 7, 3, 2)
 MS = 1_000_000
@@ -33,7 +33,7 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     world = World()
-    monkeypatch.setattr(work.resource, "getrusage", world.getrusage)
+    monkeypatch.setattr(work_page.resource, "getrusage", world.getrusage)
     return world
 
 

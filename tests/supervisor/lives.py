@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from penstock.slot.life import Blamed, Suspect
-from penstock.slot.work_page import Mark
+from penstock.slot.records.life import Blamed, Suspect
+from penstock.slot.records.work_page import Mark
 from penstock.supervisor.blame import Blame, Cause, Death
 
 Killer = Callable[[float], float]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from penstock.slot.life import Blamed, Exit, FailureNote, Suspect
-from penstock.slot.work_page import Mark, WorkState
+from penstock.slot.records.life import Blamed, Exit, FailureNote, Suspect
+from penstock.slot.records.work_page import Mark, WorkState
 from penstock.supervisor.after_death import (
     Fail,
     Fate,

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lives import STARTUP_S, Killer, Row, Slot
 
-from penstock.slot.life import Suspect
-from penstock.slot.work_page import READ_ONCE, TURN_INPUT, Mark
+from penstock.slot.records.life import Suspect
+from penstock.slot.records.work_page import READ_ONCE, TURN_INPUT, Mark
 from penstock.supervisor.blame import Blame, Cause, Death, Verdict
 
 seeds = st.integers(0, 2**32)

@@ -17,8 +17,8 @@ from penstock.channel.bell import FifoBell, OnePerPath, Ringer, create_bell
 from penstock.mapped_file import by_mapping
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
-from penstock.slot.life import Blamed, Suspect
-from penstock.slot.work_page import Mark, WorkPage
+from penstock.slot.records.life import Blamed, Suspect
+from penstock.slot.records.work_page import Mark, WorkPage
 from penstock.supervisor.after_death import Guidance
 from penstock.supervisor.child import Child, ChildState
 from penstock.supervisor.ports import Machine

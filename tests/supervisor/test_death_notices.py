@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.slot.life import Exit, FailureNote
+from penstock.slot.records.life import Exit, FailureNote
 from penstock.supervisor.death_notices import DeathNotices
 from penstock.supervisor.restart import Wait
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.slot.work_page import Mark, WorkState
+from penstock.slot.records.work_page import Mark, WorkState
 from penstock.supervisor import memory_kills
 from penstock.supervisor.memory_kills import MemoryKills, row_ate_the_memory
 

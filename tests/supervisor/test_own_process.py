@@ -13,7 +13,7 @@ from penstock.supervisor import own_process
 
 SETTLES = """\
 import os
-from penstock.slot import signals
+from penstock.slot.process import signals
 
 
 def main(told: int) -> None:

@@ -8,7 +8,7 @@ import threading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from penstock.slot.life import FailureNote
+from penstock.slot.records.life import FailureNote
 from penstock.supervisor.protocol import PACKET_BYTES, Ended, FromSupervisor, Inbox, Notice, packets, send
 
 texts = st.builds(lambda text, times: text * times, st.text(min_size=1, max_size=5), st.integers(0, 200_000))

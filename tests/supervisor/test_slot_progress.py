@@ -13,9 +13,9 @@ from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths, SeatPaths
 from penstock.shared_file import by_calls
-from penstock.slot.journal import Journal, create_journal
-from penstock.slot.record import Record
-from penstock.slot.work_page import WorkPage
+from penstock.slot.records.journal import Journal, create_journal
+from penstock.slot.records.record import Record
+from penstock.slot.records.work_page import WorkPage
 from penstock.supervisor.restart import Progress
 from penstock.supervisor.slot_pages import SlotPages
 

@@ -11,7 +11,7 @@ import pytest
 import penstock as ps
 from penstock import testing
 from penstock.operator import Context
-from penstock.slot.crash_points import POINTS
+from penstock.slot.process.crash_points import POINTS
 from penstock.source import EndOfSplit, Reader
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)

@@ -1,6 +1,6 @@
 """Columns as a batch: what the engine asks of every batch, and what a row of them is.
 
-`batch.Lines` is the other kind of block, and a list of rows is none; `slot/batches.py` takes all of them alike.
+`batch.Lines` is the other kind of block, and a list of rows is none; `slot/input/batches.py` takes all of them alike.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 This is what a slot asks of a queue: room, side files for what is larger than the whole queue, the cursor of what is
 done, the neighbour that sleeps until something changes. How frames are kept is the ring's affair; the ends of a queue
-that keeps them in another way have the same methods. `slot/outputs.py` and `slot/queue_inputs.py` make frames of
-batches, and batches of frames; `queue_file` is for those who make queues or look at them.
+that keeps them in another way have the same methods. `slot/output/outputs.py` makes frames of batches, and
+`slot/input/queue_inputs.py` batches of frames; `queue_file` is for those who make queues or look at them.
 """
 
 from __future__ import annotations

@@ -15,9 +15,9 @@ from penstock.channel.column_batch import ColumnBatch
 from penstock.dead_letter_record import new_record
 from penstock.dead_letter_store import letters_file
 from penstock.error_text import cut
-from penstock.slot.batches import as_row_list
-from penstock.slot.dead_letter_file import DeadLetterFile
-from penstock.slot.user_errors import one_line, user_traceback
+from penstock.slot.input.batches import as_row_list
+from penstock.slot.process.user_errors import one_line, user_traceback
+from penstock.slot.records.dead_letter_file import DeadLetterFile
 
 log = logging.getLogger("penstock.engine")
 

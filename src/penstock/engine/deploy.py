@@ -31,7 +31,7 @@ from penstock.supervisor import descriptors
 from penstock.supervisor.cleanup import remove_run_dir
 
 if TYPE_CHECKING:
-    from penstock.slot.life import Crash
+    from penstock.slot.records.life import Crash
 
 log = logging.getLogger("penstock.engine")
 

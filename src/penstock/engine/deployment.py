@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from penstock.plan.plan import Plan
     from penstock.plan.topology import Topology
     from penstock.program import Program
-    from penstock.slot.life import Crash
+    from penstock.slot.records.life import Crash
 
 
 class Order(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from penstock.metrics.progress import Progress
     from penstock.plan.plan import Plan
     from penstock.report import Report
-    from penstock.slot.life import Crash
+    from penstock.slot.records.life import Crash
 
 log = logging.getLogger("penstock.engine")
 _DRAIN_S = 30.0

@@ -23,9 +23,9 @@ from penstock.metrics.snapshot import RunGone, take_snapshot
 from penstock.options import Duration, parse_duration
 from penstock.plan.topology import Topology
 from penstock.report import Outcome, Report, StageReport
-from penstock.slot.life import FailureNote
-from penstock.slot.pickled_error import unpickled_error
-from penstock.slot.user_errors import one_line, user_traceback
+from penstock.slot.process.pickled_error import unpickled_error
+from penstock.slot.process.user_errors import one_line, user_traceback
+from penstock.slot.records.life import FailureNote
 from penstock.status import StageStatus, Status
 from penstock.supervisor.cleanup import remove_run_dir
 from penstock.supervisor.leftover import settle

@@ -19,11 +19,11 @@ from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths, SeatPaths
 from penstock.plan.topology import Topology
 from penstock.shared_file import by_calls
-from penstock.slot.control import Control
-from penstock.slot.failure_file import reserve
-from penstock.slot.journal import load_record
-from penstock.slot.record import Record, first_record
-from penstock.slot.work_page import WorkPage
+from penstock.slot.process.failure_file import reserve
+from penstock.slot.records.control import Control
+from penstock.slot.records.journal import load_record
+from penstock.slot.records.record import Record, first_record
+from penstock.slot.records.work_page import WorkPage
 
 log = logging.getLogger("penstock.engine")
 

@@ -32,8 +32,8 @@ from penstock.plan.plan import Plan, StagePlan
 from penstock.plan.topology import Topology, with_splits
 from penstock.private_files import replace_own
 from penstock.run_files import write_checked
-from penstock.slot.journal import create_journal
-from penstock.slot.user_errors import one_line, user_traceback
+from penstock.slot.process.user_errors import one_line, user_traceback
+from penstock.slot.records.journal import create_journal
 from penstock.supervisor import claims
 
 T = TypeVar("T")

@@ -18,11 +18,11 @@ from penstock.engine.deployment import Deployment
 from penstock.engine.handle import Handle
 from penstock.report import Report, StageReport
 from penstock.shared_file import by_calls
-from penstock.slot.dead_letter_file import DEAD_LETTERS
-from penstock.slot.journal import Journal
-from penstock.slot.queue_inputs import QueueInput, QueueInputs
-from penstock.slot.record import PartRecord, Record
-from penstock.slot.unit import Unit
+from penstock.slot.input.queue_inputs import QueueInput, QueueInputs
+from penstock.slot.input.unit import Unit
+from penstock.slot.records.dead_letter_file import DEAD_LETTERS
+from penstock.slot.records.journal import Journal
+from penstock.slot.records.record import PartRecord, Record
 
 T_co = TypeVar("T_co", covariant=True)
 _SAFETY_POLL_S = 1.0

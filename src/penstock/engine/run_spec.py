@@ -14,8 +14,8 @@ from penstock.channel.queue_file import file_bytes
 from penstock.metrics.layout import EdgeLayout, Layout, StageLayout
 from penstock.plan.paths import RunPaths
 from penstock.plan.topology import Channel, Slot, Topology
-from penstock.slot.life import Crash
-from penstock.slot.record import Record, first_record
+from penstock.slot.records.life import Crash
+from penstock.slot.records.record import Record, first_record
 from penstock.supervisor.protocol import RunSpec, SeatSpec, StageSpec
 
 _SLOT_BYTES = 64 * 1024

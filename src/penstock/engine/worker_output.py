@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from penstock.slot.worker_log import LoggedLine, from_line
+from penstock.slot.process.worker_log import LoggedLine, from_line
 from penstock.standard_streams import tell, write_rows
 from penstock.supervisor.protocol import Output
 

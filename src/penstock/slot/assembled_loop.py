@@ -4,34 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from penstock.slot.backpressure import Backpressure
-from penstock.slot.called_ahead import CalledAhead
-from penstock.slot.calls import Calls
-from penstock.slot.commit import Commit
-from penstock.slot.dead_letter_file import DEAD_LETTERS
-from penstock.slot.decoding import Decoding
-from penstock.slot.due_retries import DueRetries
-from penstock.slot.gathered_calls import GatheredRunner
-from penstock.slot.gathering import Gathering
-from penstock.slot.in_flight import InFlight
-from penstock.slot.last_error import LastErrors
-from penstock.slot.life import Life
+from penstock.slot.input.decoding import Decoding
+from penstock.slot.input.queue_inputs import QueueInputs
+from penstock.slot.input.source_input import SourceInput
+from penstock.slot.input.suspicion import Suspicion
 from penstock.slot.loop import SlotLoop
-from penstock.slot.meter import Meter
-from penstock.slot.part import Part
-from penstock.slot.pauses import Pauses
-from penstock.slot.ports import Keeping, Participant, World
-from penstock.slot.queue_inputs import QueueInputs
-from penstock.slot.ready_rows import ReadyRows
-from penstock.slot.record import Record
-from penstock.slot.retries import RETRIES
-from penstock.slot.row_errors import RowErrors
-from penstock.slot.runner import PlainRunner, Runner
-from penstock.slot.sending import Sending
+from penstock.slot.ports import Keeping, World
+from penstock.slot.process.pauses import Pauses
+from penstock.slot.records.committed_log import Participant
+from penstock.slot.records.dead_letter_file import DEAD_LETTERS
+from penstock.slot.records.life import Life
+from penstock.slot.records.record import Record
+from penstock.slot.records.retries import RETRIES
+from penstock.slot.running.called_ahead import CalledAhead
+from penstock.slot.running.calls import Calls
+from penstock.slot.running.due_retries import DueRetries
+from penstock.slot.running.gathered_calls import GatheredRunner
+from penstock.slot.running.gathering import Gathering
+from penstock.slot.running.in_flight import InFlight
+from penstock.slot.running.ready_rows import ReadyRows
+from penstock.slot.running.runner import PlainRunner, Runner
 from penstock.slot.sleeping import Sleeping
-from penstock.slot.source_input import SourceInput
-from penstock.slot.suspicion import Suspicion
-from penstock.slot.turn import Turn
+from penstock.slot.turn.backpressure import Backpressure
+from penstock.slot.turn.commit import Commit
+from penstock.slot.turn.last_error import LastErrors
+from penstock.slot.turn.meter import Meter
+from penstock.slot.turn.part import Part
+from penstock.slot.turn.row_errors import RowErrors
+from penstock.slot.turn.sending import Sending
+from penstock.slot.turn.turn import Turn
 
 
 class AssembledLoop:

@@ -14,24 +14,24 @@ from penstock.operator import Context, Hooks
 from penstock.plan.paths import channel_name
 from penstock.plan.plan import StagePlan
 from penstock.plan.topology import Topology, text_of
-from penstock.slot.async_rows import Coroutines
-from penstock.slot.batches import Out
-from penstock.slot.chain import Chain
-from penstock.slot.event_loop import EventLoop
-from penstock.slot.expansion import Expansion
-from penstock.slot.gathered import MOST_ROWS
-from penstock.slot.life import Life
-from penstock.slot.outputs import EdgeOutput, QueueOutput
-from penstock.slot.page_steps import PageSteps
-from penstock.slot.part import Part
+from penstock.slot.input.batches import Out
+from penstock.slot.input.gathered import MOST_ROWS
+from penstock.slot.input.queue_inputs import QueueInput, QueueInputs
+from penstock.slot.input.source_input import SourceInput
+from penstock.slot.input.split_input import Reading
+from penstock.slot.input.wake import Wake
+from penstock.slot.output.expansion import Expansion
+from penstock.slot.output.outputs import EdgeOutput, QueueOutput
+from penstock.slot.output.row_timer import RowTimer
+from penstock.slot.output.spool import Spool
 from penstock.slot.ports import World
-from penstock.slot.queue_inputs import QueueInput, QueueInputs
-from penstock.slot.row_timer import RowTimer
-from penstock.slot.source_input import SourceInput
-from penstock.slot.split_input import Reading
-from penstock.slot.spool import Spool
-from penstock.slot.wake import Wake
-from penstock.slot.work_page import WorkPage
+from penstock.slot.records.life import Life
+from penstock.slot.records.work_page import WorkPage
+from penstock.slot.turn.part import Part
+from penstock.slot.user_code.async_rows import Coroutines
+from penstock.slot.user_code.chain import Chain
+from penstock.slot.user_code.event_loop import EventLoop
+from penstock.slot.user_code.page_steps import PageSteps
 
 
 @dataclass(frozen=True, slots=True)

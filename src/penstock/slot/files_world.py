@@ -7,13 +7,13 @@ from penstock.channel.bell import Bell, FifoBell, OnePerPath, Waiter, Waits
 from penstock.dead_letter_record import pickled
 from penstock.mapped_file import by_mapping
 from penstock.plan.paths import RunPaths
-from penstock.slot.crash_points import ArmedCrash, CrashPoints
-from penstock.slot.event_loop import EventLoop, LoopWaiter
-from penstock.slot.gc_tuning import TurnGc
-from penstock.slot.life import Life
+from penstock.slot.output.row_timer import RowTimer
 from penstock.slot.ports import World
-from penstock.slot.row_timer import RowTimer
+from penstock.slot.process.crash_points import ArmedCrash, CrashPoints
+from penstock.slot.records.life import Life
 from penstock.slot.time_and_chance import MACHINE
+from penstock.slot.turn.gc_tuning import TurnGc
+from penstock.slot.user_code.event_loop import EventLoop, LoopWaiter
 
 
 def over_files(paths: RunPaths, life: Life) -> World:

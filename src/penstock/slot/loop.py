@@ -11,16 +11,16 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from penstock.channel.bell import SAFETY_POLL_S
-from penstock.slot.control import Control
-from penstock.slot.due_retries import DueRetries
-from penstock.slot.in_flight import InFlight
-from penstock.slot.row_errors import RowErrors
-from penstock.slot.runner import Runner
+from penstock.slot.process.stops import Stopped
+from penstock.slot.records.control import Control
+from penstock.slot.records.work_page import WorkPage
+from penstock.slot.running.due_retries import DueRetries
+from penstock.slot.running.in_flight import InFlight
+from penstock.slot.running.runner import Runner
 from penstock.slot.sleeping import Sleeping
-from penstock.slot.stops import Stopped
 from penstock.slot.time_and_chance import Clock
-from penstock.slot.turn import Turn
-from penstock.slot.work_page import WorkPage
+from penstock.slot.turn.row_errors import RowErrors
+from penstock.slot.turn.turn import Turn
 
 _STARVING_S: Final = 0.005
 """Coroutines get a round of their event loop at least so often, whatever other stages in the slot do."""

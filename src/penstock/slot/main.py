@@ -24,15 +24,15 @@ from penstock.plan.plan import Plan, StagePlan
 from penstock.plan.topology import Topology
 from penstock.run_files import read_checked
 from penstock.shared_file import by_calls
-from penstock.slot import forks, lifeline, lock, signals, stack, worker_log
-from penstock.slot.failure_file import write_failure
 from penstock.slot.files_world import over_files
-from penstock.slot.life import Exit, FailureNote, Life
-from penstock.slot.pickled_error import pickled_error
-from penstock.slot.randomness import reseed_libraries
-from penstock.slot.stops import CarefulRestart, StageFailed, Stopped, Trouble
-from penstock.slot.user_errors import one_line, same_error, unavailable, user_traceback
-from penstock.slot.work_page import LISTENS, Mark, WorkPage
+from penstock.slot.process import forks, lifeline, lock, signals, stack, worker_log
+from penstock.slot.process.failure_file import write_failure
+from penstock.slot.process.pickled_error import pickled_error
+from penstock.slot.process.randomness import reseed_libraries
+from penstock.slot.process.stops import CarefulRestart, StageFailed, Stopped, Trouble
+from penstock.slot.process.user_errors import one_line, same_error, unavailable, user_traceback
+from penstock.slot.records.life import Exit, FailureNote, Life
+from penstock.slot.records.work_page import LISTENS, Mark, WorkPage
 from penstock.slot.worker import Worker
 from penstock.terminal_text import visible_lines
 

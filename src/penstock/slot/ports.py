@@ -16,20 +16,20 @@ from penstock.byte_files import Files
 from penstock.channel.bell import SAFETY_POLL_S, Bell, Waits
 from penstock.plan.paths import RunPaths
 from penstock.shared_file import Opening
-from penstock.slot.control import Control
-from penstock.slot.crash_points import CrashPoints
-from penstock.slot.dead_letter_file import DeadLetterFile
-from penstock.slot.journal import Journal
-from penstock.slot.part import Part
-from penstock.slot.retries import RetryFile
-from penstock.slot.row_timer import RowTimer
+from penstock.slot.output.row_timer import RowTimer
+from penstock.slot.process.crash_points import CrashPoints
+from penstock.slot.records.control import Control
+from penstock.slot.records.dead_letter_file import DeadLetterFile
+from penstock.slot.records.journal import Journal
+from penstock.slot.records.retries import RetryFile
+from penstock.slot.records.work_page import WorkPage
 from penstock.slot.time_and_chance import Clock
-from penstock.slot.work_page import WorkPage
+from penstock.slot.turn.part import Part
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from penstock.slot.event_loop import EventLoop
+    from penstock.slot.user_code.event_loop import EventLoop
 
 
 class BellOf(Protocol):
@@ -53,18 +53,6 @@ class TimerOf(Protocol):
 
     def __call__(self, timeout_s: float, on_tick: Callable[[int], None]) -> RowTimer | None:
         """As `RowTimer`; None where nothing can be interrupted."""
-        ...
-
-
-class Participant(Protocol):
-    """A log of the slot that takes part in its commits, such as the dead letters."""
-
-    def flush(self) -> list[int]:
-        """Called in every commit before the record is made, and again where a sink refuses rows of it.
-
-        Everything that was appended is with the operating system when this returns. What it gives goes in the record:
-        a successor opens the log with it and cuts away what lies beyond.
-        """
         ...
 
 

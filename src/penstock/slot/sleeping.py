@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from penstock.channel.bell import Bell, Sleep, Waits
 from penstock.metrics.catalogue import Activity
-from penstock.slot.meter import Meter
-from penstock.slot.part import Part
+from penstock.slot.turn.meter import Meter
+from penstock.slot.turn.part import Part
 
 
 class Sleeping:

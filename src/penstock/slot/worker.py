@@ -13,23 +13,23 @@ from penstock.dead_letter_store import letters_file
 from penstock.errors import TargetDamaged
 from penstock.metrics.catalogue import Activity
 from penstock.plan.topology import Topology, has_coroutines
-from penstock.slot import forks
 from penstock.slot.assembled_loop import AssembledLoop
 from penstock.slot.assembly import Assembler
-from penstock.slot.control import Control
-from penstock.slot.dead_letter_file import DEAD_LETTERS, DeadLetterFile
-from penstock.slot.event_loop import EventLoop
-from penstock.slot.journal import Journal
-from penstock.slot.life import Life
-from penstock.slot.meter import Meter
-from penstock.slot.part import Part
+from penstock.slot.output.sink_output import open_sink
 from penstock.slot.ports import Keeping, World
-from penstock.slot.record import Record
-from penstock.slot.retries import RETRIES, RetryFile
-from penstock.slot.sink_output import open_sink
-from penstock.slot.stops import StageFailed, Trouble
-from penstock.slot.user_errors import one_line
-from penstock.slot.work_page import CLOSES, OPENED, WorkPage
+from penstock.slot.process import forks
+from penstock.slot.process.stops import StageFailed, Trouble
+from penstock.slot.process.user_errors import one_line
+from penstock.slot.records.control import Control
+from penstock.slot.records.dead_letter_file import DEAD_LETTERS, DeadLetterFile
+from penstock.slot.records.journal import Journal
+from penstock.slot.records.life import Life
+from penstock.slot.records.record import Record
+from penstock.slot.records.retries import RETRIES, RetryFile
+from penstock.slot.records.work_page import CLOSES, OPENED, WorkPage
+from penstock.slot.turn.meter import Meter
+from penstock.slot.turn.part import Part
+from penstock.slot.user_code.event_loop import EventLoop
 
 
 class Worker:

@@ -11,8 +11,8 @@ from typing import TypeAlias
 import msgspec
 from msgspec.structs import replace
 
-from penstock.slot.life import Blamed, Exit, FailureNote, Suspect
-from penstock.slot.work_page import WorkState
+from penstock.slot.records.life import Blamed, Exit, FailureNote, Suspect
+from penstock.slot.records.work_page import WorkState
 from penstock.supervisor.blame import Blame, Cause, Death
 from penstock.supervisor.cause_of_death import cause_of, describe
 from penstock.supervisor.restart import Escalate, Progress, RestartPolicy, Wait

@@ -20,8 +20,8 @@ from enum import Enum
 
 import msgspec
 
-from penstock.slot.life import Blamed, Suspect
-from penstock.slot.work_page import TURN_INPUT, Doing, Mark
+from penstock.slot.records.life import Blamed, Suspect
+from penstock.slot.records.work_page import TURN_INPUT, Doing, Mark
 
 _CERTAIN = math.log(1e6)
 _SPREAD = 4.0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from penstock.channel.bell import OnePerPath, Ringer
 from penstock.plan.paths import RunPaths
-from penstock.slot.life import Exit, Life
+from penstock.slot.records.life import Exit, Life
 from penstock.supervisor.after_death import Guidance
 from penstock.supervisor.blame import Blame
 from penstock.supervisor.life_watch import LifeWatch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.slot.life import Exit, FailureNote
+from penstock.slot.records.life import Exit, FailureNote
 from penstock.supervisor.restart import Wait
 
 _TELL_S = 1.0

@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 
 from penstock.program import at_home, import_program
-from penstock.slot import signals
-from penstock.slot.life import Life
 from penstock.slot.main import live
-from penstock.slot.process_end import end_with
+from penstock.slot.process import signals
+from penstock.slot.process.process_end import end_with
+from penstock.slot.records.life import Life
 from penstock.supervisor.descriptors import raise_limit
 
 

@@ -18,9 +18,9 @@ from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
 from penstock.shared_file import Opening, by_calls
-from penstock.slot.journal import load_record
-from penstock.slot.life import FailureNote
-from penstock.slot.record import Counts, PartRecord, Record
+from penstock.slot.records.journal import load_record
+from penstock.slot.records.life import FailureNote
+from penstock.slot.records.record import Counts, PartRecord, Record
 from penstock.supervisor.protocol import RunSpec, SeatSpec, StageEnd, StageSpec
 
 T = TypeVar("T")

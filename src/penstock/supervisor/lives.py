@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from penstock.errors import MORE_DESCRIPTORS, FileUnusable, QueueDamaged
-from penstock.slot.life import Exit, FailureNote
+from penstock.slot.records.life import Exit, FailureNote
 from penstock.supervisor.after_death import Fail, Fate, Finish, Gone, Respawn, Standing, WorkerEnd, after_death
 from penstock.supervisor.cause_of_death import UNKNOWN_STATUS, describe, exit_code
 from penstock.supervisor.child import Child, ChildState

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from penstock.slot import signals
+from penstock.slot.process import signals
 from penstock.supervisor.zygote_start import StartedZygote
 
 

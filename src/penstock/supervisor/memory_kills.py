@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from penstock.slot.work_page import WorkState
+from penstock.slot.records.work_page import WorkState
 
 _RECENT_S = 10.0
 """A kill that was counted longer ago is not this death's."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from penstock.plan.paths import RunPaths
 from penstock.private_files import replace_own
-from penstock.slot.last_error import write_last_error
-from penstock.slot.life import FailureNote
+from penstock.slot.records.life import FailureNote
+from penstock.slot.turn.last_error import write_last_error
 from penstock.supervisor.caller_link import CallerLink
 from penstock.supervisor.protocol import Notice, Output, Running
 

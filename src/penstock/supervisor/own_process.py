@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 
-from penstock.slot import signals
+from penstock.slot.process import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import Protocol
 
 from penstock.plan.paths import SeatPaths
 from penstock.shared_file import Opening, by_calls
-from penstock.slot.failure_file import read_failure
-from penstock.slot.life import FailureNote
+from penstock.slot.process.failure_file import read_failure
+from penstock.slot.records.life import FailureNote
 from penstock.slot.time_and_chance import MACHINE, Clock
 from penstock.supervisor.memory_kills import MemoryKills
 from penstock.supervisor.output_relay import OutputPipes

@@ -7,7 +7,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from penstock.slot.life import Crash, FailureNote, Life
+from penstock.slot.records.life import Crash, FailureNote, Life
 
 PACKET_BYTES = 180_000
 """A packet must fit into a socket's buffer whole."""

@@ -12,9 +12,9 @@ from penstock.metrics.catalogue import Activity, Word
 from penstock.metrics.page import Page
 from penstock.plan.paths import SeatPaths
 from penstock.shared_file import Opening
-from penstock.slot.journal import load_number
-from penstock.slot.life import Exit
-from penstock.slot.work_page import WorkPage, WorkState
+from penstock.slot.records.journal import load_number
+from penstock.slot.records.life import Exit
+from penstock.slot.records.work_page import WorkPage, WorkState
 from penstock.supervisor.restart import Progress
 
 

@@ -13,7 +13,7 @@ import signal
 import time
 from pathlib import Path
 
-from penstock.slot.wait_for_exit import wait_for_exit
+from penstock.slot.process.wait_for_exit import wait_for_exit
 from penstock.supervisor.environment import MARK
 
 _PATIENCE_S = 10.0

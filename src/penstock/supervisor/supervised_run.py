@@ -16,8 +16,8 @@ from penstock.channel.bell import open_fifo
 from penstock.errors import NotPrivate, PenstockError
 from penstock.plan.paths import RunPaths
 from penstock.run_files import read_checked, refused
-from penstock.slot.life import FailureNote
-from penstock.slot.process_end import end_with
+from penstock.slot.process.process_end import end_with
+from penstock.slot.records.life import FailureNote
 from penstock.supervisor.caller_link import CallerLink
 from penstock.supervisor.cleanup import remove_run_dir
 from penstock.supervisor.descriptors import raise_limit

@@ -19,8 +19,8 @@ from penstock.channel.bell import OnePerPath, Ringer
 from penstock.errors import FileUnusable, QueueDamaged
 from penstock.plan.paths import RunPaths
 from penstock.shared_file import by_calls
-from penstock.slot.control import Control
-from penstock.slot.life import FailureNote
+from penstock.slot.records.control import Control
+from penstock.slot.records.life import FailureNote
 from penstock.supervisor.caller_link import CallerLink
 from penstock.supervisor.child import Child
 from penstock.supervisor.final_totals import final_totals

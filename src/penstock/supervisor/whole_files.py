@@ -14,9 +14,9 @@ from penstock.errors import FileUnusable, QueueDamaged
 from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
 from penstock.shared_file import by_calls
-from penstock.slot import journal
-from penstock.slot.control import Control
-from penstock.slot.work_page import WorkPage
+from penstock.slot.records import journal
+from penstock.slot.records.control import Control
+from penstock.slot.records.work_page import WorkPage
 from penstock.supervisor.protocol import RunSpec
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 
-from penstock.slot.stack import ASKS
+from penstock.slot.process.stack import ASKS
 
 
 class WorkerProcess:

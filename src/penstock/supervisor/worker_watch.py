@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 
-from penstock.slot.work_page import LISTENS, WorkState
+from penstock.slot.records.work_page import LISTENS, WorkState
 from penstock.supervisor.child import Child
 from penstock.supervisor.closing import MOST_S, TOLD_AFTER_S, ClosingStep
 from penstock.supervisor.first_row import AFTER_S

@@ -24,11 +24,11 @@ import msgspec
 from penstock.errors import PenstockError
 from penstock.plan.paths import RunPaths
 from penstock.program import at_home, import_program
-from penstock.slot import lifeline, signals, stack
-from penstock.slot.life import Life
 from penstock.slot.main import live
-from penstock.slot.process_end import end_with
-from penstock.slot.user_errors import one_line, user_traceback
+from penstock.slot.process import lifeline, signals, stack
+from penstock.slot.process.process_end import end_with
+from penstock.slot.process.user_errors import one_line, user_traceback
+from penstock.slot.records.life import Life
 from penstock.supervisor import own_process
 from penstock.supervisor.descriptors import raise_limit
 from penstock.supervisor.import_threads import threads_of_import, told

@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
-from penstock.slot.life import FailureNote
+from penstock.slot.records.life import FailureNote
 from penstock.supervisor.cause_of_death import describe
 from penstock.supervisor.ladder import Ladder
 from penstock.supervisor.notices import Notices

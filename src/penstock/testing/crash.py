@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from penstock.names import did_you_mean
-from penstock.slot.crash_points import POINTS
+from penstock.slot.process.crash_points import POINTS
 
 
 @dataclass(frozen=True, slots=True)

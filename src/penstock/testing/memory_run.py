@@ -28,13 +28,13 @@ from penstock.plan.plan import Plan, StagePlan
 from penstock.plan.topology import Topology, with_splits
 from penstock.report import Outcome as End
 from penstock.report import Report, StageReport
-from penstock.slot.control import Control
-from penstock.slot.journal import create_journal, load_record
-from penstock.slot.life import Life
-from penstock.slot.record import Counts
-from penstock.slot.stops import StageFailed, Trouble
-from penstock.slot.user_errors import one_line, user_traceback
-from penstock.slot.work_page import WorkPage
+from penstock.slot.process.stops import StageFailed, Trouble
+from penstock.slot.process.user_errors import one_line, user_traceback
+from penstock.slot.records.control import Control
+from penstock.slot.records.journal import create_journal, load_record
+from penstock.slot.records.life import Life
+from penstock.slot.records.record import Counts
+from penstock.slot.records.work_page import WorkPage
 from penstock.testing.clock import ManualClock
 from penstock.testing.memory_ends import MemorySink, in_memory
 from penstock.testing.memory_slot import MemorySlot

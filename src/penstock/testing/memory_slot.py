@@ -5,11 +5,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from penstock.plan.topology import Slot, Topology
-from penstock.slot.life import Life
 from penstock.slot.loop import SlotLoop
 from penstock.slot.ports import World
-from penstock.slot.stops import CarefulRestart
-from penstock.slot.work_page import WorkPage
+from penstock.slot.process.stops import CarefulRestart
+from penstock.slot.records.life import Life
+from penstock.slot.records.work_page import WorkPage
 from penstock.slot.worker import Worker
 from penstock.testing.memory_ends import Killed, with_instances_of_slot
 

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from penstock.channel.bell import Bell, MemoryBell, MemoryWaiter, OnePerPath, Waits
 from penstock.memory_files import MemoryFiles
 from penstock.plan.paths import RunPaths
-from penstock.slot.crash_points import CrashPoints
-from penstock.slot.event_loop import EventLoop
 from penstock.slot.ports import World
+from penstock.slot.process.crash_points import CrashPoints
 from penstock.slot.time_and_chance import Clock
+from penstock.slot.user_code.event_loop import EventLoop
 from penstock.testing.clock import ManualClock
 from penstock.testing.local_rows import pickled
 from penstock.testing.row_timer import timer_for

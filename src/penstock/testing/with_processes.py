@@ -11,7 +11,7 @@ from penstock.engine import engine
 from penstock.errors import PenstockError
 from penstock.plan.plan import Plan
 from penstock.program import being_imported
-from penstock.slot import life
+from penstock.slot.records import life
 from penstock.testing.crash import Crash
 from penstock.testing.outcome import Outcome
 from penstock.testing.replacement import list_sinks

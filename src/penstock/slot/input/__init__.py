@@ -1,0 +1,1 @@
+"""Where a slot's rows come from: queues, sources, and what cannot be decoded."""

@@ -1,0 +1,192 @@
+"""The input queues of a stage in one slot.
+
+Frames may be taken ahead of the one in progress; they are done with in the order in which they were taken, and what is
+saved and published is what is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from penstock.channel.codec import Decoded, RowCodec
+from penstock.channel.frame import Flag, Frame, Kind
+from penstock.channel.gate import Gate
+from penstock.channel.queue import QueueReader
+from penstock.errors import QueueDamaged
+from penstock.slot.input.decoding import Decoding
+from penstock.slot.input.unit import Unit
+from penstock.slot.process.stops import Stopped
+from penstock.slot.records.record import InputRecord, PartRecord
+from penstock.slot.time_and_chance import MACHINE, Clock
+
+
+class QueueInput:
+    """One input queue, and how what is in it becomes rows."""
+
+    def __init__(self, queue: QueueReader, codec: RowCodec, name: str, port: int = 0) -> None:
+        """`port`: which of the stage's incoming edges it belongs to."""
+        self.queue = queue
+        self.codec = codec
+        self.name = name
+        self.port = port
+
+    def restore(self, record: InputRecord) -> None:
+        self.queue.restore(record.head, record.sequence, record.rows, record.rows_done, record.ended)
+
+    def record(self) -> InputRecord:
+        queue = self.queue
+        return InputRecord(queue.head, queue.sequence, queue.rows, queue.rows_done, queue.ended)
+
+    def decoded(self, frame: Frame, decoding: Decoding | None, index: int) -> Decoded:
+        """The rows of a frame. `index`: of this queue among the stage's."""
+        header = frame.header
+        if decoding is not None:
+            decoding.commit_before(header, index)
+        try:
+            if decoding is not None:
+                return decoding.decode(self.codec, header, frame.payload, index, self.queue.rows_done_ahead())
+            return self.codec.decode(header.codec, frame.payload, header.rows)
+        except (MemoryError, Stopped, QueueDamaged):  # the last of another file, looked at in a pause
+            raise
+        except Exception as exc:  # what rows raise is theirs: the bytes are not what a codec wrote
+            raise self.queue.damaged(frame, f"cannot be decoded ({type(exc).__name__}: {exc})") from exc
+
+
+class _DecodeAgain:
+    """A frame's rows once more, as they were when it was taken."""
+
+    def __init__(self, codec: RowCodec, frame: Frame, decoding: Decoding | None, index: int) -> None:
+        """`index`: of its queue among the stage's."""
+        self._codec = codec
+        self._frame = frame
+        self._decoding = decoding
+        self._index = index
+
+    def __call__(self) -> Any:
+        header, payload = self._frame.header, self._frame.payload
+        if self._decoding is not None:
+            return self._decoding.decode_again(self._codec, header, payload, self._index).batch
+        return self._codec.decode(header.codec, payload, header.rows).batch
+
+
+class QueueInputs:
+    """All input queues of a stage in one slot."""
+
+    def __init__(
+        self, queues: list[QueueInput], gate: Gate, run_id: str, edges: Sequence[str], clock: Clock = MACHINE
+    ) -> None:
+        """`edges`: the names of those in the gate."""
+        self.queues = queues
+        self._edges = tuple(edges)
+        self._now_ns = clock.now_ns
+        self._gate = gate
+        self._run_id = run_id
+        self._turns_done = [edge.turn for edge in gate.edges]
+        """Of each edge: the turn to resume with, as far as frames are done; the gate may be further."""
+        self.decoding: Decoding | None = None
+        """How workers decode; None: as the calling process does, where nobody watches."""
+
+    def restore(self, record: PartRecord) -> None:
+        for queue in self.queues:
+            queue.restore(record.inputs[queue.name])
+        for number, name in enumerate(self._edges):
+            self._gate.edges[number].turn = self._turns_done[number] = record.turns_in[name]
+
+    def save(self, record: PartRecord) -> None:
+        record.inputs = {queue.name: queue.record() for queue in self.queues}
+        record.turns_in = dict(zip(self._edges, self._turns_done, strict=True))
+
+    @property
+    def ended(self) -> bool:
+        return all(each.queue.ended for each in self.queues)
+
+    @property
+    def exhausted(self) -> bool:
+        """True when nothing comes any more, though some may still be in progress."""
+        return all(each.queue.exhausted for each in self.queues)
+
+    def ready(self) -> bool:
+        """True when `take` would find something."""
+        return self._choose() is not None
+
+    def _choose(self) -> int | None:
+        if self._gate.simple:
+            only = self.queues[0].queue
+            return 0 if only.waiting and not only.ended else None
+        return self._gate.choose([q.queue.waiting for q in self.queues], [q.queue.ended for q in self.queues])
+
+    def take(self) -> Unit | None:
+        """The next batch, though others may still be in progress; ends are taken on the way."""
+        while (index := self._choose()) is not None:
+            given = self.queues[index]
+            frame = given.queue.read_nowait()
+            if frame is None:
+                return None
+            match frame.header.kind:
+                case Kind.BATCH:
+                    return self._unit(given, index, frame)
+                case Kind.END:
+                    given.queue.end_taken(frame.end)
+                case kind:  # to pass over it would be to lose what it says
+                    raise given.queue.damaged(frame, f"is of kind {kind}, which this version of penstock never sends")
+        return None
+
+    def _unit(self, given: QueueInput, index: int, frame: Frame) -> Unit:
+        header = frame.header
+        decoded = given.decoded(frame, self.decoding, index)
+        turn_end = bool(header.flags & Flag.TURN_END)
+        if turn_end and not self._gate.simple:
+            edge = self._gate.edges[given.port]
+            if edge.merge:
+                edge.turn_taken()
+        return Unit(
+            decoded.batch, header.rows, given.queue.frame_taken(), header.ingest_ns, self._now_ns(), index,
+            header.sequence, 0, f"{self._run_id}/{given.name}/{header.sequence}", decoded.failures, header.turn,
+            turn_end, frame.end, port=given.port,
+            decode_again=_DecodeAgain(given.codec, frame, self.decoding, index),
+        )
+
+    def progress(self, unit: Unit) -> None:
+        """Rows of the oldest unit in progress are done up to `unit.done`."""
+        queue = self.queues[unit.input].queue
+        # A frame may be committed in part: a successor leaves out this many of its rows.
+        queue.rows_done = unit.done
+        if unit.done < unit.length:
+            return
+        queue.frame_done(unit.end, unit.length)
+        if unit.turn_end and not self._gate.simple:
+            edge = self._gate.edges[unit.port]
+            if edge.merge:
+                self._turns_done[unit.port] += edge.stride
+
+    def publish(self) -> None:
+        for each in self.queues:
+            each.queue.publish()
+
+    def wake_senders(self) -> None:
+        """After `publish` and a fence: ring those that sleep for the room that was made."""
+        for each in self.queues:
+            each.queue.wake_writer()
+
+    def ring_senders(self) -> None:
+        """Ring all of them, asleep or not."""
+        for each in self.queues:
+            each.queue.ring_writer()
+
+    def wake_after(self) -> float | None:
+        """Nothing but the bell tells of input."""
+        return None
+
+    def descriptors(self) -> set[int]:
+        return set()
+
+    def woken(self) -> None:
+        """Queues have no descriptors."""
+
+    def stop(self) -> None:
+        """Queues are drained, not stopped."""
+
+    def close(self) -> None:
+        for each in self.queues:
+            each.queue.close()

@@ -1,0 +1,153 @@
+"""The splits of a source in one slot, read one after the other or in turn.
+
+`split_input` reads one of them, and its position is committed; `discovery` finds new ones; `wake` is what a source's
+own threads call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from penstock.options import parse_duration
+from penstock.slot.input.discovery import Discovery
+from penstock.slot.input.split_input import Reading, SplitInput
+from penstock.slot.input.unit import Unit
+from penstock.slot.input.wake import Wake
+from penstock.slot.process.forks import leave_if_child_by
+from penstock.slot.process.stops import Trouble
+from penstock.slot.records.record import PartRecord, SplitRecord
+
+
+class SourceInput:
+    """A source's splits in one slot: bounded ones one after the other, endless ones in turn."""
+
+    def __init__(self, reading: Reading, splits: Mapping[str, Any], frozen: frozenset[str], wake: Wake) -> None:
+        """`splits`: those of this slot; `frozen`: the names of all that were there at the start."""
+        self._reading = reading
+        self._now_s = reading.clock.now_s
+        self._bounded = reading.source.bounded
+        self._splits: dict[str, SplitInput] = {}
+        for name, split in splits.items():
+            self._add(name, split, SplitRecord())
+        self._discovery = Discovery(reading.source, frozen, reading.context, reading.clock)
+        self._last_split = ""
+        self._idle_until = 0.0
+        self._stopped = False
+        self._wake = wake
+        self.read_waits_s = 0.0
+        """How long the next read is expected to wait for rows, in seconds: up at once, down slowly."""
+
+    def _add(self, name: str, split: Any, record: SplitRecord) -> None:
+        self._splits[name] = SplitInput(self._reading, name, split, record)
+
+    def restore(self, record: PartRecord) -> None:
+        for name, saved in record.splits.items():
+            if name in self._splits:
+                self._splits[name].record = saved
+            elif saved.discovered is not None:
+                self._add(name, saved.discovered, saved)
+
+    def save(self, record: PartRecord) -> None:
+        record.splits = {name: split.record for name, split in self._splits.items()}
+
+    # Is there more?
+
+    @property
+    def ended(self) -> bool:
+        return self._stopped or (self._bounded and all(split.record.done for split in self._splits.values()))
+
+    @property
+    def exhausted(self) -> bool:
+        """True when nothing comes any more, though some may still be in progress."""
+        return not self._gives_more()
+
+    def _gives_more(self) -> bool:
+        """True while there may be something left to read."""
+        return not self._stopped and not (self._bounded and all(split.exhausted for split in self._splits.values()))
+
+    def stop(self) -> None:
+        """Read no more: the pipeline drains."""
+        self._stopped = True
+
+    def ready(self) -> bool:
+        return self._gives_more() and (self._wake.called or self._now_s() >= self._idle_until)
+
+    def wake_after(self) -> float | None:
+        """Seconds until it is worth asking again."""
+        return max(self._idle_until - self._now_s(), 0.0) if self._gives_more() else None
+
+    def descriptors(self) -> set[int]:
+        readers = (split.open_reader for split in self._splits.values())
+        fds = (reader.fileno() for reader in readers if reader is not None)
+        return {fd for fd in fds if fd is not None}
+
+    def woken(self) -> None:
+        """A descriptor is readable: ask again at once."""
+        self._idle_until = 0.0
+
+    # Reading.
+
+    def take(self) -> Unit | None:
+        """The next batch. `StageFailed` where what is read is damaged; other exceptions of readers come out."""
+        if self._stopped:
+            return None
+        self._wake.called = False  # first this, then the look: what is called for in between is seen next time
+        for name, found in self._discovery.found(self._splits).items():
+            self._add(name, found, SplitRecord(discovered=found))
+        for name in self._turns():
+            split = self._splits[name]
+            unit = split.read()
+            self.read_waits_s = max(split.waited_s, self.read_waits_s / 2)
+            if unit is not None:
+                self._last_split = name
+                return unit
+            if self._bounded and not split.exhausted:
+                break
+        if not self.ended:
+            self._idle_until = self._now_s() + self._pause_s()
+        return None
+
+    def _turns(self) -> list[str]:
+        """The names of splits to read, in the order in which they are asked."""
+        names = [name for name, split in self._splits.items() if not split.exhausted]
+        if self._bounded or self._last_split not in names:
+            return names
+        at = names.index(self._last_split) + 1
+        return names[at:] + names[:at]
+
+    def _pause_s(self) -> float:
+        readers = (split.open_reader for split in self._splits.values())
+        pauses = [parse_duration(r.poll_after) for r in readers if r is not None and r.fileno() is None]
+        if self._discovery.every_s is not None:
+            pauses.append(self._discovery.every_s)
+        return min(pauses, default=1.0)
+
+    # What is done.
+
+    def progress(self, unit: Unit) -> None:
+        """Rows of the oldest unit in progress of its split are through up to `unit.done`."""
+        self._splits[unit.split].progress(unit)
+
+    def acknowledge(self) -> None:
+        """Right after a commit: tell readers what is committed. Raises `Trouble`."""
+        while self._reading.acknowledging:
+            _, split = self._reading.acknowledging.popitem()
+            try:
+                split.acknowledge()
+            except BaseException as exc:  # the source's code, be it an exit or a panic
+                leave_if_child_by(exc)
+                raise Trouble(self._reading.context.stage, "acknowledging", exc) from exc
+
+    def publish(self) -> None:
+        """A source has nobody to tell."""
+
+    def wake_senders(self) -> None:
+        """A source has no senders."""
+
+    def ring_senders(self) -> None:
+        """A source has no senders."""
+
+    def close(self) -> None:
+        for split in self._splits.values():
+            split.close()

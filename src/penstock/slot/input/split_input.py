@@ -1,0 +1,224 @@
+"""One split of a source in one slot: its reader, what was read ahead, what of it is done, and what is acknowledged.
+
+Batches may be read ahead of the one in progress; what is saved is how far the rows are done. `source_input` has all
+splits of the slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from zlib import crc32
+
+from penstock.batch import Lines
+from penstock.errors import SourceDamaged
+from penstock.operator import Context
+from penstock.slot.input.batches import as_row_list, batch_length, normalized
+from penstock.slot.input.gathered import GatheringReader
+from penstock.slot.input.unit import Unit
+from penstock.slot.process.forks import leave_if_child
+from penstock.slot.process.stops import StageFailed
+from penstock.slot.records.record import SplitRecord
+from penstock.slot.records.work_page import READ_ONCE
+from penstock.slot.time_and_chance import Clock
+from penstock.source import EndOfSplit, Reader, Rejected, Source, WithRejected
+from penstock.text_form import TextForm
+
+_NONE: Final[dict[int, Rejected]] = {}
+
+
+class Reading:
+    """What all splits of a source in one slot have in common."""
+
+    def __init__(
+        self, source: Source[Any], context: Context, run_id: str, clock: Clock, *, gather_rows: int = 0,
+        row_type: Any = Any,
+    ) -> None:
+        """`gather_rows`: blocks of lines are gathered to this many; 0: they are taken as they come.
+
+        `row_type`: what rows of columns are.
+        """
+        self.source = source
+        self.context = context
+        self.run_id = run_id
+        self.clock = clock
+        self.gather_rows = gather_rows
+        self.row_type = row_type
+        self.acknowledging: dict[str, SplitInput] = {}
+        """By name: splits with rows that are done, and not yet acknowledged to a reader that wants to know."""
+
+
+class SplitInput:
+    """Reads one split."""
+
+    def __init__(self, reading: Reading, name: str, split: Any, record: SplitRecord) -> None:
+        self.record = record
+        self.ended = False
+        """Nothing is left to read, though rows of it may still be in progress."""
+        self.waited_s = 0.0
+        """How long the last `read` waited for rows, in seconds."""
+        self._reading = reading
+        self._name = name
+        self._split = split
+        self._reader: Reader[Any] | None = None
+        self._acknowledges = False
+        """True: the reader is told what is committed."""
+        self._batches_ahead = 0
+        self._rows = 0
+        """Rows that were read, ever; as far as this life knows."""
+        self._sequence = 0
+        self._key = f"{reading.run_id}/{reading.context.stage}/{name}"
+
+    @property
+    def exhausted(self) -> bool:
+        """True when nothing is left to read, though rows of it may still be in progress."""
+        return self.record.done or self.ended
+
+    @property
+    def open_reader(self) -> Reader[Any] | None:
+        """The reader, while there may be more to read."""
+        return None if self.ended else self._reader
+
+    # Reading.
+
+    def read(self) -> Unit | None:
+        """The next batch; None: nothing now, or its end. Raises `StageFailed` where what is read is damaged."""
+        self.waited_s = 0.0
+        while True:
+            try:
+                given = self._given()
+            except SourceDamaged as damage:
+                return self._damaged(damage)
+            if given is None:
+                return None
+            batch, rejected = checked(given, self._name, self._reading.row_type)
+            failures: dict[int, tuple[Any, BaseException | str]] = {
+                index: (found.row, found.reason) for index, found in rejected.items()
+            }
+            assert self._reader is not None
+            unit = self._unit(batch, self._reader.position(), failures)
+            if unit is not None or batch_length(batch) == 0:
+                return unit
+
+    def _given(self) -> Any:
+        """What the reader gives next; None: nothing now, or its end."""
+        reader = self._reader
+        if reader is None:
+            reader = self._open()
+        clock = self._reading.clock
+        began, computed = clock.now_s(), clock.computed_s()
+        try:
+            given = reader.read()
+            leave_if_child()
+        except EndOfSplit:
+            self.ended = True
+            self._end_if_through()
+            self._close_unless_waiting()
+            return None
+        waited = clock.now_s() - began - (clock.computed_s() - computed)
+        self.waited_s = max(waited, self.waited_s)
+        return given
+
+    def _open(self) -> Reader[Any]:
+        reading = self._reading
+        reader = reading.source.open(self._split, self.record.position, reading.context)
+        self._acknowledges = type(reader).acknowledge is not Reader.acknowledge
+        if not reader.repeatable:
+            # Rows that an earlier life has done are not the first ones of what comes now: none is passed over, and no
+            # number of a row means what it meant to an earlier life.
+            self.record.rows_done = 0
+            self._sequence = READ_ONCE + reading.context.attempt
+            self._key = f"{self._key}/{reading.context.attempt}"
+        if reading.gather_rows:
+            reader = GatheringReader(reader, reading.gather_rows)
+        self._reader = reader
+        return reader
+
+    def _damaged(self, damage: SourceDamaged) -> Unit:
+        """The rest of a damaged split as one row that failed; the end of the stage where nothing may be skipped."""
+        self._close_unless_waiting()
+        reading, record = self._reading, self.record
+        if not reading.source.skips_damaged:
+            raise StageFailed(reading.context.stage, str(damage)) from damage
+        if self._batches_ahead == 0:
+            record.rows_done, self._rows = 0, record.rows
+        reason = f"{damage.told}; the rest of it is skipped after {self._rows} rows"
+        reading.context.log.warning("%s", reason)
+        self.ended = True
+        return self._taken([self._name], 1, 0, record.position, {0: (self._name, reason)})
+
+    def _unit(self, batch: Any, position: Any, failures: dict[int, tuple[Any, BaseException | str]]) -> Unit | None:
+        """A batch as what is in progress; None: an earlier life is through with it, or it has no rows."""
+        record, length = self.record, batch_length(batch)
+        done = 0
+        if self._batches_ahead == 0:  # `rows_done` counts from where the reader began; what is ahead of it is new
+            if length <= record.rows_done:
+                record.rows_done -= length
+                record.position = position
+                return None
+            done, self._rows = record.rows_done, record.rows - record.rows_done
+        elif length == 0:
+            return None
+        return self._taken(batch, length, done, position, failures)
+
+    def _taken(
+        self, batch: Any, length: int, done: int, position: Any,
+        failures: dict[int, tuple[Any, BaseException | str]],
+    ) -> Unit:
+        first, self._rows = self._rows, self._rows + length
+        self._batches_ahead += 1
+        clock = self._reading.clock
+        return Unit(
+            batch, length, done, clock.wall_ns(), clock.now_ns(), crc32(self._name.encode()), self._sequence, first,
+            self._key, failures, end=position, split=self._name,
+        )
+
+    # What is done.
+
+    def progress(self, unit: Unit) -> None:
+        """Rows of the oldest unit in progress are through up to `unit.done`."""
+        record = self.record
+        record.rows = unit.first_row + unit.done
+        if unit.done < unit.length:
+            record.rows_done = unit.done
+            return
+        record.position, record.rows_done = unit.end, 0
+        self._batches_ahead -= 1
+        self._end_if_through()
+        if self._acknowledges:
+            self._reading.acknowledging[self._name] = self
+
+    def _end_if_through(self) -> None:
+        if self.ended and self._batches_ahead == 0:
+            self.record.done, self.record.rows_done = True, 0
+
+    def acknowledge(self) -> None:
+        """Right after a commit: tell the reader how far the rows of whole batches are committed."""
+        if self._reader is not None:
+            self._reader.acknowledge(self.record.position)
+            leave_if_child()
+        if self.record.done:
+            self.close()
+
+    def close(self) -> None:
+        """Close the reader, if it is open."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
+    def _close_unless_waiting(self) -> None:
+        """A reader that is told what is committed is closed after that, by `acknowledge`."""
+        if not self._acknowledges or (self._batches_ahead == 0 and self._name not in self._reading.acknowledging):
+            self.close()
+
+
+def checked(given: Any, where: str, row_type: Any = Any) -> tuple[Any, Mapping[int, Rejected]]:
+    """A reader's batch as the engine carries it, and the rows in it that are none.
+
+    Lines must be UTF-8 from here on: those of a reader that did not look are looked at.
+    """
+    if isinstance(given, Lines) and not given.is_text:
+        given = TextForm().block(given.data, given.first, where)
+    if isinstance(given, WithRejected):
+        return as_row_list(normalized(given.batch, row_type)), given.rejected
+    return normalized(given, row_type), _NONE

@@ -1,0 +1,212 @@
+"""One stage in one slot: where its rows come from, what is done with them, where they go, and its committed counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from penstock.metrics.catalogue import MOST_RECEIVERS, Word
+from penstock.metrics.page import Page
+from penstock.operator import Context
+from penstock.plan.plan import StagePlan
+from penstock.sink import Sink
+from penstock.slot.input.batches import Out
+from penstock.slot.input.queue_inputs import QueueInputs
+from penstock.slot.input.source_input import SourceInput
+from penstock.slot.output.outputs import FRAME_BYTES, EdgeOutput, QueueOutput
+from penstock.slot.output.sink_output import SinkOutput
+from penstock.slot.records.record import Counts, PartRecord, SpillRecord
+from penstock.slot.user_code.chain import Chain
+
+FIRST_ROWS: Final = 1
+"""This many rows are tried before anything is known of what they give and take: they may be slow, or large."""
+FIRST_BATCH_ROWS: Final = 64
+"""As `FIRST_ROWS`, where functions are called for many rows at once, or for several at the same time."""
+GROWTH: Final = 8
+"""A piece has at most this many times the rows of the one before."""
+PIECE_S: Final = 0.05
+"""A piece is as many rows as are expected to give a frame, or to take so long: what a kill undoes stays small."""
+_COLUMNS_PIECE_BYTES: Final = 4 * 1024 * 1024
+"""What batch functions give at once, at most; of a small queue, three quarters: more would wait until it is empty."""
+_LINGER_S: Final = 0.005
+"""How long a stage without outputs collects."""
+
+
+@dataclass(slots=True)
+class Part:
+    """All of a stage in this slot. `number` is its place among the stages of the slot."""
+
+    number: int
+    plan: StagePlan
+    context: Context
+    inputs: QueueInputs | SourceInput
+    chain: Chain
+    outs: list[Out]
+    edges: list[EdgeOutput]
+    """The edge of each leaf; the leaf of a sink is the last of `outs` and has none."""
+    page: Page
+    sibling_pages: Sequence[Page]
+    """The stage's pages in all its slots."""
+    deals_turns: bool = False
+    """True: what it gives out is numbered by turns of its own."""
+    carries_turns: bool = False
+    """True: what it gives out has the numbers of the turns it took in."""
+    counts: Counts = field(default_factory=Counts)
+    turn_out: int = 0
+    spills: list[SpillRecord] = field(default_factory=list)
+    """What a row gave that was too much for memory, still to be sent."""
+    unsent: dict[str, list[int]] = field(default_factory=dict)
+    """As in `PartRecord`."""
+    finished: bool = False
+    sink_output: SinkOutput = field(default_factory=SinkOutput)
+    last_error: str = ""
+    """What went wrong with a row last, not yet told."""
+    last_error_stage: str = ""
+    """The stage whose row that was: this one, or one that it could not be sent to."""
+    bytes_per_row: float = 0.0
+    """Bytes given out per input row, as last seen."""
+    seconds_per_row: float = 0.0
+    """Time in row functions per input row, as last seen."""
+    rows_in_flight: int = 0
+    """Rows of an async stage that were called for and are not given out."""
+    last_piece_rows: int = 0
+    most_rows: int = FIRST_ROWS
+    """What the next piece may have, by how long it may get at once."""
+    receivers: Sequence[str] = field(init=False)
+    """The stages that rows go to, as the page has them."""
+    queues: Sequence[QueueOutput] = field(init=False)
+    """The queues of all edges."""
+    linger_s: float = field(init=False)
+    """How long rows are collected for a turn while the receivers are busy."""
+    piece_bytes: float = field(init=False)
+    """What a piece gives at most, in bytes."""
+
+    def __post_init__(self) -> None:
+        self.receivers = sorted({edge.edge.receiver for edge in self.edges})[:MOST_RECEIVERS]
+        self.queues = tuple(queue for edge in self.edges for queue in edge.queues)
+        self.linger_s = min((edge.edge.linger_s for edge in self.edges), default=_LINGER_S)
+        if self.chain.has_batch_operators:  # a call costs much, and what it gives is committed at once
+            self.piece_bytes = min([_COLUMNS_PIECE_BYTES, *(queue.capacity * 0.75 for queue in self.queues)])
+        else:
+            self.piece_bytes = float(FRAME_BYTES)
+        if self.chain.has_batch_operators or self.chain.is_async:
+            self.most_rows = FIRST_BATCH_ROWS
+
+    @property
+    def sink(self) -> Sink[Any] | None:
+        return self.plan.sink
+
+    @property
+    def in_place_retries(self) -> bool:
+        """True: a row that failed holds up those behind it, because they may not overtake."""
+        return self.plan.settings.ordered or self.deals_turns or self.carries_turns
+
+    def piece_rows(self, left: int) -> int:
+        """How many of the rows that are left to take next: what they give, and what a kill would undo, stays small."""
+        if not self.plan.nodes:
+            return left
+        if self.chain.asked_rows:
+            return self._asked_rows(left)
+        rows = float(self.most_rows)
+        if self.bytes_per_row and self.edges:
+            rows = min(rows, self.piece_bytes / self.bytes_per_row)
+        if self.seconds_per_row and not self.chain.has_batch_operators:
+            rows = min(rows, PIECE_S / self.seconds_per_row)
+        most = max(int(rows), 1)
+        return left if left <= most else -(-left // -(-left // most))  # in pieces of one size, no crumbs
+
+    def _asked_rows(self, left: int) -> int:
+        """As many as were asked for, unless they give far too much."""
+        rows = min(left, self.chain.asked_rows)
+        if self.bytes_per_row and self.edges:
+            rows = min(rows, int(self.piece_bytes / self.bytes_per_row))
+        return max(rows, 1)
+
+    def learn_pace(self, rows: int, seconds: float) -> None:
+        """A piece is through; for the next `piece_rows`."""
+        self.last_piece_rows, self.most_rows = rows, rows * GROWTH
+        self.seconds_per_row = _weighed(self.seconds_per_row, seconds / rows)
+
+    @property
+    def piece_s(self) -> float:
+        """How long a piece like the last one is expected to take, in seconds."""
+        return self.seconds_per_row * self.last_piece_rows
+
+    def is_waited_for(self) -> bool:
+        """True: a receiver has nothing to do and sleeps until something comes."""
+        return any(queue.reader_waits for queue in self.queues)
+
+    def learn(self, rows_in: int, bytes_out: int) -> None:
+        """What rows gave; for the next `piece_rows`."""
+        if rows_in:
+            self.bytes_per_row = _weighed(self.bytes_per_row, bytes_out / rows_in)
+
+    def restore(self, record: PartRecord) -> None:
+        """Take over from what is committed."""
+        self.counts = record.counts
+        self.turn_out = record.turn_out
+        self.finished = record.finished
+        self.spills = record.spills
+        self.unsent = record.unsent
+        self.sink_output.position = record.sink_position
+        self.inputs.restore(record)
+        for queue in self.queues:
+            queue.restore(record.outputs[queue.name])
+
+    def save(self) -> PartRecord:
+        """What a successor must know."""
+        record = PartRecord(
+            outputs={queue.name: queue.record() for queue in self.queues},
+            counts=self.counts, sink_position=self.sink_output.position, turn_out=self.turn_out, finished=self.finished,
+            spills=self.spills, unsent=self.unsent,
+        )
+        self.inputs.save(record)
+        return record
+
+    def publish(self, *, always: bool = False) -> None:
+        """Show neighbours what is committed. `always`: a successor's first word, no commit."""
+        for out in self.queues:
+            out.queue.publish(always=always)
+        self.inputs.publish()
+
+    def show_counts(self, *, commit: bool) -> None:
+        """Show readers of the page what is committed; neighbours were rung before, as they wait and nobody waits here.
+
+        Not a `commit`: a successor's first word, else a life that dies at once would count as one that got something
+        done.
+        """
+        words, counts = self.page.words, self.counts
+        words[Word.ROWS_IN], words[Word.ROWS_OUT] = counts.rows_in, counts.rows_out
+        words[Word.RETRIES], words[Word.DEAD_LETTERS] = counts.retries, counts.dead_letters
+        words[Word.SKIPPED] = counts.skipped
+        words[Word.FRAMES_IN], words[Word.FRAMES_OUT] = counts.frames_in, counts.frames_out
+        words[Word.BYTES_IN], words[Word.BYTES_OUT] = counts.bytes_in, counts.bytes_out
+        words[Word.ROWS_FAILED_BEFORE_SUCCESS] = counts.failed_before_success
+        words[Word.ROWS_SUCCEEDED] = counts.succeeded
+        if self.unsent:
+            for number, receiver in enumerate(self.receivers):
+                if receiver in self.unsent:
+                    word = Word.UNSENT + 2 * number
+                    words[word], words[word + 1] = self.unsent[receiver]
+        if commit:
+            words[Word.COMMITS] += 1
+        else:
+            words[Word.ENDED_WITHOUT_SUCCESS] = int(self.finished and not counts.succeeded)
+
+    def count_unsent(self, receiver: str, *, set_aside: int = 0, skipped: int = 0) -> None:
+        """Rows that could not be sent to a stage: they are its rows, and its loss."""
+        counts = self.unsent.setdefault(receiver, [0, 0])
+        counts[0] += set_aside
+        counts[1] += skipped
+
+    def clear_outs(self) -> None:
+        """Forget what is committed now; the lists themselves stay, because they are bound into programs."""
+        for out in self.outs:
+            out.rows = []
+            out.blocks = []
+
+
+def _weighed(before: float, now: float) -> float:
+    """Up at once, down slowly."""
+    return max(now, (before + now) / 2)

@@ -1,0 +1,205 @@
+"""The operators of one stage, as one thing that runs over a batch.
+
+`calls` gives a batch and a list of `Out`s; what a row gives is there whole or not at all. `plain_rows` calls plain
+functions row by row, `async_rows` runs coroutines, and `batch_tree` calls batch functions. `instances` makes, opens
+and closes what they call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any
+
+from penstock.batch import Lines
+from penstock.channel.column_batch import ColumnBatch
+from penstock.ctrl_c import is_ctrl_c
+from penstock.errors import PenstockError
+from penstock.operator import Context
+from penstock.operators.batch_operator import BatchOperator
+from penstock.operators.undo_log import UndoLog
+from penstock.operators.verb import Operator
+from penstock.options import BATCH_ROWS, parse_duration
+from penstock.plan.plan import Node
+from penstock.slot.input.batches import Out, as_row_list
+from penstock.slot.output.expansion import Expansion
+from penstock.slot.output.row_timer import RowTimer
+from penstock.slot.output.spool import Spool
+from penstock.slot.process.row_failure import Failure, Unmade
+from penstock.slot.user_code.async_rows import AsyncRows, Coroutines
+from penstock.slot.user_code.batch_tree import BatchTree, Origin
+from penstock.slot.user_code.instances import Instances
+from penstock.slot.user_code.plain_rows import PlainRows
+from penstock.slot.user_code.row_in_work import row_in_work
+from penstock.slot.user_code.row_program import AsRows, ProgramNode, RowProgram, compile_async_program, compile_program
+
+
+class Chain:
+    """The operator tree of a stage in one worker."""
+
+    def __init__(
+        self, nodes: Sequence[Node], leaves: Sequence[int], *, label: str,
+        batch_rows: int = BATCH_ROWS, timer: RowTimer | None = None, spool: Spool | None = None,
+        expansion: Expansion | None = None, coroutines: Coroutines | None = None,
+    ) -> None:
+        """`expansion`: bounds what one row gives; None: nothing does."""
+        self._nodes = tuple(nodes)
+        self._leaves = tuple(leaves)
+        self._label = label
+        self.asked_rows = max((operator.rows or 0 for operator in self._batch_operators()), default=0)
+        """Rows that a call of the batch functions shall have; 0: as many as there are."""
+        self.batch_rows = self.asked_rows or batch_rows
+        """Rows of a call at most."""
+        self.spool = spool
+        """Takes what a row gives that is too much for memory; None: all of it waits there."""
+        self._as_rows: AsRows = list if expansion is None else expansion.as_rows
+        self._undo = UndoLog() if any(node.operator.writes_state for node in nodes) else None
+        self._timer = timer
+        self._coroutines = Coroutines() if coroutines is None else coroutines
+        self._instances = Instances(self._coroutines.event_loop)
+        # One of these is set once the chain is open; none of them where the stage has no operators.
+        self._plain: PlainRows | None = None
+        self.async_rows: AsyncRows | None = None
+        self._tree: BatchTree | None = None
+        self._at: list[int] | None = None
+        """Where rows in progress are in their batch, if not all of it is run."""
+
+    @property
+    def wait_s(self) -> float:
+        """How long `asked_rows` are waited for."""
+        waits = [operator.wait for operator in self._batch_operators() if operator.wait is not None]
+        return max(map(parse_duration, waits), default=0.0)
+
+    @property
+    def has_batch_operators(self) -> bool:
+        return any(node.operator.batch for node in self._nodes)
+
+    @property
+    def is_async(self) -> bool:
+        return any(node.operator.is_async for node in self._nodes)
+
+    @property
+    def row_in_work(self) -> int | None:
+        """Index, in the batch given to `run`, of the row whose function is running; None: none is."""
+        index: int | None
+        if self.async_rows is not None:
+            row = row_in_work.get(None)
+            index = None if row is None else row.index
+        else:
+            index = None if self._plain is None else self._plain.row_in_work
+        return index if index is None or self._at is None else self._at[index]
+
+    def open(self, context: Context) -> None:
+        """Make instances, call their `open`, compile. Whatever user code raises here comes out."""
+        nodes = [
+            ProgramNode(n.operator, n.parent, self._function(n.operator), n.operator.is_async)
+            for n in self._nodes
+        ]
+        self._instances.open(context)
+        if self.has_batch_operators:
+            self._tree = BatchTree(
+                self._nodes, self._leaves, [node.fn for node in nodes], label=self._label,
+                batch_rows=self.batch_rows, timer=self._timer, as_rows=self._as_rows, undo=self._undo,
+            )
+        elif self.is_async:
+            self._check_without_state()
+            program = compile_async_program(nodes, self._leaves, self._label, as_rows=self._as_rows)
+            self.async_rows = AsyncRows(
+                self._instances.event_loop(), program, len(self._leaves), self._coroutines, self._label
+            )
+        elif nodes:
+            self._plain = self._plain_rows(nodes)
+
+    def run(
+        self, batch: Any, outs: Sequence[Out], *, stop_at_failure: bool = False, origin: Origin | None = None
+    ) -> list[Failure]:
+        """Run over a batch; gives the rows that failed. `outs` get what the others gave, in order.
+
+        With `stop_at_failure` nothing behind the first failed row is given out.
+        """
+        if self._tree is not None:
+            return self._tree.run(batch, outs, stop_at_failure=stop_at_failure, origin=origin)
+        if self._plain is None and self.async_rows is None:
+            for out in outs:
+                out.add(batch)
+            return []
+        if self._plain is not None and isinstance(batch, Lines):
+            failures = self._plain.run_lines(batch, outs, stop_at_failure)
+            if failures is not None:
+                return failures
+        rows = self.rows_of(batch)
+        if rows is None:
+            return self._run_those_made(batch, outs, stop_at_failure)
+        if self._plain is not None:
+            return self._plain.run(rows, outs, stop_at_failure)
+        assert self.async_rows is not None
+        return self.async_rows.run(rows, outs, stop_at_failure=stop_at_failure)
+
+    def take_back_last(self) -> None:
+        """What the last row of the last `run` wrote to state is undone: it cannot be sent, so it failed after all."""
+        if self._undo is not None:
+            self._undo.roll_back()
+
+    def closers(self) -> Iterator[Callable[[], None]]:
+        """What to call at the end; call one before asking for the next."""
+        return self._instances.closers()
+
+    def rows_of(self, batch: Any) -> list[Any] | None:
+        """The rows of a batch; None: there are columns of which some row cannot be made."""
+        if not isinstance(batch, ColumnBatch):
+            return as_row_list(batch)
+        try:
+            return batch.rows()
+        except BaseException as exc:  # Arrow's, or of the row's class: looked at row by row
+            if is_ctrl_c(exc):
+                raise
+            return None
+
+    def _run_those_made(self, columns: ColumnBatch, outs: Sequence[Out], stop_at_failure: bool) -> list[Failure]:
+        """As `run`, where some rows cannot be made: these failed, and the others are run."""
+        rows, unmade = columns.rows_or_failures()
+        if stop_at_failure and unmade:
+            rows, first = rows[: min(unmade)], min(unmade)
+            unmade = {first: unmade[first]}
+        self._at = [index for index in range(len(rows)) if index not in unmade]
+        failures = [
+            Failure(self._at[failure.index], failure.error, failure.operator)
+            for failure in self.run([rows[index] for index in self._at], outs, stop_at_failure=stop_at_failure)
+        ]
+        self._at = None
+        if stop_at_failure and failures:
+            return failures
+        failures += [Failure(index, Unmade(reason), None) for index, (_, reason) in unmade.items()]
+        return sorted(failures, key=attrgetter("index"))
+
+    def _batch_operators(self) -> list[BatchOperator]:
+        return [node.operator for node in self._nodes if isinstance(node.operator, BatchOperator)]
+
+    def _function(self, operator: Operator) -> Callable[[Any], Any]:
+        fn = self._instances.function(operator)
+        return fn if self._undo is None or not operator.writes_state else operator.with_state(fn, self._undo)
+
+    def _check_without_state(self) -> None:
+        """Rows of coroutines overlap: taking back what one wrote would take back what others built on it."""
+        for operator in (node.operator for node in self._nodes if node.operator.writes_state):
+            waits = next(node.operator.name for node in self._nodes if node.operator.is_async)
+            raise PenstockError(
+                f"stage {self._label!r}: {operator.name} keeps state, and {waits} is a coroutine, whose rows overlap; "
+                "put a stage between the two"
+            )
+
+    def _plain_rows(self, nodes: Sequence[ProgramNode]) -> PlainRows:
+        program, first = self._compile(nodes, self._leaves), nodes[0]
+        rows_of_lines = first.operator.rows_of_lines(first.fn)
+        # Only where the first operator is all that is done with the lines themselves.
+        if rows_of_lines is None or -1 in self._leaves or sum(node.parent == -1 for node in nodes) != 1:
+            return PlainRows(program, self._timer, self._undo)
+        rest = [ProgramNode(n.operator, n.parent - 1, n.fn) for n in nodes[1:]]
+        after = self._compile(rest, [leaf - 1 for leaf in self._leaves])
+        return PlainRows(program, self._timer, self._undo, rows_of_lines, after)
+
+    def _compile(self, nodes: Sequence[ProgramNode], leaves: Sequence[int]) -> RowProgram:
+        return compile_program(
+            nodes, leaves, self._label, interrupted=self._timer is not None, spool=self.spool,
+            as_rows=self._as_rows, undo=self._undo,
+        )

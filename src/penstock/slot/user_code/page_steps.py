@@ -1,0 +1,32 @@
+"""Whose step in the event loop it is, told to the worker's page: what happens meanwhile is that row's doing."""
+
+from __future__ import annotations
+
+from penstock.slot.records.work_page import RETRY_INPUT, WorkPage
+from penstock.slot.user_code.row_in_work import RowInWork
+
+
+class PageSteps:
+    """Tells the worker's page whose step it is, and which rows of its stage are in flight."""
+
+    def __init__(self, work: WorkPage, part: int) -> None:
+        self._work = work
+        self._part = part
+
+    def step(self, row: RowInWork) -> None:
+        unit = row.unit
+        if unit is not None:
+            self._work.step(self._part, unit.input, unit.sequence, unit.first_row + row.index)
+        elif row.retry is not None:
+            self._work.step(self._part, RETRY_INPUT, row.retry.number, 0)
+
+    def step_over(self) -> None:
+        self._work.step_over()
+
+    def runs_since(self, since_ns: int) -> None:
+        self._work.runs_since(since_ns)
+
+    def stuck(self, row: RowInWork) -> None:
+        """It keeps running although its time is over; this row is in progress, and since when stays as it is."""
+        if row.unit is not None or row.retry is not None:
+            self._work.in_flight(row.mark(self._part))
