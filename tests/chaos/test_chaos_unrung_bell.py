@@ -17,7 +17,7 @@ from penstock.slot.records.life import Crash
 pytestmark = pytest.mark.chaos
 
 WAITS_MOST_S = SAFETY_POLL_S / 2
-CRASH = {"sending": (Crash("after_publish", 1),)}
+CRASH = {"sending": (Crash("after_publish", 3),)}
 
 
 def test_the_reader_goes_on_at_once_when_its_writer_dies_before_ringing(tmp_path: Path) -> None:
