@@ -57,15 +57,16 @@ class Numbers(Source[Row]):
 
     def open(self, split: Any, position: Any, context: Context) -> Reader[Row]:
         machine().may_fail("the source")
-        return _NumbersReader(split[0] if position is None else position, split[1])
+        return _NumbersReader(split, split[0] if position is None else position)
 
 
 class _NumbersReader(Reader[Row]):
     poll_after = "3ms"
 
-    def __init__(self, start: int, stop: int) -> None:
-        self._next = start
-        self._stop = stop
+    def __init__(self, split: list[int], next_one: int) -> None:
+        self._split = tuple(split)
+        self._next = next_one
+        self._stop = split[1]
 
     def read(self) -> list[Row] | None:
         here = machine()
@@ -82,6 +83,9 @@ class _NumbersReader(Reader[Row]):
 
     def position(self) -> int:
         return self._next
+
+    def acknowledge(self, position: int) -> None:
+        machine().acknowledged(self._split, position)
 
 
 # Functions.
@@ -229,6 +233,46 @@ class ByText(ByPosition):
             else:
                 lines.append(b"%d %d\n" % tuple(row))
         return WrittenText(b"".join(lines), refused)
+
+
+@dataclass(frozen=True)
+class ByFlush(Sink[Row]):
+    """Rows that a client sends in background: at least once."""
+
+    name: str
+
+    @property
+    def label(self) -> str:
+        return self.name
+
+    def writer(self, position: Any, context: Context) -> Writer[Row]:
+        here = machine()
+        here.may_fail(f"opening {self.name}")
+        return _FlushWriter(self.name, here.target(self.name, context.slot))
+
+
+class _FlushWriter(Writer[Row]):
+    def __init__(self, name: str, target: Target) -> None:
+        self._name = name
+        self._target = target
+        self._buffer: list[Row] = []
+
+    def write(self, batch: Any) -> None:
+        machine().may_fail(self._name)
+        self._buffer.extend(rows_of(batch))
+
+    def flush(self) -> None:
+        here, buffer, refused = machine(), self._buffer, {}
+        self._buffer = []
+        for index, row in enumerate(buffer):
+            here.schedule.point()
+            if here.fates.refused(self._name, row[0]):
+                refused[index] = "refused"
+            else:
+                self._target.rows.append(row)
+        here.may_fail(self._name)
+        if refused:
+            raise RowsRejected(refused)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from sim_pipelines import SHAPES, Fates, Shape, shape
 from sim_schedule import Schedule
 
 from penstock.byte_files import ByteFile
+from penstock.channel.ring import CONTROL_BYTES, W_HEAD, W_TAIL
 from penstock.dead_letter_record import pickled
 from penstock.memory_files import MemoryFiles
 from penstock.operator import Unavailable
@@ -21,11 +22,12 @@ from penstock.plan.paths import RunPaths
 from penstock.shared_file import SharedFile
 from penstock.slot.ports import World
 from penstock.slot.process.crash_points import CrashPoints
+from penstock.slot.records.journal import load_record
 from penstock.slot.records.life import FailureNote
 from penstock.slot.time_and_chance import Clock
 
 RUN = Path("/run")
-_SEGFAULT, _KILLED = 11, 9
+_SEGFAULT, _KILLED, _FOREVER_S = 11, 9, 1e6
 
 
 class Machine:
@@ -62,6 +64,8 @@ class Machine:
         self.commits = 0
         self.drained = False
         """A drain was ordered; a failed run may have begun it, and the next one goes on from there."""
+        self.sends_to: dict[Path, list[Path]] = {}
+        """The queues that each slot sends to, by its bell."""
         self.damaged = False
         """A bit of a queue was flipped."""
         self.pid = 100
@@ -75,8 +79,9 @@ class Machine:
         )
 
         self.world = World(
-            RunPaths(RUN), self.opening, self.disk, self.bell_at, lambda bell, event_loop: SimulatedWaiter(bell),
-            lambda timeout_s, on_tick: None, self.clock, CrashPoints(()), pickled,
+            RunPaths(RUN), self.opening, self.disk, self.bell_at,
+            lambda bell, event_loop: SimulatedWaiter(bell, self._half_empty), lambda timeout_s, on_tick: None,
+            self.clock, CrashPoints(()), pickled,
         )
 
     # What is the users'.
@@ -93,6 +98,15 @@ class Machine:
         if len(target.rows) < length:
             self.schedule.violate(f"a sink has {len(target.rows)} rows, and {length} were committed")
         del target.rows[length:]
+
+    def acknowledged(self, split: tuple[int, int], position: int) -> None:
+        """A source is told that rows before a position are durable."""
+        assert self.schedule.current is not None
+        seat, slot = self.schedule.current.name.split("#")[0].split("/")
+        record = load_record(self.world.paths.seat(seat, int(slot)).journal, self.opening)
+        found = [s.position for part in record.parts for s in part.splits.values() if _within(s.position, split)]
+        if not any(committed >= position for committed in found):
+            self.schedule.violate(f"{seat}: {position} is acknowledged, and {found} are committed")
 
     def called(self, stage: str, row: Row) -> int:
         """A function of the user's is called; the number of the call. It may raise, take its time, or kill."""
@@ -113,6 +127,8 @@ class Machine:
         elif kind == "shot":
             schedule.spend(random.random() * 0.0005)
             schedule.die(_KILLED)
+        elif kind == "hangs":
+            schedule.spend(_FOREVER_S)
         elif kind == "fails":
             raise ValueError(f"row {number} fails")
         elif kind == "flaky":
@@ -146,8 +162,19 @@ class Machine:
         """A word of a journal was stored: the selector, for a turn that happens."""
         self.commits += 1
 
+    def _half_empty(self, bell: Path) -> bool:
+        for queue in self.sends_to[bell]:
+            there = self.memory.share(queue, "the queue")
+            if there.words[W_TAIL] - there.words[W_HEAD] > (there.size - CONTROL_BYTES) // 2:
+                return False
+        return True
+
     def bell_at(self, path: Path) -> SimulatedBell:
         return SimulatedBell(path, self.opening, self.bells)
+
+
+def _within(position: object, split: tuple[int, int]) -> bool:
+    return isinstance(position, int) and split[0] <= position <= split[1]
 
 
 class Disk:

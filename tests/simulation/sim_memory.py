@@ -46,7 +46,7 @@ class Words:
         schedule = self._schedule
         schedule.point()
         process = schedule.current
-        if process is not None and schedule.hidden_stores:
+        if process is not None and schedule.hidden_stores and process.maps:
             process.pending.append((self._words, index, value))
             process.own[id(self._words), index] = value
         else:
@@ -89,7 +89,7 @@ class Bytes:
         schedule = self._schedule
         schedule.point()
         process = schedule.current
-        if process is not None and schedule.hidden_stores:
+        if process is not None and schedule.hidden_stores and process.maps:
             process.pending.append((self._data, where, bytes(data)))
         else:
             self._data[where] = data
@@ -167,8 +167,10 @@ class SimulatedRinger:
 class SimulatedWaiter:
     """What a slot waits on."""
 
-    def __init__(self, bell: SimulatedBell) -> None:
+    def __init__(self, bell: SimulatedBell, half_empty: Callable[[Path], bool]) -> None:
+        """`half_empty`: whether all queues are that the slot with this bell sends to."""
         self._bell = bell
+        self._half_empty = half_empty
 
     def watch(self, fds: set[int]) -> None:
         assert not fds, "nothing in a simulation has descriptors"
@@ -181,12 +183,22 @@ class SimulatedWaiter:
             bells.owners[bell.path] = schedule.current
             asleep = bell.asleep
             if bell.path not in bells.rung:  # rung while it looked
-                rung_only = timeout_s >= SAFETY_POLL_S and asleep & Sleep.FOR_INPUT
-                schedule.wait(timeout_s, ringable=True, misses=_has_work() if rung_only else None)
+                misses = self._misses(asleep) if timeout_s >= SAFETY_POLL_S else None
+                schedule.wait(timeout_s, ringable=True, misses=misses)
         return set()
 
+    def _misses(self, asleep: int) -> Callable[[], bool] | None:
+        """What the sleeper has asked last, as `slot/sleeping.py` and `slot/output/backpressure.py` call it.
 
-def _has_work() -> Callable[[], bool] | None:
-    """What the loop that is about to sleep has asked last: the caller's caller knows (`slot/sleeping.py`)."""
-    found: Any = sys._getframe(2).f_locals.get("has_work")
-    return found
+        Who waits for room is rung once half of the queue is free.
+        """
+        asked: Any = sys._getframe(2).f_locals
+        if asleep & Sleep.FOR_INPUT:
+            has_work: Callable[[], bool] | None = asked.get("has_work")
+            return has_work
+        has_room = asked.get("has_room")
+        if has_room is None:
+            return None
+        return lambda: has_room() and self._half_empty(self._bell.path)
+
+

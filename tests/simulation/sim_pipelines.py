@@ -9,7 +9,7 @@ from random import Random
 from zlib import crc32
 
 from msgspec.structs import replace
-from sim_endpoints import ByPosition, ByText, ByTransaction, Expands, KeyOf, Maps, MapsMany, Numbers, Passes
+from sim_endpoints import ByFlush, ByPosition, ByText, ByTransaction, Expands, KeyOf, Maps, MapsMany, Numbers, Passes
 
 import penstock as ps
 from penstock.plan.plan import Plan
@@ -34,6 +34,8 @@ class Stage:
     """A sink whose senders find the rows that it refuses."""
     ordered: bool = False
     keyed: int = 0
+    timeout: bool = False
+    """A row that takes too long is set aside; without it, none hangs."""
     workers: int = 1
 
 
@@ -48,6 +50,8 @@ class Shape:
     sinks: dict[str, Stage] = field(default_factory=dict)
     in_order: list[str] = field(default_factory=list)
     """Sinks whose rows come in the order of their source."""
+    repeating: list[str] = field(default_factory=list)
+    """Sinks that may be given rows more than once."""
     atomic: list[tuple[str, str]] = field(default_factory=list)
     """Sinks that must have been given the results of the same calls."""
     plan: Plan | None = None
@@ -115,9 +119,10 @@ class _Drawn:
         policy = {"skip": ps.skip(), "fail": ps.fail()}.get(
             stage.on_error, ps.dead_letter() if stage.trial else ps.dead_letter(give_up_after=None)
         )
+        stage.timeout = random.random() < 0.3
         opened = stream.stage(
             name, workers=stage.workers, edge=self._edge, retries=stage.retries, retry_delay="20ms", on_error=policy,
-            ordered=ordered,
+            ordered=ordered, timeout="100ms" if stage.timeout else None,
         )
         if not ordered and random.random() < 0.3:
             stage.keyed = random.choice((1, 3, 5))
@@ -147,14 +152,17 @@ class _Drawn:
         for _ in range(count):
             name = f"sink{len(self._made.sinks)}"
             database = random.choice((None, "db"))
-            sink = random.choice((ByPosition(name), ByText(name), ByTransaction(name, database)))
+            sink = random.choice((ByPosition(name), ByText(name), ByFlush(name), ByTransaction(name, database)))
             shares = isinstance(sink, ByTransaction) and database is not None
             workers = 1 if in_order or shares else random.choice((1, 1, 2))
             stream.sink(sink, edge=self._edge, workers=workers, on_error=ps.dead_letter(give_up_after=None))
             self._made.sinks[name] = Stage(name, [], after, workers=workers)
             self._made.sinks[name].refuses_early = isinstance(sink, ByText)
-            names.append(name)
-            if in_order and workers == 1:
+            if isinstance(sink, ByFlush):
+                self._made.repeating.append(name)
+            else:
+                names.append(name)
+            if in_order and workers == 1 and name in names:
                 self._made.in_order.append(name)
         if len(names) == 2 and self._made.stages:
             self._made.atomic.append((names[0], names[1]))
@@ -184,7 +192,7 @@ class Fates:
         return found
 
     def kind(self, stage: str, number: int) -> str:
-        """`kills`, `shot` (a SIGKILL that it brings about), `fails`, `flaky` or nothing of that."""
+        """`kills`, `shot` (a SIGKILL that it brings about), `hangs`, `fails`, `flaky`; or nothing of that."""
         if self.fixed and self._stages[stage].on_error == "fail":
             return ""
         drawn = self._drawn("kind", stage, number)
@@ -192,6 +200,8 @@ class Fates:
             ("kills", self._killing), ("shot", self._killing / 4), ("fails", self._failing), ("flaky", self._flaky)
         ):
             if drawn < share:
+                if kind == "shot" and self._stages[stage].timeout:
+                    return "hangs"
                 return "" if kind == "flaky" and not self._stages[stage].retries else kind
             drawn -= share
         return ""
@@ -240,7 +250,7 @@ def expected(made: Shape, fates: Fates, given: dict[str, list[int]]) -> Expected
         results: list[int] = []
         succeeded = 0
         for number in numbers:
-            if fates.kind(stage.name, number) in ("kills", "shot", "fails"):
+            if fates.kind(stage.name, number) in ("kills", "shot", "hangs", "fails"):
                 if stage.on_error == "skip":
                     skipped[stage.name] += 1
                 else:

@@ -32,6 +32,7 @@ from penstock.slot.records.journal import create_journal
 from penstock.slot.records.life import Life
 from penstock.slot.records.work_page import WorkPage
 from penstock.slot.user_code import row_program
+from penstock.supervisor import life_watch
 from penstock.supervisor.protocol import RunSpec
 
 LETTERS = Path("/state/dead-letters/simulated/run")
@@ -106,6 +107,7 @@ class Simulation:
         machine, schedule = self.machine, self.machine.schedule
         supervisor = Supervisor(machine, self.spec, self._give_birth)
         supervisor.process = schedule.start("supervisor", supervisor.main, lambda status: None)
+        supervisor.process.maps = False
         self._killed_until = schedule.now + self._random.choice((0.01, 0.03, 0.1))
         if self._kills == "clock":
             self._kill_somebody(supervisor)
@@ -172,6 +174,11 @@ class Simulation:
         files, paths = self.machine.memory, RunPaths(RUN)
         for queue in queue_files(self.topology, paths):
             create_queue(queue.path, queue.capacity, files)
+        plan = self.topology.plan
+        for channel in self.topology.channels():
+            bell = paths.bell(plan, channel.edge.sender, channel.sender)
+            queue = paths.queue(channel.edge, channel.sender, channel.receiver)
+            self.machine.sends_to.setdefault(bell, []).append(queue)
         for slot in slot_files(self.topology, paths):
             create_journal(slot.journal, slot.record, files=files)
             for page in slot.pages:
@@ -203,12 +210,17 @@ _compiled = lru_cache(maxsize=4096)(compile)
 
 @contextmanager
 def cheaper() -> Iterator[None]:
-    """What takes a worker's start a moment, and would take most of the time of thousands of lives."""
+    """Without what takes a worker's start a moment, and would take most of the time of thousands of lives.
+
+    And without what the watch asks the system about processes.
+    """
     with ExitStack() as stack:
         # The same programs again and again, warnings that nobody reads, and rows that are no Structs.
         stack.enter_context(patch.object(row_program, "compile", _compiled, create=True))
         stack.callback(logging.disable, logging.root.manager.disable)
         logging.disable(logging.CRITICAL)
+        stack.enter_context(patch.object(life_watch, "is_stopped", lambda pid: False))
+        stack.enter_context(patch.object(life_watch, "wanted_s", lambda pid: 0.0))
         stack.enter_context(patch.object(codec, "keep_structs_as_they_are", lambda: None))
         yield
 

@@ -51,6 +51,8 @@ class Process:
         """Stores that others do not see yet, oldest first: (memory, index, value)."""
         self.own: dict[tuple[int, int], int] = {}
         """Words among them, for its own loads."""
+        self.maps = True
+        """It maps memory; one that uses system calls hides no store."""
         self.points_dead = 0
         self.greenlet = greenlet(body, schedule.hub)
 

@@ -26,6 +26,7 @@ from penstock.supervisor.final_totals import FinalTotals, final_totals
 from penstock.supervisor.ladder import Ladder, Rung
 from penstock.supervisor.lives import Lives
 from penstock.supervisor.protocol import Born, Died, RunSpec, Spawn
+from penstock.supervisor.worker_watch import WorkerWatch
 
 _LONGEST_SLEEP_S = 5.0
 
@@ -85,9 +86,11 @@ class Supervisor:
         machine = self._machine
         ringers: Any = OnePerPath(lambda path: SimulatedRinger(path, machine.bells))
         selector: Any = SimpleNamespace(register=_nothing, unregister=_nothing)
+        pipes: Any = SimpleNamespace(log=None, full=False)
+        memory_kills: Any = SimpleNamespace(look=_nothing, happened=lambda: False)
         world = ports.Machine(
-            selector, machine.clock, machine.opening, self._worker, lambda paths, label: SimpleNamespace(log=None),
-            self._note, lambda: SimpleNamespace(look=_nothing, happened=lambda: False),
+            selector, machine.clock, machine.opening, self._worker, lambda paths, label: pipes, self._note,
+            lambda: memory_kills,
         )
         self._control = Control(RunPaths(RUN).control, machine.opening)
         self._children = [Child(seat, RUN, ringers, world) for seat in self._spec.seats]
@@ -96,18 +99,20 @@ class Supervisor:
             self._children, self._spec, SimpleNamespace(damage=_nothing), machine=world,
             relay=SimpleNamespace(pass_on=_nothing), notices=notices, ladder=self.ladder, fail=self._fail,
         )
+        self._watch = WorkerWatch(self._children, notices, machine.clock)
         self._control.clear()
         while not self.lives.over and self.ladder.rung is not Rung.OVER:
             self._wait()
             now = machine.clock.now_s()
             self.lives.tick(now, self, ready=True)
             self._go_down(self.ladder.tick(now))
+            self._watch.look(now)
         self.totals = final_totals(RUN, self._spec, machine.opening)
         self.ended = True
 
     def _wait(self) -> None:
         now = self._machine.clock.now_s()
-        times = list(self.lives.due_in(now, can_spawn=True))
+        times = [*self.lives.due_in(now, can_spawn=True), *self._watch.due_in(now)]
         if self.ladder.deadline is not None:
             times.append(self.ladder.deadline - now)
         if not self._news and not self._orders:
@@ -125,9 +130,15 @@ class Supervisor:
             if process is not None:
                 self._machine.schedule.at(self._machine.schedule.now, lambda: self._machine.schedule.kill(process))
 
-        return SimpleNamespace(
-            pid=pid, pidfd=pidfd, born_at=born_at, exited_at=None, timed_out=False, kill=kill, close=_nothing
+        def time_out() -> None:
+            worker.timed_out = True
+            kill()
+
+        worker = SimpleNamespace(
+            pid=pid, pidfd=pidfd, born_at=born_at, exited_at=None, timed_out=False, kill=kill, time_out=time_out,
+            show_stack=_nothing, close=_nothing,
         )
+        return worker
 
     def _note(self, path: Path) -> FailureNote:
         note = self._machine.notes.get(path)

@@ -65,7 +65,7 @@ class Supervisor:
             selector=self._selector, notices=self._notices, ladder=self._ladder, heard=self._lives.hear,
             lost=self._lose_zygote, fail=self._fail,
         )
-        self._watch = WorkerWatch(self._children, self._notices)
+        self._watch = WorkerWatch(self._children, self._notices, machine.clock)
         self._started = time.monotonic()
         self._failure: FailureNote | None = None
 

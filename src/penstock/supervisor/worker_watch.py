@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 
 from penstock.slot.records.work_page import LISTENS, WorkState
+from penstock.slot.time_and_chance import Clock
 from penstock.supervisor.child import Child
 from penstock.supervisor.closing import MOST_S, TOLD_AFTER_S, ClosingStep
 from penstock.supervisor.first_row import AFTER_S
@@ -23,7 +23,8 @@ _TIMEOUT_GRACE_S = 1.0
 class WorkerWatch:
     """The watch over the workers of one run."""
 
-    def __init__(self, children: Sequence[Child], notices: Notices) -> None:
+    def __init__(self, children: Sequence[Child], notices: Notices, clock: Clock) -> None:
+        self._now_ns = clock.now_ns
         self._children = children
         self._notices = notices
         self._looked_at = 0.0
@@ -51,14 +52,14 @@ class WorkerWatch:
                 self._tell_of_hanging(child, seen)
             self._mind_closing(child, child.watch, child.process)
             if child.watch.overdue(
-                time.monotonic_ns(), child.process.pid, child.pages, child.pipes, timeout_s=child.spec.timeout_s,
+                self._now_ns(), child.process.pid, child.pages, child.pipes, timeout_s=child.spec.timeout_s,
                 grace_s=_TIMEOUT_GRACE_S,
             ):
                 child.process.time_out()
 
     def _mind_closing(self, child: Child, watch: LifeWatch, process: WorkerProcess) -> None:
         """Whatever hangs when all is done is reported, with its stack, and ended."""
-        match watch.closing_step(time.monotonic_ns(), process.pid, child.pages, child.pipes):
+        match watch.closing_step(self._now_ns(), process.pid, child.pages, child.pipes):
             case ClosingStep.TELL:
                 self._notices.warn(
                     f"worker {child.spec.label} has finished all its rows, but `close` has not returned for "
