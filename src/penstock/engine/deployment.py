@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from penstock.engine import forks
+
 if TYPE_CHECKING:
     from penstock.engine.supervisor_process import SupervisorProcess
     from penstock.plan.paths import RunPaths
@@ -55,6 +57,13 @@ class Deployment(msgspec.Struct, frozen=True):
     """The run's folder of dead letters; it is made for the first one."""
     left_to: Path | None = None
     """Where what the run leaves is moved to; None: it stays where it is."""
+
+    def give_up(self) -> None:
+        """Whoever was to have it has none: its supervisor ends, and the next run resumes."""
+        self.supervisor.give_up()
+        while self.claims:
+            forks.close(self.claims.pop())
+        forks.close(self.lock_fd)
 
     @property
     def plan(self) -> Plan:

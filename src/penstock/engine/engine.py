@@ -39,7 +39,8 @@ def start(
 ) -> Handle:
     """Deploy and start; returns when every worker was born. `crashes` are a test's, by stage."""
     handle = _handle(_deployed(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes))
-    handle.wait_until_running()
+    with _left_if_interrupted(handle):
+        handle.wait_until_running()
     return handle
 
 
@@ -93,10 +94,11 @@ def results(
     """Start a plan that has one stage read by the caller, and give its rows. Raises `AlreadyRunning`."""
     deployment = _deployed(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir)
     handle = _handle(deployment)
-    from penstock.engine.results import Results
+    with _left_if_interrupted(handle):
+        from penstock.engine.results import Results
 
-    given: Results[Any] = Results(handle, deployment)
-    open_results.opened(given)
+        given: Results[Any] = Results(handle, deployment)
+        open_results.opened(given)
     return given
 
 
@@ -113,9 +115,26 @@ def _deployed(
 
 
 def _handle(deployment: Deployment) -> Handle:
-    from penstock.engine.handle import Handle  # by now the supervisor is under way, and needs longer
+    try:
+        from penstock.engine.handle import Handle  # by now the supervisor is under way, and needs longer
 
-    return Handle(deployment)
+        return Handle(deployment)
+    except BaseException:  # a Ctrl-C, or no thread can be started
+        deployment.give_up()
+        raise
+
+
+@contextmanager
+def _left_if_interrupted(handle: Handle) -> Iterator[None]:
+    """Whoever is interrupted here gets nothing to end the run by: it is left to the next one."""
+    try:
+        yield
+    except BaseException:
+        if not handle.over:
+            handle.leave()
+            handle.wait_a_while(60.0)
+        handle.read_through()
+        raise
 
 
 def _asked_for(signals: Sequence[int]) -> int:

@@ -46,15 +46,9 @@ class Handle:
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
         self._owner = os.getpid()
-        try:
-            self._last_look = take_snapshot(deployment.paths.root)
-            """What rates are counted from: the last status, or at first this moment, when nothing moves yet."""
-            self._link = SupervisorLink(deployment)
-        except BaseException:
-            deployment.supervisor.give_up()
-            for fd in (deployment.lock_fd, *deployment.claims):
-                forks.close(fd)
-            raise
+        self._last_look = take_snapshot(deployment.paths.root)
+        """What rates are counted from: the last status, or at first this moment, when nothing moves yet."""
+        self._link = SupervisorLink(deployment)
         self._read_by_caller = deployment.caller_reads
         """True: queues end in this process, and the run directory stays until they are read."""
         self._locked = True

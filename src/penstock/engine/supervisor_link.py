@@ -85,7 +85,6 @@ class SupervisorLink:
 
     def forked(self) -> None:
         """In a forked child: it is the parent's. A lock that some thread had there is nobody's here."""
-        self._socket.close()
         self._sending = threading.Lock()
 
     def _kill_the_silent(self) -> None:

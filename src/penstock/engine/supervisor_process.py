@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from penstock.engine import forks
 from penstock.supervisor import own_process
 from penstock.supervisor.handover import hand_over
 
@@ -22,23 +23,28 @@ class SupervisorProcess:
     """A supervisor that was started, and the caller's end of its socket."""
 
     def __init__(self, run_dir: Path, run_id: str) -> None:
-        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        forks.tell_of_forks(self)  # endpoints may fork while the files are made
+        theirs = forks.close_in_children(other_end.detach())
         caller = os.pidfd_open(os.getpid())
-        told = {"socket_fd": theirs.fileno(), "caller_fd": caller, "run_dir": str(run_dir), "run_id": run_id}
+        told = {"socket_fd": theirs, "caller_fd": caller, "run_dir": str(run_dir), "run_id": run_id}
         try:
             self.process = own_process.start(
-                "penstock.supervisor.main", told, str(run_dir), fds=[theirs.fileno(), caller], start_new_session=True
+                "penstock.supervisor.main", told, str(run_dir), fds=[theirs, caller], start_new_session=True
             )
         except BaseException:
             self.socket.close()
             raise
         finally:
-            theirs.close()
+            forks.close(theirs)
             os.close(caller)
 
     def give(self, fds: Sequence[int]) -> None:
-        """Hand it the run, whose files are made. One that is gone by now is noticed by whoever listens to it."""
-        with contextlib.suppress(OSError):
+        """Hand it the run, whose files are made. One that is gone by now is noticed by whoever listens to it.
+
+        Raises `OSError` if it cannot be handed over: the supervisor would wait for the rest, and its caller for it.
+        """
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             hand_over(self.socket, fds)
 
     def give_up(self) -> None:
@@ -49,3 +55,7 @@ class SupervisorProcess:
         except subprocess.TimeoutExpired:  # stopped, or stuck
             self.process.kill()
             self.process.wait()
+
+    def forked(self) -> None:
+        """In a forked child: it is the parent's, and must hear when the parent hangs up."""
+        self.socket.close()

@@ -48,13 +48,11 @@ def take_over(order: Order, path: Path, held: Held, left: Manifest) -> Deploymen
     """Resume from the queues as they are. Raises what `require_same` does, and `FileUnusable`."""
     paths = RunPaths(path)
     membership = require_same(order, path, left)
+    _kill_stragglers(left)  # before the supervisor starts, whose zygote bears their mark
     held.start_supervisor(path, left.run_id)
     held.claim(path, order.plan)
     _wake(path, left)
     topology = Topology(with_splits(order.plan, _frozen_splits(paths.splits)), membership)
-    killed = kill_stragglers(left.run_id)
-    if killed:
-        log.warning("killed %s processes that workers of the last run had started and that had outlived them", killed)
     require_whole(topology, paths)
     _make_anew(topology, paths, left)
     dead_letters = letters_folder(left.state_dir, order.plan.pipeline, left.run_id)
@@ -64,6 +62,12 @@ def take_over(order: Order, path: Path, held: Held, left: Manifest) -> Deploymen
         paths, topology, order.program, left.run_id, held.lock_fd, held.claims, held.supervisor, dead_letters,
         order.moves_to(path),
     )
+
+
+def _kill_stragglers(left: Manifest) -> None:
+    killed = kill_stragglers(left.run_id)
+    if killed:
+        log.warning("killed %s processes that workers of the last run had started and that had outlived them", killed)
 
 
 def _of_the_plan(prints: Mapping[str, str]) -> dict[str, str]:

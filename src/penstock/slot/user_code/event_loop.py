@@ -58,6 +58,8 @@ class EventLoop:
         self.asyncio_loop = self._runner.get_loop()
         self._stalls = StallWatch(lambda: self._selector.rounds)
         self._ran_until = 0.0
+        self._completes = False
+        """True: it runs until something is through, and has no turn to give back."""
         self.stands_still_s = 0.0
         """How long coroutines have lately waited from one run to the next: what one turn of plain code takes."""
 
@@ -71,7 +73,8 @@ class EventLoop:
 
     def wake(self) -> None:
         """Give the turn back to whoever waits, at the end of this round."""
-        self.asyncio_loop.stop()
+        if not self._completes:
+            self.asyncio_loop.stop()
 
     def wait(self, timeout_s: float) -> None:
         """Run until `wake`, or until the time is over; one round at least."""
@@ -102,11 +105,16 @@ class EventLoop:
         self._ran_until = self.asyncio_loop.time()
 
     def complete(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        """Run until it is through."""
-        self.asyncio_loop.run_until_complete(coroutine)
+        """Run until it is through. A bell, or a timer of rows that are through by now, does not end that."""
+        self._completes = True
+        try:
+            self.asyncio_loop.run_until_complete(coroutine)
+        finally:
+            self._completes = False
 
     def close(self) -> None:
         """Cancel what is left, and wait for it."""
+        self._completes = True
         self._runner.close()
 
 
