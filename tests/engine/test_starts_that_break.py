@@ -143,9 +143,10 @@ def test_where_no_thread_can_be_started_the_run_is_given_up(where: Any, monkeypa
 
     app, out = ps.Pipeline("no-thread"), ListSink[int]()
     app.source(ROWS).sink(out)
-    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="new thread"):
+    with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuses)
-        app.start(**where)
+        with pytest.raises(RuntimeError, match="new thread"):
+            app.start(**where)
     _runs_again(app, out, where)
 
 
@@ -157,9 +158,10 @@ def test_a_start_that_is_interrupted_leaves_no_run_behind(where: Any, monkeypatc
     """Nobody has a handle of it."""
     app, out = ps.Pipeline("start-interrupted"), ListSink[int]()
     app.source(ROWS).sink(out)
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(Handle, "wait_until_running", _interrupts)
-        app.start(**where)
+        with pytest.raises(KeyboardInterrupt):
+            app.start(**where)
     _runs_again(app, out, where)
 
 
@@ -167,7 +169,8 @@ def test_results_that_are_interrupted_while_they_start_leave_no_run_behind(
     where: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = ps.Pipeline("results-interrupted").source(ROWS)
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr(Results, "__init__", _interrupts)
-        rows.results(**where)
+        with pytest.raises(KeyboardInterrupt):
+            rows.results(**where)
     assert list(rows.results(**where)) == ROWS
