@@ -266,10 +266,6 @@ class Handle:
         else:
             self._tidy_up()
 
-    @property
-    def _removes(self) -> bool:
-        return self._ended is not None and not self._ended.leaves_queues
-
     def _tidy_up(self) -> None:
         """Remove what is over, or settle what was left, as the last step before the end is told; release the lock.
 
@@ -278,7 +274,7 @@ class Handle:
         with self._news:
             ours, self._locked = self._locked, False
         if ours:
-            if self._removes:
+            if self._ended is not None and not self._ended.leaves_queues:
                 remove_run_dir(self.run_dir)
             elif self._ended is not None and self._deployment.caller_reads and not self._ended.left_in:
                 # The supervisor left this to us, because the queues had to stay while they were read.
