@@ -29,7 +29,7 @@ class RowsRejected(Exception):
     From `write`, an index counts within that batch, and the other rows count as written. From `flush`, it counts over
     all rows written since the last flush, in order, and the other rows count as written. From `commit`, it counts over
     all rows written since the last commit, in order; the transaction was rolled back, and the engine writes the other
-    rows again.
+    rows again. An index that no row has is an error of the writer.
     """
 
     def __init__(self, reasons: Mapping[int, str]) -> None:

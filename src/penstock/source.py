@@ -38,6 +38,7 @@ class WithRejected(Generic[T_co]):
     """A batch in which some items are not rows. `rejected` has them by index; their place in `batch` is ignored.
 
     The error policy of the source's stage applies to each, as to a row that failed, in the same commit as the rows.
+    An index that `batch` does not have is an error of the reader.
     """
 
     batch: Batch[T_co]

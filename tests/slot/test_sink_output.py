@@ -6,12 +6,14 @@ from collections.abc import Collection
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.operator import Context
 from penstock.sink import RowsRejected, Sink, TransactionalWriter, Writer
-from penstock.slot.output.sink_output import open_sink
+from penstock.slot.output.sink_output import SinkOutput, open_sink
+from penstock.slot.process.stops import Trouble
 from penstock.slot.records.record import Counts, Record, decode_record
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=0)
@@ -170,3 +172,60 @@ def test_what_an_older_penstock_left_in_the_target_is_no_record_of_this_run() ->
     table = Table((), (), transactional=True)
     table.record = msgspec.msgpack.encode([7, 0, 0, 0, 0, "one", []])
     assert open_sink(table, None, CONTEXT).newer_record("one") is None
+
+
+class _NamesRow(Sink[Any]):
+    """Refuses a row by a number of its own choice, where it is told to."""
+
+    def __init__(self, index: Any, place: str) -> None:
+        self.index, self.place = index, place
+
+    def writer(self, position: Any, context: Context) -> Writer[Any]:
+        kinds = {"write": _RefusesAtWrite, "flush": _RefusesAtFlush, "commit": _RefusesAtCommit}
+        return kinds[self.place](self.index)
+
+
+class _RefusesAtWrite(Writer[Any]):
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    def write(self, batch: Any) -> None:
+        raise RowsRejected({self.index: "refused"})
+
+
+class _RefusesAtFlush(_RefusesAtWrite):
+    def write(self, batch: Any) -> None:
+        pass
+
+    def flush(self) -> None:
+        raise RowsRejected({self.index: "refused"})
+
+
+class _RefusesAtCommit(TransactionalWriter[Any]):
+    def __init__(self, index: Any) -> None:
+        self.index = index
+
+    def write(self, batch: Any) -> None:
+        pass
+
+    def commit(self, record: bytes) -> None:
+        raise RowsRejected({self.index: "refused"})
+
+    def last_record(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize("index", [-1, 5, 3.0, "3", None])
+@pytest.mark.parametrize("place", ["write", "flush", "commit"])
+def test_a_refused_row_that_was_not_written_is_a_mistake_of_the_sink(place: str, index: Any) -> None:
+    """Which row it means nobody knows, so none may count as stored."""
+    sink, counts = open_sink(_NamesRow(index, place), None, CONTEXT), Counts()
+    with pytest.raises(Trouble, match=place) as told:
+        _write_and_commit(sink, [list(range(5))], counts)
+    assert str(told.value.error) == f"RowsRejected names row {index!r} of 5; rows count from 0"
+
+
+def _write_and_commit(sink: SinkOutput, batches: list[list[int]], counts: Counts) -> None:
+    sink.write(batches, counts)
+    sink.prepare(counts)
+    sink.commit(Record(run_id="run"), counts)

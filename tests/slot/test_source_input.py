@@ -7,6 +7,7 @@ from random import Random
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,11 +15,11 @@ from penstock.batch import Lines
 from penstock.operator import Context
 from penstock.slot.input.batches import as_row_list
 from penstock.slot.input.source_input import SourceInput
-from penstock.slot.input.split_input import Reading
+from penstock.slot.input.split_input import Reading, checked
 from penstock.slot.input.wake import Wake
 from penstock.slot.records.record import PartRecord
 from penstock.slot.time_and_chance import MACHINE
-from penstock.source import EndOfSplit, Reader, Source
+from penstock.source import EndOfSplit, Reader, Rejected, Source, WithRejected
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 
@@ -241,3 +242,10 @@ def test_what_calls_wake_while_a_reader_is_asked_is_seen_before_the_next_sleep()
     assert inputs.ready()
     inputs.take()
     assert not inputs.ready()
+
+
+@pytest.mark.parametrize("index", [-1, 2, 1.0, "1", None])
+def test_an_item_that_is_no_row_and_not_in_its_batch_is_a_mistake_of_the_reader(index: Any) -> None:
+    """Passed over, it would be lost: it is neither a row nor a dead letter."""
+    with pytest.raises(ValueError, match=f"WithRejected names row {index!r} of 2; rows count from 0"):
+        checked(WithRejected(["a", "b"], {index: Rejected("c", "no row")}), "split")

@@ -6,7 +6,7 @@ And what a leaf of the operator tree gave.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +79,16 @@ def as_row_list(batch: Any) -> list[Any]:
     """Rows of a batch, as objects. Raises what Arrow or a row's class raises for columns."""
     rows: list[Any] = batch if isinstance(batch, list) else batch.rows()
     return rows
+
+
+def require_rows(named: Iterable[Any], length: int, by: str) -> None:
+    """Raises `ValueError` if a connector names rows that are not there: nobody knows which ones it means.
+
+    `by`: what names them.
+    """
+    for index in named:
+        if not (hasattr(index, "__index__") and 0 <= index < length):
+            raise ValueError(f"{by} names row {index!r} of {length}; rows count from 0")
 
 
 def row_at(batch: Any, index: int) -> Any:

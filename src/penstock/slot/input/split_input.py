@@ -13,7 +13,7 @@ from zlib import crc32
 from penstock.batch import Lines
 from penstock.errors import SourceDamaged
 from penstock.operator import Context
-from penstock.slot.input.batches import as_row_list, batch_length, normalized
+from penstock.slot.input.batches import as_row_list, batch_length, normalized, require_rows
 from penstock.slot.input.gathered import GatheringReader
 from penstock.slot.input.unit import Unit
 from penstock.slot.process.forks import leave_if_child
@@ -220,5 +220,7 @@ def checked(given: Any, where: str, row_type: Any = Any) -> tuple[Any, Mapping[i
     if isinstance(given, Lines) and not given.is_text:
         given = TextForm().block(given.data, given.first, where)
     if isinstance(given, WithRejected):
-        return as_row_list(normalized(given.batch, row_type)), given.rejected
+        rows = as_row_list(normalized(given.batch, row_type))
+        require_rows(given.rejected, len(rows), "WithRejected")
+        return rows, given.rejected
     return normalized(given, row_type), _NONE

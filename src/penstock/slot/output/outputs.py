@@ -15,7 +15,7 @@ from penstock.channel.queue import Payload, QueueWriter
 from penstock.channel.router import KeyFailure, Router
 from penstock.plan.plan import EdgePlan, Route
 from penstock.sink import WrittenText
-from penstock.slot.input.batches import Out, as_given, batch_cut, batch_length, row_at
+from penstock.slot.input.batches import Out, as_given, batch_cut, batch_length, require_rows, row_at
 from penstock.slot.output.row_timer import RowTimer
 from penstock.slot.output.shares import Shares
 from penstock.slot.output.watched_key import WatchedKey
@@ -84,6 +84,7 @@ class QueueOutput:
         assert self._text is not None
         written = self._text(as_given(batch))
         if written.rejected:
+            require_rows(written.rejected, batch_length(batch), "WrittenText")
             self.unsendable += [Unsendable(row_at(batch, index), reason) for index, reason in written.rejected.items()]
         return WrittenLines(written.data, 0, batch_length(batch) - len(written.rejected))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from penstock.operator import Context
 from penstock.sink import RowsRejected, Sink, TransactionalWriter, Writer
-from penstock.slot.input.batches import as_given, batch_length, batch_without, row_at
+from penstock.slot.input.batches import as_given, batch_length, batch_without, require_rows, row_at
 from penstock.slot.process.forks import leave_if_child_by
 from penstock.slot.process.stops import Trouble
 from penstock.slot.records.record import Counts, Record, decode_record, encode_record, is_of_this_version
@@ -79,6 +79,7 @@ class PositionOutput(SinkOutput):
         try:
             self._writer.write(as_given(batch))
         except RowsRejected as rejected:
+            self._require_rows("write", rejected, batch_length(batch))
             refused.extend(_rows(batch, rejected.reasons))
             batch = batch_without(batch, rejected.reasons)
         except BaseException as exc:  # the sink's code, be it an exit or a panic
@@ -101,6 +102,12 @@ class PositionOutput(SinkOutput):
 
     def close(self) -> None:
         self._writer.close()
+
+    def _require_rows(self, what: str, rejected: RowsRejected, length: int) -> None:
+        try:
+            require_rows(rejected.reasons, length, "RowsRejected")
+        except ValueError as exc:
+            raise self._trouble(what, exc) from rejected
 
     def _trouble(self, what: str, error: BaseException) -> Trouble:
         return Trouble(self._stage, f"{self._target}: {what}", error, of_sink=True)
@@ -127,6 +134,7 @@ class FlushOutput(PositionOutput):
             try:
                 self._writer.flush()
             except RowsRejected as rejected:
+                self._require_rows("flush", rejected, sum(map(batch_length, self._written)))
                 refused = [row for batch, mine in _with_reasons(self._written, rejected) for row in _rows(batch, mine)]
                 self._written = []
                 counts.rows_out -= len(refused)
@@ -159,6 +167,7 @@ class TransactionOutput(PositionOutput):
         try:
             self._transactional.commit(encode_record(record))
         except RowsRejected as rejected:
+            self._require_rows("commit", rejected, sum(map(batch_length, self._written)))
             return self._write_others(rejected, counts)
         except BaseException as exc:  # the sink's code, be it an exit or a panic
             leave_if_child_by(exc)
