@@ -1,4 +1,4 @@
-"""The status of a running pipeline: frozen values that `metrics.status` computes and everything else displays."""
+"""The status of a running pipeline: frozen values that `metrics.rates` computes and everything else displays."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def finished(source: Any) -> ps.Pipeline:
         (numbers(), "a generator object", "without calling it"),
         ({"a": 1}, "given a dict", "list"),
         ({1, 2}, "given a set", "list(x)"),
-        (7, "given a int", "a connector"),
+        (7, "given a value of type int", "a connector"),
         (None, "given a None", "a connector"),
         (stdio.stdout(), "stdout is a sink", ".sink"),
         (Feed, "the class Feed", "Feed(...)"),

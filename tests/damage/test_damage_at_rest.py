@@ -40,7 +40,7 @@ def documented() -> dict[str, list[set[str]]]:
         if line.startswith("|") and "---" not in line and not line.startswith("| file"):
             name, *cells = [cell.strip() for cell in line.strip("|").split("|")]
             for kind in re.findall(r"[a-z][a-z' ]*[a-z]", re.sub(r"`[^`]*`", "", name)):
-                table[kind] = [set(re.findall(r"goes on|refused|fails", cell)) for cell in cells]
+                table[kind] = [set(re.findall(r"continues|refused|fails", cell)) for cell in cells]
     return table
 
 
@@ -86,7 +86,7 @@ def _damage_one(stand: Stand, kind: str, damage: str, rng: random.Random) -> Non
     DAMAGES[damage](path, rng)
     outcome = stand.run_again()
     assert outcome.took_s < 60
-    said = {"finished": "goes on", "refused": "refused", "failed": "fails"}[outcome.how]
+    said = {"finished": "continues", "refused": "refused", "failed": "fails"}[outcome.how]
     assert said in documented()[kind][COLUMNS[damage]], outcome.said
     if outcome.report is not None:
         stand.assert_exact(outcome, letters=kind != "dead letters")

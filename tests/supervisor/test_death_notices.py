@@ -11,18 +11,19 @@ NOTE = FailureNote("x", "worker x/0 died (signal SIGKILL)")
 
 def test_deaths_are_told_once_a_second_with_how_many_there_were() -> None:
     notices = DeathNotices("x/0", 60.0)
-    told = [notices.died(NOTE, None, attempt, 100.0 + attempt / 10) for attempt in range(25)]
+    told = [notices.died(NOTE, None, attempt, 100.0 + attempt / 8) for attempt in range(1, 26)]
     words = [text for text in told if text is not None]
-    assert words[0] == "worker x/0 died (signal SIGKILL); restarting as life 1"
+    assert words[0] == "worker x/0 died (signal SIGKILL); restart 1"
     assert words[1:] == [
-        "worker x/0 died (signal SIGKILL), 10 deaths since the last notice; restarting as life 11",
-        "worker x/0 died (signal SIGKILL), 10 deaths since the last notice; restarting as life 21",
+        "worker x/0 died (signal SIGKILL), 8 deaths since the last notice; restart 9",
+        "worker x/0 died (signal SIGKILL), 8 deaths since the last notice; restart 17",
+        "worker x/0 died (signal SIGKILL), 8 deaths since the last notice; restart 25",
     ]
 
 
 def test_trouble_is_told_with_its_worker() -> None:
     text = DeathNotices("x/0", 60.0).died(FailureNote("x", "open: no table"), Exit.TROUBLE, 1, 5.0)
-    assert text == "worker x/0: open: no table; restarting as life 2"
+    assert text == "worker x/0: open: no table; restart 1"
 
 
 def test_waiting_is_told_at_once_and_then_now_and_then() -> None:

@@ -77,7 +77,8 @@ def _no_source(given: object) -> tuple[str, str]:
     if isinstance(given, Iterable):
         remedy = "pass list(x), or a function that makes it"
         return f"source was given a {kind}, which has no order to resume from", remedy
-    return f"source was given a {kind}", "pass a connector, a sequence of rows, or a function that returns an iterable"
+    remedy = "pass a connector, a sequence of rows, or a function that returns an iterable"
+    return f"source was given a value of type {kind}", remedy
 
 
 def _callable(call: SourceCall, source: CallableSource[object]) -> Iterator[Mistake]:
@@ -109,7 +110,7 @@ def _no_sink(given: object) -> tuple[str, str]:
         return f"sink was given the class {given.__name__}", f"pass an instance: {given.__name__}(...)"
     if given is None:
         return "sink was given None", "pass the function itself: .sink(f), not .sink(f())"
-    return f"sink was given a {shown(type(given))}", "pass a connector or a function of the row"
+    return f"sink was given a value of type {shown(type(given))}", "pass a connector or a function of the row"
 
 
 def _local(call: SinkCall, each: Each) -> Iterator[Mistake]:

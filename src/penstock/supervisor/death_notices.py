@@ -19,14 +19,14 @@ class DeathNotices:
         self._untold = 0
 
     def died(self, note: FailureNote, orderly: Exit | None, attempt: int, now: float) -> str | None:
-        """A successor follows; a slot that dies all the time is reported once a second."""
+        """A successor follows. A slot that dies all the time is reported once a second. `attempt`: lives so far."""
         self._untold += 1
         if now < self._told_at + _TELL_S:
             return None
         more = f", {self._untold} deaths since the last notice" if self._untold > 1 else ""
         self._told_at, self._untold = now, 0
         what = f"worker {self._label}: {note.reason}" if orderly is Exit.TROUBLE else note.reason
-        return f"{what}{more}; restarting as life {attempt + 1}"
+        return f"{what}{more}; restart {attempt}"
 
     def waits(self, note: FailureNote, wait: Wait, now: float) -> str | None:
         """What it needs is down; told at once, and then now and then."""

@@ -1,4 +1,4 @@
-"""The dead letters of one slot: a `committed_log` that outlives the run. `dead_letters.py` has format and reader."""
+"""The dead letters of one slot: a `committed_log` that outlives the run. `dead_letter_frames` has the format."""
 
 from __future__ import annotations
 
