@@ -118,7 +118,7 @@ def finished(source: Any) -> ps.Pipeline:
         ({"a": 1}, "given a dict", "list"),
         ({1, 2}, "given a set", "list(x)"),
         (7, "given a value of type int", "a connector"),
-        (None, "given a None", "a connector"),
+        (None, "given None", "a connector"),
         (stdio.stdout(), "stdout is a sink", ".sink"),
         (Feed, "the class Feed", "Feed(...)"),
         (Table, "the class Table", "Table(...)"),
@@ -166,7 +166,7 @@ def test_a_sink_function_called_instead_of_passed_is_a_mistake() -> None:
 def test_what_is_no_sink_is_a_mistake() -> None:
     app, items = started()
     items.sink("out.csv")  # type: ignore[arg-type]  # MISTAKE
-    only_mistake(app, "sink was given a str", "a connector or a function")
+    only_mistake(app, "sink was given a value of type str", "a connector or a function")
 
 
 def test_what_a_source_says_of_itself_is_a_mistake() -> None:

@@ -78,7 +78,7 @@ def _no_source(given: object) -> tuple[str, str]:
         remedy = "pass list(x), or a function that makes it"
         return f"source was given a {kind}, which has no order to resume from", remedy
     remedy = "pass a connector, a sequence of rows, or a function that returns an iterable"
-    return f"source was given a value of type {kind}", remedy
+    return f"source was given {'None' if given is None else 'a value of type ' + kind}", remedy
 
 
 def _callable(call: SourceCall, source: CallableSource[object]) -> Iterator[Mistake]:
