@@ -72,7 +72,7 @@ class Simulation:
             supervisor = self._under_supervision()
             if self._has_failed_rightly(supervisor):
                 self.machine.fates.fixed = True
-            if self.machine.fates.fixed or not supervisor.ended or supervisor.ladder.ending == "stopped":
+            if self.machine.fates.fixed or not supervisor.ended or supervisor.shutdown.ending == "stopped":
                 self._make_anew()
                 self._ends_early = ""
                 supervisor = self._under_supervision()

@@ -23,9 +23,9 @@ from penstock.slot.records.life import FailureNote, Life
 from penstock.supervisor import ports
 from penstock.supervisor.child import Child
 from penstock.supervisor.final_totals import FinalTotals, final_totals
-from penstock.supervisor.ladder import Ladder, Rung
 from penstock.supervisor.lives import Lives
 from penstock.supervisor.protocol import Born, Died, RunSpec, Spawn
+from penstock.supervisor.shutdown import Shutdown, ShutdownStep
 from penstock.supervisor.worker_watch import WorkerWatch
 
 _LONGEST_SLEEP_S = 5.0
@@ -44,7 +44,7 @@ class Supervisor:
         self.process: Process | None = None
         self.workers: dict[int, Process] = {}
         """Those that live, by pid."""
-        self.ladder = Ladder()
+        self.shutdown = Shutdown()
         self.failure: FailureNote | None = None
         self.totals: FinalTotals | None = None
         """Set once it is over."""
@@ -97,15 +97,15 @@ class Supervisor:
         notices: Any = SimpleNamespace(warn=self.warnings.append, running=_nothing, last_error=_nothing)
         self.lives = Lives(
             self._children, self._spec, SimpleNamespace(damage=_nothing), machine=world,
-            relay=SimpleNamespace(pass_on=_nothing), notices=notices, ladder=self.ladder, fail=self._fail,
+            relay=SimpleNamespace(pass_on=_nothing), notices=notices, shutdown=self.shutdown, fail=self._fail,
         )
         self._watch = WorkerWatch(self._children, notices, machine.clock)
         self._control.clear()
-        while not self.lives.over and self.ladder.rung is not Rung.OVER:
+        while not self.lives.over and self.shutdown.step is not ShutdownStep.OVER:
             self._wait()
             now = machine.clock.now_s()
             self.lives.tick(now, self, ready=True)
-            self._go_down(self.ladder.tick(now))
+            self._go_down(self.shutdown.tick(now))
             self._watch.look(now)
         self.totals = final_totals(RUN, self._spec, machine.opening)
         self.ended = True
@@ -113,8 +113,8 @@ class Supervisor:
     def _wait(self) -> None:
         now = self._machine.clock.now_s()
         times = [*self.lives.due_in(now, can_spawn=True), *self._watch.due_in(now)]
-        if self.ladder.deadline is not None:
-            times.append(self.ladder.deadline - now)
+        if self.shutdown.deadline is not None:
+            times.append(self.shutdown.deadline - now)
         if not self._news and not self._orders:
             self._machine.schedule.wait(max(min(times, default=_LONGEST_SLEEP_S), 0.0), ringable=True)
         while self._news:
@@ -122,7 +122,7 @@ class Supervisor:
             self.lives.hear(news, news.pid if isinstance(news, Born) else None)
         while self._orders:
             order, now = self._orders.popleft(), self._machine.clock.now_s()
-            self._go_down(self.ladder.drain(now, None) if order == "drain" else self.ladder.stop(now))
+            self._go_down(self.shutdown.drain(now, None) if order == "drain" else self.shutdown.stop(now))
 
     def _worker(self, pid: int, pidfd: int, born_at: float) -> Any:
         def kill() -> None:
@@ -149,17 +149,17 @@ class Supervisor:
     def _fail(self, note: FailureNote) -> None:
         if self.failure is None:
             self.failure = note
-            self._go_down(self.ladder.fail(self._machine.clock.now_s()))
+            self._go_down(self.shutdown.fail(self._machine.clock.now_s()))
 
-    def _go_down(self, rung: Rung | None) -> None:
-        match rung:
-            case Rung.DRAIN:
+    def _go_down(self, step: ShutdownStep | None) -> None:
+        match step:
+            case ShutdownStep.DRAIN:
                 self._machine.drained = True
                 self._control.drain()
-            case Rung.TERMINATE:
+            case ShutdownStep.TERMINATE:
                 self._control.stop()
                 self.lives.nobody_waits()
-            case Rung.KILL:
+            case ShutdownStep.KILL:
                 for child in self._children:
                     child.kill()
                 self.lives.nobody_waits()

@@ -30,7 +30,7 @@ def test_waiting_is_told_at_once_and_then_now_and_then() -> None:
     notices, note = DeathNotices("x/0", 60.0), FailureNote("x", "refused")
     assert notices.waits(note, Wait(0.5, 1, 0.5), 100.0) == (
         "worker x/0 waits: refused; trying again in 0.5 s "
-        "(`unavailable_for`: 60 s at most)"
+        "(the option `unavailable_for` of this stage allows 60 s)"
     )
     assert notices.waits(note, Wait(1.0, 2, 1.5), 101.0) is None
     later = notices.waits(note, Wait(2.0, 5, 14.0), 112.0)

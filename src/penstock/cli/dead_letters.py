@@ -123,7 +123,7 @@ def _pipeline(name: str | None, state_dir: Path | None) -> str:
     known = _pipelines(state_dir)
     if name is not None:
         if known and name not in known:
-            raise click.UsageError(f"pipeline {name!r} has no dead letters; these have: {', '.join(known)}")
+            click.echo(f"pipelines with dead letters: {', '.join(known)}", err=True)
         return name
     if len(known) > 1:
         raise click.UsageError(f"several pipelines have dead letters; name one: {', '.join(known)}")

@@ -40,7 +40,8 @@ def once_it_is_there(
                 told_at = time.monotonic()
                 log.warning(
                     "stage %s waits before the run begins: %s; trying again in %.1f s "
-                    "(`unavailable_for`: %g s at most)", stage, down, decision.after_s, unavailable_for_s,
+                    "(the option `unavailable_for` of this stage allows %g s)", stage, down, decision.after_s,
+                    unavailable_for_s,
                 )
         _wait(decision.after_s, signals)
 

@@ -140,7 +140,7 @@ def _own_words(call: SourceCall | SinkCall, label: str, check: Callable[[], Sequ
         problems = [str(error)]
     for problem in problems:
         what, _, remedy = problem.partition("; ")
-        yield mistake(call.where, f"{label}: {what}", remedy or "fix it, or name another one")
+        yield mistake(call.where, f"{label}: {what}", remedy or "correct it, or name another one")
 
 
 def _targets(graph: Graph) -> Iterator[Mistake]:

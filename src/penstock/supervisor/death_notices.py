@@ -36,7 +36,7 @@ class DeathNotices:
         since = f", after {wait.waited_s - wait.after_s:.0f} s" if wait.times > 1 else ""
         return (
             f"worker {self._label} waits{since}: {retried(note, wait)} "
-            f"(`unavailable_for`: {self._unavailable_for_s:g} s at most)"
+            f"(the option `unavailable_for` of this stage allows {self._unavailable_for_s:g} s)"
         )
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from penstock.slot.records.work_page import CLOSES, OPENED, WorkState
-from penstock.supervisor.closing import Closing, ClosingStep
+from penstock.supervisor.close_watch import Closing, ClosingStep
 from penstock.supervisor.first_row import FirstRow, wanted_s
 from penstock.supervisor.held_up import is_stopped
 from penstock.supervisor.output_relay import OutputPipes

@@ -20,13 +20,13 @@ from penstock.supervisor.after_death import Fail, Fate, Finish, Gone, Respawn, S
 from penstock.supervisor.cause_of_death import UNKNOWN_STATUS, describe, exit_code
 from penstock.supervisor.child import Child, ChildState
 from penstock.supervisor.death_notices import DeathNotices, retried
-from penstock.supervisor.ladder import Ladder
 from penstock.supervisor.memory_kills import row_ate_the_memory
 from penstock.supervisor.notices import Notices
 from penstock.supervisor.output_relay import OutputRelay
 from penstock.supervisor.ports import Machine, Zygote
 from penstock.supervisor.protocol import Born, Died, NotBorn, RunSpec, Spawn
 from penstock.supervisor.restart import Escalate, Progress, RestartPolicy
+from penstock.supervisor.shutdown import Shutdown
 from penstock.supervisor.whole_files import WholeFiles
 from penstock.supervisor.worker_process import WorkerProcess
 
@@ -40,7 +40,7 @@ class Lives:
 
     def __init__(
         self, children: Sequence[Child], spec: RunSpec, files: WholeFiles, *, machine: Machine, relay: OutputRelay,
-        notices: Notices, ladder: Ladder, fail: Callable[[FailureNote], None],
+        notices: Notices, shutdown: Shutdown, fail: Callable[[FailureNote], None],
     ) -> None:
         self._machine = machine
         self._now_s = machine.clock.now_s
@@ -49,7 +49,7 @@ class Lives:
         self._files = files
         self._relay = relay
         self._notices = notices
-        self._ladder = ladder
+        self._shutdown = shutdown
         self._fail = fail
         self._policies = {seat.seat: RestartPolicy(*seat.max_restarts) for seat in spec.seats}
         self._told = {c.spec.label: DeathNotices(c.spec.label, c.spec.unavailable_for_s) for c in children}
@@ -113,7 +113,7 @@ class Lives:
         return next(c for c in self._children if (c.spec.seat, c.spec.slot) == (message.seat, message.slot))
 
     def _spawn(self, child: Child, zygote: Zygote) -> None:
-        if self._ladder.leaving:
+        if self._shutdown.leaving:
             child.give_up()
             return
         zygote.send(Spawn(child.spawn(zygote, self._spec)))
@@ -121,7 +121,7 @@ class Lives:
     def _on_birth(self, child: Child, pid: int, pidfd: int) -> None:
         child.born(pid, pidfd)
         self._machine.selector.register(pidfd, selectors.EVENT_READ, partial(self._on_exit, child))
-        if self._ladder.leaving:  # it was asked for before the run began to end
+        if self._shutdown.leaving:  # it was asked for before the run began to end
             child.kill()
         if not self._running and all(c.state in (ChildState.ALIVE, ChildState.FINISHED) for c in self._children):
             self._running = True
@@ -133,7 +133,7 @@ class Lives:
             child.give_up()
             self._fail(FailureNote("supervisor", f"no descriptor is left; {MORE_DESCRIPTORS}"))
             return
-        if self._ladder.leaving:
+        if self._shutdown.leaving:
             child.give_up()
             return
         decision = self._policies[child.spec.seat].decide(
@@ -226,7 +226,7 @@ class Lives:
     def _standing(self, child: Child) -> Standing:
         return Standing(
             child.spec.slot, child.guidance, child.blame, self._policies[child.spec.seat],
-            child.spec.unavailable_for_s, leaving=self._ladder.leaving,
+            child.spec.unavailable_for_s, leaving=self._shutdown.leaving,
             proven=any(c.pages.proven for c in self._children if c.spec.seat == child.spec.seat),
         )
 

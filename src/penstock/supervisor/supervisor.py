@@ -2,7 +2,7 @@
 
 This is its loop and its way down. `lives` gives birth and follows deaths, `zygote_keeper` keeps who forks,
 `worker_watch` looks at the living, `output_relay` passes on what they print; `after_death`, `restart`, `blame`,
-`ladder` and `cause_of_death` decide. When the caller is gone, workers end and the queues are left to the next run.
+`shutdown` and `cause_of_death` decide. When the caller is gone, workers end and the queues are left to the next run.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from penstock.slot.records.life import FailureNote
 from penstock.supervisor.caller_link import CallerLink
 from penstock.supervisor.child import Child
 from penstock.supervisor.final_totals import final_totals
-from penstock.supervisor.ladder import Ladder, Rung
 from penstock.supervisor.lives import Lives
 from penstock.supervisor.notices import Notices
 from penstock.supervisor.orphans import kill_descendants
 from penstock.supervisor.output_relay import OutputRelay
 from penstock.supervisor.ports import Machine
 from penstock.supervisor.protocol import CallerFailed, Drain, Ended, RunSpec, Stop
+from penstock.supervisor.shutdown import Shutdown, ShutdownStep
 from penstock.supervisor.whole_files import WholeFiles
 from penstock.supervisor.worker_watch import WorkerWatch
 from penstock.supervisor.zygote_keeper import ZygoteKeeper
@@ -54,15 +54,15 @@ class Supervisor:
         machine = Machine(self._selector)
         self._children = [Child(seat, run_dir, ringers, machine) for seat in spec.seats]
         self._notices = Notices(caller, paths)
-        self._ladder = Ladder()
+        self._shutdown = Shutdown()
         self._relay = OutputRelay([child.pipes for child in self._children], caller, self._selector)
         self._lives = Lives(
             self._children, spec, WholeFiles(run_dir, spec), machine=machine, relay=self._relay,
-            notices=self._notices, ladder=self._ladder, fail=self._fail,
+            notices=self._notices, shutdown=self._shutdown, fail=self._fail,
         )
         self._zygotes = ZygoteKeeper(
             zygote, lambda: ZygoteProcess(StartedZygote(str(run_dir), spec.run_id), spec),
-            selector=self._selector, notices=self._notices, ladder=self._ladder, heard=self._lives.hear,
+            selector=self._selector, notices=self._notices, shutdown=self._shutdown, heard=self._lives.hear,
             lost=self._lose_zygote, fail=self._fail,
         )
         self._watch = WorkerWatch(self._children, self._notices, machine.clock)
@@ -78,7 +78,7 @@ class Supervisor:
         self._watch_caller()
         self._watch_deaths()
         try:
-            while not self._lives.over and self._ladder.rung is not Rung.OVER:
+            while not self._lives.over and self._shutdown.step is not ShutdownStep.OVER:
                 self._wait()
                 self._look_at_the_clock()
                 self._reap()
@@ -91,13 +91,13 @@ class Supervisor:
         kill_descendants()
         self._relay.drain()
         ended = self._end()
-        self._notices.phase("left" if self._ladder.abandoned else "failed" if self._failure else "ended")
+        self._notices.phase("left" if self._shutdown.abandoned else "failed" if self._failure else "ended")
         return ended
 
     @property
     def stopped(self) -> bool:
         """True: the caller had ordered a stop, and no stage failed."""
-        return self._ladder.ending == "stopped" and self._failure is None
+        return self._shutdown.ending == "stopped" and self._failure is None
 
     def _watch_deaths(self) -> None:
         """Wake when a child exits: orphans of user code come to us, and nobody else reaps them."""
@@ -119,7 +119,7 @@ class Supervisor:
         now = time.monotonic()
         times = chain(
             self._lives.due_in(now, can_spawn=self._zygotes.ready), self._zygotes.due_in(now), self._watch.due_in(now),
-            [] if self._ladder.deadline is None else [self._ladder.deadline - now],
+            [] if self._shutdown.deadline is None else [self._shutdown.deadline - now],
         )
         return max(min(times, default=_LONGEST_SLEEP_S), 0.0)
 
@@ -127,7 +127,7 @@ class Supervisor:
         now = time.monotonic()
         self._lives.tick(now, self._zygotes.process, ready=self._zygotes.ready)
         self._zygotes.tick(now)
-        self._go_down(self._ladder.tick(now))
+        self._go_down(self._shutdown.tick(now))
         self._watch.look(now)
 
     def _reap(self) -> None:
@@ -144,7 +144,7 @@ class Supervisor:
         self._lives.bear_again()
         self._reap()
         self._lives.end_untold()
-        if self._ladder.leaving:
+        if self._shutdown.leaving:
             self._lives.nobody_waits()
 
     # The caller.
@@ -164,9 +164,9 @@ class Supervisor:
         for order in self._caller.orders():
             match order:
                 case Drain():
-                    self._go_down(self._ladder.drain(time.monotonic(), order.timeout_s))
+                    self._go_down(self._shutdown.drain(time.monotonic(), order.timeout_s))
                 case Stop():
-                    self._go_down(self._ladder.stop(time.monotonic()))
+                    self._go_down(self._shutdown.stop(time.monotonic()))
                 case CallerFailed():
                     self._fail(order.note)
         if self._caller.gone:
@@ -178,7 +178,7 @@ class Supervisor:
         for fd in (self._caller.fd, self._caller.pidfd):
             with contextlib.suppress(KeyError):  # the process and its socket go one after the other
                 self._selector.unregister(fd)
-        self._go_down(self._ladder.abandon(time.monotonic()))
+        self._go_down(self._shutdown.abandon(time.monotonic()))
 
     # The way down.
 
@@ -187,18 +187,18 @@ class Supervisor:
         if self._failure is None:
             self._failure = note
             self._notices.last_error(note)
-            self._go_down(self._ladder.fail(time.monotonic()))
+            self._go_down(self._shutdown.fail(time.monotonic()))
 
-    def _go_down(self, rung: Rung | None) -> None:
-        """Do what a rung asks for on entering it."""
-        match rung:
-            case Rung.DRAIN:
+    def _go_down(self, step: ShutdownStep | None) -> None:
+        """Do what a step asks for on entering it."""
+        match step:
+            case ShutdownStep.DRAIN:
                 self._notices.phase("draining")
                 self._control.drain()
-            case Rung.TERMINATE:
+            case ShutdownStep.TERMINATE:
                 self._control.stop()
                 self._lives.nobody_waits()
-            case Rung.KILL:
+            case ShutdownStep.KILL:
                 for child in self._children:
                     child.kill()
                 self._lives.nobody_waits()
@@ -209,7 +209,7 @@ class Supervisor:
 
     def _end(self) -> Ended:
         totals = final_totals(self._run_dir, self._spec)
-        ending = self._ladder.ending
+        ending = self._shutdown.ending
         if ending == "finished" and self._failure is None:
             self._failure = totals.damaged or totals.hopeless
         if self._failure is not None:
@@ -220,7 +220,7 @@ class Supervisor:
             ending = "drained"  # by an earlier supervisor, whose queues this one took over
         # A run that failed before any worker, of it or of one before it, was born leaves nothing to resume from.
         untouched = totals.untouched and all(child.attempt == 0 for child in self._children)
-        leaves_queues = self._ladder.abandoned or (self._failure is not None and not untouched)
+        leaves_queues = self._shutdown.abandoned or (self._failure is not None and not untouched)
         return Ended(
             ending, time.monotonic() - self._started, list(totals.stages), totals.undelivered_rows, self._failure,
             totals.cut_short, leaves_queues,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from penstock.slot.records.work_page import LISTENS, WorkState
 from penstock.slot.time_and_chance import Clock
 from penstock.supervisor.child import Child
-from penstock.supervisor.closing import MOST_S, TOLD_AFTER_S, ClosingStep
+from penstock.supervisor.close_watch import MOST_S, TOLD_AFTER_S, ClosingStep
 from penstock.supervisor.first_row import AFTER_S
 from penstock.supervisor.life_watch import LifeWatch
 from penstock.supervisor.notices import Notices

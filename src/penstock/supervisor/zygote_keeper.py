@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 
 from penstock.slot.records.life import FailureNote
 from penstock.supervisor.cause_of_death import describe
-from penstock.supervisor.ladder import Ladder
 from penstock.supervisor.notices import Notices
 from penstock.supervisor.protocol import IMPORT_S, Born, Died, FromZygote, ImportFailed, NotBorn, Output, Ready
 from penstock.supervisor.restart import Escalate, Progress, RestartPolicy
+from penstock.supervisor.shutdown import Shutdown
 from penstock.supervisor.zygote_process import ZygoteProcess
 
 _KILLED_TOLD_S = 10.0
@@ -27,7 +27,7 @@ class ZygoteKeeper:
 
     def __init__(
         self, first: ZygoteProcess, start: Callable[[], ZygoteProcess], *, selector: selectors.BaseSelector,
-        notices: Notices, ladder: Ladder, heard: Callable[[Born | NotBorn | Died, int | None], None],
+        notices: Notices, shutdown: Shutdown, heard: Callable[[Born | NotBorn | Died, int | None], None],
         lost: Callable[[], None], fail: Callable[[FailureNote], None],
     ) -> None:
         """`heard`: births and deaths, with the descriptor that came with them; `lost`: the zygote is gone."""
@@ -38,7 +38,7 @@ class ZygoteKeeper:
         self._start = start
         self._selector = selector
         self._notices = notices
-        self._ladder = ladder
+        self._shutdown = shutdown
         self._heard = heard
         self._lost = lost
         self._fail = fail
@@ -51,7 +51,7 @@ class ZygoteKeeper:
     def due_in(self, now: float) -> Iterator[float]:
         """In how many seconds `tick` has something to do."""
         if self.process is None:
-            if not self._ladder.leaving:
+            if not self._shutdown.leaving:
                 yield self._due - now
         elif not self.ready and not self._slow_told:
             yield self.process.started + IMPORT_S + 1.1 - now
@@ -59,7 +59,7 @@ class ZygoteKeeper:
     def tick(self, now: float) -> None:
         """Start the next one when it is time; tell of one that takes long to import the program."""
         if self.process is None:
-            if not self._ladder.leaving and now >= self._due:
+            if not self._shutdown.leaving and now >= self._due:
                 self._watch(self._start())
             return
         if self._selector.get_key(self.process.socket).events != self.process.events:
@@ -128,7 +128,7 @@ class ZygoteKeeper:
         process.forget()
         self.process, self.ready = None, False
         self._lost()
-        if not self._ladder.leaving:
+        if not self._shutdown.leaving:
             self._follow(status, said, imported)
 
     def _follow(self, status: int, said: str, imported: bool) -> None:

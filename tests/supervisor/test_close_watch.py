@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from penstock.supervisor.closing import MOST_S, TOLD_AFTER_S, Closing, ClosingStep
+from penstock.supervisor.close_watch import MOST_S, TOLD_AFTER_S, Closing, ClosingStep
 
 _LOOK_NS = 250_000_000
 
