@@ -13,6 +13,7 @@ from penstock.slot.records import work_page
 from penstock.slot.records.work_page import Doing, Mark, WorkPage
 from penstock.slot.time_and_chance import Clock
 
+pytestmark = pytest.mark.interpreted
 ROW, TWO_ROWS = Mark(0, 0, 7, 3, 1), Mark(0, 0, 7, 3, 2)
 MS = 1_000_000
 

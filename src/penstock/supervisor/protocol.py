@@ -226,7 +226,9 @@ class Inbox(Generic[T]):
             except (BlockingIOError, InterruptedError):
                 return None
             except ConnectionResetError:
-                raise EOFError from None
+                # The other side left something unread. The kernel says so once, before the packets that wait here:
+                # among them may be its last word.
+                continue
             message = self.add(packet)
             if message is not None:
                 return message
