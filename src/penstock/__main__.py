@@ -1,6 +1,7 @@
-"""The entry point of the command line, installed as `penstock` and as `python -m penstock`: Ctrl-C ends it, always.
+"""The entry point of the command line, installed as `penstock` and as `python -m penstock`: Ctrl-C ends it.
 
-Nothing else is imported before `main`, so that a Ctrl-C while the command line is imported is caught, too.
+Of penstock, only the package's `__init__` is imported before `main`, so that a Ctrl-C while the command line is
+imported is caught, too. One that comes before is Python's, and shows a traceback.
 """
 
 from __future__ import annotations
