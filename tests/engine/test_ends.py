@@ -302,27 +302,30 @@ def test_a_hang_up_that_nohup_ignores_is_ignored(program: Path, heard: Line, tol
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("victim", ["supervisor", "program", "both"])
 def test_each_row_is_written_once_whoever_is_killed_while_the_run_ends(program: Path, heard: Line, victim: str) -> None:
-    """Aimed at the time between the last row and the exit; what did not exit with 0 is run again, as it says."""
+    """Killed at eight moments between the middle of the input and the exit, by the pace of a run before; what did not
+    exit with 0 is run again, as it says."""
     folder, killed = program.parent, 0
-    for delay_ms in (0, 1, 3, 8, 20, 60):
+    for share in (None, 0.2, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.1):
         (folder / "out.jsonl").unlink(missing_ok=True)
         process = start(folder, program.name, "none")
         heard.hear()
+        began = time.monotonic()
         [found] = rundir.find_runs(folder / "run")
-        _wait_until(lambda path=found.path: rundir.read_phase(path) == "ended" or not path.exists())  # type: ignore[misc]
-        select.select([], [], [], delay_ms / 1000)
-        if victim in ("supervisor", "both") and found.pid is not None:
-            killed += _state_of(found.pid) not in ("gone", "Z")
-            _kill(found.pid)
-        if victim in ("program", "both"):
-            killed += _state_of(process.pid) not in ("gone", "Z")
-            _kill(process.pid)
+        assert found.pid is not None
+        if share is None:
+            _wait_until(lambda pid=found.pid: _state_of(pid) in ("gone", "Z"))  # type: ignore[misc]
+            took_s = time.monotonic() - began
+        else:
+            select.select([], [], [], share * took_s)
+            for pid in {"supervisor": [found.pid], "program": [process.pid], "both": [found.pid, process.pid]}[victim]:
+                killed += _state_of(pid) not in ("gone", "Z")
+                _kill(pid)
         out, _ = finish(process)
         # A run whose directory is gone was through, whether or not its program lived to say so.
         if process.returncode != 0 and "finished" not in out and found.path.exists():
             done = python(folder, program.name, "none")
             assert (done.stdout, done.returncode) == ("finished\n", 0), done.stderr
-        assert _numbers(folder) == list(range(1000)), delay_ms
+        assert _numbers(folder) == list(range(1000)), share
         for left in rundir.find_runs(folder / "run"):
             rundir.remove(left)
     assert killed
