@@ -209,6 +209,81 @@ def _remedy(number: int | None) -> str:
     return "fix that"
 
 
+class CheckpointDamaged(PenstockError):
+    """A checkpoint does not hold what was written to it, or lacks a part."""
+
+    def __init__(self, where: str, checkpoint: str, what: str) -> None:
+        """`where`: the store; `checkpoint`: its id."""
+        self.where = where
+        self.checkpoint = checkpoint
+        self.what = what
+        super().__init__(
+            f"{where}: checkpoint {checkpoint} is damaged: {what}; resume from an earlier one (`--from ID`; "
+            f"`penstock checkpoints verify` shows which are whole), or {STARTS_OVER}"
+        )
+
+    def __reduce__(self) -> tuple[type[CheckpointDamaged], tuple[str, str, str]]:
+        return CheckpointDamaged, (self.where, self.checkpoint, self.what)
+
+
+class CheckpointForeign(PenstockError):
+    """A checkpoint was written in a format that this version of penstock does not read."""
+
+    def __init__(self, where: str, checkpoint: str, version: int, ours: int) -> None:
+        self.where = where
+        self.checkpoint = checkpoint
+        self.version = version
+        self.ours = ours
+        super().__init__(
+            f"{where}: checkpoint {checkpoint} has format {version}, and this version of penstock reads format {ours}; "
+            "run the version that wrote it, or resume from another one (`--from ID`)"
+        )
+
+    def __reduce__(self) -> tuple[type[CheckpointForeign], tuple[str, str, int, int]]:
+        return CheckpointForeign, (self.where, self.checkpoint, self.version, self.ours)
+
+
+class NoSuchCheckpoint(PenstockError):
+    """A store has no checkpoint of this id."""
+
+    def __init__(self, where: str, checkpoint: str) -> None:
+        self.where = where
+        self.checkpoint = checkpoint
+        super().__init__(f"{where}: there is no checkpoint {checkpoint}; `penstock checkpoints list` shows those there")
+
+    def __reduce__(self) -> tuple[type[NoSuchCheckpoint], tuple[str, str]]:
+        return NoSuchCheckpoint, (self.where, self.checkpoint)
+
+
+class StoreTaken(PenstockError):
+    """Another process has claimed the checkpoint store since: this one must not add to it any more."""
+
+    def __init__(self, where: str, holder: str) -> None:
+        """`holder`: who it is."""
+        self.where = where
+        self.holder = holder
+        super().__init__(
+            f"{where}: another run has claimed this store since ({holder}); stop one of the two, or give each a store "
+            "of its own"
+        )
+
+    def __reduce__(self) -> tuple[type[StoreTaken], tuple[str, str]]:
+        return StoreTaken, (self.where, self.holder)
+
+
+class StoreUnavailable(PenstockError):
+    """A checkpoint store cannot be read or written at the moment: no room, no access, no connection."""
+
+    def __init__(self, where: str, what: str, remedy: str = "fix that") -> None:
+        self.where = where
+        self.what = what
+        self.remedy = remedy
+        super().__init__(f"{where}: {what}; {remedy}, then try again")
+
+    def __reduce__(self) -> tuple[type[StoreUnavailable], tuple[str, str, str]]:
+        return StoreUnavailable, (self.where, self.what, self.remedy)
+
+
 class SourceDamaged(PenstockError):
     """What a source reads is damaged, and reading it again would find the same.
 

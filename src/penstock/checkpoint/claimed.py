@@ -1,0 +1,184 @@
+"""A store that this process has claimed: it alone adds checkpoints, until somebody else claims it.
+
+The log's entries are created one after the other, and none can be created twice. So a claim takes the number that the
+claimed-before would take next: its next checkpoint is refused, however long it slept. Numbers never go back, because
+the newest entry is never deleted; a number that was deleted since is found out by a look at the newest one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from functools import cache
+
+from penstock.checkpoint.draft import Draft
+from penstock.checkpoint.history import FILES, entry_name, numbers_in, read_entry, read_log
+from penstock.checkpoint.manifest import Claim, Cut, Entry, Holder, Manifest, encode_entry
+from penstock.checkpoint.retention import Doomed, beyond
+from penstock.checkpoint.store import CheckpointStore, NoSuchFile
+from penstock.errors import CheckpointDamaged, CheckpointForeign, StoreTaken, StoreUnavailable
+
+log = logging.getLogger("penstock.checkpoints")
+
+
+class Claimed:
+    """Adds checkpoints to a store, and deletes them. One thread of one process."""
+
+    def __init__(self, store: CheckpointStore, claim: Claim, manifests: list[Manifest], *, whole: bool) -> None:
+        """`manifests`: those that count; `whole`: all that count could be read."""
+        self.store = store
+        self.lineage = claim.number
+        self.manifests = manifests
+        """All that count, oldest first."""
+        self._whole = whole
+        self._next = claim.number + 1
+        self._attempts = 0
+        self._unsure: list[frozenset[str]] = []
+        """Files of each attempt of which it is not known whether it made a checkpoint."""
+        self._orphans: list[str] = []
+        """Files of attempts that did not."""
+
+    def begin(self) -> Draft:
+        """A checkpoint to write. At most one at a time. Touches nothing."""
+        self._attempts += 1
+        return Draft(self.store, self.lineage, self._next, self._attempts)
+
+    def commit(self, draft: Draft, cut: Cut, *, pipeline: str, taken_s: float, savepoint: bool = False) -> Manifest:
+        """Make it a checkpoint: durable, and the newest one when this returns.
+
+        Raises `StoreTaken` for good where another process has claimed the store, and `StoreUnavailable`. After the
+        latter it is not known whether the checkpoint is there; the next commit finds out.
+        """
+        try:
+            draft.close()
+        except StoreUnavailable:
+            self._orphans += draft.files
+            raise
+        attempt, program = uuid.uuid4().hex, _version()
+
+        def manifest(number: int) -> Manifest:
+            return Manifest(
+                number=number, lineage=self.lineage, attempt=attempt, pipeline=pipeline, program=program,
+                taken_s=taken_s, savepoint=savepoint, cut=cut,
+            )
+
+        self._unsure.append(draft.files)
+        made = self._append(manifest)
+        self._orphans += [file for files in self._unsure if not files & _files([made]) for file in files]
+        self._unsure.clear()
+        return made
+
+    def retain(self, keep: int) -> Doomed:
+        """Delete all but the newest `keep` and the savepoints; what was deleted. Raises as `commit` does.
+
+        Files of earlier lineages stay as long as there are checkpoints that could not be read: they may need them.
+        """
+        doomed = beyond(self.manifests, keep)
+        if doomed.numbers:
+            self._require_newest(self._next - 1)
+            delete(self.store, doomed, None if self._whole else self.lineage)
+            self.manifests = [manifest for manifest in self.manifests if manifest.number not in doomed.numbers]
+        self.store.delete([f"{FILES}/{file}" for file in self._orphans])
+        self._orphans.clear()
+        return doomed
+
+    def _append(self, manifest: Callable[[int], Manifest]) -> Manifest:
+        while True:
+            entry = manifest(self._next)
+            created = self.store.create(entry_name(entry.number), encode_entry(entry))
+            there = entry if created else self._whose(entry.number)
+            self.manifests.append(there)
+            self._next += 1
+            if there == entry:
+                self._require_newest(entry.number)
+                return entry
+            # What an earlier commit was not sure of is a checkpoint, and this one comes behind it.
+            self._unsure = [files for files in self._unsure if not files & there.files]
+
+    def _whose(self, number: int) -> Manifest:
+        """What has taken the number: this very entry, if an answer was lost, or an earlier attempt of ours."""
+        there = _entry_at(self.store, number)
+        if not isinstance(there, Manifest) or there.lineage != self.lineage:
+            raise StoreTaken(self.store.where, _who(there))
+        return there
+
+    def _require_newest(self, number: int) -> None:
+        newest = max(numbers_in(self.store), default=0)
+        if newest > number:
+            raise StoreTaken(self.store.where, _who(_entry_at(self.store, newest)))
+
+
+def claim(store: CheckpointStore, holder: Holder) -> Claimed:
+    """Claim a store: whoever did so before is refused from now on. Raises `StoreUnavailable`, `StoreTaken`.
+
+    Deletes what no checkpoint that counts needs: what a killed process was about to write, claims before.
+    """
+    attempt = uuid.uuid4().hex
+    while True:
+        reading = read_log(store)
+        newest = reading.numbers[-1] if reading.numbers else 0
+        mine = Claim(
+            number=newest + 1, attempt=attempt, holder=holder, claimed_s=time.time(),
+            kept=tuple(found.number for found in reading.found),
+        )
+        if store.create(entry_name(mine.number), encode_entry(mine)) or _entry_at(store, mine.number) == mine:
+            break
+    for problem in reading.problems:
+        log.warning("%s", problem)
+    claimed = Claimed(store, mine, reading.manifests, whole=not reading.problems)
+    _sweep(store, mine, [number for number in reading.numbers if number not in mine.kept], claimed)
+    return claimed
+
+
+def _sweep(store: CheckpointStore, mine: Claim, passed: list[int], claimed: Claimed) -> None:
+    """Entries that do not count any more, and files that nothing that counts needs."""
+    store.delete([entry_name(number) for number in passed])
+    if len(claimed.manifests) == len(mine.kept):
+        needed = _files(claimed.manifests)
+        store.delete([
+            f"{FILES}/{file}" for file in sorted(store.sizes(FILES))
+            if file not in needed and _lineage_of(file) < mine.number
+        ])
+
+
+def delete(store: CheckpointStore, doomed: Doomed, lineage: int | None = None) -> None:
+    """Checkpoints, then their files. `lineage`: leave the files of all lineages before this one."""
+    store.delete([entry_name(number) for number in doomed.numbers])
+    store.delete([f"{FILES}/{file}" for file in doomed.files if lineage is None or _lineage_of(file) >= lineage])
+
+
+def _lineage_of(file: str) -> int:
+    """Under which claim a file was written; of names that are not ours: of one that never ends."""
+    first = file.partition(".")[0]
+    return int(first) if first.isdigit() else 1 << 62
+
+
+def _entry_at(store: CheckpointStore, number: int) -> Entry | None:
+    """None: it cannot be read, or was deleted."""
+    try:
+        return read_entry(store, number)
+    except (NoSuchFile, CheckpointDamaged, CheckpointForeign):
+        return None
+
+
+def _files(manifests: Iterable[Manifest]) -> frozenset[str]:
+    """All that they need."""
+    return frozenset(file for manifest in manifests for file in manifest.files)
+
+
+@cache
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # only whoever writes needs it
+
+    try:
+        return version("penstock")
+    except PackageNotFoundError:  # a copy beside its installation
+        return "unknown"
+
+
+def _who(entry: Entry | None) -> str:
+    if isinstance(entry, Claim):
+        return str(entry.holder)
+    return "it cannot be told who" if entry is None else f"lineage {entry.lineage}"

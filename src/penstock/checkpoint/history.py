@@ -1,0 +1,163 @@
+"""The checkpoints of a store as anybody may read them: which there are, which count, and what is in them.
+
+A store's folder `log` is numbered. Each entry is a claim or a manifest, created once. What a process adds whose claim
+is no longer the newest does not count (`claimed`), and neither does what is damaged.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Final
+from zlib import crc32
+
+import msgspec
+
+from penstock.checkpoint.manifest import Chunk, Claim, Entry, Manifest, decode_entry
+from penstock.checkpoint.store import CheckpointStore, NoSuchFile
+from penstock.errors import CheckpointDamaged, CheckpointForeign, NoSuchCheckpoint
+
+log = logging.getLogger("penstock.checkpoints")
+
+LOG: Final = "log"
+FILES: Final = "files"
+_DIGITS: Final = 12
+_GONE: Final = "its manifest is gone"
+
+
+def entry_name(number: int) -> str:
+    """The file of an entry; in the order of numbers, too."""
+    return f"{LOG}/{number:0{_DIGITS}d}"
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A checkpoint in the list of those that count, or what should be one."""
+
+    number: int
+    manifest: Manifest | None = None
+    problem: CheckpointDamaged | CheckpointForeign | None = None
+    """Why there is no manifest to read."""
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """A store's log at one moment."""
+
+    numbers: tuple[int, ...]
+    """All entries, oldest first."""
+    claim: Claim | None
+    """The newest; None: there is none, or it cannot be read."""
+    found: tuple[Found, ...]
+    """The checkpoints that count, oldest first; whatever cannot be read and may be one is among them."""
+
+    @property
+    def manifests(self) -> list[Manifest]:
+        """Those that can be read, oldest first."""
+        return [found.manifest for found in self.found if found.manifest is not None]
+
+    @property
+    def problems(self) -> list[CheckpointDamaged | CheckpointForeign]:
+        """Of those that cannot."""
+        return [found.problem for found in self.found if found.problem is not None]
+
+
+def numbers_in(store: CheckpointStore) -> list[int]:
+    """Of all entries of the log, in order. Names that are no numbers are somebody else's, and passed over."""
+    return sorted(int(name) for name in store.sizes(LOG) if name.isdigit())
+
+
+def read_entry(store: CheckpointStore, number: int) -> Entry:
+    """Raises `NoSuchFile`, `CheckpointDamaged`, `CheckpointForeign`."""
+    return decode_entry(store.read(entry_name(number)), number, store.where)
+
+
+def read_log(store: CheckpointStore) -> Reading:
+    """All of it. Raises as stores do; what is damaged is in the reading."""
+    numbers = numbers_in(store)
+    read: dict[int, Entry | CheckpointDamaged | CheckpointForeign] = {}
+    claim = _newest_claim(store, numbers, read)
+    found = []
+    for number in numbers:
+        if claim is not None and (number == claim.number or (number < claim.number and number not in claim.kept)):
+            continue
+        entry = _read(store, number, read)
+        if isinstance(entry, Manifest) and (claim is not None or entry.lineage == _lineage(read)):
+            found.append(Found(number, entry))
+        elif isinstance(entry, CheckpointDamaged | CheckpointForeign):
+            found.append(Found(number, problem=entry))
+    return Reading(tuple(numbers), claim, tuple(found))
+
+
+_Read = dict[int, Entry | CheckpointDamaged | CheckpointForeign]
+
+
+def _newest_claim(store: CheckpointStore, numbers: Iterable[int], read: _Read) -> Claim | None:
+    """The newest entry that can be read is a claim, or names one."""
+    for number in sorted(numbers, reverse=True):
+        entry = _read(store, number, read)
+        if isinstance(entry, Manifest):
+            entry = _read(store, entry.lineage, read)
+            return entry if isinstance(entry, Claim) else None
+        if isinstance(entry, Claim):
+            return entry
+    return None
+
+
+def _lineage(read: _Read) -> int:
+    """Where the newest claim cannot be read: what the newest manifest says is its number. Others do not count."""
+    return max((entry.lineage for entry in read.values() if isinstance(entry, Manifest)), default=0)
+
+
+def _read(store: CheckpointStore, number: int, read: _Read) -> Entry | CheckpointDamaged | CheckpointForeign | None:
+    """Each entry once. None: it was removed in between."""
+    if number not in read:
+        try:
+            read[number] = read_entry(store, number)
+        except NoSuchFile:
+            return None
+        except (CheckpointDamaged, CheckpointForeign) as exc:
+            read[number] = exc
+    return read[number]
+
+
+def newest_first(store: CheckpointStore) -> Iterator[Manifest]:
+    """The checkpoints to resume from, one after the other until one is whole; none: there never was one.
+
+    Raises the first problem if there are checkpoints and none can be read: a fresh start would be a wrong result.
+    """
+    reading = read_log(store)
+    given = False
+    for found in reversed(reading.found):
+        if found.manifest is not None:
+            given = True
+            yield found.manifest
+        else:
+            log.warning("%s; the one before is used", found.problem)
+    if not given and reading.problems:
+        raise reading.problems[-1]
+
+
+def manifest_of(store: CheckpointStore, checkpoint: str) -> Manifest:
+    """The checkpoint of an id, as users write it. Raises `NoSuchCheckpoint`, and as `decode_entry` does."""
+    for found in read_log(store).found if checkpoint.isdecimal() else ():
+        if found.number == int(checkpoint):
+            if found.problem is not None:
+                raise found.problem
+            if found.manifest is not None:
+                return found.manifest
+    raise NoSuchCheckpoint(store.where, checkpoint)
+
+
+def content(store: CheckpointStore, manifest: Manifest, chunks: Iterable[Chunk]) -> Iterator[bytes]:
+    """The bytes of each chunk of a checkpoint, looked at. Raises `CheckpointDamaged`."""
+    for chunk in chunks:
+        try:
+            data = store.read(f"{FILES}/{chunk.file}", chunk.offset, chunk.length)
+        except NoSuchFile:
+            raise CheckpointDamaged(store.where, manifest.id, f"its file {chunk.file} is missing") from None
+        if len(data) != chunk.length:
+            what = f"its file {chunk.file} is cut: {len(data)} of {chunk.length} bytes at {chunk.offset}"
+            raise CheckpointDamaged(store.where, manifest.id, what)
+        if crc32(data) != chunk.check:
+            what = f"its file {chunk.file} does not hold what was written at {chunk.offset}"
+            raise CheckpointDamaged(store.where, manifest.id, what)
+        yield data
