@@ -36,7 +36,7 @@ class Roles:
     supervisor: int | None
     zygote: int | None
     workers: Mapping[int, str]
-    """By process, the seat."""
+    """By process, the slot."""
 
     @property
     def all(self) -> list[int]:
@@ -53,7 +53,7 @@ class Roles:
             case "every worker":
                 return workers
             case "all sinks' workers":
-                return [pid for pid, seat in self.workers.items() if seat in sinks]
+                return [pid for pid, slot in self.workers.items() if slot in sinks]
             case "several workers":
                 return rng.sample(workers, min(len(workers), rng.randint(2, 4)))
             case _:

@@ -55,7 +55,7 @@ class Recovery:
     """Its first commit."""
 
 
-class Seat:
+class Slot:
     """A slot, watched through its page."""
 
     def __init__(self, path: Path) -> None:
@@ -94,15 +94,15 @@ class Seat:
 
 
 @contextmanager
-def running(folder: Path, ballast_mib: int = 0) -> Iterator[tuple[Handle, list[Seat]]]:
+def running(folder: Path, ballast_mib: int = 0) -> Iterator[tuple[Handle, list[Slot]]]:
     """A pipeline without an end, under load; drained and its output checked in the end."""
     app = load.pipeline(folder, ENDLESS, ballast_mib=ballast_mib)
     with app.start(fresh=True, state_dir=folder / "state") as handle:
         handle.wait_until_running()
-        seats = [Seat(path) for path in sorted(handle.run_dir.glob("slots/*/*.page"))]
-        for seat in seats:
-            wait_for(lambda seat=seat: seat[Word.COMMITS] > 3)  # type: ignore[misc]
-        yield handle, seats
+        slots = [Slot(path) for path in sorted(handle.run_dir.glob("slots/*/*.page"))]
+        for slot in slots:
+            wait_for(lambda slot=slot: slot[Word.COMMITS] > 3)  # type: ignore[misc]
+        yield handle, slots
         handle.drain()
     load.check_prefix(folder)
 
@@ -117,26 +117,26 @@ def wait_for(happened: Callable[[], bool], limit_s: float = 60.0) -> None:
 
 def kills(folder: Path, count: int) -> list[list[object]]:
     """Kill small workers one after the other, each stage as often as the others."""
-    with running(folder) as (_, seats):
-        found: dict[str, list[Recovery]] = {seat.name: [] for seat in seats}
+    with running(folder) as (_, slots):
+        found: dict[str, list[Recovery]] = {slot.name: [] for slot in slots}
         for number in range(count):
-            seat = seats[number % len(seats)]
+            slot = slots[number % len(slots)]
             time.sleep(random.uniform(0.1, 0.2))
-            wait_for(seat.working)
-            found[seat.name].append(seat.kill())
+            wait_for(slot.working)
+            found[slot.name].append(slot.kill())
     everything = [recovery for recoveries in found.values() for recovery in recoveries]
     return [*(_row(name, some) for name, some in found.items()), _row("all", everything)]
 
 
 def large(folder: Path, mib: int, count: int) -> list[object]:
     """Kill the worker of a stage whose `open` fills so much memory."""
-    with running(folder, mib) as (_, seats):
-        seat = next(seat for seat in seats if seat.name == "score")
+    with running(folder, mib) as (_, slots):
+        slot = next(slot for slot in slots if slot.name == "score")
         recoveries = []
         for _ in range(count):
-            wait_for(seat.working)
+            wait_for(slot.working)
             time.sleep(random.uniform(0.1, 0.2))
-            recoveries.append(seat.kill())
+            recoveries.append(slot.kill())
     return _row(f"score, {mib / 1024:g} GiB", recoveries)
 
 

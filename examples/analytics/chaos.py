@@ -23,7 +23,7 @@ class Chaos:
     def strike(self, now_s: float, pids: Sequence[int]) -> None:
         """Kills one of `pids` if it is time.
 
-        Seats whose worker is gone are drawn, too, and missed: else the last worker of a run would get all the kills.
+        Slots whose worker is gone are drawn, too, and missed: else the last worker of a run would get all the kills.
         """
         self.most = max(self.most, len(pids))
         if self.every_s is None or now_s < self.next_s or not pids:

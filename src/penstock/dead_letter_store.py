@@ -1,6 +1,6 @@
 """The store of dead letters: which file a slot writes, and which files hold the letters of a pipeline.
 
-One append-only file per run and slot, `<state_dir>/dead-letters/<pipeline>/<run_id>/<seat>.<slot>.dl`, written by
+One append-only file per run and slot, `<state_dir>/dead-letters/<pipeline>/<run_id>/<slot group>.<slot>.dl`, written by
 `slot/records/dead_letter_file.py` in `dead_letter_frames`.
 """
 
@@ -35,9 +35,9 @@ def letters_folder(state_dir: Path | str | None, pipeline: str, run_id: str) -> 
     return store_dir(state_dir) / pipeline / run_id
 
 
-def letters_file(folder: Path, seat: str, slot: int) -> Path:
+def letters_file(folder: Path, group: str, slot: int) -> Path:
     """The file in it that one slot writes."""
-    return folder / f"{seat}.{slot}{SUFFIX}"
+    return folder / f"{group}.{slot}{SUFFIX}"
 
 
 def read_records(pipeline: str, *, state_dir: Path | str | None = None) -> Iterator[DeadLetterRecord]:

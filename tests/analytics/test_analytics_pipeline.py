@@ -30,7 +30,7 @@ def test_the_description_has_no_mistake_and_a_modest_number_of_workers(
     app = build(sample, tmp_path / "x.duckdb", rate=rate, burst=rate and "8000/s")
     assert app.check() == ()
     assert {"normalize", "enrich", "score", "reject"} < set(app.plan().stages)
-    assert len(app.plan().seats()) <= 11
+    assert len(app.plan().slot_groups()) <= 11
 
 
 def test_a_folder_without_feeds_is_refused_with_what_it_needs(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_lost_repeated_and_forgotten_rows_show_in_the_books(
     assert sum("dead letters" in error for error in errors) == 3
 
 
-def test_kills_are_spread_over_all_seats_even_when_one_worker_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kills_are_spread_over_all_slots_even_when_one_worker_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     killed: list[int] = []
     monkeypatch.setattr("os.kill", lambda pid, signal: killed.append(pid))
     chaos = Chaos(1.0, Random(1), 0.0)

@@ -35,7 +35,7 @@ PACE = Habits(pause_s=(0.03, 0.08), one=1, some=1, all=4)
 
 
 def _wait_until_calm(handle: Handle) -> None:
-    """Until every seat has a worker, and nobody else is there."""
+    """Until every slot has a worker, and nobody else is there."""
     deadline = time.monotonic() + 20.0
     while len(processes_of(handle.run_dir)) != WORKERS + 2 or len(workers_of(handle.run_dir)) != WORKERS:
         assert time.monotonic() < deadline, processes_of(handle.run_dir)

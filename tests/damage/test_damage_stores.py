@@ -38,7 +38,7 @@ def test_a_retry_file_gives_every_row_that_waits_or_is_named(
     base = tmp_path_factory.mktemp("retries") / "retries"
     file = RetryFile(base)
     for row in rows:
-        file.add(part=0, due_s=0.0, attempts=1, row=pickle.dumps(row), key="", ingest_ns=0)
+        file.add(stage=0, due_s=0.0, attempts=1, row=pickle.dumps(row), key="", ingest_ns=0)
         file.flush()
     done = file.take_due(1.0)
     assert done is not None

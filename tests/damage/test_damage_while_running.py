@@ -131,8 +131,8 @@ def test_a_plan_that_was_damaged_is_not_worked_by(live: Stand) -> None:
     ends_with_the_name_of(path, handle, live)
 
 
-def _worker(handle: Handle, seat: str) -> list[int]:
-    return [page.words[Word.PID] for page in take_snapshot(handle.run_dir).stages[seat].pages]
+def _worker(handle: Handle, stage: str) -> list[int]:
+    return [page.words[Word.PID] for page in take_snapshot(handle.run_dir).stages[stage].pages]
 
 
 def test_nothing_of_the_supervisor_or_the_caller_is_mapped(live: Stand) -> None:

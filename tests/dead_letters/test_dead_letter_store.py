@@ -144,8 +144,8 @@ def test_a_damaged_frame_is_a_named_error(path: Path) -> None:
 
 
 def test_letters_of_all_runs_and_slots_come_in_the_order_of_time(tmp_path: Path) -> None:
-    for run, seat, times in [("r1", "a", [1, 4, 9]), ("r2", "a", [2, 3]), ("r1", "b", [5]), ("r3", "b", [0, 10])]:
-        file = DeadLetterFile(letters_file(letters_folder(tmp_path, "clicks", run), seat, 0))
+    for run, group, times in [("r1", "a", [1, 4, 9]), ("r2", "a", [2, 3]), ("r1", "b", [5]), ("r3", "b", [0, 10])]:
+        file = DeadLetterFile(letters_file(letters_folder(tmp_path, "clicks", run), group, 0))
         for time_s in times:
             file.append(letter(time_s=time_s))
         file.flush()
@@ -259,7 +259,7 @@ def test_the_newest_come_first_with_all_counted_as_if_all_had_been_read(
     """Read from the ends of files; one that ends in the middle of a letter is read from its beginning."""
     state, time_s = tmp_path_factory.mktemp("store"), 0.0
     for number, letters in enumerate(files):
-        path = letters_file(letters_folder(state, "clicks", "r"), f"seat{number}", 0)
+        path = letters_file(letters_folder(state, "clicks", "r"), f"group{number}", 0)
         file = DeadLetterFile(path)
         for stage, size in letters:
             time_s += 1

@@ -57,19 +57,19 @@ def test_there_is_a_queue_for_each_channel_and_room_is_asked_for_all_of_them() -
 
 def test_each_slot_has_a_journal_whose_first_record_names_its_queues() -> None:
     found = topology(workers=3)
-    files = {(slot.seat, slot.number): slot for slot in slot_files(found, NOWHERE)}
-    assert list(files) == [(slot.seat, slot.number) for slot in found.slots()]
+    files = {(slot.group, slot.number): slot for slot in slot_files(found, NOWHERE)}
+    assert list(files) == [(slot.group, slot.number) for slot in found.slots()]
     x = files["x", 2]
-    assert x.journal == NOWHERE.seat("x", 2).journal
+    assert x.journal == NOWHERE.slot("x", 2).journal
     assert x.pages == (NOWHERE.page(found.plan, "x", 2),)
-    assert [(len(part.inputs), len(part.outputs)) for part in x.record.parts] == [(1, 1)]
-    assert [(len(part.inputs), len(part.outputs)) for part in files["y", 0].record.parts] == [(3, 1)]
+    assert [(len(stage.inputs), len(stage.outputs)) for stage in x.record.stages] == [(1, 1)]
+    assert [(len(stage.inputs), len(stage.outputs)) for stage in files["y", 0].record.stages] == [(3, 1)]
 
 
 def test_the_supervisor_is_told_each_slot_with_the_bells_of_its_neighbours() -> None:
     found = topology(workers=2)
     spec = told(found)
-    by_label = {seat.label: seat for seat in spec.seats}
+    by_label = {slot.label: slot for slot in spec.slots}
     assert list(by_label) == ["items/0", "x/0", "x/1", "y/0", "stdout/0"]
     assert by_label["x/1"].senders == ("slots/items.0/bell",)
     assert by_label["x/1"].receivers == ("slots/y.0/bell",)
@@ -87,7 +87,7 @@ def test_what_the_calling_process_reads_has_no_worker_and_its_own_queues(
 ) -> None:
     found = with_results(monkeypatch)
     spec = told(found)
-    assert {seat.seat for seat in spec.seats} == {"items", "x"}
+    assert {slot.group for slot in spec.slots} == {"items", "x"}
     assert {stage.name for stage in spec.stages} == {"items", "x"}
     assert len(spec.caller_queues) == 2 and set(spec.caller_queues) < set(spec.queues)
     (caller,) = (slot for slot in slot_files(found, NOWHERE) if slot.caller)
@@ -97,13 +97,13 @@ def test_what_the_calling_process_reads_has_no_worker_and_its_own_queues(
 
 def test_a_test_s_crashes_go_to_the_slots_of_their_stage() -> None:
     crash = Crash("before commit", 3)
-    assert {seat.label for seat in told(topology(workers=2), x=(crash,)).seats if seat.crashes} == {"x/0", "x/1"}
+    assert {slot.label for slot in told(topology(workers=2), x=(crash,)).slots if slot.crashes} == {"x/0", "x/1"}
 
 
 @pytest.mark.parametrize(("options", "told_as"), [({"timeout": "2s"}, 2.0), ({}, None)])
 def test_time_outs_are_told_in_seconds(options: dict[str, Any], told_as: float | None) -> None:
-    (seat,) = (seat for seat in told(topology(**options)).seats if seat.seat == "x")
-    assert seat.timeout_s == told_as
+    (slot,) = (slot for slot in told(topology(**options)).slots if slot.group == "x")
+    assert slot.timeout_s == told_as
 
 
 def test_the_layout_shows_every_stage_and_edge_with_their_files() -> None:

@@ -20,7 +20,7 @@ from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Operator
 from penstock.plan.plan import Node
 from penstock.slot.input.batches import Out
-from penstock.slot.output.row_timer import RowTimer
+from penstock.slot.process.row_timeout import RowTimer
 from penstock.slot.user_code.chain import Chain
 from penstock.slot.user_code.row_program import ProgramNode, compile_program
 

@@ -1,4 +1,4 @@
-"""What the planner decides: routes, queues, seats, types, trees."""
+"""What the planner decides: routes, queues, slot groups, types, trees."""
 
 from __future__ import annotations
 
@@ -156,15 +156,15 @@ def test_the_channels_of_forward_share_the_memory_among_fewer() -> None:
     assert planned({"workers": 4}, sender={"workers": 4}).edge("a->b").channel_bytes == (8 << 20) // 16
 
 
-def test_sinks_on_one_database_share_the_seat_of_the_first() -> None:
+def test_sinks_on_one_database_share_the_slots_of_the_first() -> None:
     app = ps.Pipeline("app")
     items = app.source(range(10))
     items.sink(Table("a", "db"))
     items.sink(Table("b"))
     items.sink(Table("c", "db"))
     items.sink(Table("d", "other"))
-    seats = {name: stage.seat for name, stage in app.plan().stages.items()}
-    assert seats == {"items": "items", "a": "a", "b": "b", "c": "a", "d": "d"}
+    groups = {name: stage.slot_group for name, stage in app.plan().stages.items()}
+    assert groups == {"items": "items", "a": "a", "b": "b", "c": "a", "d": "d"}
 
 
 def test_a_sequence_is_divided_among_the_workers_of_its_stage() -> None:

@@ -41,13 +41,13 @@ def channels_of(topology: Topology, edge: str) -> list[tuple[int, int]]:
 
 
 def test_a_run_has_a_slot_for_each_worker_asked_for() -> None:
-    found = [(slot.seat, slot.number) for slot in Topology.first(plan(workers=3)).slots()]
+    found = [(slot.group, slot.number) for slot in Topology.first(plan(workers=3)).slots()]
     assert found == [("items", 0), ("x", 0), ("x", 1), ("x", 2), ("y", 0), ("y", 1), ("stdout", 0)]
 
 
 def test_slots_and_queues_are_those_of_the_membership_not_of_the_plan() -> None:
     topology = rescaled(plan(workers=3), x=2)
-    assert [slot.number for slot in topology.slots() if slot.seat == "x"] == [0, 1]
+    assert [slot.number for slot in topology.slots() if slot.group == "x"] == [0, 1]
     assert channels_of(topology, "items->x") == [(0, 0), (0, 1)]
     assert channels_of(topology, "x->y") == [(0, 0), (0, 1), (1, 0), (1, 1)]
 

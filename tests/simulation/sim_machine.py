@@ -102,11 +102,11 @@ class Machine:
     def acknowledged(self, split: tuple[int, int], position: int) -> None:
         """A source is told that rows before a position are durable."""
         assert self.schedule.current is not None
-        seat, slot = self.schedule.current.name.split("#")[0].split("/")
-        record = load_record(self.world.paths.seat(seat, int(slot)).journal, self.opening)
-        found = [s.position for part in record.parts for s in part.splits.values() if _within(s.position, split)]
+        group, slot = self.schedule.current.name.split("#")[0].split("/")
+        record = load_record(self.world.paths.slot(group, int(slot)).journal, self.opening)
+        found = [s.position for stage in record.stages for s in stage.splits.values() if _within(s.position, split)]
         if not any(committed >= position for committed in found):
-            self.schedule.violate(f"{seat}: {position} is acknowledged, and {found} are committed")
+            self.schedule.violate(f"{group}: {position} is acknowledged, and {found} are committed")
 
     def called(self, stage: str, row: Row) -> int:
         """A function of the user's is called; the number of the call. It may raise, take its time, or kill."""

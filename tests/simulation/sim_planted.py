@@ -24,7 +24,7 @@ from penstock.slot.records.retries import RetryFile
 from penstock.slot.running.gathering import Gathering
 from penstock.slot.sleeping import Sleeping
 from penstock.slot.turn.commit import Commit
-from penstock.slot.turn.part import Part
+from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.turn.turn import Turn
 from penstock.supervisor import blame
 
@@ -39,24 +39,24 @@ def _reader_gives_room_of_unfinished_frames_back() -> Any:
 
 
 def _heads_before_the_flip() -> Any:
-    return _before_the_flip(lambda part: part.inputs.publish())
+    return _before_the_flip(lambda stage: stage.inputs.publish())
 
 
 def _tails_before_the_flip() -> Any:
-    def publish(part: Part) -> None:
-        for out in part.queues:
+    def publish(stage: SlotStage) -> None:
+        for out in stage.queues:
             out.queue.publish()
 
     return _before_the_flip(publish)
 
 
-def _before_the_flip(publish: Callable[[Part], None]) -> Any:
+def _before_the_flip(publish: Callable[[SlotStage], None]) -> Any:
     record_of = Commit._record
 
     def _record(self: Commit) -> Record:
         record = record_of(self)
-        for part in self._parts:
-            publish(part)
+        for stage in self._stages:
+            publish(stage)
         return record
 
     return patch.object(Commit, "_record", _record)
@@ -68,7 +68,7 @@ def _room_ignored() -> Any:
 
 def _retries_counted_as_input() -> Any:
     rows_done = Turn.rows_done
-    return patch.object(Turn, "rows_done", lambda self, part, rows: rows_done(self, part, max(rows, 1)))
+    return patch.object(Turn, "rows_done", lambda self, stage, rows: rows_done(self, stage, max(rows, 1)))
 
 
 def _third_kill_convicts() -> Any:
@@ -88,10 +88,10 @@ def _looks_before_it_says_that_it_sleeps() -> Any:
 
 
 def _no_fence_before_it_looks_who_sleeps() -> Any:
-    def _ring(self: Commit, part: Part) -> None:
-        for out in part.queues:
+    def _ring(self: Commit, stage: SlotStage) -> None:
+        for out in stage.queues:
             out.queue.wake_reader()
-        part.inputs.wake_senders()
+        stage.inputs.wake_senders()
 
     return patch.object(Commit, "_ring", _ring)
 
@@ -150,20 +150,20 @@ def _letters_not_cut_back() -> Any:
 
 
 def _successor_does_not_publish() -> Any:
-    publish = Part.publish
+    publish = SlotStage.publish
 
-    def only_commits(self: Part, *, always: bool = False) -> None:
+    def only_commits(self: SlotStage, *, always: bool = False) -> None:
         if not always:
             publish(self)
 
-    return patch.object(Part, "publish", only_commits)
+    return patch.object(SlotStage, "publish", only_commits)
 
 
 def _empty_batches_are_dropped() -> Any:
     def rows_done(self: Gathering, rows: int) -> None:
         self.rows -= rows
-        while self._units and self._units[0].left == 0:
-            self._units.popleft()
+        while self._intakes and self._intakes[0].left == 0:
+            self._intakes.popleft()
 
     return patch.object(Gathering, "rows_done", rows_done)
 

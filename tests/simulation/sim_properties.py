@@ -28,7 +28,7 @@ class Finished:
         self._supervisor = supervisor
         self._letters = letters
         self._records = {
-            (slot.seat, slot.number): load_record(RunPaths(RUN).seat(slot.seat, slot.number).journal, machine.opening)
+            (slot.group, slot.number): load_record(RunPaths(RUN).slot(slot.group, slot.number).journal, machine.opening)
             for slot in topology.slots()
         }
         self._drained = machine.drained
@@ -57,7 +57,7 @@ class Finished:
             splits = dict(self._topology.plan.stages[name].splits)
             records = {}
             for slot in range(self._topology.workers(name)):
-                records.update(self._part(name, slot).splits)
+                records.update(self._stage(name, slot).splits)
             given[name] = []
             for split, (start, stop) in splits.items():
                 rows = records[split].rows if split in records else 0
@@ -68,11 +68,11 @@ class Finished:
                 given[name] += range(start, start + rows if self._drained else stop)
         return given
 
-    def _part(self, stage: str, slot: int) -> Any:
+    def _stage(self, stage: str, slot: int) -> Any:
         plan = self._topology.plan
-        seat = plan.stages[stage].seat
-        number = [s.name for s in plan.seats()[seat]].index(stage)
-        return self._records[seat, slot].parts[number]
+        group = plan.stages[stage].slot_group
+        number = [s.name for s in plan.slot_groups()[group]].index(stage)
+        return self._records[group, slot].stages[number]
 
     def _check_end(self) -> None:
         totals = self._supervisor.totals

@@ -50,7 +50,7 @@ class Simulation:
         self.topology, self.spec = _topology(machine.shape, machine.rows)
         self._kills = random.choices(("none", "points", "clock"), (2, 12, 1))[0]
         self._kills_left = {
-            (slot.seat, slot.number): random.choice((0, 1, 2, 4)) if self._kills == "points" else 0
+            (slot.group, slot.number): random.choice((0, 1, 2, 4)) if self._kills == "points" else 0
             for slot in self.topology.slots()
         }
         """Of each slot; so few that chance can blame no row, though they come where the victim is at work."""
@@ -126,10 +126,10 @@ class Simulation:
         self.lives += 1
         machine = self.machine
         process = machine.schedule.start(
-            f"{life.seat}/{life.slot}#{life.attempt}", lambda: live(machine, self.topology, life), lambda status: None
+            f"{life.group}/{life.slot}#{life.attempt}", lambda: live(machine, self.topology, life), lambda status: None
         )
         process.slot = life.slot
-        slot = life.seat, life.slot
+        slot = life.group, life.slot
         if self._kills_left[slot] and self._random.random() < 0.7:
             self._kills_left[slot] -= 1
             process.dies_in = int(self._random.random() * self._span)
@@ -193,15 +193,15 @@ class Simulation:
         files.remove(paths.control)
         Control.create(paths.control, files)
         for slot in self.topology.slots():
-            seat = paths.seat(slot.seat, slot.number)
-            for path in (seat.work, seat.bell.with_name(seat.bell.name + ".asleep")):
+            files = paths.slot(slot.group, slot.number)
+            for path in (files.work, files.bell.with_name(files.bell.name + ".asleep")):
                 files.remove(path)
-            WorkPage.create(seat.work, files)
-            create_word(seat.bell, files)
+            WorkPage.create(files.work, files)
+            create_word(files.bell, files)
 
     def _letters(self) -> list[DeadLetterRecord]:
         files = self.machine.memory
-        paths = [letters_file(LETTERS, slot.seat, slot.number) for slot in self.topology.slots()]
+        paths = [letters_file(LETTERS, slot.group, slot.number) for slot in self.topology.slots()]
         return [frame.record() for path in paths if files.exists(path) for frame in read_forward(path, files)]
 
 

@@ -67,7 +67,7 @@ class Supervisor:
         machine.pid += 1
         pid = process.pid = machine.pid
         self.workers[pid] = process
-        self._news.append(Born(life.seat, life.slot, life.attempt, pid))
+        self._news.append(Born(life.group, life.slot, life.attempt, pid))
 
         def ended(status: int) -> None:
             self.workers.pop(pid, None)
@@ -93,7 +93,7 @@ class Supervisor:
             lambda: memory_kills,
         )
         self._control = Control(RunPaths(RUN).control, machine.opening)
-        self._children = [Child(seat, RUN, ringers, world) for seat in self._spec.seats]
+        self._children = [Child(slot, RUN, ringers, world) for slot in self._spec.slots]
         notices: Any = SimpleNamespace(warn=self.warnings.append, running=_nothing, last_error=_nothing)
         self.lives = Lives(
             self._children, self._spec, SimpleNamespace(damage=_nothing), machine=world,

@@ -37,7 +37,7 @@ def damaged(frame: Frame, what: str) -> QueueDamaged:
 
 def decode(frame: Frame, sequence: int, *, flush: Any, pause_s: float = 0.0, pause: Any = None) -> int:
     """Where the rows of one frame are suspicious; gives how many rows there were."""
-    life = Life("seat", 0, 2, "run", "letters", Suspect(0, 0, sequence, 0, 2, 1, pause_s))
+    life = Life("stage", 0, 2, "run", "letters", Suspect(0, 0, sequence, 0, 2, 1, pause_s))
     work: Any = SimpleNamespace(enter=lambda *args: None, leave=lambda: None)
     queue: Any = SimpleNamespace(rows_done_ahead=lambda: 0, damaged=damaged, path=Path("queue"))
     decoding = Decoding(0, work, Suspicion(life), flush=flush, pause=pause)

@@ -21,9 +21,9 @@ from penstock.slot.records.record import (
     Counts,
     InputRecord,
     OutputRecord,
-    PartRecord,
     Record,
     SplitRecord,
+    StageRecord,
     decode_record,
     encode_record,
 )
@@ -37,7 +37,7 @@ small = st.integers(0, 2**40)
 @st.composite
 def records(draw: st.DrawFn) -> Record:
     names = st.text(max_size=4)
-    part = PartRecord(
+    stage = StageRecord(
         draw(st.dictionaries(names, st.builds(InputRecord, small, small, small, small, st.booleans()), max_size=3)),
         draw(st.dictionaries(names, st.builds(OutputRecord, small, small, small), max_size=3)),
         Counts(draw(small), draw(small)),
@@ -46,11 +46,11 @@ def records(draw: st.DrawFn) -> Record:
         draw(st.dictionaries(names, small, max_size=2)), draw(small), draw(st.booleans()),
     )
     logs = draw(st.dictionaries(names, st.lists(small, max_size=2), max_size=3))
-    return Record(draw(numbers), logs, "run", [part])
+    return Record(draw(numbers), logs, "run", [stage])
 
 
 def numbered(number: int, filler: int = 0) -> Record:
-    return Record(number, logs={"letters": [number * 10]}, parts=[PartRecord(sink_position="x" * filler)])
+    return Record(number, logs={"letters": [number * 10]}, stages=[StageRecord(sink_position="x" * filler)])
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from penstock.slot.output.spool import Spool
 from penstock.slot.records.control import Control
 from penstock.slot.records.dead_letter_file import DeadLetterFile
 from penstock.slot.records.journal import Journal, create_journal
-from penstock.slot.records.record import InputRecord, OutputRecord, PartRecord, Record
+from penstock.slot.records.record import InputRecord, OutputRecord, Record, StageRecord
 from penstock.slot.records.retries import RetryFile
 from penstock.slot.time_and_chance import Clock
 
@@ -41,8 +41,8 @@ class Slot:
         self.root, self.files, self.opening = root, files, opening
         self.on_disk = files is DISK
         create_queue(root / "queue", CAPACITY, files)
-        first = PartRecord(inputs={"q": InputRecord()}, outputs={"q": OutputRecord()})
-        create_journal(root / "journal", Record(parts=[first]), 128, files)
+        first = StageRecord(inputs={"q": InputRecord()}, outputs={"q": OutputRecord()})
+        create_journal(root / "journal", Record(stages=[first]), 128, files)
         if self.on_disk:
             create_bell(root / "bell")
         else:
@@ -53,11 +53,11 @@ class Slot:
         """A life begins: it takes over what the journal says, and publishes that."""
         self.journal = Journal(self.root / "journal", self.opening, self.files)
         record = self.journal.load()
-        self.number, (part,) = record.number, record.parts
+        self.number, (stage,) = record.number, record.stages
         self.bell = (FifoBell if self.on_disk else MemoryBell)(self.root / "bell", self.opening)
         self.writer = QueueWriter(self.root / "queue", self.opening, self.bell, self.files)
         self.reader = QueueReader(self.root / "queue", self.opening, self.bell, self.files)
-        sent, taken = part.outputs["q"], part.inputs["q"]
+        sent, taken = stage.outputs["q"], stage.inputs["q"]
         self.writer.restore(sent.tail, sent.sequence, sent.rows)
         self.reader.restore(taken.head, taken.sequence, taken.rows, taken.rows_done, taken.ended)
         self.letters = DeadLetterFile(
@@ -100,7 +100,7 @@ class Slot:
         ))
 
     def let_wait(self, size: int) -> object:
-        self.retries.add(part=0, due_s=float(size), attempts=1, row=bytes(size), key=f"k{size}", ingest_ns=0)
+        self.retries.add(stage=0, due_s=float(size), attempts=1, row=bytes(size), key=f"k{size}", ingest_ns=0)
         return len(self.retries)
 
     def try_again(self, size: int) -> object:
@@ -112,12 +112,12 @@ class Slot:
     def commit(self, size: int, *, dies: str = "") -> object:
         self.number += 1
         reader = self.reader
-        part = PartRecord(
+        stage = StageRecord(
             inputs={"q": InputRecord(reader.head, reader.sequence, reader.rows, reader.rows_done, reader.ended)},
             outputs={"q": OutputRecord(*self.writer.position())},
         )
         logs = {"letters": self.letters.flush(), "retries": self.retries.flush()}
-        record = Record(self.number, logs, "run" * size, [part])
+        record = Record(self.number, logs, "run" * size, [stage])
         if dies != "before":
             self.journal.commit(record)
         if not dies:

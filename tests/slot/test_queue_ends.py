@@ -23,10 +23,10 @@ from penstock.errors import QueueDamaged
 from penstock.mapped_file import by_mapping
 from penstock.plan.plan import EdgePlan, Route
 from penstock.slot.input.batches import Out
+from penstock.slot.input.intake import Intake
 from penstock.slot.input.queue_inputs import QueueInput, QueueInputs
-from penstock.slot.input.unit import Unit
 from penstock.slot.output.outputs import EdgeOutput, QueueOutput
-from penstock.slot.records.record import InputRecord, OutputRecord, PartRecord
+from penstock.slot.records.record import InputRecord, OutputRecord, StageRecord
 
 CAPACITY = 4096
 
@@ -50,7 +50,7 @@ class Ends:
         output.queue.publish(always=True)
         return EdgeOutput(edge_plan(), Route.FORWARD, [output], turns=turns)
 
-    def receiver(self, record: PartRecord, *, merge: bool = False) -> QueueInputs:
+    def receiver(self, record: StageRecord, *, merge: bool = False) -> QueueInputs:
         queue = QueueInput(QueueReader(self.queue, by_mapping, self.bell), RowCodec(), "a->b.0-0")
         inputs = QueueInputs([queue], Gate([EdgeGate(range(1), merge)], 1), "run", ["a->b"])
         inputs.restore(record)
@@ -63,8 +63,8 @@ class Ends:
         self.bell.close()
 
 
-def first_input() -> PartRecord:
-    return PartRecord(inputs={"a->b.0-0": InputRecord()}, turns_in={"a->b": 0})
+def first_input() -> StageRecord:
+    return StageRecord(inputs={"a->b.0-0": InputRecord()}, turns_in={"a->b": 0})
 
 
 class Hops(RuleBasedStateMachine):
@@ -78,7 +78,7 @@ class Hops(RuleBasedStateMachine):
         self.input_record = first_input()
         self.done: list[int] = []
         self.committed_done: list[int] = []
-        self.units: list[Unit] = []
+        self.intakes: list[Intake] = []
         """Taken, and not done."""
         self.taken = 0
         self.edge = self.ends.sender(self.output_record)
@@ -106,26 +106,26 @@ class Hops(RuleBasedStateMachine):
         self.sent = self.committed_sent
         self.edge = self.ends.sender(self.output_record)
 
-    @precondition(lambda self: len(self.units) < 4)
+    @precondition(lambda self: len(self.intakes) < 4)
     @rule()
     def a_batch_is_taken(self) -> None:
         assert self.inputs.ready() == (self.taken < self.committed_sent)
-        unit = self.inputs.take()
-        assert (unit is not None) == (self.taken < self.committed_sent)
-        if unit is not None:
-            self.units.append(unit)
-            self.taken += unit.left
+        intake = self.inputs.take()
+        assert (intake is not None) == (self.taken < self.committed_sent)
+        if intake is not None:
+            self.intakes.append(intake)
+            self.taken += intake.left
 
-    @precondition(lambda self: self.units)
+    @precondition(lambda self: self.intakes)
     @rule(rows=st.integers(1, 12), commits=st.booleans(), dies=st.booleans())
     def rows_are_worked(self, rows: int, commits: bool, dies: bool) -> None:
-        unit = self.units[0]
-        stop = min(unit.done + rows, unit.length)
-        self.done += [row[0] for row in unit.batch[unit.done : stop]]
-        unit.done = stop
-        self.inputs.progress(unit)
-        if unit.done == unit.length:
-            self.units.pop(0)
+        intake = self.intakes[0]
+        stop = min(intake.done + rows, intake.length)
+        self.done += [row[0] for row in intake.batch[intake.done : stop]]
+        intake.done = stop
+        self.inputs.progress(intake)
+        if intake.done == intake.length:
+            self.intakes.pop(0)
         if commits:
             self._commit(publish=not dies)
         if dies:
@@ -142,14 +142,14 @@ class Hops(RuleBasedStateMachine):
     @rule()
     def receiver_dies(self) -> None:
         self.inputs.close()
-        self.done, self.units = list(self.committed_done), []
+        self.done, self.intakes = list(self.committed_done), []
         self.taken = len(self.done)
         self.inputs = self.ends.receiver(self.input_record)
 
     @rule()
     def everything_is_drained(self) -> None:
-        while self.units or self.inputs.ready():
-            if not self.units:
+        while self.intakes or self.inputs.ready():
+            if not self.intakes:
                 self.a_batch_is_taken()
             self.rows_are_worked(12, False, False)
         self._commit(publish=True)
@@ -184,13 +184,13 @@ def test_an_output_larger_than_its_whole_queue_arrives(ends: Ends) -> None:
     assert queue.has_room()
     edge.append(ingest_ns=1, turn=0, end_turn=False)
     queue.queue.publish()
-    unit = inputs.take()
-    assert unit is not None
-    assert (unit.batch, unit.length) == (rows, 50)
+    intake = inputs.take()
+    assert intake is not None
+    assert (intake.batch, intake.length) == (rows, 50)
     edge.prepare(Out(rows=rows), 0)
     assert not queue.has_room()  # until the reader is done with the one before
-    unit.done = 50
-    inputs.progress(unit)
+    intake.done = 50
+    inputs.progress(intake)
     inputs.publish()
     assert queue.has_room()
     ends.close(edge, inputs)
@@ -204,15 +204,15 @@ def test_a_frame_that_is_done_in_part_keeps_its_room_until_it_is_done_and_commit
     edge.append(ingest_ns=1, turn=0, end_turn=False)
     queue.queue.publish()
     taken = queue.queue.room()
-    unit = inputs.take()
-    assert unit is not None
-    for unit.done in range(1, 10):
-        inputs.progress(unit)
+    intake = inputs.take()
+    assert intake is not None
+    for intake.done in range(1, 10):
+        inputs.progress(intake)
         inputs.save(first_input())
         inputs.publish()
         assert queue.queue.room() == taken
-    unit.done = 10
-    inputs.progress(unit)
+    intake.done = 10
+    inputs.progress(intake)
     assert queue.queue.room() == taken  # done, but not committed
     inputs.publish()
     assert queue.queue.room() == CAPACITY
@@ -235,10 +235,10 @@ def test_a_side_file_whose_reader_died_before_deleting_it_is_gone_with_the_reade
     edge.prepare(Out(rows=["x" * 10_000]), 0)
     edge.append(ingest_ns=1, turn=0, end_turn=False)
     edge.queues[0].queue.publish()
-    unit = inputs.take()
-    assert unit is not None
-    unit.done = unit.length
-    inputs.progress(unit)
+    intake = inputs.take()
+    assert intake is not None
+    intake.done = intake.length
+    inputs.progress(intake)
     record = first_input()
     inputs.save(record)  # committed, and killed before the heads were published
     inputs.close()
@@ -255,10 +255,10 @@ def test_a_turn_that_was_filtered_away_gives_an_empty_frame_that_ends_it(ends: E
         edge.append(ingest_ns=1, turn=turn, end_turn=True)
     edge.queues[0].queue.publish()
     seen = []
-    while (unit := inputs.take()) is not None:
-        seen.append((unit.turn, unit.batch, unit.turn_end))
-        unit.done = unit.length
-        inputs.progress(unit)
+    while (intake := inputs.take()) is not None:
+        seen.append((intake.turn, intake.batch, intake.turn_end))
+        intake.done = intake.length
+        inputs.progress(intake)
     assert seen == [(0, ["a"], True), (1, [], True), (2, ["b"], True)]
     record = first_input()
     inputs.save(record)
@@ -272,10 +272,10 @@ def test_only_the_last_frame_of_a_turn_ends_it(ends: Ends) -> None:
     edge.append(ingest_ns=1, turn=7, end_turn=True)
     edge.queues[0].queue.publish()
     ended = []
-    while (unit := inputs.take()) is not None:
-        ended.append((unit.turn, unit.turn_end))
-        unit.done = unit.length
-        inputs.progress(unit)
+    while (intake := inputs.take()) is not None:
+        ended.append((intake.turn, intake.turn_end))
+        intake.done = intake.length
+        inputs.progress(intake)
     assert len(ended) > 2
     assert ended == [(7, False)] * (len(ended) - 1) + [(7, True)]
     ends.close(edge, inputs)
@@ -356,13 +356,13 @@ def test_a_batch_knows_the_edge_that_it_came_over(tmp_path: Path) -> None:
     readers = [QueueReader(ends.queue, by_mapping, ends.bell) for ends in many]
     queues = [QueueInput(reader, RowCodec(), f"q{port}", port) for port, reader in enumerate(readers)]
     inputs = QueueInputs(queues, Gate([EdgeGate(range(1)), EdgeGate(range(1, 2))], 2), "run", ["l", "r"])
-    inputs.restore(PartRecord(inputs={"q0": InputRecord(), "q1": InputRecord()}, turns_in={"l": 0, "r": 0}))
+    inputs.restore(StageRecord(inputs={"q0": InputRecord(), "q1": InputRecord()}, turns_in={"l": 0, "r": 0}))
     for edge, row in zip(senders, "ab", strict=True):
         edge.prepare(Out(rows=[row]), 0)
         edge.append(ingest_ns=1, turn=0, end_turn=False)
         edge.queues[0].queue.publish()
     taken = [inputs.take(), inputs.take()]
-    assert [(unit.port, unit.batch) for unit in taken if unit is not None] == [(0, ["a"]), (1, ["b"])]
+    assert [(intake.port, intake.batch) for intake in taken if intake is not None] == [(0, ["a"]), (1, ["b"])]
     inputs.close()
     for edge in senders:
         edge.queues[0].queue.close()
@@ -374,15 +374,15 @@ def test_a_sender_is_woken_for_room_that_was_given_back_and_not_for_what_was_onl
         edge.prepare(Out(rows=["x" * 900]), 0)
         edge.append(ingest_ns=1, turn=0, end_turn=False)
     edge.queues[0].queue.publish()
-    units = [inputs.take() for _ in range(3)]
+    intakes = [inputs.take() for _ in range(3)]
     ends.bell.say_asleep(Sleep.FOR_ROOM)
     inputs.publish()
     inputs.wake_senders()
     assert not rung(ends.bell)
-    for unit in units:
-        assert unit is not None
-        unit.done = unit.length
-        inputs.progress(unit)
+    for intake in intakes:
+        assert intake is not None
+        intake.done = intake.length
+        inputs.progress(intake)
     inputs.publish()
     inputs.wake_senders()
     assert rung(ends.bell)

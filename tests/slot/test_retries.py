@@ -19,8 +19,8 @@ from penstock.slot.records import retries as retries_module
 from penstock.slot.records.retries import RetryFile, WaitingRow
 
 
-def wait(retries: RetryFile, row: object, due_s: float = 0.0, part: int = 0) -> None:
-    retries.add(part=part, due_s=due_s, attempts=1, row=pickle.dumps(row), key=f"key of {row!r:.20}", ingest_ns=5)
+def wait(retries: RetryFile, row: object, due_s: float = 0.0, stage: int = 0) -> None:
+    retries.add(stage=stage, due_s=due_s, attempts=1, row=pickle.dumps(row), key=f"key of {row!r:.20}", ingest_ns=5)
 
 
 def take_all(retries: RetryFile, now_s: float = 1e9) -> list[WaitingRow]:
@@ -123,11 +123,11 @@ def test_rows_come_in_the_order_in_which_they_are_due(retries: RetryFile) -> Non
 
 
 def test_a_row_keeps_its_key_attempts_and_age_over_a_restart(retries: RetryFile, tmp_path: Path) -> None:
-    retries.add(part=2, due_s=1.5, attempts=3, row=pickle.dumps({"a": (1, 2)}), key="run/queue/7/1", ingest_ns=99)
+    retries.add(stage=2, due_s=1.5, attempts=3, row=pickle.dumps({"a": (1, 2)}), key="run/queue/7/1", ingest_ns=99)
     successor = RetryFile(tmp_path / "retries", retries.flush())
     (row,) = take_all(successor)
     assert row.load() == {"a": (1, 2)}
-    assert (row.part, row.due_s, row.attempts, row.key, row.ingest_ns) == (2, 1.5, 3, "run/queue/7/1", 99)
+    assert (row.stage, row.due_s, row.attempts, row.key, row.ingest_ns) == (2, 1.5, 3, "run/queue/7/1", 99)
     successor.close()
 
 

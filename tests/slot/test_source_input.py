@@ -17,7 +17,7 @@ from penstock.slot.input.batches import as_row_list
 from penstock.slot.input.source_input import SourceInput
 from penstock.slot.input.split_input import Reading, checked
 from penstock.slot.input.wake import Wake
-from penstock.slot.records.record import PartRecord
+from penstock.slot.records.record import StageRecord
 from penstock.slot.time_and_chance import MACHINE
 from penstock.source import EndOfSplit, Reader, Rejected, Source, WithRejected
 
@@ -56,20 +56,20 @@ class Scripted(Source[str]):
         return Cuts(self.random, split, position or 0, self.closed)
 
 
-FIRST = msgspec.msgpack.encode(PartRecord())
+FIRST = msgspec.msgpack.encode(StageRecord())
 
 
 def make(source: Scripted, journal: bytes, gather_rows: int = 0) -> SourceInput:
     splits = source.splits()
     reading = Reading(source, CONTEXT, "run", MACHINE, gather_rows=gather_rows)
     inputs = SourceInput(reading, splits, frozenset(splits), Wake(lambda: None))
-    inputs.restore(msgspec.msgpack.decode(journal, type=PartRecord))
+    inputs.restore(msgspec.msgpack.decode(journal, type=StageRecord))
     return inputs
 
 
 def committed(inputs: SourceInput) -> bytes:
     """What a successor finds in the journal."""
-    record = PartRecord()
+    record = StageRecord()
     inputs.save(record)
     return msgspec.msgpack.encode(record)
 
@@ -89,19 +89,19 @@ def test_every_row_comes_once_whatever_the_batches_and_whenever_the_worker_dies(
     names: dict[str, str] = {}
     while not inputs.ended:
         # Up to `ahead` batches are taken before the oldest one is done.
-        taken = [unit for _ in range(ahead) if (unit := inputs.take()) is not None]
+        taken = [intake for _ in range(ahead) if (intake := inputs.take()) is not None]
         while taken:
-            unit = taken[0]
-            stop = min(unit.done + random.randint(1, 4), unit.length)
-            rows = as_row_list(unit.batch)[unit.done : stop]
-            for index, row in enumerate(rows, unit.done):
+            intake = taken[0]
+            stop = min(intake.done + random.randint(1, 4), intake.length)
+            rows = as_row_list(intake.batch)[intake.done : stop]
+            for index, row in enumerate(rows, intake.done):
                 # The idempotency key of a row is the same in every life, and no other row's.
-                key = f"{unit.key}/{unit.first_row + index}"
+                key = f"{intake.key}/{intake.first_row + index}"
                 assert names.setdefault(key, row) == row
             seen += rows
-            unit.done = stop
-            inputs.progress(unit)
-            if unit.left == 0:
+            intake.done = stop
+            inputs.progress(intake)
+            if intake.left == 0:
                 taken.pop(0)
             if random.random() < 0.5:
                 journal, done = committed(inputs), list(seen)
@@ -117,9 +117,9 @@ def test_every_row_comes_once_whatever_the_batches_and_whenever_the_worker_dies(
 def test_a_split_that_is_through_is_closed_and_never_opened_again() -> None:
     source = Scripted(Random(0), {"one": ["a", "b"]})
     inputs = make(source, FIRST)
-    while (unit := inputs.take()) is not None:
-        unit.done = unit.length
-        inputs.progress(unit)
+    while (intake := inputs.take()) is not None:
+        intake.done = intake.length
+        inputs.progress(intake)
     assert inputs.ended
     assert source.closed == [2]
     assert make(source, committed(inputs)).ended
@@ -176,22 +176,23 @@ def test_a_message_is_acknowledged_when_it_is_committed_and_not_before_and_all_a
         context = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=attempt)
         reading = Reading(broker, context, "run", MACHINE, gather_rows=gather_rows)
         inputs = SourceInput(reading, {"all": broker.left}, frozenset({"all"}), Wake(lambda: None))
-        inputs.restore(msgspec.msgpack.decode(journal, type=PartRecord))
+        inputs.restore(msgspec.msgpack.decode(journal, type=StageRecord))
         return inputs
 
     inputs, seen = live(), list[str]()
     while True:
-        taken = [unit for _ in range(ahead) if (unit := inputs.take()) is not None]
+        taken = [intake for _ in range(ahead) if (intake := inputs.take()) is not None]
         while taken:
-            unit = taken[0]
-            stop = min(unit.done + random.randint(1, 4), unit.length)
-            rows = as_row_list(unit.batch)[unit.done : stop]
-            for index, row in enumerate(rows, unit.first_row + unit.done):
-                assert names.setdefault((unit.key, unit.sequence, index), row) == row  # it names no other, in no life
+            intake = taken[0]
+            stop = min(intake.done + random.randint(1, 4), intake.length)
+            rows = as_row_list(intake.batch)[intake.done : stop]
+            for index, row in enumerate(rows, intake.first_row + intake.done):
+                # A name is that of one row, in all lives.
+                assert names.setdefault((intake.key, intake.sequence, index), row) == row
             seen += rows
-            unit.done = stop
-            inputs.progress(unit)
-            if unit.left == 0:
+            intake.done = stop
+            inputs.progress(intake)
+            if intake.left == 0:
                 taken.pop(0)
             if random.random() < 0.4:
                 journal, done = committed(inputs), list(seen)

@@ -7,15 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from penstock.plan.paths import SeatPaths
+from penstock.plan.paths import SlotPaths
 
 PROGRAM = """
 import os, sys
 from pathlib import Path
-from penstock.plan.paths import SeatPaths
+from penstock.plan.paths import SlotPaths
 from penstock.slot.main import _connect_streams
 
-_connect_streams(SeatPaths(Path(sys.argv[1])))
+_connect_streams(SlotPaths(Path(sys.argv[1])))
 told, said = int(sys.argv[2]), int(sys.argv[3])
 print("printed")
 os.write(said, b"connected")
@@ -34,10 +34,10 @@ os._exit(0)
 
 
 def test_printing_is_no_error_of_a_row_when_nobody_listens_any_more(tmp_path: Path) -> None:
-    seat = SeatPaths(tmp_path)
-    os.mkfifo(seat.log)
-    os.mkfifo(seat.stdout)
-    listening = [os.open(path, os.O_RDONLY | os.O_NONBLOCK) for path in (seat.log, seat.stdout)]
+    files = SlotPaths(tmp_path)
+    os.mkfifo(files.log)
+    os.mkfifo(files.stdout)
+    listening = [os.open(path, os.O_RDONLY | os.O_NONBLOCK) for path in (files.log, files.stdout)]
     told, tell = os.pipe()
     hear, said = os.pipe()
     worker = subprocess.Popen(

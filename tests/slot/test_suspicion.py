@@ -12,7 +12,7 @@ from penstock.slot.records.work_page import Mark
 
 def life(suspect: Suspect | None = None, careful: int = 0, blamed: tuple[Blamed, ...] = ()) -> Suspicion:
     return Suspicion(
-        Life("seat", 0, 2, "run", "letters", suspect=suspect, careful=careful, blamed=blamed)
+        Life("stage", 0, 2, "run", "letters", suspect=suspect, careful=careful, blamed=blamed)
     )
 
 

@@ -13,7 +13,7 @@ from penstock.slot.time_and_chance import Clock
 
 HAVE_THEIR_OWN = {
     "time_and_chance.py": "asks the machine, for all others",
-    "row_timer.py": "interrupts user code by the machine's interval timer",
+    "row_timeout.py": "interrupts user code by the machine's interval timer",
     "stalls.py": "interrupts user code by the machine's interval timer",
     "randomness.py": "gives each worker's libraries a seed of their own",
 }

@@ -11,7 +11,7 @@ from penstock.operator import Context
 from penstock.operators.map import Map
 from penstock.plan.plan import Node
 from penstock.slot.input.batches import Out
-from penstock.slot.output.row_timer import RowTimer
+from penstock.slot.process.row_timeout import RowTimer
 from penstock.slot.user_code.chain import Chain
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)

@@ -13,7 +13,7 @@ from penstock.mapped_file import by_mapping
 from penstock.slot.input.queue_inputs import QueueInputs
 from penstock.slot.output.sink_output import SinkOutput
 from penstock.slot.process.crash_points import CrashPoints
-from penstock.slot.records.record import Counts, PartRecord, Record
+from penstock.slot.records.record import Counts, Record, StageRecord
 from penstock.slot.time_and_chance import MACHINE
 from penstock.slot.turn.backpressure import Backpressure
 from penstock.slot.turn.commit import Commit
@@ -37,7 +37,7 @@ class Steps:
     def fence(self) -> None:
         self.taken.append("fence")
 
-    # The journal, and the part's queues.
+    # The journal, and the stage's queues.
 
     def commit(self, record: Record) -> None:
         self.taken.append("commit")
@@ -67,21 +67,21 @@ def test_a_turn_commits_then_publishes_then_fences_and_only_then_looks_who_sleep
     steps: Any = Steps(bell)
     inputs = QueueInputs.__new__(QueueInputs)
     inputs.queues = [SimpleNamespace(queue=steps)]  # type: ignore[assignment]
-    part: Any = SimpleNamespace(
+    stage: Any = SimpleNamespace(
         plan=SimpleNamespace(
             name="s", settings=SimpleNamespace(on_error=SimpleNamespace(give_up_after=None))
         ),
         number=0, sink_output=SinkOutput(), edges=[steps], queues=[SimpleNamespace(queue=steps)], linger_s=1.0,
         inputs=inputs,
-        counts=Counts(), finished=False, save=PartRecord, publish=steps.publish, show_counts=lambda commit: None,
+        counts=Counts(), finished=False, save=StageRecord, publish=steps.publish, show_counts=lambda commit: None,
     )
     store: Any = SimpleNamespace(flush=lambda: [0])
-    commit = Commit([part], steps, Record(), participants={"log": store}, bell=steps, crash=CrashPoints())
+    commit = Commit([stage], steps, Record(), participants={"log": store}, bell=steps, crash=CrashPoints())
     sending = Sending(Backpressure(steps, steps, steps, steps), steps, CrashPoints())
     turn = Turn(
-        [part], sending=sending, commit=commit, errors=steps, work=steps, meter=steps, crash=CrashPoints(),
+        [stage], sending=sending, commit=commit, errors=steps, work=steps, meter=steps, crash=CrashPoints(),
         clock=MACHINE,
     )
-    turn.finish(part)
+    turn.finish(stage)
     assert steps.taken == ["append", "commit", "publish", "fence", "look at the reader", "look at the writer"]
     bell.close()

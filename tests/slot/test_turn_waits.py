@@ -18,13 +18,13 @@ from penstock.channel.ring import RingReader, create_ring
 from penstock.mapped_file import by_mapping
 from penstock.plan.plan import EdgePlan, Route
 from penstock.slot.input.batches import Out
-from penstock.slot.input.unit import Unit
+from penstock.slot.input.intake import Intake
 from penstock.slot.output.outputs import EdgeOutput, QueueOutput
 from penstock.slot.output.sink_output import SinkOutput
 from penstock.slot.process.crash_points import CrashPoints
 from penstock.slot.process.pauses import Pauses
 from penstock.slot.process.stops import Stopped
-from penstock.slot.records.record import Counts, PartRecord, Record
+from penstock.slot.records.record import Counts, Record, StageRecord
 from penstock.slot.time_and_chance import MACHINE
 from penstock.slot.turn.backpressure import Backpressure
 from penstock.slot.turn.commit import Commit
@@ -67,37 +67,37 @@ class Sender:
         plan = EdgePlan("a->b", "a", "b", Route.DEAL, CAPACITY, CAPACITY, 50, 0.005)
         self.edge = EdgeOutput(plan, Route.DEAL, queues, turns=True)
         self.out = Out()
-        self.part: Any = SimpleNamespace(
+        self.stage: Any = SimpleNamespace(
             number=0, plan=SimpleNamespace(name="a"), sink_output=SinkOutput(), edges=[self.edge], queues=queues,
             outs=[self.out], inputs=SimpleNamespace(wake_senders=lambda: None), counts=Counts(),
             finished=False, turn_out=0, deals_turns=True,
-            carries_turns=False, save=PartRecord, publish=self._publish, learn=lambda rows, sent: None,
+            carries_turns=False, save=StageRecord, publish=self._publish, learn=lambda rows, sent: None,
             show_counts=lambda commit: None, clear_outs=self._clear, rows_in_flight=0,
             linger_s=1.0,
         )
         journal: Any = SimpleNamespace(commit=lambda record: None)
         self.waiter = Waiter(self.bell)
         store: Any = SimpleNamespace(flush=lambda: [0])
-        meter: Any = SimpleNamespace(batch_taken=lambda unit, is_last: None, now_doing=lambda activity: None)
+        meter: Any = SimpleNamespace(batch_taken=lambda intake, is_last: None, now_doing=lambda activity: None)
         work: Any = SimpleNamespace(enter=lambda *args: None, leave=lambda: None)
         waiter, control, crash = self.waiter, self.control, CrashPoints()
         errors: Any = None
         self.pauses = Pauses(self.bell, waiter, control, MACHINE)  # type: ignore[arg-type]
         self.turn = Turn(
-            [self.part],
+            [self.stage],
             sending=Sending(Backpressure(self.bell, waiter, meter, control), work, crash),  # type: ignore[arg-type]
             commit=Commit(
-                [self.part], journal, Record(), participants={"log": store}, bell=self.bell, crash=crash
+                [self.stage], journal, Record(), participants={"log": store}, bell=self.bell, crash=crash
             ),
             errors=errors, work=work, meter=meter, crash=crash, clock=MACHINE,
         )
 
     def give(self, rows: list[Any]) -> None:
         """One turn with these rows."""
-        unit = Unit(rows, len(rows), len(rows), 1, 1, 0, 0, 0, "key", {}, 0, True)
-        self.turn.begin(self.part, unit)
+        intake = Intake(rows, len(rows), len(rows), 1, 1, 0, 0, 0, "key", {}, 0, True)
+        self.turn.begin(self.stage, intake)
         self.out.rows = list(rows)
-        self.turn.rows_done(self.part, len(rows))
+        self.turn.rows_done(self.stage, len(rows))
         self.turn.flush()
 
     def _publish(self) -> None:

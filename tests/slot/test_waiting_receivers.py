@@ -37,16 +37,17 @@ def is_served(
 ) -> bool:
     flushed: list[bool] = []
     turn: Any = Turn.__new__(Turn)
-    turn.pending, turn._unit, turn._rows, turn._encoded_rows = True, SimpleNamespace(done=1, length=1 + rows_left), 0, 0
+    turn.pending, turn._rows, turn._encoded_rows = True, 0, 0
+    turn._intake = SimpleNamespace(done=1, length=1 + rows_left)
     turn._policies, turn._sending = [TurnPolicy(linger_s=linger_s, sends=queued)], Sending.__new__(Sending)
     turn._now_s = lambda: 1000.0
     turn._since, turn.flush = 1000.0 - age_s, lambda: flushed.append(True)
-    part: Any = SimpleNamespace(
+    stage: Any = SimpleNamespace(
         number=0, is_waited_for=lambda: queued and waits, piece_s=piece_s, outs=[], edges=[],
         inputs=Reading(source_waits_s) if source else Queues(more),
         bytes_per_row=0.0,
     )
-    turn.go_on(part)
+    turn.go_on(stage)
     return bool(flushed)
 
 

@@ -69,7 +69,7 @@ class Slot:
             self._suspect = verdict.suspect
             self.told.counted += verdict.counted
             if verdict.blamed is not None:
-                assert (verdict.blamed.part, verdict.blamed.input, verdict.blamed.sequence) == FRAME
+                assert (verdict.blamed.stage, verdict.blamed.input, verdict.blamed.sequence) == FRAME
                 self._blamed[verdict.blamed.row] = verdict.blamed
                 self.told.blamed.append(verdict.blamed.row)
         return self.told

@@ -22,7 +22,7 @@ from penstock.slot.records.work_page import Mark, WorkPage
 from penstock.supervisor.after_death import Guidance
 from penstock.supervisor.child import Child, ChildState
 from penstock.supervisor.ports import Machine
-from penstock.supervisor.protocol import RunSpec, SeatSpec
+from penstock.supervisor.protocol import RunSpec, SlotSpec
 
 RUN = RunSpec("p", "run", "letters", (), (), (), b"", (), False)
 ZYGOTE: Any = SimpleNamespace(closed=False)
@@ -31,7 +31,7 @@ NAMES = ("first", "second", "third")
 
 @pytest.fixture
 def child(tmp_path: Path) -> Iterator[Child]:
-    paths = RunPaths(tmp_path).seat("middle", 0)
+    paths = RunPaths(tmp_path).slot("middle", 0)
     paths.folder.mkdir(parents=True)
     WorkPage.create(paths.work)
     Page.create(paths.folder / "middle.page")
@@ -40,7 +40,7 @@ def child(tmp_path: Path) -> Iterator[Child]:
     create_bell(paths.bell)
     for name in NAMES:
         create_bell(tmp_path / name)
-    spec = SeatSpec("middle", 0, ("middle",), 1.0, (10, 60), False, ("first",), ("second", "third"))
+    spec = SlotSpec("middle", 0, ("middle",), 1.0, (10, 60), False, ("first",), ("second", "third"))
     found = Child(spec, tmp_path, OnePerPath(Ringer), Machine(selectors.SelectSelector()))
     yield found
     # The supervisor never closes a child: it is its own for as long as it lives.

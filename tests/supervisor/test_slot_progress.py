@@ -11,7 +11,7 @@ import pytest
 
 from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page
-from penstock.plan.paths import RunPaths, SeatPaths
+from penstock.plan.paths import RunPaths, SlotPaths
 from penstock.shared_file import by_calls
 from penstock.slot.records.journal import Journal, create_journal
 from penstock.slot.records.record import Record
@@ -21,8 +21,8 @@ from penstock.supervisor.slot_pages import SlotPages
 
 
 @pytest.fixture
-def seat(tmp_path: Path) -> SeatPaths:
-    paths = RunPaths(tmp_path).seat("stage", 0)
+def files(tmp_path: Path) -> SlotPaths:
+    paths = RunPaths(tmp_path).slot("stage", 0)
     paths.folder.mkdir(parents=True)
     WorkPage.create(paths.work)
     Page.create(paths.folder / "stage.page")
@@ -31,16 +31,16 @@ def seat(tmp_path: Path) -> SeatPaths:
 
 
 @pytest.fixture
-def pages(seat: SeatPaths) -> Iterator[SlotPages]:
-    found = SlotPages(seat, ("stage",), by_calls)
+def pages(files: SlotPaths) -> Iterator[SlotPages]:
+    found = SlotPages(files, ("stage",), by_calls)
     yield found
     # The supervisor never closes them: they are its own for as long as it lives.
     for file in (found._work, *found._pages):
         file.close()
 
 
-def _commit(seat: SeatPaths) -> None:
-    with closing(Journal(seat.journal, by_calls)) as journal:
+def _commit(files: SlotPaths) -> None:
+    with closing(Journal(files.journal, by_calls)) as journal:
         journal.commit(Record(8))
 
 
@@ -49,19 +49,19 @@ def _live(pages: SlotPages, attempt: int = 1) -> None:
     pages.born(os.getpid(), attempt)
 
 
-def test_a_commit_counts_whose_worker_died_before_its_counters_did(pages: SlotPages, seat: SeatPaths) -> None:
+def test_a_commit_counts_whose_worker_died_before_its_counters_did(pages: SlotPages, files: SlotPaths) -> None:
     _live(pages)
     assert not pages.proven
-    _commit(seat)
+    _commit(files)
     assert pages.progress() is Progress.COMMITTED
     assert pages.proven
 
 
-def test_it_is_no_progress_of_the_successor_which_only_shows_it(pages: SlotPages, seat: SeatPaths) -> None:
+def test_it_is_no_progress_of_the_successor_which_only_shows_it(pages: SlotPages, files: SlotPaths) -> None:
     _live(pages)
-    _commit(seat)
+    _commit(files)
     _live(pages, 2)
-    with closing(Page(seat.folder / "stage.page", by_calls, writable=True)) as page:
+    with closing(Page(files.folder / "stage.page", by_calls, writable=True)) as page:
         page.words[Word.COMMITS] += 1
     assert pages.progress() is Progress.NONE
 
@@ -71,8 +71,8 @@ def test_a_commit_of_an_earlier_run_proves_nothing(pages: SlotPages) -> None:
     assert not pages.proven
 
 
-def test_a_commit_before_its_birth_was_told_is_that_lifes_own(pages: SlotPages, seat: SeatPaths) -> None:
+def test_a_commit_before_its_birth_was_told_is_that_lifes_own(pages: SlotPages, files: SlotPaths) -> None:
     pages.clear()
-    _commit(seat)  # it works already, and the message of its birth is on the way
+    _commit(files)  # it works already, and the message of its birth is on the way
     pages.born(os.getpid(), 1)
     assert pages.progress() is Progress.COMMITTED

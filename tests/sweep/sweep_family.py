@@ -1,7 +1,7 @@
 """Follows one run from its caller over supervisor and zygote to every worker's birth, and kills who is to be killed.
 
 Processes are known by what they are exec'ed with; workers by the order in which the zygote forks them, which is that
-of the run's seats. Whoever is not to be killed is let go at birth. Called by `sweep_run`, as the caller's parent.
+of the run's slots. Whoever is not to be killed is let go at birth. Called by `sweep_run`, as the caller's parent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Orders:
     """Who dies, before which effect; an effect that never comes kills nobody."""
 
     first_lives: Mapping[str, int] = field(default_factory=dict)
-    """By seat."""
+    """By slot."""
     later_lives: Sequence[int] = ()
     """For later births, one after the other, whoever's they are."""
     supervisor: int = 0
@@ -41,10 +41,10 @@ class Family:
 
     caller: int
     orders: Orders
-    seats: Sequence[str]
+    slots: Sequence[str]
     """In the order in which the zygote is asked for them."""
     victims: dict[str, Victim] = field(default_factory=dict)
-    """All that were watched, by seat and life, or by role."""
+    """All that were watched, by slot and life, or by role."""
     run_dir: str = ""
     _supervisor: int = 0
     _supervisors: int = 0
@@ -128,11 +128,11 @@ class Family:
             ptrace.go_on(child)
 
     def _on_worker(self, pid: int, number: int) -> None:
-        if number < len(self.seats):
-            name = self.seats[number]
+        if number < len(self.slots):
+            name = self.slots[number]
             kill_at = self.orders.first_lives.get(name)
         else:
-            name, later = f"later life {number}", number - len(self.seats)
+            name, later = f"later life {number}", number - len(self.slots)
             kill_at = self.orders.later_lives[later] if later < len(self.orders.later_lives) else None
         if kill_at is None:
             ptrace.detach(pid)

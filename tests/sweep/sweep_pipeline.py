@@ -102,7 +102,7 @@ class Copies:
                 fan.sink(files.json_lines(self._target(copy)), name=f"sink-{copy}", edge=edge)
         return for_sweep(app.plan())
 
-    def seats(self) -> list[str]:
+    def slots(self) -> list[str]:
         """In the order of the plan."""
         return [f"{stage}-{copy}" for copy in range(self.number) for stage in STAGES]
 

@@ -69,7 +69,7 @@ def sweep(request: Request, base: Path) -> Swept:
             _call(request, Path(folder), told)
         os.close(wait)
         orders = Orders(request.first_lives, request.later_lives, request.supervisor, request.zygote)
-        family = Family(caller, orders, Copies(base, request.copies).seats())
+        family = Family(caller, orders, Copies(base, request.copies).slots())
         with _time_limit(family) as over:
             family.follow(lambda: os.close(go))
         nothing = [f"it hangs, after {_LIMIT_S} s" if over else "the caller died"], None

@@ -16,7 +16,7 @@ from penstock.channel.bell import create_bell
 from penstock.channel.queue_file import require_whole as require_whole_queue
 from penstock.errors import QueueDamaged
 from penstock.metrics.page import Page
-from penstock.plan.paths import RunPaths, SeatPaths
+from penstock.plan.paths import RunPaths, SlotPaths
 from penstock.plan.topology import Topology
 from penstock.shared_file import by_calls
 from penstock.slot.process.failure_file import reserve
@@ -41,7 +41,7 @@ def make_shared(paths: RunPaths) -> None:
     Control.create(paths.control)
 
 
-def make_slot(files: SeatPaths, pages: Sequence[Path]) -> None:
+def make_slot(files: SlotPaths, pages: Sequence[Path]) -> None:
     """What a worker has beside its journal. Pages stay where they can be read: their figures grow over restarts."""
     make_bell(files.bell)
     _remove(files.work, files.log, files.stdout, files.failure)
@@ -90,7 +90,7 @@ def _remove(*paths: Path) -> None:
 def require_whole(topology: Topology, paths: RunPaths) -> None:
     """Raises `QueueDamaged` or `FileUnusable` for a queue or a journal that nobody can resume from."""
     for slot in topology.slots():
-        path = paths.caller_journal if slot.caller else paths.seat(slot.seat, slot.number).journal
+        path = paths.caller_journal if slot.caller else paths.slot(slot.group, slot.number).journal
         if _shape(load_record(path)) != _shape(first_record(topology, slot)):
             raise QueueDamaged(path, "the journal belongs to another slot")
     for channel in topology.channels():
@@ -99,4 +99,4 @@ def require_whole(topology: Topology, paths: RunPaths) -> None:
 
 def _shape(record: Record) -> list[tuple[set[str], set[str], set[str]]]:
     """Which queues each stage has: it stays as it was at the start."""
-    return [(set(part.inputs), set(part.outputs), set(part.turns_in)) for part in record.parts]
+    return [(set(part.inputs), set(part.outputs), set(part.turns_in)) for part in record.stages]

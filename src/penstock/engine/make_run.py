@@ -130,7 +130,7 @@ def _make_files(topology: Topology, paths: RunPaths) -> None:
         if slot.caller:
             make_caller_bell(paths)
         else:
-            make_slot(paths.seat(slot.seat, slot.number), slot.pages)
+            make_slot(paths.slot(slot.group, slot.number), slot.pages)
 
 
 def _write_files(order: Order, topology: Topology, paths: RunPaths, run_id: str, dead_letters: Path) -> None:

@@ -18,11 +18,11 @@ from penstock.engine.deployment import Deployment
 from penstock.engine.handle import Handle
 from penstock.report import Report, StageReport
 from penstock.shared_file import by_calls
+from penstock.slot.input.intake import Intake
 from penstock.slot.input.queue_inputs import QueueInput, QueueInputs
-from penstock.slot.input.unit import Unit
 from penstock.slot.records.dead_letter_file import DEAD_LETTERS
 from penstock.slot.records.journal import Journal
-from penstock.slot.records.record import PartRecord, Record
+from penstock.slot.records.record import Record, StageRecord
 
 T_co = TypeVar("T_co", covariant=True)
 _SAFETY_POLL_S = 1.0
@@ -164,15 +164,15 @@ class _CallerInput:
         self._inputs = QueueInputs(queues, Gate(gates, len(queues)), "", names)
         self._journal = Journal(paths.caller_journal, by_calls)
         self._record = self._journal.load()
-        self._inputs.restore(self._record.parts[0])
+        self._inputs.restore(self._record.stages[0])
         self.letters = CallerLetters(
             deployment.dead_letters, plan.pipeline, stage.name, self._record.logs.get(DEAD_LETTERS, ())
         )
-        self._counts = self._record.parts[0].counts
+        self._counts = self._record.stages[0].counts
         self._inputs.publish()
         self._bell = FifoBell(paths.caller_bell, by_calls)
         self._waiter = Waiter(self._bell)
-        self._unit: Unit | None = None
+        self._intake: Intake | None = None
         self._closing = threading.RLock()
         """Of the handle's thread, too, in which a collection may find that the results were lost."""
         self._closed = False
@@ -183,17 +183,17 @@ class _CallerInput:
 
     def take(self) -> list[Any] | None:
         """The next rows; None: nothing now."""
-        unit = self._inputs.take()
-        if unit is None:
+        intake = self._inputs.take()
+        if intake is None:
             return None
-        rows, unmade = made_rows(unit.batch)
-        failures = {**unit.failures, **unmade}
+        rows, unmade = made_rows(intake.batch)
+        failures = {**intake.failures, **unmade}
         for index in sorted(failures):
             self.letters.set_aside(*failures[index])
-        self._counts.rows_in += unit.length
-        self._counts.rows_out += unit.length - len(failures)
+        self._counts.rows_in += intake.length
+        self._counts.rows_out += intake.length - len(failures)
         self._counts.dead_letters += len(failures)
-        self._unit = unit
+        self._intake = intake
         return [row for index, row in enumerate(rows) if index not in failures] if failures else rows
 
     def report(self) -> StageReport:
@@ -202,14 +202,14 @@ class _CallerInput:
 
     def commit(self) -> None:
         """The rows last taken have been handed over: give their room back."""
-        unit, self._unit = self._unit, None
-        if unit is None or self._closed:
+        intake, self._intake = self._intake, None
+        if intake is None or self._closed:
             return
-        unit.done = unit.length
-        self._inputs.progress(unit)
-        part = PartRecord(counts=self._counts)
-        self._inputs.save(part)
-        self._record = Record(self._record.number + 1, logs={DEAD_LETTERS: self.letters.flush()}, parts=[part])
+        intake.done = intake.length
+        self._inputs.progress(intake)
+        stage = StageRecord(counts=self._counts)
+        self._inputs.save(stage)
+        self._record = Record(self._record.number + 1, logs={DEAD_LETTERS: self.letters.flush()}, stages=[stage])
         self._journal.commit(self._record)
         self._inputs.publish()
         self._bell.fence()

@@ -16,7 +16,7 @@ from penstock.plan.paths import RunPaths
 from penstock.plan.topology import Channel, Slot, Topology
 from penstock.slot.records.life import Crash
 from penstock.slot.records.record import Record, first_record
-from penstock.supervisor.protocol import RunSpec, SeatSpec, StageSpec
+from penstock.supervisor.protocol import RunSpec, SlotSpec, StageSpec
 
 _SLOT_BYTES = 64 * 1024
 """About what the small files of one slot take."""
@@ -36,7 +36,7 @@ class QueueFile(msgspec.Struct, frozen=True):
 class SlotFiles(msgspec.Struct, frozen=True):
     """The files of a slot. Where the calling process reads (`caller`), a journal and a bell are all there is."""
 
-    seat: str
+    group: str
     number: int
     caller: bool
     journal: Path
@@ -53,11 +53,11 @@ def queue_files(topology: Topology, paths: RunPaths) -> list[QueueFile]:
 def slot_files(topology: Topology, paths: RunPaths) -> Iterator[SlotFiles]:
     """What each slot needs."""
     for slot in topology.slots():
-        journal = paths.caller_journal if slot.caller else paths.seat(slot.seat, slot.number).journal
+        journal = paths.caller_journal if slot.caller else paths.slot(slot.group, slot.number).journal
         pages = () if slot.caller else tuple(
             paths.page(topology.plan, stage.name, slot.number) for stage in slot.stages
         )
-        yield SlotFiles(slot.seat, slot.number, slot.caller, journal, first_record(topology, slot), pages)
+        yield SlotFiles(slot.group, slot.number, slot.caller, journal, first_record(topology, slot), pages)
 
 
 def bytes_needed(topology: Topology) -> int:
@@ -77,7 +77,7 @@ def run_spec(
     plan = topology.plan
     return RunSpec(
         pipeline=plan.pipeline, run_id=run_id, dead_letters=str(dead_letters),
-        seats=tuple(_seat_spec(topology, slot, crashes) for slot in topology.slots() if not slot.caller),
+        slots=tuple(_slot_spec(topology, slot, crashes) for slot in topology.slots() if not slot.caller),
         stages=tuple(
             StageSpec(
                 stage.name, tuple(_pages(topology, stage.name)),
@@ -92,12 +92,12 @@ def run_spec(
     )
 
 
-def _seat_spec(topology: Topology, slot: Slot, crashes: Mapping[str, Sequence[Crash]]) -> SeatSpec:
+def _slot_spec(topology: Topology, slot: Slot, crashes: Mapping[str, Sequence[Crash]]) -> SlotSpec:
     settings = [stage.settings for stage in slot.stages]
     row_stages = [stage for stage in slot.stages if stage.settings.timeout_s is not None]
     has_batch_functions = any(node.operator.batch for stage in slot.stages for node in stage.nodes)
-    return SeatSpec(
-        slot.seat, slot.number, tuple(stage.name for stage in slot.stages),
+    return SlotSpec(
+        slot.group, slot.number, tuple(stage.name for stage in slot.stages),
         timeout_s=min((s.settings.timeout_s for s in row_stages if s.settings.timeout_s is not None), default=None),
         max_restarts=min((s.max_restarts for s in settings), key=lambda rate: rate[0] / rate[1]),
         bisects=has_batch_functions or any(stage.sink for stage in slot.stages),
@@ -134,7 +134,7 @@ def layout_of(topology: Topology, started_s: float) -> Layout:
     """Stages and edges, and the files that show what becomes of them."""
     stages = [
         StageLayout(
-            stage.name, stage.seat, topology.workers(stage.name),
+            stage.name, stage.slot_group, topology.workers(stage.name),
             [] if stage.caller else _pages(topology, stage.name),
             None if stage.source is None else stage.source.rows, stage.caller,
         )

@@ -110,7 +110,7 @@ def _make_anew(topology: Topology, paths: RunPaths, left: Manifest) -> None:
             if slot.caller:
                 make_caller_bell(paths)
             else:
-                make_slot(paths.seat(slot.seat, slot.number), slot.pages)
+                make_slot(paths.slot(slot.group, slot.number), slot.pages)
     except OSError as exc:
         raise FileUnusable(exc.filename or paths.root, "the run directory", exc) from exc
 

@@ -12,7 +12,7 @@ class StageLayout(msgspec.Struct, frozen=True):
     """One stage and the pages of its slots."""
 
     name: str
-    seat: str
+    slot_group: str
     workers: int
     pages: list[str] = []
     """Relative to the run directory, one per slot."""

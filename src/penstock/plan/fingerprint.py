@@ -60,7 +60,7 @@ def _stage(stage: StagePlan) -> str:
         parts.append(f"writes {stage.sink.target}")
     if stage.caller:
         parts.append("read by the caller")
-    parts.append(f"seat {stage.seat}")
+    parts.append(f"slot group {stage.slot_group}")
     return "; ".join(parts)
 
 

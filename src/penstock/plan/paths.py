@@ -16,7 +16,7 @@ def channel_name(edge: EdgePlan, sender: int, receiver: int) -> str:
     return f"{edge.name}.{sender}-{receiver}"
 
 
-class SeatPaths(msgspec.Struct, frozen=True):
+class SlotPaths(msgspec.Struct, frozen=True):
     """The files of one slot."""
 
     folder: Path
@@ -136,18 +136,18 @@ class RunPaths(msgspec.Struct, frozen=True):
         """What the supervisor is told."""
         return self.root / "spec"
 
-    def seat(self, seat: str, slot: int) -> SeatPaths:
-        return SeatPaths(self.root / "slots" / f"{seat}.{slot}")
+    def slot(self, group: str, slot: int) -> SlotPaths:
+        return SlotPaths(self.root / "slots" / f"{group}.{slot}")
 
     def page(self, plan: Plan, stage: str, slot: int) -> Path:
         """The page of one stage in one slot."""
-        return self.seat(plan.stages[stage].seat, slot).folder / f"{stage}.page"
+        return self.slot(plan.stages[stage].slot_group, slot).folder / f"{stage}.page"
 
     def bell(self, plan: Plan, stage: str, slot: int) -> Path:
         """The bell of whoever sits in a stage's slot."""
         if plan.stages[stage].caller:
             return self.caller_bell
-        return self.seat(plan.stages[stage].seat, slot).bell
+        return self.slot(plan.stages[stage].slot_group, slot).bell
 
     def queue(self, edge: EdgePlan, sender: int, receiver: int) -> Path:
         """`->` and `#` of the edge's name are no trouble in a file's name."""

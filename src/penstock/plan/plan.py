@@ -87,8 +87,8 @@ class StagePlan(msgspec.Struct, frozen=True):
     """The node whose rows the sink is given; -1: the stage's input."""
     caller: bool = False
     """True: the calling process reads what arrives here (`results()`); no worker runs."""
-    seat: str = ""
-    """Stages with an equal seat share their slot; the stage's own name where it shares with none."""
+    slot_group: str = ""
+    """Stages of one group share their slots; a group has the name of its first stage."""
     where: str = ""
     """file:line where the stage was opened."""
 
@@ -145,12 +145,12 @@ class Plan(msgspec.Struct, frozen=True):
     def edge(self, name: str) -> EdgePlan:
         return next(edge for edge in self.edges if edge.name == name)
 
-    def seats(self) -> dict[str, tuple[StagePlan, ...]]:
-        """Return the stages by their seat, in plan order."""
-        seats: dict[str, tuple[StagePlan, ...]] = {}
+    def slot_groups(self) -> dict[str, tuple[StagePlan, ...]]:
+        """Return the stages by their slot group, in plan order."""
+        groups: dict[str, tuple[StagePlan, ...]] = {}
         for stage in self.stages.values():
-            seats[stage.seat] = (*seats.get(stage.seat, ()), stage)
-        return seats
+            groups[stage.slot_group] = (*groups.get(stage.slot_group, ()), stage)
+        return groups
 
     @property
     def bounded(self) -> bool:

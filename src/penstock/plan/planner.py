@@ -56,15 +56,15 @@ def plan_of(examined: Examined) -> PrintablePlan:
     for sender, output, edge in _edges(examined, trees):
         outputs[sender].append(output)
         edges.append(edge)
-    seats = _seats(trees, stages)
+    groups = _slot_groups(trees, stages)
     planned = [
-        _stage(examined, stage, trees[number], tuple(outputs[number]), seats[number])
+        _stage(examined, stage, trees[number], tuple(outputs[number]), groups[number])
         for number, stage in stages.by_number.items()
     ]
     return PrintablePlan(stages.graph.pipeline, {stage.name: stage for stage in planned}, tuple(edges))
 
 
-def _stage(examined: Examined, stage: Stage, tree: Tree, outputs: tuple[Output, ...], seat: str) -> StagePlan:
+def _stage(examined: Examined, stage: Stage, tree: Tree, outputs: tuple[Output, ...], slot_group: str) -> StagePlan:
     settings = examined.options[stage.number].stage
     source = source_of(stage, settings.workers)
     return StagePlan(
@@ -77,20 +77,20 @@ def _stage(examined: Examined, stage: Stage, tree: Tree, outputs: tuple[Output, 
         sink=tree.sink,
         sink_node=tree.sink_node,
         caller=isinstance(stage.opener, ResultsCall),
-        seat=seat,
+        slot_group=slot_group,
         where=str(stage.where),
     )
 
 
-def _seats(trees: Mapping[int, Tree], stages: Stages) -> dict[int, str]:
+def _slot_groups(trees: Mapping[int, Tree], stages: Stages) -> dict[int, str]:
     """Sinks with an equal `shared_slot` sit where the first of them sits; every other stage sits alone."""
     first: dict[str, str] = {}
-    seats = {}
+    groups = {}
     for number, stage in stages.by_number.items():
         sink = trees[number].sink
         shared = None if sink is None else sink.shared_slot
-        seats[number] = stage.name if shared is None else first.setdefault(shared, stage.name)
-    return seats
+        groups[number] = stage.name if shared is None else first.setdefault(shared, stage.name)
+    return groups
 
 
 def _edges(examined: Examined, trees: Mapping[int, Tree]) -> Iterator[tuple[int, Output, EdgePlan]]:

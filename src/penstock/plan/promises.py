@@ -42,10 +42,10 @@ def notes(plan: Plan) -> Iterator[str]:
         reason = travel_of(edge.row_type).reason
         if reason and edge_shape(plan, edge) is Shape.ROWS:
             yield f"rows of {edge.name} are pickled, which takes several times as long as msgpack: {reason}"
-    for seat, stages in plan.seats().items():
+    for group, stages in plan.slot_groups().items():
         if len(stages) > 1:
             names = ", ".join(stage.name for stage in stages)
-            yield f"{names} share the worker of {seat}: they write to one database"
+            yield f"{names} share the worker of {group}: they write to one database"
 
 
 def _about_stage(plan: Plan, stage: StagePlan) -> Iterator[str]:

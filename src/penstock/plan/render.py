@@ -20,8 +20,8 @@ WIDTH = 80
 
 def render_text(plan: Plan) -> str:
     """Stage by stage: what enters, what runs, what leaves; then what to know."""
-    seats = plan.seats()
-    workers = sum(stages[0].settings.workers for stages in seats.values() if not stages[0].caller)
+    groups = plan.slot_groups()
+    workers = sum(stages[0].settings.workers for stages in groups.values() if not stages[0].caller)
     memory = size_text(sum(total_bytes(plan, edge) for edge in plan.edges))
     lines = [f"{plan.pipeline}: {_count(len(plan.stages), 'stage')}, {_count(workers, 'worker')}, queues of {memory}"]
     for stage in plan.stages.values():
@@ -43,7 +43,7 @@ def _stage_lines(plan: Plan, stage: StagePlan) -> Iterator[str]:
 def _who(stage: StagePlan) -> str:
     if stage.caller:
         return "read by the caller"
-    shared = f", in the worker of {stage.seat}" if stage.seat != stage.name else ""
+    shared = f", in the worker of {stage.slot_group}" if stage.slot_group != stage.name else ""
     ordered = ", ordered" if stage.settings.ordered else ""
     return _count(stage.settings.workers, "worker") + ordered + shared
 
@@ -125,7 +125,7 @@ def _stage_value(plan: Plan, stage: StagePlan) -> dict[str, object]:
         "where": stage.where,
         "workers": stage.settings.workers,
         "ordered": stage.settings.ordered,
-        "seat": stage.seat,
+        "slot_group": stage.slot_group,
         "caller": stage.caller,
         "source": None if stage.source is None else _thing(stage.source.label, stage.source.target),
         "sink": None if stage.sink is None else _thing(stage.sink.sink_label, stage.sink.target),

@@ -18,9 +18,9 @@ from penstock.sink import WrittenText
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """One slot: the stages that sit there, in plan order. A worker lives in it, or the calling process reads there."""
+    """One slot: the stages of its group, in plan order. A worker lives in it, or the calling process reads there."""
 
-    seat: str
+    group: str
     number: int
     stages: tuple[StagePlan, ...]
 
@@ -57,12 +57,12 @@ class Topology(msgspec.Struct, frozen=True):
 
     def slots(self) -> Iterator[Slot]:
         """All slots of all stages."""
-        for seat, stages in self.plan.seats().items():
+        for group, stages in self.plan.slot_groups().items():
             for number in range(self.workers(stages[0].name)):
-                yield Slot(seat, number, stages)
+                yield Slot(group, number, stages)
 
-    def slot(self, seat: str, number: int) -> Slot:
-        return Slot(seat, number, self.plan.seats()[seat])
+    def slot(self, group: str, number: int) -> Slot:
+        return Slot(group, number, self.plan.slot_groups()[group])
 
     def splits(self, stage: StagePlan, slot: int) -> dict[str, Any]:
         """The splits of its source that a slot reads."""

@@ -29,9 +29,9 @@ from penstock.slot.turn.backpressure import Backpressure
 from penstock.slot.turn.commit import Commit
 from penstock.slot.turn.last_error import LastErrors
 from penstock.slot.turn.meter import Meter
-from penstock.slot.turn.part import Part
 from penstock.slot.turn.row_errors import RowErrors
 from penstock.slot.turn.sending import Sending
+from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.turn.turn import Turn
 
 
@@ -39,33 +39,33 @@ class AssembledLoop:
     """For one life of a slot."""
 
     def __init__(
-        self, parts: Sequence[Part], record: Record, keeping: Keeping, world: World, life: Life, *, pipeline: str,
+        self, stages: Sequence[SlotStage], record: Record, keeping: Keeping, world: World, life: Life, *, pipeline: str,
         meter: Meter,
     ) -> None:
-        """`parts`: open, and restored from `record`."""
+        """`stages`: open, and restored from `record`."""
         record.run_id = life.run_id  # the first record knows of none
         self._keeping = keeping
         self._world = world
         self._meter = meter
         self._suspicion = Suspicion(life)
         self._errors = RowErrors(pipeline, keeping.dead_letters, keeping.retries, world.clock, world.pickled)
-        self._turn = self._turn_of(parts, record)
+        self._turn = self._turn_of(stages, record)
         pauses = Pauses(keeping.bell, keeping.waiter, keeping.control, world.clock, world.look_s)
         self._calls = Calls(
             turn=self._turn, errors=self._errors, pauses=pauses, suspicion=self._suspicion,
             work=keeping.work, crash=world.crash, clock=world.clock,
         )
-        for part in parts:
-            if isinstance(part.inputs, QueueInputs):
-                part.inputs.decoding = Decoding(
-                    part.number, keeping.work, self._suspicion, flush=self._turn.flush, pause=pauses.pause
+        for stage in stages:
+            if isinstance(stage.inputs, QueueInputs):
+                stage.inputs.decoding = Decoding(
+                    stage.number, keeping.work, self._suspicion, flush=self._turn.flush, pause=pauses.pause
                 )
-        sleeping = Sleeping(parts, keeping.bell, keeping.waiter, meter)
+        sleeping = Sleeping(stages, keeping.bell, keeping.waiter, meter)
         self._loop = SlotLoop(
             turn=self._turn, errors=self._errors, sleeping=sleeping, work=keeping.work, control=keeping.control,
             clock=world.clock,
         )
-        self._runners = [self._runner(part) for part in parts]
+        self._runners = [self._runner(stage) for stage in stages]
 
     def run(self) -> None:
         """Until the input is through."""
@@ -84,46 +84,46 @@ class AssembledLoop:
         """The name of the row in progress."""
         return self._calls.idempotency_key()
 
-    def _turn_of(self, parts: Sequence[Part], record: Record) -> Turn:
+    def _turn_of(self, stages: Sequence[SlotStage], record: Record) -> Turn:
         keeping, world, crash = self._keeping, self._world, self._world.crash
         participants: dict[str, Participant] = {DEAD_LETTERS: keeping.dead_letters, RETRIES: keeping.retries}
         last_errors = LastErrors(world.paths.last_errors, world.clock, world.files)
         commit = Commit(
-            parts, keeping.journal, record, participants=participants, bell=keeping.bell, crash=crash,
+            stages, keeping.journal, record, participants=participants, bell=keeping.bell, crash=crash,
             told=(self._meter.committed, acknowledge, last_errors.tell, *world.when_open()),
         )
         backpressure = Backpressure(keeping.bell, keeping.waiter, self._meter, keeping.control, world.look_s)
         return Turn(
-            parts, sending=Sending(backpressure, keeping.work, crash), commit=commit, errors=self._errors,
+            stages, sending=Sending(backpressure, keeping.work, crash), commit=commit, errors=self._errors,
             work=keeping.work, meter=self._meter, crash=crash, clock=world.clock,
         )
 
-    def _runner(self, part: Part) -> Runner:
+    def _runner(self, stage: SlotStage) -> Runner:
         """How the stage works through its input."""
-        keeping, world, chain = self._keeping, self._world, part.chain
+        keeping, world, chain = self._keeping, self._world, stage.chain
         if chain.async_rows is not None:
-            ready = ReadyRows(part, self._suspicion, keeping.work)
-            ahead = CalledAhead(part, chain.async_rows, ready, errors=self._errors, crash=world.crash)
+            ready = ReadyRows(stage, self._suspicion, keeping.work)
+            ahead = CalledAhead(stage, chain.async_rows, ready, errors=self._errors, crash=world.crash)
             return InFlight(
-                part, self._calls, ahead, turn=self._turn, errors=self._errors, retries=keeping.retries,
+                stage, self._calls, ahead, turn=self._turn, errors=self._errors, retries=keeping.retries,
                 suspicion=self._suspicion, work=keeping.work,
             )
-        if chain.has_batch_operators and not part.carries_turns:  # what is put together has no turn
+        if chain.has_batch_operators and not stage.carries_turns:  # what is put together has no turn
             gathering = Gathering(
-                part, self._suspicion, most=chain.batch_rows, rows=chain.asked_rows or None, wait_s=chain.wait_s,
+                stage, self._suspicion, most=chain.batch_rows, rows=chain.asked_rows or None, wait_s=chain.wait_s,
                 clock=world.clock,
             )
             return GatheredRunner(
-                part, self._calls, gathering, turn=self._turn, errors=self._errors, retries=keeping.retries,
+                stage, self._calls, gathering, turn=self._turn, errors=self._errors, retries=keeping.retries,
                 meter=self._meter, control=keeping.control,
             )
         return PlainRunner(
-            part, self._calls, turn=self._turn, retries=keeping.retries, meter=self._meter, control=keeping.control,
+            stage, self._calls, turn=self._turn, retries=keeping.retries, meter=self._meter, control=keeping.control,
             between=self._loop.let_coroutines_run,
         )
 
 
-def acknowledge(part: Part) -> None:
+def acknowledge(stage: SlotStage) -> None:
     """After a commit: tell a source's readers, if they want to know."""
-    if isinstance(part.inputs, SourceInput):
-        part.inputs.acknowledge()
+    if isinstance(stage.inputs, SourceInput):
+        stage.inputs.acknowledge()

@@ -22,12 +22,12 @@ from penstock.slot.input.split_input import Reading
 from penstock.slot.input.wake import Wake
 from penstock.slot.output.expansion import Expansion
 from penstock.slot.output.outputs import EdgeOutput, QueueOutput
-from penstock.slot.output.row_timer import RowTimer
 from penstock.slot.output.spool import Spool
 from penstock.slot.ports import World
+from penstock.slot.process.row_timeout import RowTimer
 from penstock.slot.records.life import Life
 from penstock.slot.records.work_page import WorkPage
-from penstock.slot.turn.part import Part
+from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.user_code.async_rows import Coroutines
 from penstock.slot.user_code.chain import Chain
 from penstock.slot.user_code.event_loop import EventLoop
@@ -36,7 +36,7 @@ from penstock.slot.user_code.page_steps import PageSteps
 
 @dataclass(frozen=True, slots=True)
 class Assembler:
-    """Makes the parts of one slot."""
+    """Makes the stages of one slot."""
 
     topology: Topology
     world: World
@@ -53,7 +53,7 @@ class Assembler:
         """Of a neighbour."""
         return self.world.bell_of(self.world.paths.bell(self.topology.plan, stage, slot))
 
-    def part(self, number: int, stage: StagePlan) -> Part:
+    def stage(self, number: int, stage: StagePlan) -> SlotStage:
         """A stage, its files mapped; nothing of the user's is opened yet."""
         plan, settings, workers = self.topology.plan, stage.settings, self.topology.workers(stage.name)
         world, life, slot = self.world, self.life, self.life.slot
@@ -69,7 +69,7 @@ class Assembler:
         carries = self.topology.carries_turns(stage)
         deals = not carries and any(edge.turns for edge in edges)
         in_order = settings.ordered or carries or deals  # then a row may not be set apart
-        folder = world.paths.seat(stage.seat, slot).folder
+        folder = world.paths.slot(stage.slot_group, slot).folder
         expansion = Expansion(stage.name, settings.row_output_max, lambda: context.idempotency_key, world.clock)
         chain = Chain(
             stage.nodes, leaves, label=stage.name,
@@ -81,7 +81,7 @@ class Assembler:
             ),
         )
         pages = [Page(world.paths.page(plan, stage.name, n), world.opening, writable=n == slot) for n in range(workers)]
-        return Part(
+        return SlotStage(
             number=number, plan=stage, context=context, inputs=inputs, chain=chain, outs=[Out() for _ in leaves],
             edges=edges, page=pages[slot], sibling_pages=pages, carries_turns=carries,
             deals_turns=deals,

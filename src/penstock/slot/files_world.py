@@ -7,9 +7,9 @@ from penstock.channel.bell import Bell, FifoBell, OnePerPath, Waiter, Waits
 from penstock.dead_letter_record import pickled
 from penstock.mapped_file import by_mapping
 from penstock.plan.paths import RunPaths
-from penstock.slot.output.row_timer import RowTimer
 from penstock.slot.ports import World
 from penstock.slot.process.crash_points import ArmedCrash, CrashPoints
+from penstock.slot.process.row_timeout import RowTimer
 from penstock.slot.records.life import Life
 from penstock.slot.time_and_chance import MACHINE
 from penstock.slot.turn.gc_tuning import TurnGc

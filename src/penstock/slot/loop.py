@@ -54,7 +54,7 @@ class SlotLoop:
         self._runners, self._due = tuple(runners), due
         self._flights = tuple(runner for runner in runners if isinstance(runner, InFlight))
         for runner in runners:
-            self._turn.send_spooled(runner.part)
+            self._turn.send_spooled(runner.stage)
 
     def run(self) -> None:
         """Until every stage of the slot has finished."""
@@ -64,7 +64,7 @@ class SlotLoop:
 
     @property
     def finished(self) -> bool:
-        return all(runner.part.finished for runner in self._runners)
+        return all(runner.stage.finished for runner in self._runners)
 
     def go_on(self) -> bool:
         """Do one thing, or end the turn where it is time. False: there is nothing to do now."""
@@ -97,11 +97,11 @@ class SlotLoop:
             raise Stopped
         if self._control.draining:
             for runner in self._runners:
-                runner.part.inputs.stop()
+                runner.stage.inputs.stop()
         self.let_coroutines_run()
         if self._due.step():
             return True
-        return any(not runner.part.finished and self._step_stage(runner) for runner in self._at_work())
+        return any(not runner.stage.finished and self._step_stage(runner) for runner in self._at_work())
 
     def _step_stage(self, runner: Runner) -> bool:
         if runner.step():
@@ -111,15 +111,15 @@ class SlotLoop:
         return runner.through and self._finish_if_decided(runner)
 
     def _finish_if_decided(self, runner: Runner) -> bool:
-        part = runner.part
-        if self._due.waits(part):
+        stage = runner.stage
+        if self._due.waits(stage):
             return False
-        if not self._errors.may_finish(part, draining=self._control.draining):
+        if not self._errors.may_finish(stage, draining=self._control.draining):
             self._undecided = True
             return False
         if self._turn.pending:
             self._turn.flush()
-        self._turn.finish(part)
+        self._turn.finish(stage)
         return True
 
     def _at_work(self) -> Iterator[Runner]:
@@ -162,11 +162,11 @@ class SlotLoop:
         if self._due.can_go_on:
             return True
         runners = (self._runners[self._current],) if self._collects() else self._runners
-        return any(not runner.part.finished and self._is_at_work(runner) for runner in runners)
+        return any(not runner.stage.finished and self._is_at_work(runner) for runner in runners)
 
     def _is_at_work(self, runner: Runner) -> bool:
         return runner.has_work() or (
-            runner.through and not self._undecided and not self._due.waits(runner.part)
+            runner.through and not self._undecided and not self._due.waits(runner.stage)
         )
 
     def _nap(self) -> float:
@@ -178,7 +178,7 @@ class SlotLoop:
         """How long each of those sleeps that wake by themselves."""
         naps = list[float]()
         naps.extend(nap for runner in self._runners if (nap := runner.nap_s) is not None)
-        naps.extend(after for runner in self._runners if (after := runner.part.inputs.wake_after()) is not None)
+        naps.extend(after for runner in self._runners if (after := runner.stage.inputs.wake_after()) is not None)
         due = self._due.nap_s()
         if due is not None:
             naps.append(due)

@@ -19,7 +19,7 @@ from penstock.error_text import ERROR_CHARACTERS, TRACEBACK_CHARACTERS, cut
 from penstock.errors import FileUnusable, QueueDamaged
 from penstock.mapped_file import by_mapping
 from penstock.plan.membership import MEMBERSHIP_IS, decode_membership
-from penstock.plan.paths import RunPaths, SeatPaths
+from penstock.plan.paths import RunPaths, SlotPaths
 from penstock.plan.plan import Plan, StagePlan
 from penstock.plan.topology import Topology
 from penstock.run_files import read_checked
@@ -42,11 +42,11 @@ def live(run_dir: Path, life: Life, import_program: Callable[[], None] | None = 
 
     `import_program`: where this process has not been forked from one that has the program.
     """
-    seat = RunPaths(run_dir).seat(life.seat, life.slot)
+    files = RunPaths(run_dir).slot(life.group, life.slot)
     code = _live(run_dir, life, import_program)
     if code != Exit.ORPHANED:
         try:
-            work = WorkPage(seat.work, by_calls)
+            work = WorkPage(files.work, by_calls)
             work.say_farewell(code, life.attempt, os.getpid())
             work.close()
         except (QueueDamaged, FileUnusable) as exc:  # it counts as a death, and a successor follows
@@ -56,20 +56,20 @@ def live(run_dir: Path, life: Life, import_program: Callable[[], None] | None = 
 
 def _live(run_dir: Path, life: Life, import_program: Callable[[], None] | None) -> int:
     paths = RunPaths(run_dir)
-    seat = paths.seat(life.seat, life.slot)
+    files = paths.slot(life.group, life.slot)
     signals.settle()
     cannot_be_pressed()
     _ask_for_exact_timers()
     if not lifeline.hold(paths.lifeline):
         return Exit.ORPHANED
     # Whatever goes wrong from here on is said in the slot's note: an end without one would be blamed on a row.
-    stage = life.seat
+    stage = life.group
     work: WorkPage | None = None
     try:
-        _connect_streams(seat, life.log_level)
-        lock.take_over(seat.lock)  # kept open until the process ends
+        _connect_streams(files, life.log_level)
+        lock.take_over(files.lock)  # kept open until the process ends
         forks.own()
-        work = WorkPage(seat.work, by_mapping)
+        work = WorkPage(files.work, by_mapping)
         work.clear()
         _note_who_aborts(work)
         stack.show_on_demand()
@@ -78,7 +78,7 @@ def _live(run_dir: Path, life: Life, import_program: Callable[[], None] | None) 
             _import(import_program, stage)
         plan: Plan = pickle.loads(read_checked(paths.program, "the plan"))
         membership = decode_membership(read_checked(paths.membership, MEMBERSHIP_IS), paths.membership)
-        _keep_stdin_only_for_sources(plan.seats()[life.seat])
+        _keep_stdin_only_for_sources(plan.slot_groups()[life.group])
         reseed_libraries()
         _run(Worker(Topology(plan, membership), over_files(paths, life), life, work))
         return Exit.FINISHED
@@ -86,19 +86,19 @@ def _live(run_dir: Path, life: Life, import_program: Callable[[], None] | None) 
         return Exit.STOPPED
     except CarefulRestart as restart:
         assert work is not None
-        work.enter(Mark(restart.part, 0, 0, 0, restart.rows))
+        work.enter(Mark(restart.stage, 0, 0, 0, restart.rows))
         return Exit.CAREFUL
     except StageFailed as failed:
         note = FailureNote(failed.stage, failed.reason, failed.traceback, error=pickled_error(failed.error))
-        return _note(seat, life, Exit.FAILED, note)
+        return _note(files, life, Exit.FAILED, note)
     except QueueDamaged as damaged:
-        return _note(seat, life, Exit.FAILED, FailureNote(stage, str(damaged)))
+        return _note(files, life, Exit.FAILED, FailureNote(stage, str(damaged)))
     except FileUnusable as unusable:
-        return _note(seat, life, Exit.TROUBLE, FailureNote(stage, str(unusable)))
+        return _note(files, life, Exit.TROUBLE, FailureNote(stage, str(unusable)))
     except Trouble as trouble:
-        return _note_error(seat, life, trouble.stage, trouble.what, trouble.error, of_sink=trouble.of_sink)
+        return _note_error(files, life, trouble.stage, trouble.what, trouble.error, of_sink=trouble.of_sink)
     except BaseException as exc:  # the worker's own last resort: said to the supervisor, which restarts or gives up
-        return _note_error(seat, life, stage, "", exc)
+        return _note_error(files, life, stage, "", exc)
 
 
 def _import(import_program: Callable[[], None], stage: str) -> None:
@@ -143,15 +143,15 @@ def _note_who_aborts(work: WorkPage) -> None:
     signal.signal(signal.SIGABRT, handler)
 
 
-def _connect_streams(seat: SeatPaths, log_level: int = 20) -> None:
+def _connect_streams(files: SlotPaths, log_level: int = 20) -> None:
     """Prints and logs go to the supervisor, which labels them; the `stdout` sink has a way of its own."""
     # Opened for reading too, so that a supervisor's death is no broken pipe in user code.
-    log = open_fifo(seat.log, "the pipe for printed output")
+    log = open_fifo(files.log, "the pipe for printed output")
     os.set_blocking(log, True)
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    stdout = open_fifo(seat.stdout, "the pipe to standard output")
+    stdout = open_fifo(files.stdout, "the pipe to standard output")
     os.set_blocking(stdout, True)
     standard_streams.set_stdout_fd(stdout)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -168,22 +168,22 @@ def _keep_stdin_only_for_sources(stages: Sequence[StagePlan]) -> None:
 
 
 def _note_error(
-    seat: SeatPaths, life: Life, stage: str, what: str, error: BaseException, *, of_sink: bool = False
+    files: SlotPaths, life: Life, stage: str, what: str, error: BaseException, *, of_sink: bool = False
 ) -> int:
     """What something outside raised: it is down for now, or it is in trouble."""
     reason = f"{what}: {one_line(error)}" if what else one_line(error)
     down = unavailable(error, of_sink=of_sink)
     if down is not None:
         note = FailureNote(stage, reason, retry_after_s=down.retry_after_s, error=pickled_error(error))
-        return _note(seat, life, Exit.UNAVAILABLE, note)
+        return _note(files, life, Exit.UNAVAILABLE, note)
     note = FailureNote(stage, reason, user_traceback(error), same=same_error(what, error), error=pickled_error(error))
-    return _note(seat, life, Exit.TROUBLE, note)
+    return _note(files, life, Exit.TROUBLE, note)
 
 
-def _note(seat: SeatPaths, life: Life, code: Exit, note: FailureNote) -> int:
+def _note(files: SlotPaths, life: Life, code: Exit, note: FailureNote) -> int:
     try:
         reason, shown = cut(note.reason, 2 * ERROR_CHARACTERS), cut(note.traceback, TRACEBACK_CHARACTERS)
-        write_failure(seat.failure, replace(note, attempt=life.attempt, reason=reason, traceback=shown))
+        write_failure(files.failure, replace(note, attempt=life.attempt, reason=reason, traceback=shown))
     except OSError as exc:  # the code alone says that no row did this; the reason goes where people look
         told = visible_lines(f"penstock: {note.reason} (its failure note cannot be written: {exc})")
         print(told, file=sys.stderr, flush=True)

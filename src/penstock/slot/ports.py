@@ -16,15 +16,15 @@ from penstock.byte_files import Files
 from penstock.channel.bell import SAFETY_POLL_S, Bell, Waits
 from penstock.plan.paths import RunPaths
 from penstock.shared_file import Opening
-from penstock.slot.output.row_timer import RowTimer
 from penstock.slot.process.crash_points import CrashPoints
+from penstock.slot.process.row_timeout import RowTimer
 from penstock.slot.records.control import Control
 from penstock.slot.records.dead_letter_file import DeadLetterFile
 from penstock.slot.records.journal import Journal
 from penstock.slot.records.retries import RetryFile
 from penstock.slot.records.work_page import WorkPage
 from penstock.slot.time_and_chance import Clock
-from penstock.slot.turn.part import Part
+from penstock.slot.turn.slot_stage import SlotStage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,14 +74,14 @@ class World(msgspec.Struct, frozen=True):
     """How rows that wait or are set aside become bytes. Raises what pickling raises."""
     look_s: float = SAFETY_POLL_S
     """Sleepers look around so often even when nobody rings."""
-    when_open: Callable[[], Sequence[Callable[[Part], None]]] = tuple
+    when_open: Callable[[], Sequence[Callable[[SlotStage], None]]] = tuple
     """Called once what is the user's is open; gives what to call after each commit."""
     one_at_a_time: bool = False
     """True: slots take turns rather than run beside each other; to share a batch among them gains nothing."""
 
 
 class Keeping(msgspec.Struct, frozen=True):
-    """What one slot keeps, opened for one of its lives; its queues are with its stages (`part`)."""
+    """What one slot keeps, opened for one of its lives; its queues are with its stages (`slot_stage`)."""
 
     journal: Journal
     dead_letters: DeadLetterFile

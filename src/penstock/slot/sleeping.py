@@ -7,14 +7,14 @@ from collections.abc import Callable, Sequence
 from penstock.channel.bell import Bell, Sleep, Waits
 from penstock.metrics.catalogue import Activity
 from penstock.slot.turn.meter import Meter
-from penstock.slot.turn.part import Part
+from penstock.slot.turn.slot_stage import SlotStage
 
 
 class Sleeping:
     """The sleep of one slot."""
 
-    def __init__(self, parts: Sequence[Part], bell: Bell, waiter: Waits, meter: Meter) -> None:
-        self._parts = tuple(parts)
+    def __init__(self, stages: Sequence[SlotStage], bell: Bell, waiter: Waits, meter: Meter) -> None:
+        self._stages = tuple(stages)
         self._bell = bell
         self._waiter = waiter
         self._meter = meter
@@ -27,10 +27,10 @@ class Sleeping:
             self._bell.say_awake()
             return False
         self._meter.now_doing(Activity.BUSY if why == Sleep.AWAKE else Activity.WAITING_FOR_INPUT)
-        self._waiter.watch(set().union(*(part.inputs.descriptors() for part in self._parts)))
+        self._waiter.watch(set().union(*(stage.inputs.descriptors() for stage in self._stages)))
         ready = self._waiter.wait(nap_s())
         self._bell.say_awake()
         if ready:
-            for part in self._parts:
-                part.inputs.woken()
+            for stage in self._stages:
+                stage.inputs.woken()
         return True

@@ -28,7 +28,7 @@ from penstock.slot.records.record import Record
 from penstock.slot.records.retries import RETRIES, RetryFile
 from penstock.slot.records.work_page import CLOSES, OPENED, WorkPage
 from penstock.slot.turn.meter import Meter
-from penstock.slot.turn.part import Part
+from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.user_code.event_loop import EventLoop
 
 
@@ -39,20 +39,20 @@ class Worker:
         self._plan = topology.plan
         self._world = world
         self._life = life
-        self._seat = world.paths.seat(life.seat, life.slot)
+        self._slot_files = world.paths.slot(life.group, life.slot)
         self._work = work
         self._control = Control(world.paths.control, world.opening)
-        self._journal = Journal(self._seat.journal, world.opening, world.files)
-        stages = self._plan.seats()[life.seat]
+        self._journal = Journal(self._slot_files.journal, world.opening, world.files)
+        stages = self._plan.slot_groups()[life.group]
         self.event_loop = EventLoop() if has_coroutines(stages) else None
-        self._bell = world.bell_of(self._seat.bell)
+        self._bell = world.bell_of(self._slot_files.bell)
         self._bell.say_awake()
         assembler = Assembler(
             topology=topology, world=world, life=life, work=work, event_loop=self.event_loop, key=self._key,
             stopping=lambda: self._control.draining or self._control.stopping, ring=self._bell.ring,
         )
-        self._parts = [assembler.part(number, stage) for number, stage in enumerate(stages)]
-        self._meter = Meter([part.page for part in self._parts], world.clock)
+        self._stages = [assembler.stage(number, stage) for number, stage in enumerate(stages)]
+        self._meter = Meter([stage.page for stage in self._stages], world.clock)
         self._meter.now_doing(Activity.STARTING)
         self._waiter = world.waiter_of(self._bell, self.event_loop)
         self._opens = False
@@ -89,8 +89,8 @@ class Worker:
         if self._opens:
             self._work.beat()
             self._work.say_reached(CLOSES)
-            for part in self._parts:
-                self._close(part)
+            for stage in self._stages:
+                self._close(stage)
         if self.event_loop is not None:
             self.event_loop.close()
         if self._keeping is not None:
@@ -99,43 +99,43 @@ class Worker:
         self._meter.now_doing(Activity.FINISHED)
 
     def _restore(self, record: Record) -> None:
-        for part, saved in zip(self._parts, record.parts, strict=True):
-            part.restore(saved)
+        for stage, saved in zip(self._stages, record.stages, strict=True):
+            stage.restore(saved)
             if self._life.anew:
-                part.counts.failed_before_success = 0
+                stage.counts.failed_before_success = 0
 
     def _publish_all(self) -> None:
-        for part in self._parts:
-            part.publish(always=True)
-            part.show_counts(commit=False)
-            for out in part.queues:
+        for stage in self._stages:
+            stage.publish(always=True)
+            stage.show_counts(commit=False)
+            for out in stage.queues:
                 out.queue.ring_reader()
-            part.inputs.ring_senders()
+            stage.inputs.ring_senders()
 
     def _open(self, record: Record) -> Record:
         """Open operators and sinks; a transactional sink may know of a newer commit than the journal."""
         newest, self._opens = record, True
-        for part in self._parts:
+        for stage in self._stages:
             try:
-                part.chain.open(part.context)
+                stage.chain.open(stage.context)
                 forks.leave_if_child()
             except BaseException as exc:  # the user's code, be it an exit or a panic; so below
                 if is_ctrl_c(exc):
                     raise
                 forks.leave_if_child_by(exc)
-                raise Trouble(part.plan.name, "opening", exc) from exc
-            if part.sink is None or part.finished:
+                raise Trouble(stage.plan.name, "opening", exc) from exc
+            if stage.sink is None or stage.finished:
                 continue
             try:
-                part.sink_output = open_sink(part.sink, part.sink_output.position, part.context)
-                stored = part.sink_output.newer_record(self._life.run_id)
+                stage.sink_output = open_sink(stage.sink, stage.sink_output.position, stage.context)
+                stored = stage.sink_output.newer_record(self._life.run_id)
                 if stored is not None and stored.number > newest.number:
                     newest = stored
             except TargetDamaged as damage:
-                raise StageFailed(part.plan.name, str(damage)) from damage
+                raise StageFailed(stage.plan.name, str(damage)) from damage
             except BaseException as exc:
                 forks.leave_if_child_by(exc)
-                raise Trouble(part.plan.name, f"opening {part.sink.target}", exc, of_sink=True) from exc
+                raise Trouble(stage.plan.name, f"opening {stage.sink.target}", exc, of_sink=True) from exc
         if newest.number > record.number:
             # Killed between the sink's transaction and the journal's flip: the transaction counts.
             self._journal.advance(newest)
@@ -145,13 +145,13 @@ class Worker:
 
     def _assemble(self, record: Record) -> None:
         life, world = self._life, self._world
-        for part in self._parts:
-            if part.chain.spool is not None:
-                part.chain.spool.clean(spill.name for spill in part.spills)
+        for stage in self._stages:
+            if stage.chain.spool is not None:
+                stage.chain.spool.clean(spill.name for spill in stage.spills)
         # Only now that the newest record is known, which a sink may have had: the logs are cut to what it counts.
-        store = letters_file(Path(life.dead_letters), life.seat, life.slot)
+        store = letters_file(Path(life.dead_letters), life.group, life.slot)
         dead_letters = DeadLetterFile(store, record.logs.get(DEAD_LETTERS, ()), world.files)
-        retries = RetryFile(self._seat.retries, record.logs.get(RETRIES, ()), world.clock, world.files)
+        retries = RetryFile(self._slot_files.retries, record.logs.get(RETRIES, ()), world.clock, world.files)
         if life.anew:
             retries.let_go()
         self._keeping = Keeping(
@@ -159,11 +159,11 @@ class Worker:
             control=self._control, work=self._work,
         )
         self.loop = AssembledLoop(
-            self._parts, record, self._keeping, world, life, pipeline=self._plan.pipeline, meter=self._meter
+            self._stages, record, self._keeping, world, life, pipeline=self._plan.pipeline, meter=self._meter
         )
 
-    def _close(self, part: Part) -> None:
-        for close in chain(part.chain.closers(), [part.sink_output.close, part.inputs.close]):
+    def _close(self, stage: SlotStage) -> None:
+        for close in chain(stage.chain.closers(), [stage.sink_output.close, stage.inputs.close]):
             try:
                 close()
                 forks.leave_if_child()
@@ -171,7 +171,7 @@ class Worker:
                 if is_ctrl_c(exc):
                     raise
                 forks.leave_if_child_by(exc)
-                part.context.log.warning("closing failed: %s", one_line(exc), exc_info=exc)
+                stage.context.log.warning("closing failed: %s", one_line(exc), exc_info=exc)
 
     def _key(self) -> str:
         if self.loop is None:

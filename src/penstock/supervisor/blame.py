@@ -164,7 +164,7 @@ class Blame:
         else:
             piece = max(mark.count // _NARROWING, 1) if self._bisects else 1
         self._forget_row()
-        self._narrowed = self._suspect = Suspect(mark.part, mark.input, mark.sequence, mark.row, mark.count, piece)
+        self._narrowed = self._suspect = Suspect(mark.stage, mark.input, mark.sequence, mark.row, mark.count, piece)
         return Verdict(self._suspect, counted=False)
 
     def _narrow_turn(self, death: Death, mark: Mark) -> Verdict:
@@ -233,7 +233,7 @@ class Blame:
     def _stop_pausing(self) -> None:
         if self._pause is not None and self._suspect is not None:
             told = self._suspect
-            self._watch(Mark(told.part, told.input, told.sequence, told.row, 1))
+            self._watch(Mark(told.stage, told.input, told.sequence, told.row, 1))
         self._pause = None
 
     def _forget_row(self) -> None:

@@ -15,7 +15,7 @@ from penstock.supervisor.after_death import Guidance
 from penstock.supervisor.blame import Blame
 from penstock.supervisor.life_watch import LifeWatch
 from penstock.supervisor.ports import Machine, Zygote
-from penstock.supervisor.protocol import RunSpec, SeatSpec
+from penstock.supervisor.protocol import RunSpec, SlotSpec
 from penstock.supervisor.slot_pages import SlotPages
 from penstock.supervisor.worker_process import WorkerProcess
 
@@ -47,10 +47,10 @@ _NEXT = {
 class Child:
     """A slot and the worker in it."""
 
-    def __init__(self, spec: SeatSpec, root: Path, ringers: OnePerPath[Ringer], machine: Machine) -> None:
+    def __init__(self, spec: SlotSpec, root: Path, ringers: OnePerPath[Ringer], machine: Machine) -> None:
         self.spec = spec
         self._machine = machine
-        self.paths = RunPaths(root).seat(spec.seat, spec.slot)
+        self.paths = RunPaths(root).slot(spec.group, spec.slot)
         self._state = ChildState.WAITING
         self.due = 0.0
         """When it is to be born, or must have been."""
@@ -92,7 +92,7 @@ class Child:
         told = self.guidance
         self.guidance = Guidance(told.suspect, told.blamed)  # the rest was for this one life
         return Life(
-            self.spec.seat, self.spec.slot, self.attempt, run.run_id, run.dead_letters, told.suspect, told.careful,
+            self.spec.group, self.spec.slot, self.attempt, run.run_id, run.dead_letters, told.suspect, told.careful,
             told.blamed, self.spec.crashes if self.attempt == 1 else (), told.ungathered, anew=not self.pages.proven,
             log_level=run.log_level,
         )

@@ -20,8 +20,8 @@ from penstock.plan.paths import RunPaths
 from penstock.shared_file import Opening, by_calls
 from penstock.slot.records.journal import load_record
 from penstock.slot.records.life import FailureNote
-from penstock.slot.records.record import Counts, PartRecord, Record
-from penstock.supervisor.protocol import RunSpec, SeatSpec, StageEnd, StageSpec
+from penstock.slot.records.record import Counts, Record, StageRecord
+from penstock.supervisor.protocol import RunSpec, SlotSpec, StageEnd, StageSpec
 
 T = TypeVar("T")
 
@@ -44,19 +44,20 @@ class FinalTotals(msgspec.Struct, frozen=True):
 def final_totals(root: Path, spec: RunSpec, opening: Opening = by_calls) -> FinalTotals:
     """Read everything once; the workers are gone."""
     files = _Files(opening)
-    seats = [(seat, files.whole(load_record, RunPaths(root).seat(seat.seat, seat.slot).journal)) for seat in spec.seats]
-    records = [record for _, record in seats if record is not None]
+    paths = RunPaths(root)
+    slots = [(slot, files.whole(load_record, paths.slot(slot.group, slot.slot).journal)) for slot in spec.slots]
+    records = [record for _, record in slots if record is not None]
     # The calling process may be at its journal this very moment: what it took, its queues say.
     taken = {name: files.whole(rows_taken, root / name) or 0 for name in spec.queues}
-    counts = {stage.name: _counts(_parts_of(stage.name, seats)) for stage in spec.stages}
+    counts = {stage.name: _counts(_records_of(stage.name, slots)) for stage in spec.stages}
     for stage in spec.stages:
-        _count_unsent(counts, stage.name, _parts_of(stage.name, seats))
+        _count_unsent(counts, stage.name, _records_of(stage.name, slots))
     ends = [_stage_end(stage, counts[stage.name], _kept_by_pages(root, stage, files)) for stage in spec.stages]
     notes = (_hopeless(root, stage, counts[stage.name]) for stage in spec.stages)
     return FinalTotals(
         stages=ends,
         undelivered_rows=max(_rows_under_way(records) - sum(taken[name] for name in spec.caller_queues), 0),
-        cut_short=any(not split.done for record in records for part in record.parts for split in part.splits.values()),
+        cut_short=any(not split.done for stage in _stages_of(records) for split in stage.splits.values()),
         hopeless=next((note for note in notes if note is not None), None),
         untouched=not files.damages and all(record.number == 0 for record in records),
         damaged=FailureNote("queues", str(files.damages[0])) if files.damages else None,
@@ -79,24 +80,28 @@ class _Files:
             return None
 
 
-def _parts_of(stage: str, seats: Iterable[tuple[SeatSpec, Record | None]]) -> list[PartRecord]:
+def _records_of(stage: str, slots: Iterable[tuple[SlotSpec, Record | None]]) -> list[StageRecord]:
     return [
-        record.parts[seat.stages.index(stage)] for seat, record in seats if record is not None and stage in seat.stages
+        record.stages[slot.stages.index(stage)] for slot, record in slots if record is not None and stage in slot.stages
     ]
 
 
-def _counts(parts: Iterable[PartRecord]) -> Counts:
-    counts = [asdict(part.counts) for part in parts]
+def _stages_of(records: Iterable[Record]) -> list[StageRecord]:
+    return [stage for record in records for stage in record.stages]
+
+
+def _counts(stages: Iterable[StageRecord]) -> Counts:
+    counts = [asdict(stage.counts) for stage in stages]
     return Counts(**{name: sum(count[name] for count in counts) for name in Counts.__struct_fields__})
 
 
-def _count_unsent(counts: Mapping[str, Counts], sender: str, parts: Iterable[PartRecord]) -> None:
+def _count_unsent(counts: Mapping[str, Counts], sender: str, stages: Iterable[StageRecord]) -> None:
     """Rows that a stage could not send are losses of the stages that they were for.
 
     The calling process, which may be one, counts for itself: there they stay the sender's.
     """
-    for part in parts:
-        for receiver, (set_aside, skipped) in part.unsent.items():
+    for stage in stages:
+        for receiver, (set_aside, skipped) in stage.unsent.items():
             losing = counts.get(receiver, counts[sender])
             losing.dead_letters += set_aside
             losing.skipped += skipped
@@ -145,6 +150,6 @@ def _last_error(root: Path, stage: str) -> str:
 
 def _rows_under_way(records: Sequence[Record]) -> int:
     """Rows given out and not taken in yet; of a frame half done, those that are done are taken."""
-    parts = [part for record in records for part in record.parts]
-    given = sum(queue.rows for part in parts for queue in part.outputs.values())
-    return given - sum(queue.rows + queue.rows_done for part in parts for queue in part.inputs.values())
+    stages = _stages_of(records)
+    given = sum(queue.rows for stage in stages for queue in stage.outputs.values())
+    return given - sum(queue.rows + queue.rows_done for stage in stages for queue in stage.inputs.values())

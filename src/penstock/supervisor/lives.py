@@ -51,7 +51,7 @@ class Lives:
         self._notices = notices
         self._shutdown = shutdown
         self._fail = fail
-        self._policies = {seat.seat: RestartPolicy(*seat.max_restarts) for seat in spec.seats}
+        self._policies = {slot.group: RestartPolicy(*slot.max_restarts) for slot in spec.slots}
         self._told = {c.spec.label: DeathNotices(c.spec.label, c.spec.unavailable_for_s) for c in children}
         self._memory_kills = machine.memory_kills()
         self._running = False
@@ -110,7 +110,7 @@ class Lives:
                 child.wait_until(0.0)
 
     def _child_of(self, message: Born | NotBorn) -> Child:
-        return next(c for c in self._children if (c.spec.seat, c.spec.slot) == (message.seat, message.slot))
+        return next(c for c in self._children if (c.spec.group, c.spec.slot) == (message.group, message.slot))
 
     def _spawn(self, child: Child, zygote: Zygote) -> None:
         if self._shutdown.leaving:
@@ -136,7 +136,7 @@ class Lives:
         if self._shutdown.leaving:
             child.give_up()
             return
-        decision = self._policies[child.spec.seat].decide(
+        decision = self._policies[child.spec.group].decide(
             child.spec.slot, self._now_s(), counted=True, progress=Progress.NONE, chance=self._machine.clock.chance()
         )
         note = f"worker {child.spec.label} cannot be started: {reason}"
@@ -225,9 +225,9 @@ class Lives:
 
     def _standing(self, child: Child) -> Standing:
         return Standing(
-            child.spec.slot, child.guidance, child.blame, self._policies[child.spec.seat],
+            child.spec.slot, child.guidance, child.blame, self._policies[child.spec.group],
             child.spec.unavailable_for_s, leaving=self._shutdown.leaving,
-            proven=any(c.pages.proven for c in self._children if c.spec.seat == child.spec.seat),
+            proven=any(c.pages.proven for c in self._children if c.spec.group == child.spec.group),
         )
 
     def _act(self, child: Child, end: WorkerEnd, fate: Fate) -> None:

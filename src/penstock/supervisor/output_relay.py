@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from penstock.channel.bell import open_fifo
-from penstock.plan.paths import SeatPaths
+from penstock.plan.paths import SlotPaths
 from penstock.standard_streams import is_full
 from penstock.supervisor import protocol
 from penstock.supervisor.caller_link import CallerLink
@@ -31,7 +31,7 @@ class _Pipe:
 class OutputPipes:
     """The two pipes of one slot."""
 
-    def __init__(self, paths: SeatPaths, label: str) -> None:
+    def __init__(self, paths: SlotPaths, label: str) -> None:
         self.log = _Pipe(open_fifo(paths.log, "the pipe for printed output"), label)
         self.stdout = _Pipe(open_fifo(paths.stdout, "the pipe to standard output"), "")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from penstock.plan.paths import SeatPaths
+from penstock.plan.paths import SlotPaths
 from penstock.shared_file import Opening, by_calls
 from penstock.slot.process.failure_file import read_failure
 from penstock.slot.records.life import FailureNote
@@ -49,7 +49,7 @@ class Machine:
     """How pages and journals of slots are opened."""
     worker: Callable[[int, int, float], WorkerProcess] = WorkerProcess
     """Makes the handle of a worker from its pid, its pidfd and the time of its birth."""
-    pipes: Callable[[SeatPaths, str], OutputPipes] = OutputPipes
+    pipes: Callable[[SlotPaths, str], OutputPipes] = OutputPipes
     """Opens what the worker of a slot prints to; the text is the slot's label."""
     failure: Callable[[Path], FailureNote] = read_failure
     """Reads the note of a worker that gave up. Raises `QueueDamaged` if there is none."""

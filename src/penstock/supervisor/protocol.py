@@ -16,10 +16,10 @@ IMPORT_S = 10.0
 OUTPUT_BYTES = 64 * 1024
 
 
-class SeatSpec(msgspec.Struct, frozen=True):
+class SlotSpec(msgspec.Struct, frozen=True):
     """One slot, as the supervisor needs to know it."""
 
-    seat: str
+    group: str
     slot: int
     stages: tuple[str, ...]
     timeout_s: float | None
@@ -37,7 +37,7 @@ class SeatSpec(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        return f"{self.seat}/{self.slot}"
+        return f"{self.group}/{self.slot}"
 
 
 class StageSpec(msgspec.Struct, frozen=True):
@@ -55,7 +55,7 @@ class RunSpec(msgspec.Struct, frozen=True):
     pipeline: str
     run_id: str
     dead_letters: str
-    seats: tuple[SeatSpec, ...]
+    slots: tuple[SlotSpec, ...]
     stages: tuple[StageSpec, ...]
     queues: tuple[str, ...]
     program: bytes
@@ -102,7 +102,7 @@ class ImportFailed(msgspec.Struct, tag=True, frozen=True):
 class Born(msgspec.Struct, tag=True, frozen=True):
     """Comes with the pidfd."""
 
-    seat: str
+    group: str
     slot: int
     attempt: int
     pid: int
@@ -111,7 +111,7 @@ class Born(msgspec.Struct, tag=True, frozen=True):
 class NotBorn(msgspec.Struct, tag=True, frozen=True):
     """The system has given no process, or no descriptor for it."""
 
-    seat: str
+    group: str
     slot: int
     errno: int
     reason: str

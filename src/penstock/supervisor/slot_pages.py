@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from penstock.errors import FileUnusable, QueueDamaged
 from penstock.metrics.catalogue import Activity, Word
 from penstock.metrics.page import Page
-from penstock.plan.paths import SeatPaths
+from penstock.plan.paths import SlotPaths
 from penstock.shared_file import Opening
 from penstock.slot.records.journal import load_number
 from penstock.slot.records.life import Exit
@@ -21,7 +21,7 @@ from penstock.supervisor.restart import Progress
 class SlotPages:
     """The pages of one slot."""
 
-    def __init__(self, paths: SeatPaths, stages: Sequence[str], opening: Opening) -> None:
+    def __init__(self, paths: SlotPaths, stages: Sequence[str], opening: Opening) -> None:
         self._work = WorkPage(paths.work, opening)
         self._pages = [Page(paths.folder / f"{stage}.page", opening, writable=True) for stage in stages]
         self._at_birth = self.commits()

@@ -52,7 +52,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._control = Control(paths.control, by_calls)
         machine = Machine(self._selector)
-        self._children = [Child(seat, run_dir, ringers, machine) for seat in spec.seats]
+        self._children = [Child(slot, run_dir, ringers, machine) for slot in spec.slots]
         self._notices = Notices(caller, paths)
         self._shutdown = Shutdown()
         self._relay = OutputRelay([child.pipes for child in self._children], caller, self._selector)

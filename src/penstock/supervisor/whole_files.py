@@ -26,8 +26,8 @@ class WholeFiles:
     def __init__(self, run_dir: Path, spec: RunSpec) -> None:
         self._looks: list[tuple[Callable[[Path], object], Path]] = [(_control, RunPaths(run_dir).control)]
         self._looks += [(queue_file.require_whole, run_dir / name) for name in spec.queues]
-        for seat in spec.seats:
-            files = RunPaths(run_dir).seat(seat.seat, seat.slot)
+        for slot in spec.slots:
+            files = RunPaths(run_dir).slot(slot.group, slot.slot)
             self._looks += [(journal.require_whole, files.journal), (_work, files.work), (_bell, files.bell)]
         self._looks += [(_page, run_dir / page) for stage in spec.stages for page in stage.pages]
 

@@ -150,15 +150,15 @@ class _Zygote:
         try:
             pid = self._fork(order) if self._by_exec is None else self._exec(life, self._by_exec)
         except OSError as exc:
-            self._outbox.put(NotBorn(life.seat, life.slot, exc.errno or 0, exc.strerror or str(exc)))
+            self._outbox.put(NotBorn(life.group, life.slot, exc.errno or 0, exc.strerror or str(exc)))
             return
         try:
             pidfd = os.pidfd_open(pid)
         except OSError as exc:  # no descriptor is left; nobody could watch it
             os.kill(pid, signal.SIGKILL)
-            self._outbox.put(NotBorn(life.seat, life.slot, exc.errno or 0, exc.strerror or str(exc)))
+            self._outbox.put(NotBorn(life.group, life.slot, exc.errno or 0, exc.strerror or str(exc)))
             return
-        self._outbox.put(Born(life.seat, life.slot, life.attempt, pid), pidfd)
+        self._outbox.put(Born(life.group, life.slot, life.attempt, pid), pidfd)
 
     def _fork(self, order: Spawn) -> int:
         with signals.held_back():

@@ -68,7 +68,7 @@ class _MemoryRun:
         self._turns = SlotsInTurn(clock)
         world = world_in_memory(self._paths, self._files, clock, self._turns.give_way)
         self._slots = [
-            MemorySlot(topology, slot, world, Life(slot.seat, slot.number, 1, RUN_ID, str(self._letters), anew=True))
+            MemorySlot(topology, slot, world, Life(slot.group, slot.number, 1, RUN_ID, str(self._letters), anew=True))
             for slot in downstream_first(topology)
         ]
 
@@ -81,8 +81,8 @@ class _MemoryRun:
             create_journal(slot.journal, slot.record, files=files)
             for page in slot.pages:
                 Page.create(page, files)
-            WorkPage.create(paths.seat(slot.seat, slot.number).work, files)
-            create_word(paths.seat(slot.seat, slot.number).bell, files)
+            WorkPage.create(paths.slot(slot.group, slot.number).work, files)
+            create_word(paths.slot(slot.group, slot.number).bell, files)
 
     def run(self) -> Outcome:
         """To the end."""
@@ -111,7 +111,7 @@ class _MemoryRun:
     # What there is to see at the end.
 
     def _dead_letters(self) -> list[DeadLetter]:
-        stores = [letters_file(self._letters, slot.seat, slot.number) for slot in self._topology.slots()]
+        stores = [letters_file(self._letters, slot.group, slot.number) for slot in self._topology.slots()]
         frames = [read_forward(path, self._files) for path in stores if self._files.exists(path)]
         return [letter_of(frame.record()) for frame in heapq.merge(*frames, key=lambda frame: frame.summary.time_s)]
 
@@ -123,12 +123,12 @@ class _MemoryRun:
     def _stage_report(self, stage: StagePlan) -> StageReport:
         """By the journals of its slots, as the engine's report is."""
         topology, counts, busy_ns, restarts = self._topology, Counts(), 0, 0
-        at = [one.name for one in topology.plan.seats()[stage.seat]].index(stage.name)
+        at = [one.name for one in topology.plan.slot_groups()[stage.slot_group]].index(stage.name)
         for slot in self._slots:
-            if slot.seat != stage.seat:
+            if slot.group != stage.slot_group:
                 continue
-            record = load_record(self._paths.seat(stage.seat, slot.number).journal, self._files.share)
-            mine = record.parts[at].counts
+            record = load_record(self._paths.slot(stage.slot_group, slot.number).journal, self._files.share)
+            mine = record.stages[at].counts
             counts = Counts(**{name: count + getattr(mine, name) for name, count in asdict(counts).items()})
             page = Page(self._paths.page(topology.plan, stage.name, slot.number), self._files.share, writable=False)
             busy_ns += int(page.words[Word.BUSY_NS])

@@ -19,12 +19,12 @@ class MemorySlot:
 
     def __init__(self, topology: Topology, slot: Slot, world: World, life: Life) -> None:
         """`life`: its first one."""
-        self.seat, self.number = slot.seat, slot.number
+        self.group, self.number = slot.group, slot.number
         self.restarts = 0
         self._topology = replace(topology, plan=with_instances_of_slot(topology.plan, slot.number))
         self._world = world
         self._life = life
-        self._bell = world.bell_of(world.paths.seat(slot.seat, slot.number).bell)
+        self._bell = world.bell_of(world.paths.slot(slot.group, slot.number).bell)
         self._worker: Worker | None = None
         self._loop: SlotLoop | None = None
         self._is_stepping = False
@@ -32,7 +32,7 @@ class MemorySlot:
 
     def open(self) -> None:
         """Begin a life. Raises `StageFailed` and `Trouble`."""
-        work = WorkPage(self._world.paths.seat(self.seat, self.number).work, self._world.opening, self._world.clock)
+        work = WorkPage(self._world.paths.slot(self.group, self.number).work, self._world.opening, self._world.clock)
         work.clear()
         self._worker = Worker(self._topology, self._world, self._life, work)
         if self._worker.open():

@@ -20,7 +20,7 @@ from penstock.slot.time_and_chance import Clock
 from penstock.slot.user_code.event_loop import EventLoop
 from penstock.testing.clock import ManualClock
 from penstock.testing.local_rows import pickled
-from penstock.testing.row_timer import timer_for
+from penstock.testing.row_timeout import timer_for
 
 _TICK_S = 1e-6
 

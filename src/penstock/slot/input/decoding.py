@@ -21,11 +21,11 @@ class Decoding:
     """Decodes for one stage of a slot."""
 
     def __init__(
-        self, part: int, work: WorkPage, suspicion: Suspicion, *, flush: Callable[[], None],
+        self, stage: int, work: WorkPage, suspicion: Suspicion, *, flush: Callable[[], None],
         pause: Callable[[float], None],
     ) -> None:
         """`flush`: commit what is pending; `pause`: do nothing for this many seconds."""
-        self._part = part
+        self._stage = stage
         self._work = work
         self._suspicion = suspicion
         self._flush = flush
@@ -36,14 +36,14 @@ class Decoding:
 
         Before `decode`. What it raises has nothing to do with the frame.
         """
-        if header.codec in _RUN_USER_CODE and self._suspicion.concerns((self._part, queue, header.sequence)):
+        if header.codec in _RUN_USER_CODE and self._suspicion.concerns((self._stage, queue, header.sequence)):
             self._flush()
 
     def decode(self, codec: RowCodec, header: Header, payload: bytes, queue: int, rows_done: int) -> Decoded:
         """The rows of a frame; those before `rows_done` need not be there. Raises what only damage can raise."""
         if header.codec not in _RUN_USER_CODE:
             return codec.decode(header.codec, payload, header.rows)
-        mark = Mark(self._part, queue, header.sequence, rows_done, max(header.rows - rows_done, 1))
+        mark = Mark(self._stage, queue, header.sequence, rows_done, max(header.rows - rows_done, 1))
         watch = _Watch(mark, self._work, self._suspicion, self._pause)
         if self._suspicion.concerns(mark.frame):
             watch.one_by_one = True
@@ -55,7 +55,7 @@ class Decoding:
 
     def decode_again(self, codec: RowCodec, header: Header, payload: bytes, queue: int) -> Decoded:
         """As `decode`, for a frame that was decoded in this life; whoever asks has said whose rows are in progress."""
-        mark = Mark(self._part, queue, header.sequence, 0, header.rows)
+        mark = Mark(self._stage, queue, header.sequence, 0, header.rows)
         if header.codec not in _RUN_USER_CODE or not self._suspicion.concerns(mark.frame):
             return codec.decode(header.codec, payload, header.rows)
         watch = _Untouched(mark, self._suspicion)
@@ -71,7 +71,7 @@ class _Untouched(RowWatch):
         self._suspicion = suspicion
 
     def _of(self, row: int) -> Mark:
-        return Mark(self._mark.part, self._mark.input, self._mark.sequence, row, 1)
+        return Mark(self._mark.stage, self._mark.input, self._mark.sequence, row, 1)
 
     def forbids(self, row: int) -> str:
         if row < self._mark.row:

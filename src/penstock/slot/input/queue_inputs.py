@@ -15,9 +15,9 @@ from penstock.channel.gate import Gate
 from penstock.channel.queue import QueueReader
 from penstock.errors import QueueDamaged
 from penstock.slot.input.decoding import Decoding
-from penstock.slot.input.unit import Unit
+from penstock.slot.input.intake import Intake
 from penstock.slot.process.stops import Stopped
-from penstock.slot.records.record import InputRecord, PartRecord
+from penstock.slot.records.record import InputRecord, StageRecord
 from penstock.slot.time_and_chance import MACHINE, Clock
 
 
@@ -87,13 +87,13 @@ class QueueInputs:
         self.decoding: Decoding | None = None
         """How workers decode; None: as the calling process does, where nobody watches."""
 
-    def restore(self, record: PartRecord) -> None:
+    def restore(self, record: StageRecord) -> None:
         for queue in self.queues:
             queue.restore(record.inputs[queue.name])
         for number, name in enumerate(self._edges):
             self._gate.edges[number].turn = self._turns_done[number] = record.turns_in[name]
 
-    def save(self, record: PartRecord) -> None:
+    def save(self, record: StageRecord) -> None:
         record.inputs = {queue.name: queue.record() for queue in self.queues}
         record.turns_in = dict(zip(self._edges, self._turns_done, strict=True))
 
@@ -116,7 +116,7 @@ class QueueInputs:
             return 0 if only.waiting and not only.ended else None
         return self._gate.choose([q.queue.waiting for q in self.queues], [q.queue.ended for q in self.queues])
 
-    def take(self) -> Unit | None:
+    def take(self) -> Intake | None:
         """The next batch, though others may still be in progress; ends are taken on the way."""
         while (index := self._choose()) is not None:
             given = self.queues[index]
@@ -125,14 +125,14 @@ class QueueInputs:
                 return None
             match frame.header.kind:
                 case Kind.BATCH:
-                    return self._unit(given, index, frame)
+                    return self._intake(given, index, frame)
                 case Kind.END:
                     given.queue.end_taken(frame.end)
                 case kind:  # to pass over it would be to lose what it says
                     raise given.queue.damaged(frame, f"is of kind {kind}, which this version of penstock never sends")
         return None
 
-    def _unit(self, given: QueueInput, index: int, frame: Frame) -> Unit:
+    def _intake(self, given: QueueInput, index: int, frame: Frame) -> Intake:
         header = frame.header
         decoded = given.decoded(frame, self.decoding, index)
         turn_end = bool(header.flags & Flag.TURN_END)
@@ -140,25 +140,25 @@ class QueueInputs:
             edge = self._gate.edges[given.port]
             if edge.merge:
                 edge.turn_taken()
-        return Unit(
+        return Intake(
             decoded.batch, header.rows, given.queue.frame_taken(), header.ingest_ns, self._now_ns(), index,
             header.sequence, 0, f"{self._run_id}/{given.name}/{header.sequence}", decoded.failures, header.turn,
             turn_end, frame.end, port=given.port,
             decode_again=_DecodeAgain(given.codec, frame, self.decoding, index),
         )
 
-    def progress(self, unit: Unit) -> None:
-        """Rows of the oldest unit in progress are done up to `unit.done`."""
-        queue = self.queues[unit.input].queue
+    def progress(self, intake: Intake) -> None:
+        """Rows of the oldest intake in progress are done up to `intake.done`."""
+        queue = self.queues[intake.input].queue
         # A frame may be committed in part: a successor leaves out this many of its rows.
-        queue.rows_done = unit.done
-        if unit.done < unit.length:
+        queue.rows_done = intake.done
+        if intake.done < intake.length:
             return
-        queue.frame_done(unit.end, unit.length)
-        if unit.turn_end and not self._gate.simple:
-            edge = self._gate.edges[unit.port]
+        queue.frame_done(intake.end, intake.length)
+        if intake.turn_end and not self._gate.simple:
+            edge = self._gate.edges[intake.port]
             if edge.merge:
-                self._turns_done[unit.port] += edge.stride
+                self._turns_done[intake.port] += edge.stride
 
     def publish(self) -> None:
         for each in self.queues:

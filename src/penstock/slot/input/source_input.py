@@ -11,12 +11,12 @@ from typing import Any
 
 from penstock.options import parse_duration
 from penstock.slot.input.discovery import Discovery
+from penstock.slot.input.intake import Intake
 from penstock.slot.input.split_input import Reading, SplitInput
-from penstock.slot.input.unit import Unit
 from penstock.slot.input.wake import Wake
 from penstock.slot.process.forks import leave_if_child_by
 from penstock.slot.process.stops import Trouble
-from penstock.slot.records.record import PartRecord, SplitRecord
+from penstock.slot.records.record import SplitRecord, StageRecord
 
 
 class SourceInput:
@@ -41,14 +41,14 @@ class SourceInput:
     def _add(self, name: str, split: Any, record: SplitRecord) -> None:
         self._splits[name] = SplitInput(self._reading, name, split, record)
 
-    def restore(self, record: PartRecord) -> None:
+    def restore(self, record: StageRecord) -> None:
         for name, saved in record.splits.items():
             if name in self._splits:
                 self._splits[name].record = saved
             elif saved.discovered is not None:
                 self._add(name, saved.discovered, saved)
 
-    def save(self, record: PartRecord) -> None:
+    def save(self, record: StageRecord) -> None:
         record.splits = {name: split.record for name, split in self._splits.items()}
 
     # Is there more?
@@ -88,7 +88,7 @@ class SourceInput:
 
     # Reading.
 
-    def take(self) -> Unit | None:
+    def take(self) -> Intake | None:
         """The next batch. `StageFailed` where what is read is damaged; other exceptions of readers come out."""
         if self._stopped:
             return None
@@ -97,11 +97,11 @@ class SourceInput:
             self._add(name, found, SplitRecord(discovered=found))
         for name in self._turns():
             split = self._splits[name]
-            unit = split.read()
+            intake = split.read()
             self.read_waits_s = max(split.waited_s, self.read_waits_s / 2)
-            if unit is not None:
+            if intake is not None:
                 self._last_split = name
-                return unit
+                return intake
             if self._bounded and not split.exhausted:
                 break
         if not self.ended:
@@ -125,9 +125,9 @@ class SourceInput:
 
     # What is done.
 
-    def progress(self, unit: Unit) -> None:
-        """Rows of the oldest unit in progress of its split are through up to `unit.done`."""
-        self._splits[unit.split].progress(unit)
+    def progress(self, intake: Intake) -> None:
+        """Rows of the oldest intake in progress of its split are through up to `intake.done`."""
+        self._splits[intake.split].progress(intake)
 
     def acknowledge(self) -> None:
         """Right after a commit: tell readers what is committed. Raises `Trouble`."""

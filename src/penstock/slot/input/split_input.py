@@ -15,7 +15,7 @@ from penstock.errors import SourceDamaged
 from penstock.operator import Context
 from penstock.slot.input.batches import as_row_list, batch_length, normalized, require_rows
 from penstock.slot.input.gathered import GatheringReader
-from penstock.slot.input.unit import Unit
+from penstock.slot.input.intake import Intake
 from penstock.slot.process.forks import leave_if_child
 from penstock.slot.process.stops import StageFailed
 from penstock.slot.records.record import SplitRecord
@@ -81,7 +81,7 @@ class SplitInput:
 
     # Reading.
 
-    def read(self) -> Unit | None:
+    def read(self) -> Intake | None:
         """The next batch; None: nothing now, or its end. Raises `StageFailed` where what is read is damaged."""
         self.waited_s = 0.0
         while True:
@@ -96,9 +96,9 @@ class SplitInput:
                 index: (found.row, found.reason) for index, found in rejected.items()
             }
             assert self._reader is not None
-            unit = self._unit(batch, self._reader.position(), failures)
-            if unit is not None or batch_length(batch) == 0:
-                return unit
+            intake = self._intake(batch, self._reader.position(), failures)
+            if intake is not None or batch_length(batch) == 0:
+                return intake
 
     def _given(self) -> Any:
         """What the reader gives next; None: nothing now, or its end."""
@@ -134,7 +134,7 @@ class SplitInput:
         self._reader = reader
         return reader
 
-    def _damaged(self, damage: SourceDamaged) -> Unit:
+    def _damaged(self, damage: SourceDamaged) -> Intake:
         """The rest of a damaged split as one row that failed; the end of the stage where nothing may be skipped."""
         self._close_unless_waiting()
         reading, record = self._reading, self.record
@@ -147,7 +147,7 @@ class SplitInput:
         self.ended = True
         return self._taken([self._name], 1, 0, record.position, {0: (self._name, reason)})
 
-    def _unit(self, batch: Any, position: Any, failures: dict[int, tuple[Any, BaseException | str]]) -> Unit | None:
+    def _intake(self, batch: Any, position: Any, failures: dict[int, tuple[Any, BaseException | str]]) -> Intake | None:
         """A batch as what is in progress; None: an earlier life is through with it, or it has no rows."""
         record, length = self.record, batch_length(batch)
         done = 0
@@ -164,25 +164,25 @@ class SplitInput:
     def _taken(
         self, batch: Any, length: int, done: int, position: Any,
         failures: dict[int, tuple[Any, BaseException | str]],
-    ) -> Unit:
+    ) -> Intake:
         first, self._rows = self._rows, self._rows + length
         self._batches_ahead += 1
         clock = self._reading.clock
-        return Unit(
+        return Intake(
             batch, length, done, clock.wall_ns(), clock.now_ns(), crc32(self._name.encode()), self._sequence, first,
             self._key, failures, end=position, split=self._name,
         )
 
     # What is done.
 
-    def progress(self, unit: Unit) -> None:
-        """Rows of the oldest unit in progress are through up to `unit.done`."""
+    def progress(self, intake: Intake) -> None:
+        """Rows of the oldest intake in progress are through up to `intake.done`."""
         record = self.record
-        record.rows = unit.first_row + unit.done
-        if unit.done < unit.length:
-            record.rows_done = unit.done
+        record.rows = intake.first_row + intake.done
+        if intake.done < intake.length:
+            record.rows_done = intake.done
             return
-        record.position, record.rows_done = unit.end, 0
+        record.position, record.rows_done = intake.end, 0
         self._batches_ahead -= 1
         self._end_if_through()
         if self._acknowledges:

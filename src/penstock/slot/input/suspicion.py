@@ -28,12 +28,12 @@ class Suspicion:
         """True: no row need be looked at before it is called for."""
         return self._suspect is None and not self._blamed and self._careful_left <= 0
 
-    def gathers(self, part: int, input: int, sequence: int, first: int, rows: int) -> bool:
+    def gathers(self, stage: int, input: int, sequence: int, first: int, rows: int) -> bool:
         """True: these rows may be given to a function together with those of other batches."""
         if self._careful_left > 0 or self._ungathered_left > 0:
             return False
-        suspect, frame = self._suspect, (part, input, sequence)
-        if suspect is not None and (suspect.part, suspect.input, suspect.sequence) == frame:
+        suspect, frame = self._suspect, (stage, input, sequence)
+        if suspect is not None and (suspect.stage, suspect.input, suspect.sequence) == frame:
             if suspect.row < first + rows and first < suspect.row + suspect.count:
                 return False
         return not any(key[:3] == frame and first <= key[3] < first + rows for key in self._blamed)
@@ -42,11 +42,11 @@ class Suspicion:
         """Set when user code must not be called for the first row of `mark`."""
         if not self._blamed:
             return None
-        return self._blamed.get((mark.part, mark.input, mark.sequence, mark.row))
+        return self._blamed.get((mark.stage, mark.input, mark.sequence, mark.row))
 
     def concerns(self, frame: tuple[int, int, int]) -> bool:
         """True: a row of this frame did harm, or may have; its rows are decoded one by one."""
-        if self._suspect is not None and (self._suspect.part, self._suspect.input, self._suspect.sequence) == frame:
+        if self._suspect is not None and (self._suspect.stage, self._suspect.input, self._suspect.sequence) == frame:
             return True
         return any(key[:3] == frame for key in self._blamed)
 

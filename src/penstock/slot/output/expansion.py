@@ -120,9 +120,9 @@ class Growth:
 
 def size_text(size: float) -> str:
     """As options are written: `"300 MiB"`."""
-    for unit, bytes_of_unit in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+    for intake, bytes_of_unit in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if size >= bytes_of_unit:
-            return f"{size / bytes_of_unit:.4g} {unit}"
+            return f"{size / bytes_of_unit:.4g} {intake}"
     return f"{size:.0f} B"
 
 

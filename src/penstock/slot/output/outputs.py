@@ -16,9 +16,9 @@ from penstock.channel.router import KeyFailure, Router
 from penstock.plan.plan import EdgePlan, Route
 from penstock.sink import WrittenText
 from penstock.slot.input.batches import Out, as_given, batch_cut, batch_length, require_rows, row_at
-from penstock.slot.output.row_timer import RowTimer
 from penstock.slot.output.shares import Shares
 from penstock.slot.output.watched_key import WatchedKey
+from penstock.slot.process.row_timeout import RowTimer
 from penstock.slot.records.record import OutputRecord
 from penstock.slot.time_and_chance import MACHINE, Clock
 

@@ -50,11 +50,11 @@ class Spooled:
 class Spool:
     """The files of one stage in one slot."""
 
-    def __init__(self, folder: Path, part: int, expansion: Expansion, files: Files = DISK) -> None:
+    def __init__(self, folder: Path, stage: int, expansion: Expansion, files: Files = DISK) -> None:
         self._folder = folder
         self._files = files
         self._expansion = expansion
-        self._part = part
+        self._stage = stage
         self._alone = False
         self._made = 0
         self._given: list[SpillRecord] = []
@@ -62,7 +62,7 @@ class Spool:
     def clean(self, kept: Iterable[str]) -> None:
         """At the start of a life: remove what no commit speaks of."""
         names = set(kept)
-        for path in self._files.beginning_with(self._folder / f"spill.{self._part}."):
+        for path in self._files.beginning_with(self._folder / f"spill.{self._stage}."):
             if path.name not in names:
                 self._files.remove(path)
 
@@ -110,7 +110,7 @@ class Spool:
 
     def _spooled(self, rows: Iterator[Any], chunk_rows: int) -> Spooled:
         self._made += 1
-        path = self._folder / f"spill.{self._part}.{os.getpid()}-{self._made}"
+        path = self._folder / f"spill.{self._stage}.{os.getpid()}-{self._made}"
         growth, written, look_at = self._expansion.growth(), 0, _LOOK_BYTES
         # The rows count once a record names the file. Killed before that, `clean` removes it in the next life.
         log = open_log(path, _WHAT, os.O_CREAT | os.O_EXCL, self._files)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from penstock.slot.output.row_timer import RowTimer
+from penstock.slot.process.row_timeout import RowTimer
 
 
 class WatchedKey:

@@ -30,9 +30,9 @@ class Trouble(Exception):
 class CarefulRestart(Exception):
     """What some row of this turn gave cannot be encoded: a successor finds it row by row."""
 
-    def __init__(self, part: int, rows: int) -> None:
-        super().__init__(f"{rows} rows of part {part}")
-        self.part = part
+    def __init__(self, stage: int, rows: int) -> None:
+        super().__init__(f"{rows} rows of stage {stage}")
+        self.stage = stage
         self.rows = rows
 
 

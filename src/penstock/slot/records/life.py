@@ -30,7 +30,7 @@ class Exit(IntEnum):
 class Suspect(msgspec.Struct, frozen=True):
     """Work these rows in pieces, marking each and committing after each."""
 
-    part: int
+    stage: int
     input: int
     sequence: int
     row: int
@@ -41,14 +41,14 @@ class Suspect(msgspec.Struct, frozen=True):
 
     def covers(self, mark: Mark) -> bool:
         """True when the first row of `mark` is one of these."""
-        same = (self.part, self.input, self.sequence) == mark.frame
+        same = (self.stage, self.input, self.sequence) == mark.frame
         return same and self.row <= mark.row < self.row + self.count
 
 
 class Blamed(msgspec.Struct, frozen=True):
     """This row killed or hung its worker: do not call user code for it."""
 
-    part: int
+    stage: int
     input: int
     sequence: int
     row: int
@@ -64,7 +64,7 @@ class Blamed(msgspec.Struct, frozen=True):
 
     @property
     def key(self) -> tuple[int, int, int, int]:
-        return self.part, self.input, self.sequence, self.row
+        return self.stage, self.input, self.sequence, self.row
 
 
 class Crash(msgspec.Struct, frozen=True):
@@ -77,7 +77,7 @@ class Crash(msgspec.Struct, frozen=True):
 class Life(msgspec.Struct, frozen=True):
     """One life of a worker."""
 
-    seat: str
+    group: str
     slot: int
     attempt: int
     run_id: str

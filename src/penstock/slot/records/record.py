@@ -77,7 +77,7 @@ class SpillRecord(msgspec.Struct, array_like=True):
     """What stands before it has been sent."""
 
 
-class PartRecord(msgspec.Struct, array_like=True):
+class StageRecord(msgspec.Struct, array_like=True):
     """One stage of the slot."""
 
     inputs: dict[str, InputRecord] = msgspec.field(default_factory=dict)
@@ -105,12 +105,12 @@ class Record(msgspec.Struct, array_like=True):
     """What each log of the slot (`committed_log.Participant`) must know to resume, by its name."""
     run_id: str = ""
     """A transactional sink may hold the record of an earlier run."""
-    parts: list[PartRecord] = msgspec.field(default_factory=list)
+    stages: list[StageRecord] = msgspec.field(default_factory=list)
 
     @property
     def finished(self) -> bool:
         """True: every stage of the slot is through with its input."""
-        return all(part.finished for part in self.parts)
+        return all(stage.finished for stage in self.stages)
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -139,7 +139,7 @@ def is_of_this_version(data: bytes) -> bool:
 
 def first_record(topology: Topology, slot: Slot) -> Record:
     """What the journal of a slot says before its first life."""
-    parts, plan = [], topology.plan
+    stages, plan = [], topology.plan
     for stage in slot.stages:
         incoming = plan.inputs(stage.name)
         inputs = [channel_name(edge, n, slot.number) for edge in incoming for n in topology.senders(edge, slot.number)]
@@ -147,8 +147,8 @@ def first_record(topology: Topology, slot: Slot) -> Record:
             channel_name(edge, slot.number, n)
             for edge in plan.outputs(stage) for n in topology.receivers(edge, slot.number)
         ]
-        parts.append(PartRecord(
+        stages.append(StageRecord(
             inputs={name: InputRecord() for name in inputs}, outputs={name: OutputRecord() for name in outputs},
             turns_in={edge.name: topology.first_turn(edge, slot.number) for edge in incoming},
         ))
-    return Record(parts=parts)
+    return Record(stages=stages)

@@ -37,7 +37,7 @@ class WaitingRow(msgspec.Struct, array_like=True):
     """A row between two attempts."""
 
     number: int
-    part: int
+    stage: int
     due_s: float
     """By `Clock.since_boot_s`."""
     attempts: int
@@ -104,9 +104,9 @@ class RetryFile:
     def full(self) -> bool:
         return self._bytes - self._held_bytes >= MOST_WAITING_BYTES
 
-    def waits(self, part: int) -> bool:
+    def waits(self, stage: int) -> bool:
         """True when a row of this stage waits for its next attempt."""
-        return any(row.part == part and not row.letter for row in self._waiting.values())
+        return any(row.stage == stage and not row.letter for row in self._waiting.values())
 
     @property
     def holds(self) -> bool:
@@ -117,15 +117,15 @@ class RetryFile:
         """True: there is room for another row that waits for a verdict."""
         return self._held_bytes + len(row) <= MOST_HELD_BYTES
 
-    def held(self, part: int) -> list[WaitingRow]:
+    def held(self, stage: int) -> list[WaitingRow]:
         """The rows of a stage that wait for a verdict."""
-        return [row for row in self._waiting.values() if row.part == part and row.letter]
+        return [row for row in self._waiting.values() if row.stage == stage and row.letter]
 
     def let_go(self) -> None:
         """Another run begins, perhaps with other code: what waited for a verdict has a first attempt again."""
         for row in [row for row in self._waiting.values() if row.letter]:
             self.through(row.number)
-            self.add(part=row.part, due_s=0.0, attempts=0, row=row.row, key=row.key, ingest_ns=row.ingest_ns)
+            self.add(stage=row.stage, due_s=0.0, attempts=0, row=row.row, key=row.key, ingest_ns=row.ingest_ns)
 
     def next_due_s(self) -> float | None:
         """When the next row is due, by `now_s`."""
@@ -142,11 +142,11 @@ class RetryFile:
         return self._waiting[heapq.heappop(self._due)[1]]
 
     def add(
-        self, *, part: int, due_s: float, attempts: int, row: bytes, key: str, ingest_ns: int, letter: bytes = b""
+        self, *, stage: int, due_s: float, attempts: int, row: bytes, key: str, ingest_ns: int, letter: bytes = b""
     ) -> None:
         """Let a row wait. `row`: its pickle."""
         wait_s = max(due_s - self.now_s(), 0.0)
-        waiting = WaitingRow(self._next, part, due_s, attempts, row, key, ingest_ns, letter, wait_s)
+        waiting = WaitingRow(self._next, stage, due_s, attempts, row, key, ingest_ns, letter, wait_s)
         self._next += 1
         self._remember(waiting)
         self._log.append(_waits(waiting))

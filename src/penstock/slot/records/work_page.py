@@ -14,7 +14,7 @@ from penstock.slot.time_and_chance import MACHINE, Clock
 
 _BYTES: Final = 4096
 _W_RUNNING: Final = 0
-_W_PART: Final = 1
+_W_STAGE: Final = 1
 _W_INPUT: Final = 2
 _W_SEQUENCE: Final = 3
 _W_ROW: Final = 4
@@ -29,7 +29,7 @@ _W_REACHED: Final = 13
 _W_FAREWELL: Final = 16
 """Three words: the exit code and 1, the attempt, the process."""
 _W_STEP: Final = 40
-_W_STEP_PART: Final = 41
+_W_STEP_STAGE: Final = 41
 _W_STEP_INPUT: Final = 42
 _W_STEP_SEQUENCE: Final = 43
 _W_STEP_ROW: Final = 44
@@ -67,7 +67,7 @@ class Doing:
 class Mark(msgspec.Struct, frozen=True, gc=False):
     """Rows `row` to `row + count` of a frame (or, for a source, of a split, whose rows are counted through)."""
 
-    part: int
+    stage: int
     input: int
     sequence: int
     row: int
@@ -75,7 +75,7 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
 
     def over(self, count: int) -> Mark:
         """This many rows from the same one on."""
-        return Mark(self.part, self.input, self.sequence, self.row, count)
+        return Mark(self.stage, self.input, self.sequence, self.row, count)
 
     @property
     def is_met_again(self) -> bool:
@@ -84,7 +84,7 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def frame(self) -> tuple[int, int, int]:
-        return self.part, self.input, self.sequence
+        return self.stage, self.input, self.sequence
 
 
 class WorkState(msgspec.Struct, frozen=True):
@@ -124,7 +124,7 @@ class WorkPage:
     def enter(self, mark: Mark, doing: int = Doing.CALLING, limit_ns: int = 0) -> None:
         """User code is about to run."""
         words, now_ns = self._words, self._now_ns()
-        words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE] = mark.part, mark.input, mark.sequence
+        words[_W_STAGE], words[_W_INPUT], words[_W_SEQUENCE] = mark.stage, mark.input, mark.sequence
         words[_W_ROW], words[_W_COUNT] = mark.row, mark.count
         if mark.count == 1 and now_ns - self._peak_at_ns >= _PEAK_NS:
             self._peak_kib, self._peak_at_ns = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, now_ns
@@ -137,7 +137,7 @@ class WorkPage:
     def in_flight(self, mark: Mark) -> None:
         """These rows are in flight. Since when is told by `runs_since`, for as long as the event loop goes round."""
         words = self._words
-        words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE] = mark.part, mark.input, mark.sequence
+        words[_W_STAGE], words[_W_INPUT], words[_W_SEQUENCE] = mark.stage, mark.input, mark.sequence
         words[_W_ROW], words[_W_COUNT] = mark.row, mark.count
         words[_W_DOING], words[_W_LIMIT] = Doing.CALLING, 0
         if not words[_W_RUNNING]:
@@ -145,10 +145,10 @@ class WorkPage:
             words[_W_SINCE] = self._now_ns()
             words[_W_RUNNING] = 1
 
-    def step(self, part: int, input: int, sequence: int, row: int) -> None:
+    def step(self, stage: int, input: int, sequence: int, row: int) -> None:
         """Of the rows in flight this one is running: what happens now is its doing."""
         words = self._words
-        words[_W_STEP_PART], words[_W_STEP_INPUT], words[_W_STEP_SEQUENCE] = part, input, sequence
+        words[_W_STEP_STAGE], words[_W_STEP_INPUT], words[_W_STEP_SEQUENCE] = stage, input, sequence
         words[_W_STEP_ROW], words[_W_STEP_SINCE] = row, self._now_ns()
         words[_W_STEP] = 1  # last, as in `enter`
 
@@ -180,11 +180,11 @@ class WorkPage:
         mark = None
         if words[_W_STEP]:
             mark = Mark(
-                words[_W_STEP_PART], words[_W_STEP_INPUT], words[_W_STEP_SEQUENCE], words[_W_STEP_ROW], 1
+                words[_W_STEP_STAGE], words[_W_STEP_INPUT], words[_W_STEP_SEQUENCE], words[_W_STEP_ROW], 1
             )
             return WorkState(mark, words[_W_STEP_SINCE], words[_W_BEAT], words[_W_SENT])
         if words[_W_RUNNING]:
-            mark = Mark(words[_W_PART], words[_W_INPUT], words[_W_SEQUENCE], words[_W_ROW], words[_W_COUNT])
+            mark = Mark(words[_W_STAGE], words[_W_INPUT], words[_W_SEQUENCE], words[_W_ROW], words[_W_COUNT])
         return WorkState(
             mark, words[_W_SINCE], words[_W_BEAT], words[_W_SENT], words[_W_PEAK], words[_W_DOING],
             words[_W_LIMIT], words[_W_REACHED],

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Final
 
-from penstock.slot.input.unit import Unit
+from penstock.slot.input.intake import Intake
 from penstock.slot.process.crash_points import CrashPoints
 from penstock.slot.records.retries import WaitingRow
 from penstock.slot.records.work_page import WorkPage
 from penstock.slot.running.ready_rows import ReadyRows
-from penstock.slot.turn.part import Part
 from penstock.slot.turn.row_errors import RowErrors
+from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.user_code.async_rows import AsyncRows
 from penstock.slot.user_code.row_in_work import RowInWork
 
@@ -37,9 +37,9 @@ class CalledAhead:
     """The rows of one stage in one slot that are in flight, and those that are about to be."""
 
     def __init__(
-        self, part: Part, rows: AsyncRows, ready: ReadyRows, *, errors: RowErrors, crash: CrashPoints
+        self, stage: SlotStage, rows: AsyncRows, ready: ReadyRows, *, errors: RowErrors, crash: CrashPoints
     ) -> None:
-        self._part = part
+        self._stage = stage
         self._rows = rows
         self._errors = errors
         self._crash = crash
@@ -59,7 +59,7 @@ class CalledAhead:
         """What is ready to be given out has waited for more of its kind."""
         self._broken: BaseException | None = None
         """What went wrong in the event loop, to be raised outside of it."""
-        self.in_place = errors.stops_at_failure(part)
+        self.in_place = errors.stops_at_failure(stage)
         """True: rows behind a failed one are given out after it."""
 
     @property
@@ -95,9 +95,9 @@ class CalledAhead:
 
     # In.
 
-    def add(self, unit: Unit) -> None:
+    def add(self, intake: Intake) -> None:
         """Rows to be called for, behind those that are there."""
-        self._ready.add(unit)
+        self._ready.add(intake)
 
     def retry(self, waiting: WaitingRow, row: Any) -> None:
         """A row's next attempt is due."""
@@ -109,11 +109,11 @@ class CalledAhead:
 
     def start(self) -> None:
         """Call for rows while there is room for them in flight."""
-        part = self._part
-        if part.bytes_per_row:
-            self._most = max(2 * self._rows.concurrency, min(MOST_ROWS, int(_WINDOW_BYTES / part.bytes_per_row)))
+        stage = self._stage
+        if stage.bytes_per_row:
+            self._most = max(2 * self._rows.concurrency, min(MOST_ROWS, int(_WINDOW_BYTES / stage.bytes_per_row)))
         self._start_all()
-        part.rows_in_flight = len(self.window) + len(self._retrying)
+        stage.rows_in_flight = len(self.window) + len(self._retrying)
 
     def let_run(self) -> None:
         """A round of the event loop, without waiting for anything."""
@@ -139,20 +139,20 @@ class CalledAhead:
         row = ready.take()
         self.window.append(row)
         if not row.done:
-            self._crash.reached("in_user_code", self._part.counts.rows_in + len(self.window))
+            self._crash.reached("in_user_code", self._stage.counts.rows_in + len(self.window))
             self._rows.start(row, self._ended)
         return True
 
     # Rows that must not be in flight beside others.
 
-    def next_apart(self) -> Unit | None:
-        """The unit whose next row is to be worked apart from others, now that none is in flight."""
+    def next_apart(self) -> Intake | None:
+        """The intake whose next row is to be worked apart from others, now that none is in flight."""
         ready = self._ready
-        return ready.unit if ready.is_careful and self.idle and not self._due else None
+        return ready.intake if ready.is_careful and self.idle and not self._due else None
 
-    def worked_apart(self, unit: Unit) -> None:
-        """Rows of the unit were worked elsewhere, up to `unit.done`."""
-        self._ready.worked_apart(unit)
+    def worked_apart(self, intake: Intake) -> None:
+        """Rows of the intake were worked elsewhere, up to `intake.done`."""
+        self._ready.worked_apart(intake)
 
     # In the event loop.
 
@@ -174,7 +174,7 @@ class CalledAhead:
             self._rows.loop.wake()
         elif not self._wakes_soon:
             self._wakes_soon = True
-            together_s = min(self._rows.loop.stands_still_s / _STILL_SHARE, self._part.linger_s)
+            together_s = min(self._rows.loop.stands_still_s / _STILL_SHARE, self._stage.linger_s)
             self._rows.loop.asyncio_loop.call_later(max(together_s, _TOGETHER_S), self._wake)
 
     def _wake(self) -> None:
@@ -186,7 +186,7 @@ class CalledAhead:
             self._retrying.discard(row)
             self.retried.append(row)
         elif row.failure is not None and self.in_place:
-            after_s = self._errors.in_place(self._part, row.failure, row.attempts)
+            after_s = self._errors.in_place(self._stage, row.failure, row.attempts)
             if after_s is not None:  # those behind it run, and wait for it before they are given out
                 row.done = False
                 self._rows.loop.asyncio_loop.call_later(after_s, self._try_again, row)
@@ -205,13 +205,13 @@ class CalledAhead:
         """Which rows are in flight, for a death between their steps: those of the oldest batch."""
         if self._rows.stuck:
             return  # that row is what is shown, until the watchdog ends it
-        part = self._part.number
+        stage = self._stage.number
         if self.window:
             first = self.window[0]
             behind = len(self.window) + 2 * self._rows.concurrency
-            assert first.unit is not None
-            work.in_flight(first.mark(part, min(behind, first.unit.length - first.index)))
+            assert first.intake is not None
+            work.in_flight(first.mark(stage, min(behind, first.intake.length - first.index)))
         elif self._retrying:
-            work.in_flight(next(iter(self._retrying)).mark(part))
+            work.in_flight(next(iter(self._retrying)).mark(stage))
         else:
             work.leave()

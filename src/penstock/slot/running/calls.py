@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.slot.input.batches import batch_slice
+from penstock.slot.input.intake import Intake
 from penstock.slot.input.suspicion import Suspicion
-from penstock.slot.input.unit import Unit
 from penstock.slot.output.spool import GivesTooMuch
 from penstock.slot.process.crash_points import CrashPoints
 from penstock.slot.process.forks import leave_if_child
@@ -20,8 +20,8 @@ from penstock.slot.process.row_failure import Failure
 from penstock.slot.records.work_page import Doing, Mark, WorkPage
 from penstock.slot.running.gathering import Together
 from penstock.slot.time_and_chance import Clock
-from penstock.slot.turn.part import Part
 from penstock.slot.turn.row_errors import RowErrors, StageEnd
+from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.turn.turn import Turn
 from penstock.slot.user_code.async_rows import current_key
 
@@ -40,7 +40,7 @@ class Calls:
         self._suspicion = suspicion
         self._work = work
         self._crash = crash
-        self._in_call: Part | None = None
+        self._in_call: SlotStage | None = None
         self._key = ""
         self._key_row = 0
 
@@ -49,9 +49,9 @@ class Calls:
         key = current_key()
         if key is not None:
             return key
-        part = self._in_call
-        row = part.chain.row_in_work if part is not None else None
-        if part is None or row is None:
+        stage = self._in_call
+        row = stage.chain.row_in_work if stage is not None else None
+        if stage is None or row is None:
             raise RuntimeError("idempotency_key names the row in progress; read it inside a call, not outside")
         return f"{self._key}/{self._key_row + row}" if self._key_row >= 0 else self._key
 
@@ -61,107 +61,108 @@ class Calls:
 
     # The next rows of a batch.
 
-    def run_next(self, part: Part, unit: Unit) -> None:
+    def run_next(self, stage: SlotStage, intake: Intake) -> None:
         """As many as go in one piece."""
-        mark = self.mark_of(part, unit)
+        mark = self.mark_of(stage, intake)
         blamed = self._suspicion.blamed(mark)
         careful = self._suspicion.careful(mark)
         if careful and self._turn.pending:
             self._turn.flush()  # what is marked is what is not committed
-        if blamed is not None or unit.done in unit.failures:
-            self.tell(mark, self._errors.never_called, part, unit, blamed)
-            self.advance(part, unit, 1)
+        if blamed is not None or intake.done in intake.failures:
+            self.tell(mark, self._errors.never_called, stage, intake, blamed)
+            self.advance(stage, intake, 1)
         else:
-            self._run_piece(part, unit, mark, careful)
-        self._errors.settle(part)
+            self._run_piece(stage, intake, mark, careful)
+        self._errors.settle(stage)
         if careful:
             self._turn.flush()
         else:
-            self._turn.go_on(part)
+            self._turn.go_on(stage)
 
-    def _run_piece(self, part: Part, unit: Unit, mark: Mark, careful: bool) -> None:
-        rows = self._piece(part, unit, mark)
+    def _run_piece(self, stage: SlotStage, intake: Intake, mark: Mark, careful: bool) -> None:
+        rows = self._piece(stage, intake, mark)
         mark = mark.over(rows)
         if careful:
             self.pause_before(mark)
-        self.name_rows(unit.key, unit.first_row + unit.done)
-        batch = batch_slice(unit.batch, unit.done, unit.done + rows)
-        stops = self._errors.stops_at_failure(part)
-        failures = self.call_piece(part, batch, mark, rows, stops, unit)
+        self.name_rows(intake.key, intake.first_row + intake.done)
+        batch = batch_slice(intake.batch, intake.done, intake.done + rows)
+        stops = self._errors.stops_at_failure(stage)
+        failures = self.call_piece(stage, batch, mark, rows, stops, intake)
         if failures:
-            batch = self.untouched(unit, mark, unit.done, rows)
+            batch = self.untouched(intake, mark, intake.done, rows)
         if failures and stops:
             rows = failures[0].index
-        self._turn.succeeded(part, rows if stops else rows - len(failures))
-        self.write(part, mark)
+        self._turn.succeeded(stage, rows if stops else rows - len(failures))
+        self.write(stage, mark)
         if not stops:
             for failure in failures:
-                row = Mark(mark.part, mark.input, mark.sequence, mark.row + failure.index, 1)
-                self.tell(row, self._errors.failed, part, unit, batch, failure, row.row)
+                row = Mark(mark.stage, mark.input, mark.sequence, mark.row + failure.index, 1)
+                self.tell(row, self._errors.failed, stage, intake, batch, failure, row.row)
             failures = []
-        self.advance(part, unit, rows)
+        self.advance(stage, intake, rows)
         if failures:
-            self.end_piece(part, unit, batch, failures[0])
+            self.end_piece(stage, intake, batch, failures[0])
         if careful:
             error = self._turn.flush_carefully(mark)
             if error is not None:
-                batch = self.untouched(unit, mark, unit.done - 1, 1)
-                self.tell(mark, self._errors.not_encoded, part, batch, error)
+                batch = self.untouched(intake, mark, intake.done - 1, 1)
+                self.tell(mark, self._errors.not_encoded, stage, batch, error)
 
-    def _piece(self, part: Part, unit: Unit, mark: Mark) -> int:
-        rows = min(part.piece_rows(unit.length - unit.done), self._suspicion.piece(mark))
+    def _piece(self, stage: SlotStage, intake: Intake, mark: Mark) -> int:
+        rows = min(stage.piece_rows(intake.length - intake.done), self._suspicion.piece(mark))
         # A row that must not be called for ends the piece.
-        for index in range(unit.done + 1, unit.done + rows) if self._suspicion.any_blamed or unit.failures else ():
-            if index in unit.failures or self._suspicion.blamed(self.mark_of(part, unit, index)) is not None:
-                return index - unit.done
+        looks = self._suspicion.any_blamed or intake.failures
+        for index in range(intake.done + 1, intake.done + rows) if looks else ():
+            if index in intake.failures or self._suspicion.blamed(self.mark_of(stage, intake, index)) is not None:
+                return index - intake.done
         return rows
 
-    def end_piece(self, part: Part, unit: Unit, batch: Any, failure: Failure) -> None:
-        """The next row of the unit has failed, and those behind it wait until it is known what becomes of it.
+    def end_piece(self, stage: SlotStage, intake: Intake, batch: Any, failure: Failure) -> None:
+        """The next row of the intake has failed, and those behind it wait until it is known what becomes of it.
 
         The rows before it are through by now: where it is the end of the stage, they are committed.
         """
-        mark = self.mark_of(part, unit)
+        mark = self.mark_of(stage, intake)
         if isinstance(failure.error, GivesTooMuch):  # alone and later, which nobody behind it need wait for
-            self.tell(mark, self._errors.failed, part, unit, batch, failure, mark.row)
+            self.tell(mark, self._errors.failed, stage, intake, batch, failure, mark.row)
         else:
-            self._try_in_place(part, unit, batch, failure, mark)
-        self.advance(part, unit, 1)
+            self._try_in_place(stage, intake, batch, failure, mark)
+        self.advance(stage, intake, 1)
 
-    def _try_in_place(self, part: Part, unit: Unit, batch: Any, failure: Failure, mark: Mark) -> None:
-        self.name_rows(unit.key, mark.row)
+    def _try_in_place(self, stage: SlotStage, intake: Intake, batch: Any, failure: Failure, mark: Mark) -> None:
+        self.name_rows(intake.key, mark.row)
         attempts = 1
         last: Failure | None = failure
-        while last is not None and (after_s := self._errors.in_place(part, last, attempts)) is not None:
+        while last is not None and (after_s := self._errors.in_place(stage, last, attempts)) is not None:
             if self._turn.pending:
                 self._turn.flush()  # what is through already need not wait
-            part.counts.retries += 1
+            stage.counts.retries += 1
             self._pauses.pause(after_s)
             attempts += 1
-            failures = self.call(part, unit.rows_anew(1), mark, True)
+            failures = self.call(stage, intake.rows_anew(1), mark, True)
             last = failures[0] if failures else None
         if last is None:
-            self._turn.succeeded(part, 1)
+            self._turn.succeeded(stage, 1)
         else:
-            self.tell(mark, self._errors.failed_for_good, part, batch, failure.index, last, attempts)
-        self.write(part, mark)
+            self.tell(mark, self._errors.failed_for_good, stage, batch, failure.index, last, attempts)
+        self.write(stage, mark)
 
     # The steps of it.
 
-    def untouched(self, unit: Unit, mark: Mark, first: int, rows: int) -> Any:
-        """Rows of a unit as they came, to decide about them. Making them again is the user's code, too."""
+    def untouched(self, intake: Intake, mark: Mark, first: int, rows: int) -> Any:
+        """Rows of an intake as they came, to decide about them. Making them again is the user's code, too."""
         self._work.enter(mark, Doing.TELLING)
-        batch = batch_slice(unit.untouched(), first, first + rows)
+        batch = batch_slice(intake.untouched(), first, first + rows)
         self._work.leave()
         return batch
 
     def call_piece(
-        self, part: Part, batch: Any, mark: Mark, rows: int, stops: bool, origin: Unit | Together
+        self, stage: SlotStage, batch: Any, mark: Mark, rows: int, stops: bool, origin: Intake | Together
     ) -> list[Failure]:
         """As `call`; how long these rows took says how many are called for next. `mark` may be about more of them."""
         began = self._now_s()
-        failures = self.call(part, batch, mark, stops, origin)
-        part.learn_pace(rows, self._now_s() - began)
+        failures = self.call(stage, batch, mark, stops, origin)
+        stage.learn_pace(rows, self._now_s() - began)
         return failures
 
     def pause_before(self, mark: Mark) -> None:
@@ -169,16 +170,16 @@ class Calls:
         self._pauses.pause(self._suspicion.pause_s(mark))
 
     def call(
-        self, part: Part, batch: Any, mark: Mark, stops: bool, origin: Unit | Together | None = None
+        self, stage: SlotStage, batch: Any, mark: Mark, stops: bool, origin: Intake | Together | None = None
     ) -> list[Failure]:
         """Run the stage's functions over rows; gives those that failed.
 
         `origin`: can make the rows again, which functions may have changed in place before one raised.
         """
-        self._in_call = part
-        self._crash.reached("in_user_code", part.counts.rows_in + mark.count)
+        self._in_call = stage
+        self._crash.reached("in_user_code", stage.counts.rows_in + mark.count)
         self._work.enter(mark)
-        failures = part.chain.run(batch, part.outs, stop_at_failure=stops, origin=origin)
+        failures = stage.chain.run(batch, stage.outs, stop_at_failure=stops, origin=origin)
         leave_if_child(failures)
         self._work.leave()
         self._in_call = None
@@ -191,22 +192,22 @@ class Calls:
         self._work.leave()
         self._turn.carry_out(end)
 
-    def write(self, part: Part, mark: Mark) -> None:
+    def write(self, stage: SlotStage, mark: Mark) -> None:
         """Hand what rows gave to the stage's sink, if it has one."""
-        if part.sink is not None:
+        if stage.sink is not None:
             self._work.enter(mark)
-            self._turn.write(part, mark.count)
+            self._turn.write(stage, mark.count)
             leave_if_child()
             self._work.leave()
 
-    def advance(self, part: Part, unit: Unit, rows: int) -> None:
-        """Rows of the unit are through, one way or the other."""
-        unit.done += rows
-        part.inputs.progress(unit)
-        self._turn.rows_done(part, rows)
+    def advance(self, stage: SlotStage, intake: Intake, rows: int) -> None:
+        """Rows of the intake are through, one way or the other."""
+        intake.done += rows
+        stage.inputs.progress(intake)
+        self._turn.rows_done(stage, rows)
         self._suspicion.rows_done(rows)
 
-    def mark_of(self, part: Part, unit: Unit, index: int | None = None) -> Mark:
-        """A row of the unit, by default the next one."""
-        row = unit.first_row + (unit.done if index is None else index)
-        return Mark(part.number, unit.input, unit.sequence, row, 1)
+    def mark_of(self, stage: SlotStage, intake: Intake, index: int | None = None) -> Mark:
+        """A row of the intake, by default the next one."""
+        row = intake.first_row + (intake.done if index is None else index)
+        return Mark(stage.number, intake.input, intake.sequence, row, 1)

@@ -14,8 +14,8 @@ from penstock.slot.running.calls import Calls
 from penstock.slot.running.in_flight import InFlight
 from penstock.slot.running.runner import Runner
 from penstock.slot.turn.meter import Meter
-from penstock.slot.turn.part import Part
 from penstock.slot.turn.row_errors import RowErrors
+from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.turn.turn import Turn
 
 
@@ -27,8 +27,8 @@ class DueRetries:
         suspicion: Suspicion, work: WorkPage, meter: Meter,
     ) -> None:
         """`runners`: of the slot's stages, by their numbers."""
-        self._parts = [runner.part for runner in runners]
-        self._flights = {runner.part.number: runner for runner in runners if isinstance(runner, InFlight)}
+        self._stages = [runner.stage for runner in runners]
+        self._flights = {runner.stage.number: runner for runner in runners if isinstance(runner, InFlight)}
         self._calls = calls
         self._turn = turn
         self._errors = errors
@@ -46,62 +46,62 @@ class DueRetries:
         waiting = self._held or self._retries.take_due(self._retries.now_s())
         if waiting is None:
             return False
-        flight = self._flights.get(waiting.part)
+        flight = self._flights.get(waiting.stage)
         if flight is not None and self._goes_in_flight(waiting, flight):
             return self._held is None
         self._meter.now_doing(Activity.BUSY)
         self._turn.flush()
-        self._run(self._parts[waiting.part], waiting)
+        self._run(self._stages[waiting.stage], waiting)
         return True
 
     @property
     def can_go_on(self) -> bool:
         """True: a row was waiting for those in flight, and none is any more."""
-        return self._held is not None and self._flights[self._held.part].idle
+        return self._held is not None and self._flights[self._held.stage].idle
 
-    def waits(self, part: Part) -> bool:
+    def waits(self, stage: SlotStage) -> bool:
         """True: a row of the stage waits for its next attempt."""
-        return self._retries.waits(part.number)
+        return self._retries.waits(stage.number)
 
     def nap_s(self) -> float | None:
         """Until the next one is due."""
         due = self._retries.next_due_s()
         return None if due is None else due - self._retries.now_s()
 
-    def _run(self, part: Part, waiting: WaitingRow) -> None:
+    def _run(self, stage: SlotStage, waiting: WaitingRow) -> None:
         """In a turn of its own."""
-        self._turn.begin_retry(part, waiting)
+        self._turn.begin_retry(stage, waiting)
         mark = _mark(waiting)
         blamed = self._suspicion.blamed(mark)
         if blamed is not None:
-            self._calls.tell(mark, self._errors.retry_lost, part, waiting, blamed)
+            self._calls.tell(mark, self._errors.retry_lost, stage, waiting, blamed)
         else:
             self._calls.pause_before(mark)
-            self._try_again(part, waiting, mark)
-        self._turn.rows_done(part, 0)
-        self._errors.settle(part)
+            self._try_again(stage, waiting, mark)
+        self._turn.rows_done(stage, 0)
+        self._errors.settle(stage)
         error = self._turn.flush_carefully(mark)
         if error is not None:
-            part.spills = []
-            self._calls.tell(mark, self._errors.retry_not_encoded, part, waiting, error)
+            stage.spills = []
+            self._calls.tell(mark, self._errors.retry_not_encoded, stage, waiting, error)
             self._turn.flush()
-        self._turn.send_spooled(part)
+        self._turn.send_spooled(stage)
 
-    def _try_again(self, part: Part, waiting: WaitingRow, mark: Mark) -> None:
+    def _try_again(self, stage: SlotStage, waiting: WaitingRow, mark: Mark) -> None:
         self._calls.name_rows(waiting.key, -1)
         loaded = self._load(waiting, mark)
         if isinstance(loaded, _Unloadable):
-            self._calls.tell(mark, self._errors.retry_undecoded, part, waiting, loaded.error)
+            self._calls.tell(mark, self._errors.retry_undecoded, stage, waiting, loaded.error)
             return
-        spool = part.chain.spool
+        spool = stage.chain.spool
         if spool is not None:
             spool.begin()
-        failures = self._calls.call(part, [loaded], mark, False)
+        failures = self._calls.call(stage, [loaded], mark, False)
         if spool is not None:
-            part.spills = spool.end(failed=bool(failures))
-        self._calls.write(part, mark)
-        self._turn.succeeded(part, 1 - len(failures))
-        self._calls.tell(mark, self._errors.retried, part, waiting, failures[0] if failures else None)
+            stage.spills = spool.end(failed=bool(failures))
+        self._calls.write(stage, mark)
+        self._turn.succeeded(stage, 1 - len(failures))
+        self._calls.tell(mark, self._errors.retried, stage, waiting, failures[0] if failures else None)
 
     def _goes_in_flight(self, waiting: WaitingRow, flight: InFlight) -> bool:
         """True: nothing is to be done about a due row here, for now. False: it is to be worked apart, and can be."""
@@ -139,4 +139,4 @@ class _Unloadable:
 
 
 def _mark(waiting: WaitingRow) -> Mark:
-    return Mark(waiting.part, RETRY_INPUT, waiting.number, 0, 1)
+    return Mark(waiting.stage, RETRY_INPUT, waiting.number, 0, 1)

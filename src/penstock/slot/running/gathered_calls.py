@@ -13,8 +13,8 @@ from penstock.slot.records.retries import RetryFile
 from penstock.slot.running.calls import Calls
 from penstock.slot.running.gathering import Gathering, Span, Together, spans_of
 from penstock.slot.turn.meter import Meter
-from penstock.slot.turn.part import Part
 from penstock.slot.turn.row_errors import RowErrors
+from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.turn.turn import Turn
 
 
@@ -22,10 +22,10 @@ class GatheredRunner:
     """One call for rows of several batches."""
 
     def __init__(
-        self, part: Part, calls: Calls, gathering: Gathering, *, turn: Turn, errors: RowErrors, retries: RetryFile,
-        meter: Meter, control: Control,
+        self, stage: SlotStage, calls: Calls, gathering: Gathering, *, turn: Turn, errors: RowErrors,
+        retries: RetryFile, meter: Meter, control: Control,
     ) -> None:
-        self.part = part
+        self.stage = stage
         self._calls = calls
         self._gathering = gathering
         self._turn = turn
@@ -58,11 +58,11 @@ class GatheredRunner:
                 return True
         elif gathering.damage is not None:
             return True
-        return gathering.wants_more() and self.part.inputs.ready() and not self._retries.full
+        return gathering.wants_more() and self.stage.inputs.ready() and not self._retries.full
 
     @property
     def through(self) -> bool:
-        return not self._gathering and self.part.inputs.ended
+        return not self._gathering and self.stage.inputs.ended
 
     @property
     def sleeps_for(self) -> int:
@@ -73,57 +73,57 @@ class GatheredRunner:
         return self._gathering.waits_s() if self._gathering else None
 
     def _run(self, rows: int) -> None:
-        part, gathering = self.part, self._gathering
+        stage, gathering = self.stage, self._gathering
         self._meter.now_doing(Activity.BUSY)
-        together = gathering.together(part.piece_rows(rows)) if rows else None
+        together = gathering.together(stage.piece_rows(rows)) if rows else None
         if together is not None:
             self._run_together(*together)
         else:
-            unit = gathering.first
-            if gathering.begins(unit):
-                self._turn.begin(part, unit)
-            done = unit.done
-            if unit.left:
-                self._calls.run_next(part, unit)
+            intake = gathering.first
+            if gathering.begins(intake):
+                self._turn.begin(stage, intake)
+            done = intake.done
+            if intake.left:
+                self._calls.run_next(stage, intake)
             else:
-                self._calls.advance(part, unit, 0)
-            gathering.rows_done(unit.done - done)
-        if part.deals_turns:
+                self._calls.advance(stage, intake, 0)
+            gathering.rows_done(intake.done - done)
+        if stage.deals_turns:
             self._turn.flush()
 
     def _run_together(self, batch: object, spans: list[Span]) -> None:
         """Rows of several batches in one call; those that fail are set aside as rows of their own batch."""
-        part, gathering = self.part, self._gathering
+        stage, gathering = self.stage, self._gathering
         rows = sum(span.rows for span in spans)
-        if gathering.begins(spans[0].unit):
-            self._turn.begin(part, spans[0].unit)
-        mark, stops = self._turn.mark_of_all(part, rows), self._errors.stops_at_failure(part)
+        if gathering.begins(spans[0].intake):
+            self._turn.begin(stage, spans[0].intake)
+        mark, stops = self._turn.mark_of_all(stage, rows), self._errors.stops_at_failure(stage)
         # The mark is about all rows since the last commit: after a death, that many are called for batch by batch, and
         # those of this call are the last of them.
-        failures = self._calls.call_piece(part, batch, mark, rows, stops, Together(spans))
+        failures = self._calls.call_piece(stage, batch, mark, rows, stops, Together(spans))
         through = failures[0].index if failures and stops else rows
-        self._turn.succeeded(part, through if stops else rows - len(failures))
-        self._calls.write(part, mark)
+        self._turn.succeeded(stage, through if stops else rows - len(failures))
+        self._calls.write(stage, mark)
         for first, span in spans_of(spans):
-            if gathering.begins(span.unit):
-                self._turn.begin(part, span.unit)
+            if gathering.begins(span.intake):
+                self._turn.begin(stage, span.intake)
             mine = [failure for failure in failures if first <= failure.index < first + span.rows]
             self._advance(span, mine, first, min(through - first, span.rows), stops)
             if stops and mine:
                 break
-        self._errors.settle(part)
-        self._turn.go_on(part)
+        self._errors.settle(stage)
+        self._turn.go_on(stage)
 
     def _advance(self, span: Span, failures: Sequence[Failure], first: int, rows: int, stops: bool) -> None:
         """`failures`: of this batch, their indices counted through the call, in which its rows begin at `first`."""
-        part, unit, calls = self.part, span.unit, self._calls
-        batch = calls.untouched(unit, calls.mark_of(part, unit), unit.done, span.rows) if failures else []
+        stage, intake, calls = self.stage, span.intake, self._calls
+        batch = calls.untouched(intake, calls.mark_of(stage, intake), intake.done, span.rows) if failures else []
         own = [Failure(failure.index - first, failure.error, failure.operator) for failure in failures]
         for failure in () if stops else own:
-            mark = calls.mark_of(part, unit, unit.done + failure.index)
-            calls.tell(mark, self._errors.failed, part, unit, batch, failure, mark.row)
-        calls.advance(part, unit, rows)
+            mark = calls.mark_of(stage, intake, intake.done + failure.index)
+            calls.tell(mark, self._errors.failed, stage, intake, batch, failure, mark.row)
+        calls.advance(stage, intake, rows)
         if stops and own:
-            calls.end_piece(part, unit, batch, own[0])
+            calls.end_piece(stage, intake, batch, own[0])
             rows += 1
         self._gathering.rows_done(rows)

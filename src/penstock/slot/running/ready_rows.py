@@ -7,30 +7,30 @@ from typing import Any
 
 from penstock.channel.column_batch import ColumnBatch
 from penstock.slot.input.batches import as_row_list
+from penstock.slot.input.intake import Intake
 from penstock.slot.input.suspicion import Suspicion
-from penstock.slot.input.unit import Unit
 from penstock.slot.process.row_failure import Failure, Unmade
 from penstock.slot.records.work_page import Doing, Mark, WorkPage
-from penstock.slot.turn.part import Part
+from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.user_code.row_in_work import RowInWork
 
 
 class _Taken:
     """A batch of which rows are ready."""
 
-    def __init__(self, unit: Unit, rows: list[Any] | None, unmade: dict[int, tuple[Any, str]]) -> None:
-        self.unit = unit
+    def __init__(self, intake: Intake, rows: list[Any] | None, unmade: dict[int, tuple[Any, str]]) -> None:
+        self.intake = intake
         self.rows = rows
         """None: columns, of which each row is made just before its call."""
         self.unmade = unmade
-        self.next = unit.done
+        self.next = intake.done
 
 
 class ReadyRows:
     """Of one stage in one slot, in their order."""
 
-    def __init__(self, part: Part, suspicion: Suspicion, work: WorkPage) -> None:
-        self._part = part
+    def __init__(self, stage: SlotStage, suspicion: Suspicion, work: WorkPage) -> None:
+        self._stage = stage
         self._suspicion = suspicion
         self._work = work
         self._batches: deque[_Taken] = deque()
@@ -39,25 +39,25 @@ class ReadyRows:
     def __len__(self) -> int:
         return self._length
 
-    def add(self, unit: Unit) -> None:
+    def add(self, intake: Intake) -> None:
         """Rows behind those that are there."""
-        if not unit.left:
+        if not intake.left:
             return
-        if isinstance(unit.batch, ColumnBatch) and not self._suspicion.trusts_all:
-            taken = _Taken(unit, None, {})  # making one may be what ends workers
+        if isinstance(intake.batch, ColumnBatch) and not self._suspicion.trusts_all:
+            taken = _Taken(intake, None, {})  # making one may be what ends workers
         else:
-            taken = _Taken(unit, *self._rows_of(unit))
+            taken = _Taken(intake, *self._rows_of(intake))
         self._batches.append(taken)
-        self._length += unit.left
+        self._length += intake.left
 
-    def _rows_of(self, unit: Unit) -> tuple[list[Any], dict[int, tuple[Any, str]]]:
+    def _rows_of(self, intake: Intake) -> tuple[list[Any], dict[int, tuple[Any, str]]]:
         """All rows, and those of columns that cannot be made. Making them may be the user's code."""
-        if not isinstance(unit.batch, ColumnBatch):
-            return as_row_list(unit.batch), {}
-        first = unit.first_row + unit.done
-        self._work.enter(Mark(self._part.number, unit.input, unit.sequence, first, max(unit.left, 1)))
-        rows = self._part.chain.rows_of(unit.batch)
-        made = unit.batch.rows_or_failures() if rows is None else (rows, {})
+        if not isinstance(intake.batch, ColumnBatch):
+            return as_row_list(intake.batch), {}
+        first = intake.first_row + intake.done
+        self._work.enter(Mark(self._stage.number, intake.input, intake.sequence, first, max(intake.left, 1)))
+        rows = self._stage.chain.rows_of(intake.batch)
+        made = intake.batch.rows_or_failures() if rows is None else (rows, {})
         self._work.leave()
         return made
 
@@ -67,19 +67,19 @@ class ReadyRows:
         if self._suspicion.trusts_all or not self._batches:
             return False
         taken = self._batches[0]
-        return self._suspicion.careful(RowInWork(None, taken.next, unit=taken.unit).mark(self._part.number))
+        return self._suspicion.careful(RowInWork(None, taken.next, intake=taken.intake).mark(self._stage.number))
 
     @property
-    def unit(self) -> Unit:
+    def intake(self) -> Intake:
         """That of the next row."""
-        return self._batches[0].unit
+        return self._batches[0].intake
 
     def take(self) -> RowInWork:
         """The next row; where user code is not to be called for it, it is `done`."""
         taken = self._batches[0]
-        unit, index = taken.unit, taken.next
-        row = RowInWork(None if taken.rows is None else taken.rows[index], index, unit=unit)
-        if unit.failures or not self._suspicion.trusts_all:
+        intake, index = taken.intake, taken.next
+        row = RowInWork(None if taken.rows is None else taken.rows[index], index, intake=intake)
+        if intake.failures or not self._suspicion.trusts_all:
             row.done = row.never = self._is_never_called(row)
         if index in taken.unmade:
             _cannot_be_made(row, *taken.unmade[index])
@@ -88,27 +88,27 @@ class ReadyRows:
         self._passed(taken, index + 1)
         return row
 
-    def worked_apart(self, unit: Unit) -> None:
-        """Rows of the unit were worked elsewhere, up to `unit.done`."""
-        if self._batches and self._batches[0].unit is unit:
-            self._passed(self._batches[0], unit.done)
+    def worked_apart(self, intake: Intake) -> None:
+        """Rows of the intake were worked elsewhere, up to `intake.done`."""
+        if self._batches and self._batches[0].intake is intake:
+            self._passed(self._batches[0], intake.done)
 
     def make_anew(self, row: RowInWork) -> None:
         """As it came: its function may have changed it in place."""
-        unit = row.unit
-        assert unit is not None
-        if isinstance(unit.batch, ColumnBatch):
+        intake = row.intake
+        assert intake is not None
+        if isinstance(intake.batch, ColumnBatch):
             self._make(row)
-        elif isinstance(unit.batch, list):  # text is never changed
-            self._work.enter(row.mark(self._part.number), Doing.DECODING)
-            row.row = unit.made_anew()[row.index]
+        elif isinstance(intake.batch, list):  # text is never changed
+            self._work.enter(row.mark(self._stage.number), Doing.DECODING)
+            row.row = intake.made_anew()[row.index]
             self._work.leave()
 
     def _make(self, row: RowInWork) -> None:
         """A row of columns by itself."""
-        assert row.unit is not None
-        self._work.enter(row.mark(self._part.number))
-        made, why = row.unit.batch.row_or_failure(row.index)
+        assert row.intake is not None
+        self._work.enter(row.mark(self._stage.number))
+        made, why = row.intake.batch.row_or_failure(row.index)
         self._work.leave()
         if why:
             _cannot_be_made(row, made, why)
@@ -118,13 +118,13 @@ class ReadyRows:
     def _passed(self, taken: _Taken, until: int) -> None:
         self._length -= until - taken.next
         taken.next = until
-        if until >= taken.unit.length:
+        if until >= taken.intake.length:
             self._batches.popleft()
 
     def _is_never_called(self, row: RowInWork) -> bool:
-        assert row.unit is not None
-        blamed = self._suspicion.blamed(row.mark(self._part.number))
-        return row.index in row.unit.failures or blamed is not None
+        assert row.intake is not None
+        blamed = self._suspicion.blamed(row.mark(self._stage.number))
+        return row.index in row.intake.failures or blamed is not None
 
 
 def _cannot_be_made(row: RowInWork, shown: Any, why: str) -> None:

@@ -11,13 +11,13 @@ from typing import Protocol
 
 from penstock.channel.bell import Sleep
 from penstock.metrics.catalogue import Activity
-from penstock.slot.input.unit import Unit
+from penstock.slot.input.intake import Intake
 from penstock.slot.process.stops import StageFailed, Stopped
 from penstock.slot.records.control import Control
 from penstock.slot.records.retries import RetryFile
 from penstock.slot.running.calls import Calls
 from penstock.slot.turn.meter import Meter
-from penstock.slot.turn.part import Part
+from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.turn.turn import Turn
 
 
@@ -25,7 +25,7 @@ class Runner(Protocol):
     """What `loop` asks of a stage."""
 
     @property
-    def part(self) -> Part: ...
+    def stage(self) -> SlotStage: ...
 
     def step(self) -> bool:
         """Do one thing. False: there is nothing to do now."""
@@ -55,11 +55,11 @@ class PlainRunner:
     """One batch after the other, in pieces."""
 
     def __init__(
-        self, part: Part, calls: Calls, *, turn: Turn, retries: RetryFile, meter: Meter, control: Control,
+        self, stage: SlotStage, calls: Calls, *, turn: Turn, retries: RetryFile, meter: Meter, control: Control,
         between: Callable[[], None],
     ) -> None:
         """`between`: called after each piece, for stages that must not be kept waiting."""
-        self.part = part
+        self.stage = stage
         self._calls = calls
         self._turn = turn
         self._retries = retries
@@ -68,18 +68,18 @@ class PlainRunner:
         self._between = between
 
     def step(self) -> bool:
-        unit = None if self._retries.full else self._take()
-        if unit is None:
+        intake = None if self._retries.full else self._take()
+        if intake is None:
             return False
-        self._run(unit)
+        self._run(intake)
         return True
 
     def has_work(self) -> bool:
-        return self.part.inputs.ready() and not self._retries.full
+        return self.stage.inputs.ready() and not self._retries.full
 
     @property
     def through(self) -> bool:
-        return self.part.inputs.ended
+        return self.stage.inputs.ended
 
     @property
     def sleeps_for(self) -> int:
@@ -89,24 +89,24 @@ class PlainRunner:
     def nap_s(self) -> float | None:
         return None
 
-    def _take(self) -> Unit | None:
+    def _take(self) -> Intake | None:
         try:
-            return self.part.inputs.take()
+            return self.stage.inputs.take()
         except StageFailed:  # what is read is damaged: the rows before it are given out
             if self._turn.pending:
                 self._turn.flush()
             raise
 
-    def _run(self, unit: Unit) -> None:
-        part = self.part
+    def _run(self, intake: Intake) -> None:
+        stage = self.stage
         self._meter.now_doing(Activity.BUSY)
-        self._turn.begin(part, unit)
-        if unit.length == 0:
-            self._calls.advance(part, unit, 0)
-        while unit.done < unit.length:
-            self._calls.run_next(part, unit)
+        self._turn.begin(stage, intake)
+        if intake.length == 0:
+            self._calls.advance(stage, intake, 0)
+        while intake.done < intake.length:
+            self._calls.run_next(stage, intake)
             if self._control.stopping:
                 raise Stopped  # a batch of slow rows may take minutes
             self._between()
-        if part.carries_turns or part.deals_turns:
+        if stage.carries_turns or stage.deals_turns:
             self._turn.flush()

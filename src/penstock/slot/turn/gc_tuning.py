@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 
 from penstock.slot.time_and_chance import Clock
-from penstock.slot.turn.part import Part
+from penstock.slot.turn.slot_stage import SlotStage
 
 _YOUNG_ALLOCATIONS = 500_000
 """Net allocations within one turn after which the collector looks all the same."""
@@ -29,7 +29,7 @@ class TurnGc:
         gc.set_threshold(_YOUNG_ALLOCATIONS, 1_000_000, 1_000_000)
         self._next_full = self._now_s() + 10.0
 
-    def between_turns(self, part: Part) -> None:
+    def between_turns(self, stage: SlotStage) -> None:
         """Called after a commit."""
         if gc.get_count()[0] < _BETWEEN_TURNS:
             return

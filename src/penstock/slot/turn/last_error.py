@@ -11,7 +11,7 @@ from penstock.error_text import ERROR_CHARACTERS, cut
 from penstock.slot.time_and_chance import Clock
 
 if TYPE_CHECKING:  # the supervisor reads what is written here, and needs nothing of a slot for it
-    from penstock.slot.turn.part import Part
+    from penstock.slot.turn.slot_stage import SlotStage
 
 _TELL_S: Final = 0.5
 
@@ -25,15 +25,15 @@ class LastErrors:
         self._folder = folder
         self._told_at = 0.0
 
-    def tell(self, part: Part) -> None:
+    def tell(self, stage: SlotStage) -> None:
         """Called after each commit."""
-        if not part.last_error or self._now_s() < self._told_at + _TELL_S:
+        if not stage.last_error or self._now_s() < self._told_at + _TELL_S:
             return
         self._told_at = self._now_s()
-        unwritten = write_last_error(self._folder, part.last_error_stage, part.last_error, self._files)
+        unwritten = write_last_error(self._folder, stage.last_error_stage, stage.last_error, self._files)
         if unwritten is not None:
-            part.context.log.warning("the last error is not shown by `penstock status`: %s", unwritten)
-        part.last_error = ""
+            stage.context.log.warning("the last error is not shown by `penstock status`: %s", unwritten)
+        stage.last_error = ""
 
 
 def write_last_error(folder: Path, stage: str, text: str, files: Files = DISK) -> OSError | None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from penstock.metrics.catalogue import Activity, Word
 from penstock.metrics.latency import bucket
 from penstock.metrics.page import Page
-from penstock.slot.input.unit import Unit
+from penstock.slot.input.intake import Intake
 from penstock.slot.time_and_chance import Clock
-from penstock.slot.turn.part import Part
+from penstock.slot.turn.slot_stage import SlotStage
 
 _SUM = {
     Activity.BUSY: Word.BUSY_NS,
@@ -50,16 +50,16 @@ class Meter:
                 words[Word.LONGEST_BLOCKED_NS] = spent
         self._activity, self._since = activity, now
 
-    def batch_taken(self, unit: Unit, *, is_last: bool) -> None:
+    def batch_taken(self, intake: Intake, *, is_last: bool) -> None:
         """A batch is in progress. `is_last`: its rows leave the pipeline here."""
-        self._taken.append(unit.taken_ns)
+        self._taken.append(intake.taken_ns)
         if is_last:
-            self._ingested.append(unit.ingest_ns)
+            self._ingested.append(intake.ingest_ns)
 
-    def committed(self, part: Part) -> None:
+    def committed(self, stage: SlotStage) -> None:
         """A turn of the stage is through."""
         self._book(self._activity)  # a kill loses what is not booked
-        now, words = self._now_ns(), part.page.words
+        now, words = self._now_ns(), stage.page.words
         for taken in self._taken:
             words[Word.BATCH_LATENCY + bucket(max(now - taken, 0))] += 1
         words[Word.LAST_PROGRESS_NS] = now

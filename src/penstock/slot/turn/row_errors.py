@@ -23,7 +23,7 @@ from penstock.error_text import cut
 from penstock.operator import Drop
 from penstock.plan.plan import EdgePlan, StageSettings
 from penstock.slot.input.batches import row_at
-from penstock.slot.input.unit import Unit
+from penstock.slot.input.intake import Intake
 from penstock.slot.output.outputs import Unsendable
 from penstock.slot.output.spool import GivesTooMuch
 from penstock.slot.process.row_failure import Failure
@@ -35,7 +35,7 @@ from penstock.slot.records.retries import RetryFile, WaitingRow
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn import trial
 from penstock.slot.turn.error_policy import Decision, FailStage, RetryRow, SetAside, SkipRow, decide, last_resort
-from penstock.slot.turn.part import Part
+from penstock.slot.turn.slot_stage import SlotStage
 
 
 class Lost(msgspec.Struct, frozen=True):
@@ -84,82 +84,82 @@ class RowErrors:
         self._last: dict[int, tuple[str, str]] = {}
         """By stage: the last error before any success, and its traceback."""
 
-    def stops_at_failure(self, part: Part) -> bool:
+    def stops_at_failure(self, stage: SlotStage) -> bool:
         """True: rows behind a failed one may not be given out before its fate is known."""
-        return part.in_place_retries or part.plan.settings.on_error.kind == "fail"
+        return stage.in_place_retries or stage.plan.settings.on_error.kind == "fail"
 
-    def failed(self, part: Part, unit: Unit, batch: Any, failure: Failure, number: int) -> StageEnd | None:
+    def failed(self, stage: SlotStage, intake: Intake, batch: Any, failure: Failure, number: int) -> StageEnd | None:
         """A row raised for the first time, and those behind it may run. `number`: the row's own, as `Mark` has it."""
         columns = isinstance(batch, ColumnBatch)
         row, unmade = batch.row_or_failure(failure.index) if columns else (row_at(batch, failure.index), "")
-        return self._decide(part, row, failure, 1, f"{unit.key}/{number}", unit.ingest_ns, unmade)
+        return self._decide(stage, row, failure, 1, f"{intake.key}/{number}", intake.ingest_ns, unmade)
 
-    def in_place(self, part: Part, failure: Failure, attempts: int) -> float | None:
+    def in_place(self, stage: SlotStage, failure: Failure, attempts: int) -> float | None:
         """A row raised and those behind it wait: after how many seconds to try it again; None: never.
 
         `attempts`: calls made so far.
         """
-        decision = decide(part.plan.settings, failure.error, attempts, self._clock.chance())
+        decision = decide(stage.plan.settings, failure.error, attempts, self._clock.chance())
         return decision.after_s if isinstance(decision, RetryRow) else None
 
     def failed_for_good(
-        self, part: Part, batch: Any, index: int, failure: Failure, attempts: int
+        self, stage: SlotStage, batch: Any, index: int, failure: Failure, attempts: int
     ) -> StageEnd | None:
         """A row that was tried in its place has no further attempt. `index`: its own, in the batch."""
-        decision = decide(part.plan.settings, failure.error, attempts, self._clock.chance())
-        return self._end(part, decision, _lost(_row(part, batch, index), failure, attempts))
+        decision = decide(stage.plan.settings, failure.error, attempts, self._clock.chance())
+        return self._end(stage, decision, _lost(_row(stage, batch, index), failure, attempts))
 
-    def never_called(self, part: Part, unit: Unit, blamed: Blamed | None) -> StageEnd | None:
+    def never_called(self, stage: SlotStage, intake: Intake, blamed: Blamed | None) -> StageEnd | None:
         """A row that killed its worker, or that could not be decoded."""
-        if unit.done in unit.failures:
-            row, why = unit.failures[unit.done]
+        if intake.done in intake.failures:
+            row, why = intake.failures[intake.done]
             lost = _undecoded(row, why, blamed.attempts if blamed is not None else 1)
         else:
             assert blamed is not None
-            row = UndecodedRow() if blamed.untouchable else _row(part, unit.batch, unit.done)
+            row = UndecodedRow() if blamed.untouchable else _row(stage, intake.batch, intake.done)
             lost = Lost(row, blamed.reason, blamed.attempts)
-        return self._end(part, last_resort(part.plan.settings), lost)
+        return self._end(stage, last_resort(stage.plan.settings), lost)
 
-    def not_encoded(self, part: Part, batch: Any, error: BaseException) -> StageEnd | None:
+    def not_encoded(self, stage: SlotStage, batch: Any, error: BaseException) -> StageEnd | None:
         """What a single row gave cannot travel. The row counts as taken, so its turn may not be committed as it is."""
-        lost = _not_sendable(_row(part, batch, 0), error, 1)
-        return self._end(part, last_resort(part.plan.settings), lost, undoes=True)
+        lost = _not_sendable(_row(stage, batch, 0), error, 1)
+        return self._end(stage, last_resort(stage.plan.settings), lost, undoes=True)
 
-    def retried(self, part: Part, waiting: WaitingRow, failure: Failure | None) -> StageEnd | None:
+    def retried(self, stage: SlotStage, waiting: WaitingRow, failure: Failure | None) -> StageEnd | None:
         """A waiting row had its next attempt."""
-        part.counts.retries += int(waiting.attempts > 0)
+        stage.counts.retries += int(waiting.attempts > 0)
         end = None
         if failure is not None:
-            end = self._decide(part, waiting.load(), failure, waiting.attempts + 1, waiting.key, waiting.ingest_ns)
+            end = self._decide(stage, waiting.load(), failure, waiting.attempts + 1, waiting.key, waiting.ingest_ns)
         if end is None:  # else nothing comes after, and the row stays: fixed code finds it waiting
             self._retries.through(waiting.number)
         return end
 
-    def retry_lost(self, part: Part, waiting: WaitingRow, blamed: Blamed) -> StageEnd | None:
+    def retry_lost(self, stage: SlotStage, waiting: WaitingRow, blamed: Blamed) -> StageEnd | None:
         """A waiting row that killed its worker."""
         self._retries.through(waiting.number)
         row = UndecodedRow(waiting.row) if blamed.untouchable else waiting.load()
         lost = Lost(row, blamed.reason, waiting.attempts + 1)
-        return self._end(part, last_resort(part.plan.settings), lost, undoes=True)
+        return self._end(stage, last_resort(stage.plan.settings), lost, undoes=True)
 
-    def retry_undecoded(self, part: Part, waiting: WaitingRow, error: BaseException) -> StageEnd | None:
+    def retry_undecoded(self, stage: SlotStage, waiting: WaitingRow, error: BaseException) -> StageEnd | None:
         """A waiting row that cannot be brought back."""
         self._retries.through(waiting.number)
         lost = _undecoded(UndecodedRow(waiting.row), error, waiting.attempts)
-        return self._end(part, last_resort(part.plan.settings), lost, undoes=True)
+        return self._end(stage, last_resort(stage.plan.settings), lost, undoes=True)
 
-    def retry_not_encoded(self, part: Part, waiting: WaitingRow, error: BaseException) -> StageEnd | None:
+    def retry_not_encoded(self, stage: SlotStage, waiting: WaitingRow, error: BaseException) -> StageEnd | None:
         """What a waiting row gave in its last attempt cannot travel."""
         lost = _not_sendable(waiting.load(), error, waiting.attempts + 1)
-        return self._end(part, last_resort(part.plan.settings), lost, undoes=True)
+        return self._end(stage, last_resort(stage.plan.settings), lost, undoes=True)
 
-    def unsent(self, part: Part, edge: EdgePlan, failure: KeyFailure | Unsendable) -> StageEnd | None:
+    def unsent(self, stage: SlotStage, edge: EdgePlan, failure: KeyFailure | Unsendable) -> StageEnd | None:
         """A row that cannot go over an edge: it is set aside under the name and the policy of the receiver."""
         if isinstance(failure, Unsendable):
-            return self._unsendable(part, edge, failure)
-        return self._without_key(part, edge, failure)
+            return self._unsendable(stage, edge, failure)
+        return self._without_key(stage, edge, failure)
 
-    def _without_key(self, part: Part, edge: EdgePlan, failure: KeyFailure) -> StageEnd | None:
+    def _without_key(self, stage: SlotStage, edge: EdgePlan, failure: KeyFailure) -> StageEnd | None:
         """The receiving stage's key function raised, here in the sending worker: its policy counts."""
         lost = Lost(
             failure.row, one_line(failure.error), 1, user_traceback(failure.error), f"key_by {edge.key_where}".rstrip(),
@@ -168,44 +168,44 @@ class RowErrors:
         settings = StageSettings(on_error=edge.on_error)
         # A verdict counts; there are no further attempts, because the row that would be tried is the sender's.
         decision = SkipRow() if isinstance(failure.error, Drop) else last_resort(settings)
-        end = self._end(part, decision, lost, undoes=True)
-        return end or self._give_up_on_edge(part, edge, lost)
+        end = self._end(stage, decision, lost, undoes=True)
+        return end or self._give_up_on_edge(stage, edge, lost)
 
-    def _unsendable(self, part: Part, edge: EdgePlan, failure: Unsendable) -> StageEnd | None:
+    def _unsendable(self, stage: SlotStage, edge: EdgePlan, failure: Unsendable) -> StageEnd | None:
         """The sink behind the edge has no text for a row, here in the sending worker: the sink's policy counts."""
         lost = Lost(
             failure.row, f"rejected by the sink: {cut(failure.reason)}", 1, operator="sink", stage=edge.receiver
         )
-        end = self._end(part, last_resort(StageSettings(on_error=edge.on_error)), lost, undoes=True)
-        return end or self._give_up_on_edge(part, edge, lost)
+        end = self._end(stage, last_resort(StageSettings(on_error=edge.on_error)), lost, undoes=True)
+        return end or self._give_up_on_edge(stage, edge, lost)
 
-    def _give_up_on_edge(self, part: Part, edge: EdgePlan, lost: Lost) -> StageEnd | None:
+    def _give_up_on_edge(self, stage: SlotStage, edge: EdgePlan, lost: Lost) -> StageEnd | None:
         self._never_sent += 1
         limit = edge.on_error.give_up_after
-        sent = any(out.sent_anything for out in part.edges if out.edge is edge)
-        if limit is not None and not sent and self._never_sent >= limit / part.context.workers:
+        sent = any(out.sent_anything for out in stage.edges if out.edge is edge)
+        if limit is not None and not sent and self._never_sent >= limit / stage.context.workers:
             hopeless = trial.hopeless(self._never_sent, lost.error)
             return StageEnd(StageFailed(edge.receiver, hopeless, lost.traceback), undoes=True)
         return None
 
-    def rejected(self, part: Part, row: Any, reason: str) -> StageEnd | None:
+    def rejected(self, stage: SlotStage, row: Any, reason: str) -> StageEnd | None:
         """A sink refused a row."""
         lost = Lost(row, f"rejected by the sink: {cut(reason)}", 1, operator="sink")
-        return self._end(part, last_resort(part.plan.settings), lost, undoes=True)
+        return self._end(stage, last_resort(stage.plan.settings), lost, undoes=True)
 
     def _decide(
-        self, part: Part, row: Any, failure: Failure, attempts: int, key: str, ingest_ns: int, unmade: str = ""
+        self, stage: SlotStage, row: Any, failure: Failure, attempts: int, key: str, ingest_ns: int, unmade: str = ""
     ) -> StageEnd | None:
         """Let a row wait for its next attempt, or end it.
 
         `unmade`: why `row` is only what can be shown of it; functions of columns took it, and it cannot come alone.
         """
-        decision = decide(part.plan.settings, failure.error, attempts, self._clock.chance())
+        decision = decide(stage.plan.settings, failure.error, attempts, self._clock.chance())
         attempts -= int(isinstance(failure.error, GivesTooMuch))
         lost = _lost(row, failure, attempts)
         if isinstance(decision, RetryRow) and unmade:
             lost = structs.replace(lost, error=f"{lost.error}; it cannot be retried later: {cut(unmade)}")
-            decision = last_resort(part.plan.settings)
+            decision = last_resort(stage.plan.settings)
         elif isinstance(decision, RetryRow):
             try:
                 data = self._pickled(row)
@@ -213,82 +213,83 @@ class RowErrors:
                 if is_ctrl_c(exc):
                     raise
                 lost = structs.replace(lost, error=f"{lost.error}; it cannot be retried later: {one_line(exc)}")
-                decision = last_resort(part.plan.settings)
+                decision = last_resort(stage.plan.settings)
             else:
                 self._retries.add(
-                    part=part.number, due_s=self._retries.now_s() + decision.after_s, attempts=attempts, row=data,
+                    stage=stage.number, due_s=self._retries.now_s() + decision.after_s, attempts=attempts, row=data,
                     key=key, ingest_ns=ingest_ns,
                 )
                 return None
-        return self._end(part, decision, lost, (key, ingest_ns))
+        return self._end(stage, decision, lost, (key, ingest_ns))
 
     def _end(
-        self, part: Part, decision: Decision, lost: Lost, held: tuple[str, int] | None = None, *, undoes: bool = False
+        self, stage: SlotStage, decision: Decision, lost: Lost, held: tuple[str, int] | None = None, *,
+        undoes: bool = False,
     ) -> StageEnd | None:
         """Carry the decision out, as far as it is about the row.
 
         `held`: the row's key and time, where it may be tried again by another run. `undoes`: of `StageEnd`.
         """
-        stage = lost.stage or part.plan.name
+        name = lost.stage or stage.plan.name
         told = f"{lost.operator}: {lost.error}" if lost.operator else lost.error
         match decision:
             case FailStage():
                 # Its words before others' results are encoded and sent: they may say that the row is to blame.
                 reason = f"{told}; the row was {_shown(lost.row)}"
-                return StageEnd(StageFailed(stage, reason, lost.traceback, lost.cause), undoes)
+                return StageEnd(StageFailed(name, reason, lost.traceback, lost.cause), undoes)
             case SkipRow() if lost.stage is not None:
-                part.count_unsent(lost.stage, skipped=1)
+                stage.count_unsent(lost.stage, skipped=1)
             case SkipRow():
-                part.counts.skipped += 1
+                stage.counts.skipped += 1
             case SetAside():
-                self.settle(part)  # older letters first
+                self.settle(stage)  # older letters first
                 letter = new_record(
-                    pipeline=self._pipeline, stage=stage, slot=part.context.slot, operator=lost.operator,
+                    pipeline=self._pipeline, stage=name, slot=stage.context.slot, operator=lost.operator,
                     time_s=self._clock.wall_s(), attempts=lost.attempts, error=lost.error, traceback=lost.traceback,
                     row=lost.row, pickled=self._pickled,
                 )
-                if held is None or not self._hold(part, lost, letter, held):
+                if held is None or not self._hold(stage, lost, letter, held):
                     self._dead_letters.append(letter)
                     if lost.stage is not None:
-                        part.count_unsent(lost.stage, set_aside=1)
+                        stage.count_unsent(lost.stage, set_aside=1)
                     else:
-                        part.counts.dead_letters += 1
-        if not isinstance(decision, SkipRow) and part.counts.succeeded == 0:
-            part.counts.failed_before_success += 1
-            self._last[part.number] = told, lost.traceback
-            trial.give_up_if_hopeless(part, told, lost.traceback)
-        part.last_error, part.last_error_stage = told, stage
+                        stage.counts.dead_letters += 1
+        if not isinstance(decision, SkipRow) and stage.counts.succeeded == 0:
+            stage.counts.failed_before_success += 1
+            self._last[stage.number] = told, lost.traceback
+            trial.give_up_if_hopeless(stage, told, lost.traceback)
+        stage.last_error, stage.last_error_stage = told, name
         return None
 
-    def _hold(self, part: Part, lost: Lost, letter: DeadLetterRecord, held: tuple[str, int]) -> bool:
+    def _hold(self, stage: SlotStage, lost: Lost, letter: DeadLetterRecord, held: tuple[str, int]) -> bool:
         """Let a row wait for the verdict about its stage. False: there is no room, or it cannot wait."""
-        if part.in_place_retries or not letter.row or not self._retries.may_hold(letter.row) or not trial.is_on(part):
+        if stage.in_place_retries or not letter.row or not self._retries.may_hold(letter.row) or not trial.is_on(stage):
             return False
         key, ingest_ns = held
         self._retries.add(
-            part=part.number, due_s=math.inf, attempts=lost.attempts, row=letter.row, key=key, ingest_ns=ingest_ns,
+            stage=stage.number, due_s=math.inf, attempts=lost.attempts, row=letter.row, key=key, ingest_ns=ingest_ns,
             letter=encode_record(structs.replace(letter, row=b"")),
         )
         return True
 
-    def settle(self, part: Part, *, anyhow: bool = False) -> None:
+    def settle(self, stage: SlotStage, *, anyhow: bool = False) -> None:
         """Make letters of what waited for a verdict, if the code is good. `anyhow`: there will be no verdict."""
-        if not self._retries.holds or (not anyhow and trial.is_on(part)):
+        if not self._retries.holds or (not anyhow and trial.is_on(stage)):
             return
-        for waiting in self._retries.held(part.number):
+        for waiting in self._retries.held(stage.number):
             letter = decode_record(waiting.letter)
             self._dead_letters.append(structs.replace(letter, row=waiting.row, time_s=self._clock.wall_s()))
             self._retries.through(waiting.number)
-            part.counts.dead_letters += 1
+            stage.counts.dead_letters += 1
 
-    def may_finish(self, part: Part, *, draining: bool) -> bool:
+    def may_finish(self, stage: SlotStage, *, draining: bool) -> bool:
         """At the end of its input. Raises `StageFailed` where no row of the stage has ever succeeded."""
-        told, traceback = self._last.get(part.number, ("", ""))
-        for waiting in self._retries.held(part.number) if not told else ():
+        told, traceback = self._last.get(stage.number, ("", ""))
+        for waiting in self._retries.held(stage.number) if not told else ():
             letter = decode_record(waiting.letter)  # of an earlier life
             told, traceback = f"{letter.operator}: {letter.error}", letter.traceback
-        decided = draining or trial.is_decided_at_the_end(part, told, traceback)
-        self.settle(part, anyhow=decided)
+        decided = draining or trial.is_decided_at_the_end(stage, told, traceback)
+        self.settle(stage, anyhow=decided)
         return decided
 
 
@@ -310,7 +311,7 @@ def _undecoded(row: Any, why: BaseException | str, attempts: int) -> Lost:
     return Lost(row, told, attempts, user_traceback(why), "decoding", cause=why)
 
 
-def _row(part: Part, batch: Any, index: int) -> Any:
+def _row(stage: SlotStage, batch: Any, index: int) -> Any:
     return row_at(batch, index)
 
 

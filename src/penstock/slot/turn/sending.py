@@ -12,7 +12,7 @@ from penstock.slot.output.outputs import FRAME_BYTES, Unsendable
 from penstock.slot.process.crash_points import CrashPoints
 from penstock.slot.records.work_page import Doing, Mark, WorkPage
 from penstock.slot.turn.backpressure import Backpressure
-from penstock.slot.turn.part import Part
+from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.turn.turn_policy import is_full
 
 Unsent = tuple[EdgePlan, KeyFailure | Unsendable]
@@ -29,27 +29,27 @@ class Sending:
         self.unsent: list[Unsent] = []
         """Rows that the last `encode` could not send."""
 
-    def fills_a_frame(self, part: Part, rows: int) -> bool:
+    def fills_a_frame(self, stage: SlotStage, rows: int) -> bool:
         """True: it is worth while to encode what the last rows gave."""
-        if part.bytes_per_row * rows >= FRAME_BYTES:
+        if stage.bytes_per_row * rows >= FRAME_BYTES:
             return True
         return any(
             len(out.rows) >= edge.edge.batch_rows or out.blocks
-            for out, edge in zip(part.outs, part.edges, strict=False)
+            for out, edge in zip(stage.outs, stage.edges, strict=False)
         )
 
-    def fills_a_turn(self, part: Part) -> bool:
+    def fills_a_turn(self, stage: SlotStage) -> bool:
         """True: what is encoded is enough to be committed."""
-        return any(is_full(out.prepared_bytes, out.capacity) for out in part.queues)
+        return any(is_full(out.prepared_bytes, out.capacity) for out in stage.queues)
 
-    def encode(self, part: Part, mark: Mark, turn: int) -> BaseException | None:
+    def encode(self, stage: SlotStage, mark: Mark, turn: int) -> BaseException | None:
         """Route and encode what the leaves gave. On an error, which it gives, nothing is left prepared.
 
         `mark`: of whose rows it is; `turn`: the number of the turn that is given out.
         """
         rows = 0
         self.unsent = []
-        for edge, out in zip(part.edges, part.outs, strict=False):
+        for edge, out in zip(stage.edges, stage.outs, strict=False):
             if not out.rows and not out.blocks:
                 continue
             if edge.balances:
@@ -61,34 +61,34 @@ class Sending:
                 if is_ctrl_c(exc):
                     raise
                 self._work.leave()
-                for other in part.edges:
+                for other in stage.edges:
                     other.forget()
                 self.unsent = []
                 return exc
             self._work.leave()
             self.unsent.extend((edge.edge, failure) for failure in failures)
             rows += out.length - len(failures)
-        part.clear_outs()
-        part.counts.rows_out += rows
+        stage.clear_outs()
+        stage.counts.rows_out += rows
         return None
 
-    def append(self, part: Part, rows: int, *, ingest_ns: int, turn: int, end_turn: bool) -> None:
+    def append(self, stage: SlotStage, rows: int, *, ingest_ns: int, turn: int, end_turn: bool) -> None:
         """Wait for room, and append what is encoded. `rows`: taken in for it; `end_turn`: this is the turn's end."""
-        concerned = [edge for edge in part.edges if edge.gives_out(end_turn)]
+        concerned = [edge for edge in stage.edges if edge.gives_out(end_turn)]
         if not concerned:
             return
-        self._crash.reached("before_append", part.counts.rows_in)
+        self._crash.reached("before_append", stage.counts.rows_in)
         self._backpressure.wait_until(lambda: all(edge.has_room(end_turn) for edge in concerned))
-        sent = sum(edge.append(ingest_ns=ingest_ns, turn=turn, end_turn=end_turn) for edge in part.edges)
-        part.counts.bytes_out += sent
-        part.counts.frames_out += 1
-        part.learn(rows, sent)
-        if part.deals_turns and not part.carries_turns:
-            part.turn_out += 1
-        self._crash.reached("after_append", part.counts.rows_in)
+        sent = sum(edge.append(ingest_ns=ingest_ns, turn=turn, end_turn=end_turn) for edge in stage.edges)
+        stage.counts.bytes_out += sent
+        stage.counts.frames_out += 1
+        stage.learn(rows, sent)
+        if stage.deals_turns and not stage.carries_turns:
+            stage.turn_out += 1
+        self._crash.reached("after_append", stage.counts.rows_in)
 
-    def append_end(self, part: Part) -> None:
+    def append_end(self, stage: SlotStage) -> None:
         """The last frame of every queue."""
-        self._backpressure.wait_until(lambda: all(edge.has_room_for_end() for edge in part.edges))
-        for edge in part.edges:
+        self._backpressure.wait_until(lambda: all(edge.has_room_for_end() for edge in stage.edges))
+        for edge in stage.edges:
             edge.append_end()

@@ -10,43 +10,43 @@ from __future__ import annotations
 from penstock.metrics.catalogue import Word
 from penstock.metrics.page import Page
 from penstock.slot.process.stops import StageFailed
-from penstock.slot.turn.part import Part
+from penstock.slot.turn.slot_stage import SlotStage
 
 
-def limit_of(part: Part) -> int | None:
+def limit_of(stage: SlotStage) -> int | None:
     """This many failures without a success are enough; None: the stage is never given up."""
-    policy = part.plan.settings.on_error
+    policy = stage.plan.settings.on_error
     return policy.give_up_after if policy.kind == "dead_letter" else None
 
 
-def is_on(part: Part) -> bool:
+def is_on(stage: SlotStage) -> bool:
     """True while nothing speaks for the code."""
-    if limit_of(part) is None or part.counts.succeeded:
+    if limit_of(stage) is None or stage.counts.succeeded:
         return False
-    return not any(page.words[Word.ROWS_SUCCEEDED] for page in _others(part))
+    return not any(page.words[Word.ROWS_SUCCEEDED] for page in _others(stage))
 
 
-def give_up_if_hopeless(part: Part, told: str, traceback: str) -> None:
+def give_up_if_hopeless(stage: SlotStage, told: str, traceback: str) -> None:
     """After a failure. Raises `StageFailed`; what the turn took stays queued."""
-    limit = limit_of(part)
-    if limit is None or part.counts.failed_before_success < limit / part.context.workers:
+    limit = limit_of(stage)
+    if limit is None or stage.counts.failed_before_success < limit / stage.context.workers:
         return
-    if _failures(part) >= limit and is_on(part):
-        raise StageFailed(part.plan.name, hopeless(_failures(part), told), traceback)
+    if _failures(stage) >= limit and is_on(stage):
+        raise StageFailed(stage.plan.name, hopeless(_failures(stage), told), traceback)
 
 
-def is_decided_at_the_end(part: Part, told: str, traceback: str) -> bool:
+def is_decided_at_the_end(stage: SlotStage, told: str, traceback: str) -> bool:
     """At the end of the slot's input; False: it depends on slots that are still at work.
 
     Raises `StageFailed` where all are through and no row has succeeded.
     """
-    if not is_on(part):
+    if not is_on(stage):
         return True
-    part.page.words[Word.ENDED_WITHOUT_SUCCESS] = 1
-    if not part.counts.failed_before_success:
+    stage.page.words[Word.ENDED_WITHOUT_SUCCESS] = 1
+    if not stage.counts.failed_before_success:
         return True
-    if all(page.words[Word.ENDED_WITHOUT_SUCCESS] for page in _others(part)):
-        raise StageFailed(part.plan.name, hopeless(_failures(part), told), traceback)
+    if all(page.words[Word.ENDED_WITHOUT_SUCCESS] for page in _others(stage)):
+        raise StageFailed(stage.plan.name, hopeless(_failures(stage), told), traceback)
     return False
 
 
@@ -58,10 +58,10 @@ def hopeless(failed: int, told: str) -> str:
     )
 
 
-def _others(part: Part) -> list[Page]:
-    return [page for page in part.sibling_pages if page is not part.page]
+def _others(stage: SlotStage) -> list[Page]:
+    return [page for page in stage.sibling_pages if page is not stage.page]
 
 
-def _failures(part: Part) -> int:
-    others = sum(int(page.words[Word.ROWS_FAILED_BEFORE_SUCCESS]) for page in _others(part))
-    return part.counts.failed_before_success + others
+def _failures(stage: SlotStage) -> int:
+    others = sum(int(page.words[Word.ROWS_FAILED_BEFORE_SUCCESS]) for page in _others(stage))
+    return stage.counts.failed_before_success + others

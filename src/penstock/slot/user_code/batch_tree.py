@@ -19,9 +19,9 @@ from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Operator, Shape
 from penstock.plan.plan import Node
 from penstock.slot.input.batches import Out, as_row_list, batch_cut, batch_join, batch_length, batch_slice
-from penstock.slot.output.row_timer import RowTimer
 from penstock.slot.process import forks
 from penstock.slot.process.row_failure import Failure, Unmade
+from penstock.slot.process.row_timeout import RowTimer
 from penstock.slot.user_code.row_program import AsRows, over_rows
 
 _ANY = 1 << 62

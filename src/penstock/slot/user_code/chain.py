@@ -23,9 +23,9 @@ from penstock.options import BATCH_ROWS, parse_duration
 from penstock.plan.plan import Node
 from penstock.slot.input.batches import Out, as_row_list
 from penstock.slot.output.expansion import Expansion
-from penstock.slot.output.row_timer import RowTimer
 from penstock.slot.output.spool import Spool
 from penstock.slot.process.row_failure import Failure, Unmade
+from penstock.slot.process.row_timeout import RowTimer
 from penstock.slot.user_code.async_rows import AsyncRows, Coroutines
 from penstock.slot.user_code.batch_tree import BatchTree, Origin
 from penstock.slot.user_code.instances import Instances

@@ -9,16 +9,16 @@ from penstock.slot.user_code.row_in_work import RowInWork
 class PageSteps:
     """Tells the worker's page whose step it is, and which rows of its stage are in flight."""
 
-    def __init__(self, work: WorkPage, part: int) -> None:
+    def __init__(self, work: WorkPage, stage: int) -> None:
         self._work = work
-        self._part = part
+        self._stage = stage
 
     def step(self, row: RowInWork) -> None:
-        unit = row.unit
-        if unit is not None:
-            self._work.step(self._part, unit.input, unit.sequence, unit.first_row + row.index)
+        intake = row.intake
+        if intake is not None:
+            self._work.step(self._stage, intake.input, intake.sequence, intake.first_row + row.index)
         elif row.retry is not None:
-            self._work.step(self._part, RETRY_INPUT, row.retry.number, 0)
+            self._work.step(self._stage, RETRY_INPUT, row.retry.number, 0)
 
     def step_over(self) -> None:
         self._work.step_over()
@@ -28,5 +28,5 @@ class PageSteps:
 
     def stuck(self, row: RowInWork) -> None:
         """It keeps running although its time is over; this row is in progress, and since when stays as it is."""
-        if row.unit is not None or row.retry is not None:
-            self._work.in_flight(row.mark(self._part))
+        if row.intake is not None or row.retry is not None:
+            self._work.in_flight(row.mark(self._stage))

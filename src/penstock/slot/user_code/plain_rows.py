@@ -12,9 +12,9 @@ from penstock.batch import Lines
 from penstock.ctrl_c import is_ctrl_c
 from penstock.operators.undo_log import UndoLog
 from penstock.slot.input.batches import Out
-from penstock.slot.output.row_timer import RowTimer
 from penstock.slot.process import forks
 from penstock.slot.process.row_failure import Failure
+from penstock.slot.process.row_timeout import RowTimer
 from penstock.slot.user_code.row_program import RowProgram
 
 

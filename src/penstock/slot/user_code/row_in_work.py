@@ -6,7 +6,7 @@ from contextvars import ContextVar
 from types import CodeType
 from typing import TYPE_CHECKING, Any
 
-from penstock.slot.input.unit import Unit
+from penstock.slot.input.intake import Intake
 from penstock.slot.process.row_failure import Failure
 from penstock.slot.records.retries import WaitingRow
 from penstock.slot.records.work_page import RETRY_INPUT, Mark
@@ -19,15 +19,27 @@ class RowInWork:
     """From its call until it is given out."""
 
     __slots__ = (
-        "age_s", "attempts", "code", "done", "failure", "given", "index", "interrupted", "never", "retry",
-        "row", "task", "timeout_s", "unit",
+        "age_s",
+        "attempts",
+        "code",
+        "done",
+        "failure",
+        "given",
+        "index",
+        "intake",
+        "interrupted",
+        "never",
+        "retry",
+        "row",
+        "task",
+        "timeout_s",
     )
 
-    def __init__(self, row: Any, index: int, *, unit: Unit | None = None, retry: WaitingRow | None = None) -> None:
+    def __init__(self, row: Any, index: int, *, intake: Intake | None = None, retry: WaitingRow | None = None) -> None:
         self.row = row
         self.index = index
-        """In its unit, or in the batch that was given to `run`."""
-        self.unit = unit
+        """In its intake, or in the batch that was given to `run`."""
+        self.intake = intake
         self.retry = retry
         """Where it comes from the file of retries."""
         self.task: asyncio.Task[None] | None = None
@@ -50,15 +62,15 @@ class RowInWork:
         """Its idempotency key; None: whoever called `run` knows."""
         if self.retry is not None:
             return self.retry.key
-        return None if self.unit is None else f"{self.unit.key}/{self.unit.first_row + self.index}"
+        return None if self.intake is None else f"{self.intake.key}/{self.intake.first_row + self.index}"
 
-    def mark(self, part: int, count: int = 1) -> Mark:
+    def mark(self, stage: int, count: int = 1) -> Mark:
         """The row, of this stage, and those behind it in its batch."""
         if self.retry is not None:
-            return Mark(part, RETRY_INPUT, self.retry.number, 0, 1)
-        unit = self.unit
-        assert unit is not None
-        return Mark(part, unit.input, unit.sequence, unit.first_row + self.index, count)
+            return Mark(stage, RETRY_INPUT, self.retry.number, 0, 1)
+        intake = self.intake
+        assert intake is not None
+        return Mark(stage, intake.input, intake.sequence, intake.first_row + self.index, count)
 
 
 row_in_work: ContextVar[RowInWork] = ContextVar("row_in_work")

@@ -1,4 +1,4 @@
-"""A batch in progress: taken from a queue or a source, processed piece by piece, committed."""
+"""What a stage takes from a queue or a source at once: a batch, processed piece by piece, and committed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 from penstock.slot.input.batches import batch_slice
 
 
-class Unit(msgspec.Struct):
+class Intake(msgspec.Struct):
     """A batch in progress: rows up to `done` are through the chain."""
 
     batch: Any

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
 
-from penstock.slot.output.row_timer import RowTimer
+from penstock.slot.process.row_timeout import RowTimer
 
 _LEAST_S = 1e-6
 

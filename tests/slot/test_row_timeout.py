@@ -19,8 +19,8 @@ from penstock.operators.map_many import MapMany
 from penstock.operators.verb import Operator
 from penstock.plan.plan import Node
 from penstock.slot.input.batches import Out
-from penstock.slot.output.row_timer import RowTimer
 from penstock.slot.process.row_failure import Failure
+from penstock.slot.process.row_timeout import RowTimer
 from penstock.slot.user_code.chain import Chain
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)

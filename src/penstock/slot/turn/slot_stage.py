@@ -16,7 +16,7 @@ from penstock.slot.input.queue_inputs import QueueInputs
 from penstock.slot.input.source_input import SourceInput
 from penstock.slot.output.outputs import FRAME_BYTES, EdgeOutput, QueueOutput
 from penstock.slot.output.sink_output import SinkOutput
-from penstock.slot.records.record import Counts, PartRecord, SpillRecord
+from penstock.slot.records.record import Counts, SpillRecord, StageRecord
 from penstock.slot.user_code.chain import Chain
 
 FIRST_ROWS: Final = 1
@@ -34,7 +34,7 @@ _LINGER_S: Final = 0.005
 
 
 @dataclass(slots=True)
-class Part:
+class SlotStage:
     """All of a stage in this slot. `number` is its place among the stages of the slot."""
 
     number: int
@@ -57,7 +57,7 @@ class Part:
     spills: list[SpillRecord] = field(default_factory=list)
     """What a row gave that was too much for memory, still to be sent."""
     unsent: dict[str, list[int]] = field(default_factory=dict)
-    """As in `PartRecord`."""
+    """As in `StageRecord`."""
     finished: bool = False
     sink_output: SinkOutput = field(default_factory=SinkOutput)
     last_error: str = ""
@@ -142,7 +142,7 @@ class Part:
         if rows_in:
             self.bytes_per_row = _weighed(self.bytes_per_row, bytes_out / rows_in)
 
-    def restore(self, record: PartRecord) -> None:
+    def restore(self, record: StageRecord) -> None:
         """Take over from what is committed."""
         self.counts = record.counts
         self.turn_out = record.turn_out
@@ -154,9 +154,9 @@ class Part:
         for queue in self.queues:
             queue.restore(record.outputs[queue.name])
 
-    def save(self) -> PartRecord:
+    def save(self) -> StageRecord:
         """What a successor must know."""
-        record = PartRecord(
+        record = StageRecord(
             outputs={queue.name: queue.record() for queue in self.queues},
             counts=self.counts, sink_position=self.sink_output.position, turn_out=self.turn_out, finished=self.finished,
             spills=self.spills, unsent=self.unsent,
