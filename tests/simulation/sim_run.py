@@ -193,11 +193,11 @@ class Simulation:
         files.remove(paths.control)
         Control.create(paths.control, files)
         for slot in self.topology.slots():
-            files = paths.slot(slot.group, slot.number)
-            for path in (files.work, files.bell.with_name(files.bell.name + ".asleep")):
+            own = paths.slot(slot.group, slot.number)
+            for path in (own.work, own.bell.with_name(own.bell.name + ".asleep")):
                 files.remove(path)
-            WorkPage.create(files.work, files)
-            create_word(files.bell, files)
+            WorkPage.create(own.work, files)
+            create_word(own.bell, files)
 
     def _letters(self) -> list[DeadLetterRecord]:
         files = self.machine.memory
