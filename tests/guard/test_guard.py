@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,21 @@ CONFTEST = Path(__file__).parents[1] / "conftest.py"
 
 @pytest.fixture
 def session(tmp_path: Path) -> Path:
-    """A directory of tests under the same guard, which is less patient there."""
+    """A directory of tests under the same guard, less patient, and with shared memory that no other test uses."""
+    shared_memory(tmp_path).mkdir()
     text = CONFTEST.read_text()
-    assert "GRACE_S = 10.0" in text
-    (tmp_path / "conftest.py").write_text(text.replace("GRACE_S = 10.0", "GRACE_S = 0.2"))
+    for there, here in (
+        ("GRACE_S = 10.0", "GRACE_S = 0.2"),
+        ('SHARED_MEMORY = Path("/dev/shm")', f"SHARED_MEMORY = Path({str(shared_memory(tmp_path))!r})"),
+    ):
+        assert there in text
+        text = text.replace(there, here)
+    (tmp_path / "conftest.py").write_text(text)
     return tmp_path
+
+
+def shared_memory(session: Path) -> Path:
+    return session / "shared-memory"
 
 
 def _run(session: Path, body: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -41,36 +50,26 @@ def test_a_process_that_outlives_its_test_fails_the_session(session: Path, optio
 
 
 def test_a_run_directory_that_outlives_its_test_fails_the_session(session: Path) -> None:
-    left = Path(f"/dev/shm/penstock-guard-{uuid.uuid4().hex}")
-    try:
-        done = _run(session, f"os.makedirs({str(left / 'a-run')!r})")
-        assert done.returncode == 1, done.stdout
-        assert f"run directory {left}/a-run" in done.stdout
-    finally:
-        (left / "a-run").rmdir()
-        left.rmdir()
+    left = shared_memory(session) / "penstock-guard"
+    done = _run(session, f"os.makedirs({str(left / 'a-run')!r})")
+    assert done.returncode == 1, done.stdout
+    assert f"run directory {left}/a-run" in done.stdout
 
 
 def test_a_run_directory_that_somebody_else_uses_is_not_blamed(session: Path) -> None:
-    left = Path(f"/dev/shm/penstock-guard-{uuid.uuid4().hex}")
-    try:
-        held = left / "a-run" / "held"
-        holder = f"import sys; f = open({str(held)!r}); print(flush=True); sys.stdin.read()"
-        (left / "a-run").mkdir(parents=True)
-        held.touch()
-        command = [sys.executable, "-c", holder]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-            assert other.stdin is not None
-            assert other.stdout is not None
-            other.stdout.readline()
-            done = _run(session, f"os.rename({str(left)!r}, {str(left) + '-x'!r})")
-            other.stdin.close()
-        assert done.returncode == 0, done.stdout
-    finally:
-        renamed = left.with_name(left.name + "-x")
-        (renamed / "a-run" / "held").unlink()
-        (renamed / "a-run").rmdir()
-        renamed.rmdir()
+    left = shared_memory(session) / "penstock-guard"
+    held = left / "a-run" / "held"
+    holder = f"import sys; f = open({str(held)!r}); print(flush=True); sys.stdin.read()"
+    (left / "a-run").mkdir(parents=True)
+    held.touch()
+    command = [sys.executable, "-c", holder]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        other.stdout.readline()
+        done = _run(session, f"os.rename({str(left)!r}, {str(left) + '-x'!r})")
+        other.stdin.close()
+    assert done.returncode == 0, done.stdout
 
 
 def test_tests_see_no_settings_of_the_user(session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
