@@ -34,6 +34,7 @@ INTERPRETED = {
     "slot/ports.py": VALUES,
     "slot/process/failure_file.py": ONCE_A_DEATH,
     "slot/process/forks.py": ONCE_A_DEATH,
+    "slot/process/life_end.py": ONCE_A_DEATH,
     "slot/process/lifeline.py": ONCE_A_LIFE,
     "slot/process/lock.py": ONCE_A_LIFE,
     "slot/process/pauses.py": ONCE_A_DEATH,

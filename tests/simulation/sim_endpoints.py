@@ -167,8 +167,8 @@ class Target:
 
 
 @dataclass(frozen=True)
-class ByPosition(Sink[Row]):
-    """Rows behind each other; the position is their number."""
+class _Simulated(Sink[Row]):
+    """A sink whose targets the machine has."""
 
     name: str
 
@@ -176,27 +176,31 @@ class ByPosition(Sink[Row]):
     def label(self) -> str:
         return self.name
 
-    @property
-    def delivery(self) -> Delivery:
-        return Delivery.EXACTLY_ONCE
-
-    def writer(self, position: Any, context: Context) -> Writer[Row]:
-        here = machine()
-        here.may_fail(f"opening {self.name}")
-        target = here.target(self.name, context.slot)
-        here.cut_back(target, position or 0)
-        return _PositionWriter(self.name, target)
+    def _target(self, context: Context) -> Target:
+        machine().may_fail(f"opening {self.name}")
+        return machine().target(self.name, context.slot)
 
 
-class _PositionWriter(Writer[Row]):
+class _Writes:
+    """What the writers have in common: a target, and rows that it refuses."""
+
     def __init__(self, name: str, target: Target) -> None:
         self._name = name
         self._target = target
+        self._pending: list[Row] = []
 
-    def write(self, batch: Any) -> None:
+    def _hold(self, batch: Any) -> None:
+        """For the end of the turn."""
+        machine().may_fail(self._name)
+        self._pending.extend(rows_of(batch))
+
+    def _held(self) -> list[Row]:
+        pending, self._pending = self._pending, []
+        return pending
+
+    def _write(self, rows: list[Row]) -> None:
         here, refused = machine(), {}
-        here.may_fail(self._name)
-        for index, row in enumerate(_rows(batch)):
+        for index, row in enumerate(rows):
             here.schedule.point()
             if here.fates.refused(self._name, row[0]):
                 refused[index] = "refused"
@@ -205,6 +209,26 @@ class _PositionWriter(Writer[Row]):
         here.may_fail(self._name)
         if refused:
             raise RowsRejected(refused)
+
+
+@dataclass(frozen=True)
+class ByPosition(_Simulated):
+    """Rows behind each other; the position is their number."""
+
+    @property
+    def delivery(self) -> Delivery:
+        return Delivery.EXACTLY_ONCE
+
+    def writer(self, position: Any, context: Context) -> Writer[Row]:
+        target = self._target(context)
+        machine().cut_back(target, position or 0)
+        return _PositionWriter(self.name, target)
+
+
+class _PositionWriter(_Writes, Writer[Row]):
+    def write(self, batch: Any) -> None:
+        machine().may_fail(self._name)
+        self._write(_rows(batch))
 
     def position(self) -> int:
         return len(self._target.rows)
@@ -236,50 +260,25 @@ class ByText(ByPosition):
 
 
 @dataclass(frozen=True)
-class ByFlush(Sink[Row]):
+class ByFlush(_Simulated):
     """Rows that a client sends in background: at least once."""
 
-    name: str
-
-    @property
-    def label(self) -> str:
-        return self.name
-
     def writer(self, position: Any, context: Context) -> Writer[Row]:
-        here = machine()
-        here.may_fail(f"opening {self.name}")
-        return _FlushWriter(self.name, here.target(self.name, context.slot))
+        return _FlushWriter(self.name, self._target(context))
 
 
-class _FlushWriter(Writer[Row]):
-    def __init__(self, name: str, target: Target) -> None:
-        self._name = name
-        self._target = target
-        self._buffer: list[Row] = []
-
+class _FlushWriter(_Writes, Writer[Row]):
     def write(self, batch: Any) -> None:
-        machine().may_fail(self._name)
-        self._buffer.extend(rows_of(batch))
+        self._hold(batch)
 
     def flush(self) -> None:
-        here, buffer, refused = machine(), self._buffer, {}
-        self._buffer = []
-        for index, row in enumerate(buffer):
-            here.schedule.point()
-            if here.fates.refused(self._name, row[0]):
-                refused[index] = "refused"
-            else:
-                self._target.rows.append(row)
-        here.may_fail(self._name)
-        if refused:
-            raise RowsRejected(refused)
+        self._write(self._held())
 
 
 @dataclass(frozen=True)
-class ByTransaction(Sink[Row]):
+class ByTransaction(_Simulated):
     """Rows and record in one transaction."""
 
-    name: str
     database: str | None = None
     """Sinks of one database share a worker."""
 
@@ -288,33 +287,21 @@ class ByTransaction(Sink[Row]):
         return self.database
 
     @property
-    def label(self) -> str:
-        return self.name
-
-    @property
     def delivery(self) -> Delivery:
         return Delivery.EXACTLY_ONCE
 
     def writer(self, position: Any, context: Context) -> Writer[Row]:
-        here = machine()
-        here.may_fail(f"opening {self.name}")
-        return _TransactionWriter(self.name, here.target(self.name, context.slot))
+        return _TransactionWriter(self.name, self._target(context))
 
 
-class _TransactionWriter(TransactionalWriter[Row]):
-    def __init__(self, name: str, target: Target) -> None:
-        self._name = name
-        self._target = target
-        self._pending: list[Row] = []
-
+class _TransactionWriter(_Writes, TransactionalWriter[Row]):
     def write(self, batch: Any) -> None:
-        machine().may_fail(self._name)
-        self._pending.extend(rows_of(batch))
+        self._hold(batch)
 
     def commit(self, record: bytes) -> None:
         here = machine()
         here.may_fail(self._name)
-        pending, self._pending = self._pending, []
+        pending = self._held()
         refused = {i: "refused" for i, row in enumerate(pending) if here.fates.refused(self._name, row[0])}
         if refused:
             raise RowsRejected(refused)
@@ -326,5 +313,3 @@ class _TransactionWriter(TransactionalWriter[Row]):
 
     def last_record(self) -> bytes | None:
         return self._target.record
-
-

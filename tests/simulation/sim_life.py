@@ -1,4 +1,4 @@
-"""One life of a simulated worker: the real `slot/worker.py`, and around it what `slot/main.py` does of an exit."""
+"""One life of a simulated worker: the real `slot/worker.py`, and what `slot/main.py` does at its end."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from sim_schedule import Killed, Violation
 from penstock.errors import FileUnusable, QueueDamaged
 from penstock.plan.paths import RunPaths, SlotPaths
 from penstock.plan.topology import Topology
-from penstock.slot.process.stops import CarefulRestart, StageFailed, Stopped, Trouble
-from penstock.slot.process.user_errors import one_line, same_error, unavailable
-from penstock.slot.records.life import Exit, FailureNote, Life
-from penstock.slot.records.work_page import LISTENS, Mark, WorkPage
+from penstock.slot.process.life_end import life_end
+from penstock.slot.process.stops import Trouble
+from penstock.slot.records.life import Exit, Life
+from penstock.slot.records.work_page import LISTENS, WorkPage
 from penstock.slot.worker import Worker
 
 
@@ -31,46 +31,19 @@ def live(machine: Machine, topology: Topology, life: Life) -> None:
 
 
 def _live(machine: Machine, topology: Topology, life: Life, files: SlotPaths, work: WorkPage) -> int:
-    stage = life.group
     try:
         work.clear()
         work.say_reached(LISTENS)
         Worker(topology, machine.world, life, work).run()
         return Exit.FINISHED
-    except (Killed, Violation, SystemError):
-        raise
-    except Stopped:
-        return Exit.STOPPED
-    except CarefulRestart as restart:
-        work.enter(Mark(restart.stage, 0, 0, 0, restart.rows))
-        return Exit.CAREFUL
-    except StageFailed as failed:
-        return _note(machine, files, life, Exit.FAILED, FailureNote(failed.stage, failed.reason, failed.traceback))
-    except QueueDamaged as damaged:
-        return _note(machine, files, life, Exit.FAILED, FailureNote(stage, str(damaged)))
-    except FileUnusable as unusable:
-        return _note(machine, files, life, Exit.TROUBLE, FailureNote(stage, str(unusable)))
-    except Trouble as trouble:
-        if isinstance(trouble.error, (Killed, Violation, SystemError)):
-            raise trouble.error from trouble
-        return _note_error(machine, files, life, trouble.stage, trouble.what, trouble.error, of_sink=trouble.of_sink)
-    except Exception as exc:
-        return _note_error(machine, files, life, stage, "", exc)
-
-
-def _note_error(
-    machine: Machine, files: SlotPaths, life: Life, stage: str, what: str, error: BaseException, *,
-    of_sink: bool = False,
-) -> int:
-    reason = f"{what}: {one_line(error)}" if what else one_line(error)
-    down = unavailable(error, of_sink=of_sink)
-    if down is not None:
-        note = FailureNote(stage, reason, retry_after_s=down.retry_after_s)
-        return _note(machine, files, life, Exit.UNAVAILABLE, note)
-    return _note(machine, files, life, Exit.TROUBLE, FailureNote(stage, reason, same=same_error(what, error)))
-
-
-def _note(machine: Machine, files: SlotPaths, life: Life, code: Exit, note: FailureNote) -> int:
-    machine.schedule.point()
-    machine.notes[files.failure] = replace(note, attempt=life.attempt)
-    return code
+    except BaseException as error:
+        raised = error.error if isinstance(error, Trouble) else error
+        if isinstance(raised, (Killed, Violation, SystemError)):  # of the simulation itself
+            raise raised from error
+        end = life_end(error, life.group)
+    if end.mark is not None:
+        work.enter(end.mark)
+    if end.note is not None:
+        machine.schedule.point()
+        machine.notes[files.failure] = replace(end.note, attempt=life.attempt)
+    return end.code

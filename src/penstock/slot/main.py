@@ -27,12 +27,11 @@ from penstock.shared_file import by_calls
 from penstock.slot.files_world import over_files
 from penstock.slot.process import forks, lifeline, lock, signals, stack, worker_log
 from penstock.slot.process.failure_file import write_failure
-from penstock.slot.process.pickled_error import pickled_error
+from penstock.slot.process.life_end import LifeEnd, life_end
 from penstock.slot.process.randomness import reseed_libraries
-from penstock.slot.process.stops import CarefulRestart, StageFailed, Stopped, Trouble
-from penstock.slot.process.user_errors import one_line, same_error, unavailable, user_traceback
+from penstock.slot.process.stops import Trouble
 from penstock.slot.records.life import Exit, FailureNote, Life
-from penstock.slot.records.work_page import LISTENS, Mark, WorkPage
+from penstock.slot.records.work_page import LISTENS, WorkPage
 from penstock.slot.worker import Worker
 from penstock.terminal_text import visible_lines
 
@@ -63,7 +62,6 @@ def _live(run_dir: Path, life: Life, import_program: Callable[[], None] | None) 
     if not lifeline.hold(paths.lifeline):
         return Exit.ORPHANED
     # Whatever goes wrong from here on is said in the slot's note: an end without one would be blamed on a row.
-    stage = life.group
     work: WorkPage | None = None
     try:
         _connect_streams(files, life.log_level)
@@ -75,30 +73,15 @@ def _live(run_dir: Path, life: Life, import_program: Callable[[], None] | None) 
         stack.show_on_demand()
         work.say_reached(LISTENS)
         if import_program is not None:
-            _import(import_program, stage)
+            _import(import_program, life.group)
         plan: Plan = pickle.loads(read_checked(paths.program, "the plan"))
         membership = decode_membership(read_checked(paths.membership, MEMBERSHIP_IS), paths.membership)
         _keep_stdin_only_for_sources(plan.slot_groups()[life.group])
         reseed_libraries()
         _run(Worker(Topology(plan, membership), over_files(paths, life), life, work))
         return Exit.FINISHED
-    except Stopped:
-        return Exit.STOPPED
-    except CarefulRestart as restart:
-        assert work is not None
-        work.enter(Mark(restart.stage, 0, 0, 0, restart.rows))
-        return Exit.CAREFUL
-    except StageFailed as failed:
-        note = FailureNote(failed.stage, failed.reason, failed.traceback, error=pickled_error(failed.error))
-        return _note(files, life, Exit.FAILED, note)
-    except QueueDamaged as damaged:
-        return _note(files, life, Exit.FAILED, FailureNote(stage, str(damaged)))
-    except FileUnusable as unusable:
-        return _note(files, life, Exit.TROUBLE, FailureNote(stage, str(unusable)))
-    except Trouble as trouble:
-        return _note_error(files, life, trouble.stage, trouble.what, trouble.error, of_sink=trouble.of_sink)
-    except BaseException as exc:  # the worker's own last resort: said to the supervisor, which restarts or gives up
-        return _note_error(files, life, stage, "", exc)
+    except BaseException as error:  # the last resort included: whatever it was, the supervisor is told
+        return _leave(files, life, work, life_end(error, life.group))
 
 
 def _import(import_program: Callable[[], None], stage: str) -> None:
@@ -167,25 +150,20 @@ def _keep_stdin_only_for_sources(stages: Sequence[StagePlan]) -> None:
     os.close(null)
 
 
-def _note_error(
-    files: SlotPaths, life: Life, stage: str, what: str, error: BaseException, *, of_sink: bool = False
-) -> int:
-    """What something outside raised: it is down for now, or it is in trouble."""
-    reason = f"{what}: {one_line(error)}" if what else one_line(error)
-    down = unavailable(error, of_sink=of_sink)
-    if down is not None:
-        note = FailureNote(stage, reason, retry_after_s=down.retry_after_s, error=pickled_error(error))
-        return _note(files, life, Exit.UNAVAILABLE, note)
-    note = FailureNote(stage, reason, user_traceback(error), same=same_error(what, error), error=pickled_error(error))
-    return _note(files, life, Exit.TROUBLE, note)
+def _leave(files: SlotPaths, life: Life, work: WorkPage | None, end: LifeEnd) -> int:
+    """Leave the mark and the note of an end where the supervisor looks for them; its exit code."""
+    if end.mark is not None:
+        assert work is not None
+        work.enter(end.mark)
+    if end.note is not None:
+        _leave_note(files, life, end.note)
+    return end.code
 
 
-def _note(files: SlotPaths, life: Life, code: Exit, note: FailureNote) -> int:
+def _leave_note(files: SlotPaths, life: Life, note: FailureNote) -> None:
     try:
         reason, shown = cut(note.reason, 2 * ERROR_CHARACTERS), cut(note.traceback, TRACEBACK_CHARACTERS)
         write_failure(files.failure, replace(note, attempt=life.attempt, reason=reason, traceback=shown))
     except OSError as exc:  # the code alone says that no row did this; the reason goes where people look
         told = visible_lines(f"penstock: {note.reason} (its failure note cannot be written: {exc})")
         print(told, file=sys.stderr, flush=True)
-    return code
-

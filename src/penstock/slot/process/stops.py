@@ -1,4 +1,4 @@
-"""Why a worker ends before its input does; `main` turns each into an exit code."""
+"""Why a worker ends before its input does; `life_end` turns each into an exit code."""
 
 from __future__ import annotations
 
