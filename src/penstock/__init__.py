@@ -42,15 +42,38 @@ if TYPE_CHECKING:
     from penstock.sink import Sink, discard
     from penstock.source import Source
     from penstock.status import EdgeStatus, StageStatus, Status
+    from penstock.windows.aggregates import (
+        arg_max,
+        arg_min,
+        collect,
+        count,
+        count_distinct,
+        first,
+        last,
+        mean,
+        quantile,
+        stddev,
+        top_k,
+        variance,
+    )
+
+    # Not in `__all__`: `from penstock import *` must not hide the builtins.
+    from penstock.windows.aggregates import max as max
+    from penstock.windows.aggregates import min as min
+    from penstock.windows.aggregates import sum as sum
+    from penstock.windows.aggregations.aggregation import Aggregation
+    from penstock.windows.aggregations.own import Accumulator
+    from penstock.windows.window import Window, count_window, session, sliding, tumbling
 
 __all__ = [
-    "AlreadyRunning", "CommandRefused", "Context", "DeadLetter", "Drop", "Edge", "EdgeStatus", "ErrorPolicy",
-    "ExtraMissing", "FileUnusable", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged", "Mistake",
-    "NoRunDirectory", "NotPrivate", "OutputExists", "PathNotUtf8", "PenstockError", "Pipeline", "PipelineFailed",
-    "PipelineInvalid", "Plan", "QueueDamaged", "Reject", "Report", "Results", "Retry", "Row", "RowTimeout", "Sink",
-    "Source", "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status", "Stream", "TargetDamaged",
-    "TargetInUse", "TooFewDescriptors", "Unavailable", "block",
-    "dead_letter", "discard", "fail", "read_dead_letters", "skip",
+    "Accumulator", "Aggregation", "AlreadyRunning", "CommandRefused", "Context", "DeadLetter", "Drop", "Edge",
+    "EdgeStatus", "ErrorPolicy", "ExtraMissing", "FileUnusable", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged",
+    "Mistake", "NoRunDirectory", "NotPrivate", "OutputExists", "PathNotUtf8", "PenstockError", "Pipeline",
+    "PipelineFailed", "PipelineInvalid", "Plan", "QueueDamaged", "Reject", "Report", "Results", "Retry", "Row",
+    "RowTimeout", "Sink", "Source", "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status", "Stream",
+    "TargetDamaged", "TargetInUse", "TooFewDescriptors", "Unavailable", "Window", "arg_max", "arg_min", "block",
+    "collect", "count", "count_distinct", "count_window", "dead_letter", "discard", "fail", "first", "last", "mean",
+    "quantile", "read_dead_letters", "session", "skip", "sliding", "stddev", "top_k", "tumbling", "variance",
 ]  # fmt: skip
 
 _NAMES = {
@@ -68,6 +91,11 @@ _NAMES = {
     "sink": "Sink discard",
     "source": "Source",
     "status": "EdgeStatus StageStatus Status",
+    "windows.aggregates": "arg_max arg_min collect count count_distinct first last max mean min quantile stddev sum "
+                          "top_k variance",
+    "windows.aggregations.aggregation": "Aggregation",
+    "windows.aggregations.own": "Accumulator",
+    "windows.window": "Window count_window session sliding tumbling",
 }  # fmt: skip
 """By module, as above."""
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
