@@ -38,6 +38,7 @@ from penstock.operators.map import Map
 from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
 from penstock.operators.parse_json import ParseJson
+from penstock.operators.scan import Scan
 from penstock.operators.verb import Operator
 from penstock.options import Duration, Edge, StageOptions
 from penstock.plan.printable import PrintablePlan as Plan
@@ -173,7 +174,7 @@ class Stream(Generic[T_co]):
     def key_by(self, key: Any) -> KeyedStream[Any, T_co]:
         """Send rows with equal keys to the same worker of this stage. Comes first in it. A string names a field."""
         where = calling_line(1)
-        return KeyedStream(self._recorder, self._add(KeyByCall(where, self._number, key)))
+        return KeyedStream(self._recorder, self._add(KeyByCall(where, self._number, key)), key)
 
     def broadcast(self) -> Stream[T_co]:
         """Send every row to every worker of this stage. Comes first in it."""
@@ -243,9 +244,23 @@ class Stream(Generic[T_co]):
 
 
 class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
-    """A stream in which one worker has all rows with the same key."""
+    """A stream in which one worker has all rows with the same key, and what it keeps for each key."""
 
-    __slots__ = ()
+    __slots__ = ("_key",)
+
+    def __init__(self, recorder: Recorder, number: int, key: Any) -> None:
+        super().__init__(recorder, number)
+        self._key = key
+
+    def scan(self, initial: S, fn: Callable[[S, T_co], tuple[S, R]]) -> Stream[R]:
+        """Keep a state for each key: `fn(state, row)` returns the next state, and the row to pass on.
+
+        `initial` is the state before the first row of a key. States outlive workers: they are stored with each commit,
+        and a row that fails leaves its key's state as it was. A state may be any value that a row may be; what was
+        changed in place may be returned.
+        """
+        where = calling_line(1)
+        return self._then(where, Scan(fn, str(where), self._key, initial))
 
 
 class Pipeline:

@@ -10,6 +10,7 @@ import pytest
 
 import penstock as ps
 from penstock.graph.graph import Where
+from penstock.operators.keyed_state import StageState
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Operator
 
@@ -27,7 +28,7 @@ class Count(Operator, frozen=True):
     def row_given(self, before: Any) -> Any:
         return tuple[Any, int]
 
-    def with_state(self, fn: Callable[[Any], Any], undo: UndoLog) -> Callable[[Any], Any]:
+    def with_state(self, fn: Callable[..., Any], undo: UndoLog, state: StageState) -> Callable[[Any], Any]:
         state = {"rows": 0}
 
         def count(row: Any) -> tuple[Any, int]:

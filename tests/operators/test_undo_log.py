@@ -14,6 +14,7 @@ from penstock.errors import PenstockError, RowTimeout
 from penstock.operator import Context
 from penstock.operators.each import Each
 from penstock.operators.flat_map import FlatMap
+from penstock.operators.keyed_state import StageState
 from penstock.operators.map import Map
 from penstock.operators.map_many import MapMany
 from penstock.operators.undo_log import UndoLog
@@ -35,7 +36,7 @@ class Count(Operator, frozen=True):
 
     counts: dict[Any, int] = {}  # noqa: RUF012  a field of a Struct, copied for each
 
-    def with_state(self, fn: Callable[[Any], Any], undo: UndoLog) -> Callable[[Any], Any]:
+    def with_state(self, fn: Callable[..., Any], undo: UndoLog, state: StageState) -> Callable[[Any], Any]:
         counts = self.counts
 
         def count(row: Any) -> int:

@@ -15,6 +15,7 @@ from penstock.channel.column_batch import ColumnBatch
 from penstock.channel.keys import key_bytes
 from penstock.column_rows import shown_row
 from penstock.ctrl_c import is_ctrl_c
+from penstock.operators.field_key import field_getter
 from penstock.plan.membership import KEY_GROUPS
 from penstock.plan.plan import Route
 
@@ -44,7 +45,7 @@ class Router:
         self.route = route
         self._channels = channels
         self._table = tuple(table)
-        self._key = _getter(key) if isinstance(key, str) else key
+        self._key = field_getter(key) if isinstance(key, str) else key
         self._field = key if isinstance(key, str) else None
         self._slots: dict[Any, int] = {}
 
@@ -119,10 +120,3 @@ class Router:
                 self._slots.clear()
             self._slots[key] = slot
         return slot
-
-
-def _getter(name: str) -> Callable[[Any], Any]:
-    def get(row: Any) -> Any:
-        return row[name] if isinstance(row, dict) else getattr(row, name)
-
-    return get

@@ -1,4 +1,4 @@
-"""Whether a function can be called with what its verb gives it: one argument, the row (or rows, or columns)."""
+"""Whether a function can be called with what its verb gives it: the row (or rows, or columns), or more than that."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from penstock.graph.graph import Where
 from penstock.operators.verb import Operator
 from penstock.signatures.callables import dir_of_instances, fn_name
 
+_NUMBERS = ("no", "one", "two", "three")
+
 
 def arity_mistakes(where: Where, name: str, operator: Operator) -> Iterator[Mistake]:
     """What is without a signature, as some builtins are, is let through. `name`: `map(f)`, as messages show it."""
@@ -20,13 +22,17 @@ def arity_mistakes(where: Where, name: str, operator: Operator) -> Iterator[Mist
     if parameters is None:
         return
     verb, short = name.partition("(")[0], fn_name(operator.fn)
-    given = "the rows" if operator.batch else "the row"
-    missing = _missing(parameters)
-    if not _takes_one(parameters):
-        what = f"{name} takes no arguments, but is called with one, {given}"
-        yield mistake(where, what, f"give {_called(operator, short)} an argument for {given}")
+    arguments = operator.arguments
+    given, missing = " and ".join(arguments), _missing(parameters, len(arguments))
+    takes = _takes(parameters, len(arguments))
+    if takes < len(arguments):
+        has, numbers = _NUMBERS[takes], _NUMBERS[len(arguments)]
+        what = f"{name} takes {has} argument{'' if takes == 1 else 's'}, but is called with {numbers}, {given}"
+        lacking = " and ".join(arguments[takes:])
+        yield mistake(where, what, f"give {_called(operator, short)} an argument for {lacking}")
     elif missing:
-        what = f"{name} is called with one argument, {given}, but also needs {', '.join(missing)}"
+        called = f"{_NUMBERS[len(arguments)]} argument{'' if len(arguments) == 1 else 's'}"
+        what = f"{name} is called with {called}, {given}, but also needs {', '.join(missing)}"
         bound = ", ".join(f"{argument}=..." for argument in missing)
         remedy = f"bind what is the same for all: .{verb}(functools.partial({short}, {bound}))"
         yield mistake(where, what, f"make them attributes of {short}" if _is_object(operator) else remedy)
@@ -54,15 +60,18 @@ def _parameters(operator: Operator) -> list[inspect.Parameter] | None:
     return parameters
 
 
-def _takes_one(parameters: list[inspect.Parameter]) -> bool:
-    return any(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD, p.VAR_POSITIONAL) for p in parameters)
+def _takes(parameters: list[inspect.Parameter], most: int) -> int:
+    """How many positional arguments it can be called with, of `most`."""
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return most
+    return min(sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters), most)
 
 
-def _missing(parameters: list[inspect.Parameter]) -> list[str]:
-    """Arguments that are left without a value by a call with one."""
+def _missing(parameters: list[inspect.Parameter], given: int) -> list[str]:
+    """Arguments that are left without a value by a call with this many."""
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     keyword = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
-    return [p.name for p in (*positional[1:], *keyword) if p.default is p.empty]
+    return [p.name for p in (*positional[given:], *keyword) if p.default is p.empty]
 
 
 def _is_object(operator: Operator) -> bool:

@@ -16,6 +16,7 @@ class BatchOperator(Operator, frozen=True):
     """Each call is given a batch in the shape that it `takes`, and gives one in the shape that it `gives`."""
 
     batch: ClassVar[bool] = True
+    arguments: ClassVar[tuple[str, ...]] = ("the rows",)
 
     rows: int | None = None
     """How many rows a call gets, if that many wait; None: as many as wait."""

@@ -13,12 +13,14 @@ from typing import Any
 class UndoLog:
     """The log of one stage in one worker."""
 
-    __slots__ = ("_entries", "begin")
+    __slots__ = ("_entries", "add", "begin")
 
     def __init__(self) -> None:
         self._entries: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
         self.begin: Callable[[], None] = self._entries.clear
         """A row begins (or a batch, where functions take one): what was written before it stays."""
+        self.add: Callable[[tuple[Callable[..., object], tuple[Any, ...]]], None] = self._entries.append
+        """As `note`, without its call: `add((undo, args))`."""
 
     def note(self, undo: Callable[..., object], *args: Any) -> None:
         """`undo(*args)` takes back what is written next; it must do no harm if that was not written.

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeAlias
 import msgspec
 
 from penstock.batch import Lines
+from penstock.operators.keyed_state import StageState
 from penstock.operators.undo_log import UndoLog
 from penstock.signatures.annotations import returned_by, shown, taken_by
 from penstock.signatures.callables import dir_of_instances, fn_name, function_of
@@ -53,6 +54,8 @@ class Operator(msgspec.Struct, frozen=True):
     """file:line of the call that wrote it."""
 
     verb: ClassVar[str] = ""
+    arguments: ClassVar[tuple[str, ...]] = ("the row",)
+    """What a call of `fn` is given."""
     has_function: ClassVar[bool] = True
     """False: `fn` is None, and nothing of the user's is called."""
 
@@ -137,6 +140,9 @@ class Operator(msgspec.Struct, frozen=True):
         made: Callable[[Any], Any] = self.fn() if self.made_in_worker else self.fn
         return made
 
-    def with_state(self, fn: Callable[[Any], Any], undo: UndoLog) -> Callable[[Any], Any]:
-        """For `writes_state`: what is called in the place of `fn`. It notes each write in `undo` before it is made."""
+    def with_state(self, fn: Callable[..., Any], undo: UndoLog, state: StageState) -> Callable[[Any], Any]:
+        """For `writes_state`: what is called in the place of `fn`. It notes each write in `undo` before it is made.
+
+        `state`: the operator's own shelves, whose writes are noted already.
+        """
         return fn

@@ -44,6 +44,11 @@ class SlotPaths(msgspec.Struct, frozen=True):
         return self.folder / "retries"
 
     @property
+    def changelog(self) -> Path:
+        """The state of keyed stages; a number behind it for each segment."""
+        return self.folder / "changelog"
+
+    @property
     def failure(self) -> Path:
         """Why the worker gave up, for the supervisor."""
         return self.folder / "failure"

@@ -32,9 +32,9 @@ def returned_by(fn: Any) -> Any:
     return given
 
 
-def taken_by(fn: Any) -> Any:
-    """The annotation of the row that `fn` is called with: its first argument that is still open."""
-    name = _row_parameter(fn)
+def taken_by(fn: Any, argument: int = 0) -> Any:
+    """The annotation of what `fn` is called with: by default its first argument that is still open, mostly the row."""
+    name = _parameter(fn, argument)
     if name is None or (inspect.isclass(fn) and "__call__" not in dir_of_instances(fn)):
         return Any
     return _annotation(function_of(fn), name)
@@ -63,7 +63,7 @@ def columns_taken_by(fn: Any) -> str | None:
     taken = taken_by(fn)
     if inspect.isclass(taken):
         return _LIBRARIES.get((taken.__module__.partition(".")[0], taken.__name__))
-    name = _row_parameter(fn)
+    name = _parameter(fn, 0)
     raw = getattr(function_of(fn), "__annotations__", {}).get(name)
     if not isinstance(raw, str):
         return None
@@ -71,7 +71,7 @@ def columns_taken_by(fn: Any) -> str | None:
     return _LIBRARIES.get((_USUAL_NAMES.get(module, module), kind))
 
 
-def _row_parameter(fn: Any) -> str | None:
+def _parameter(fn: Any, argument: int) -> str | None:
     try:
         signature = inspect.signature(dir_of_instances(fn)["__call__"] if _is_operator_class(fn) else fn)
     except (ValueError, TypeError, KeyError):
@@ -83,7 +83,7 @@ def _row_parameter(fn: Any) -> str | None:
     ]
     if _is_operator_class(fn):
         positional = positional[1:]
-    return positional[0] if positional else None
+    return positional[argument] if len(positional) > argument else None
 
 
 def _is_operator_class(fn: Any) -> bool:

@@ -25,6 +25,7 @@ from penstock.slot.running.in_flight import InFlight
 from penstock.slot.running.ready_rows import ReadyRows
 from penstock.slot.running.runner import PlainRunner, Runner
 from penstock.slot.sleeping import Sleeping
+from penstock.slot.state.changelog import STATE
 from penstock.slot.turn.backpressure import Backpressure
 from penstock.slot.turn.commit import Commit
 from penstock.slot.turn.last_error import LastErrors
@@ -87,6 +88,8 @@ class AssembledLoop:
     def _turn_of(self, stages: Sequence[SlotStage], record: Record) -> Turn:
         keeping, world, crash = self._keeping, self._world, self._world.crash
         participants: dict[str, Participant] = {DEAD_LETTERS: keeping.dead_letters, RETRIES: keeping.retries}
+        if keeping.state.keeps_anything:
+            participants[STATE] = keeping.state
         last_errors = LastErrors(world.paths.last_errors, world.clock, world.files)
         commit = Commit(
             stages, keeping.journal, record, participants=participants, bell=keeping.bell, crash=crash,

@@ -27,6 +27,8 @@ from penstock.slot.records.life import Life
 from penstock.slot.records.record import Record
 from penstock.slot.records.retries import RETRIES, RetryFile
 from penstock.slot.records.work_page import CLOSES, OPENED, WorkPage
+from penstock.slot.state.changelog import STATE
+from penstock.slot.state.slot_state import SlotState
 from penstock.slot.turn.meter import Meter
 from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.user_code.event_loop import EventLoop
@@ -54,6 +56,7 @@ class Worker:
         self._stages = [assembler.stage(number, stage) for number, stage in enumerate(stages)]
         self._meter = Meter([stage.page for stage in self._stages], world.clock)
         self._meter.now_doing(Activity.STARTING)
+        self._state = SlotState(copies=life.careful > 0)
         self._waiter = world.waiter_of(self._bell, self.event_loop)
         self._opens = False
         """True: something of the user's may be open."""
@@ -96,6 +99,7 @@ class Worker:
         if self._keeping is not None:
             self._keeping.dead_letters.close()
             self._keeping.retries.close()
+            self._keeping.state.close()
         self._meter.now_doing(Activity.FINISHED)
 
     def _restore(self, record: Record) -> None:
@@ -117,7 +121,7 @@ class Worker:
         newest, self._opens = record, True
         for stage in self._stages:
             try:
-                stage.chain.open(stage.context)
+                stage.chain.open(stage.context, self._state)
                 forks.leave_if_child()
             except BaseException as exc:  # the user's code, be it an exit or a panic; so below
                 if is_ctrl_c(exc):
@@ -154,9 +158,11 @@ class Worker:
         retries = RetryFile(self._slot_files.retries, record.logs.get(RETRIES, ()), world.clock, world.files)
         if life.anew:
             retries.let_go()
+        if self._state.keeps_anything:
+            self._state.open(self._seat.changelog, record.logs.get(STATE, ()), world.files)
         self._keeping = Keeping(
-            journal=self._journal, dead_letters=dead_letters, retries=retries, bell=self._bell, waiter=self._waiter,
-            control=self._control, work=self._work,
+            journal=self._journal, dead_letters=dead_letters, retries=retries, state=self._state, bell=self._bell,
+            waiter=self._waiter, control=self._control, work=self._work,
         )
         self.loop = AssembledLoop(
             self._stages, record, self._keeping, world, life, pipeline=self._plan.pipeline, meter=self._meter

@@ -19,6 +19,7 @@ from penstock.slot.process.pauses import Pauses
 from penstock.slot.process.row_failure import Failure
 from penstock.slot.records.work_page import Doing, Mark, WorkPage
 from penstock.slot.running.gathering import Together
+from penstock.slot.state.values import CannotTakeBack
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn.row_errors import RowErrors, StageEnd
 from penstock.slot.turn.slot_stage import SlotStage
@@ -179,7 +180,10 @@ class Calls:
         self._in_call = stage
         self._crash.reached("in_user_code", stage.counts.rows_in + mark.count)
         self._work.enter(mark)
-        failures = stage.chain.run(batch, stage.outs, stop_at_failure=stops, origin=origin)
+        try:
+            failures = stage.chain.run(batch, stage.outs, stop_at_failure=stops, origin=origin)
+        except CannotTakeBack as error:
+            self._turn.restart_carefully(stage, mark.count, error)
         leave_if_child(failures)
         self._work.leave()
         self._in_call = None

@@ -32,6 +32,7 @@ from penstock.slot.process.user_errors import one_line, user_traceback
 from penstock.slot.records.dead_letter_file import DeadLetterFile
 from penstock.slot.records.life import Blamed
 from penstock.slot.records.retries import RetryFile, WaitingRow
+from penstock.slot.state.change import StateNotEncoded
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn import trial
 from penstock.slot.turn.error_policy import Decision, FailStage, RetryRow, SetAside, SkipRow, decide, last_resort
@@ -300,6 +301,10 @@ def _lost(row: Any, failure: Failure, attempts: int) -> Lost:
 
 
 def _not_sendable(row: Any, error: BaseException, attempts: int) -> Lost:
+    if isinstance(error, StateNotEncoded):
+        cause = error.error
+        told = f"the state of {_shown(error.key)} cannot be stored: {one_line(cause)}"
+        return Lost(row, told, attempts, user_traceback(cause), error.where, cause=cause)
     told = f"the function's result cannot be pickled: {one_line(error)}"
     return Lost(row, told, attempts, user_traceback(error), cause=error)
 

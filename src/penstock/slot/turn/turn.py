@@ -8,7 +8,9 @@ cannot be sent, are set aside on the way (`row_errors`), within the same commit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
+from penstock.slot.input.batches import batch_length
 from penstock.slot.input.intake import Intake
 from penstock.slot.input.queue_inputs import QueueInputs
 from penstock.slot.input.source_input import SourceInput
@@ -18,6 +20,7 @@ from penstock.slot.process.forks import leave_if_child
 from penstock.slot.process.stops import CarefulRestart
 from penstock.slot.records.retries import WaitingRow
 from penstock.slot.records.work_page import TURN_INPUT, Doing, Mark, WorkPage
+from penstock.slot.state.change import StateNotEncoded
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn.commit import Commit
 from penstock.slot.turn.meter import Meter
@@ -49,6 +52,10 @@ class Turn:
         self._rows = 0
         self._encoded_rows = 0
         """Rows taken whose output is encoded already."""
+        self._called = 0
+        """Rows since the last commit of which the sink was given what they gave."""
+        self._given = 0
+        """What that was, in rows; those that it refused do not count."""
         self._ingest_ns = 0
         self.pending = False
         """True: something is to be committed."""
@@ -88,10 +95,12 @@ class Turn:
     def write(self, stage: SlotStage, rows: int) -> None:
         """Hand what the chain gave of `rows` rows to the sink of the stage."""
         out = stage.outs[-1]
+        self._called += rows
         batches = out.batches()
         out.rows, out.blocks = [], []
         if batches:
             self._crash.reached("before_sink_write", stage.counts.rows_in + rows)
+            self._given += sum(map(batch_length, batches))
             self._set_aside(stage, stage.sink_output.write(batches, stage.counts))
             self._crash.reached("after_sink_write", stage.counts.rows_in + rows)
 
@@ -135,8 +144,15 @@ class Turn:
         stage = self._stage
         if stage is None or not self.pending:
             return
+        error = self._encode_state(stage, self.mark_of_all(stage))
+        if error is not None:
+            raise CarefulRestart(stage.number, self._rows) from error
         self._encode(stage)
         self._append_and_commit(stage)
+
+    def restart_carefully(self, stage: SlotStage, rows: int, error: BaseException) -> NoReturn:
+        """Have a successor go over all rows since the last commit one by one, and over this many more."""
+        raise CarefulRestart(stage.number, max(self._rows + rows, 1)) from error
 
     def carry_out(self, end: StageEnd | None) -> None:
         """What a row's error asks for, where that is more than to set the row aside. Raises `StageFailed`."""
@@ -153,7 +169,7 @@ class Turn:
         """
         stage = self._stage
         assert stage is not None
-        error = self._encode_marked(stage, mark)
+        error = self._encode_state(stage, mark) or self._encode_marked(stage, mark)
         if error is not None:
             if self._rows > 1:
                 raise CarefulRestart(stage.number, self._rows) from error
@@ -206,6 +222,19 @@ class Turn:
         if error is not None:
             raise CarefulRestart(stage.number, self._rows) from error
 
+    def _encode_state(self, stage: SlotStage, mark: Mark) -> BaseException | None:
+        """Log what was written to state. First of all, for a value that cannot be stored is a failure of its row."""
+        if not stage.chain.keeps_state:
+            return None
+        self._work.enter(mark, Doing.ENCODING)
+        try:
+            stage.chain.encode_state()
+        except StateNotEncoded as exc:
+            self._work.leave()
+            return exc
+        self._work.leave()
+        return None
+
     def _encode_marked(self, stage: SlotStage, mark: Mark) -> BaseException | None:
         turn, _ = self._turn_given(stage)
         error = self._sending.encode(stage, mark, turn)
@@ -231,8 +260,16 @@ class Turn:
         while refused := self._commit.attempt(stage):
             self._set_aside(stage, refused)
         self._rows, self._encoded_rows, self._ingest_ns, self.pending = 0, 0, 0, False
+        self._called = self._given = 0
 
     def _set_aside(self, stage: SlotStage, refused: Sequence[Refused]) -> None:
+        """Rows that the sink refused."""
+        if refused and stage.chain.keeps_state:
+            if self._called > 1:  # whose they are is not known, and others may have built on what those wrote to state
+                raise CarefulRestart(stage.number, self._called)
+            self._given -= len(refused)
+            if self._called and not self._given:
+                stage.chain.take_back_last()
         for row, reason in refused:
             self.carry_out(self._errors.rejected(stage, row, reason))
 

@@ -22,6 +22,7 @@ from penstock.slot.input.batches import Out, as_row_list, batch_cut, batch_join,
 from penstock.slot.process import forks
 from penstock.slot.process.row_failure import Failure, Unmade
 from penstock.slot.process.row_timeout import RowTimer
+from penstock.slot.process.stops import StageFailed
 from penstock.slot.user_code.row_program import AsRows, over_rows
 
 _ANY = 1 << 62
@@ -135,6 +136,8 @@ class BatchTree:
             raise
         except BaseException as exc:  # the user's function, be it an exit or a panic
             if is_ctrl_c(exc):
+                raise
+            if isinstance(exc, StageFailed):  # the state cannot be read: no row's fault
                 raise
             forks.leave_if_child_by(exc)
             raise _OperatorRaised(node.operator, exc) from exc

@@ -8,6 +8,7 @@ and closes what they call.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -17,6 +18,7 @@ from penstock.ctrl_c import is_ctrl_c
 from penstock.errors import PenstockError
 from penstock.operator import Context
 from penstock.operators.batch_operator import BatchOperator
+from penstock.operators.keyed_operator import KeyedCall
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Operator
 from penstock.options import BATCH_ROWS, parse_duration
@@ -26,8 +28,10 @@ from penstock.slot.output.expansion import Expansion
 from penstock.slot.output.spool import Spool
 from penstock.slot.process.row_failure import Failure, Unmade
 from penstock.slot.process.row_timeout import RowTimer
+from penstock.slot.state.slot_state import SlotState, StageShelves
 from penstock.slot.user_code.async_rows import AsyncRows, Coroutines
 from penstock.slot.user_code.batch_tree import BatchTree, Origin
+from penstock.slot.user_code.behind import Behind, Runs
 from penstock.slot.user_code.instances import Instances
 from penstock.slot.user_code.plain_rows import PlainRows
 from penstock.slot.user_code.row_in_work import row_in_work
@@ -53,7 +57,10 @@ class Chain:
         self.spool = spool
         """Takes what a row gives that is too much for memory; None: all of it waits there."""
         self._as_rows: AsRows = list if expansion is None else expansion.as_rows
-        self._undo = UndoLog() if any(node.operator.writes_state for node in nodes) else None
+        self._keeps_state = any(node.operator.writes_state for node in nodes)
+        self._undo: UndoLog | None = None
+        self._state: StageShelves | None = None
+        """Once the chain is open, if an operator keeps any."""
         self._timer = timer
         self._coroutines = Coroutines() if coroutines is None else coroutines
         self._instances = Instances(self._coroutines.event_loop)
@@ -61,6 +68,9 @@ class Chain:
         self._plain: PlainRows | None = None
         self.async_rows: AsyncRows | None = None
         self._tree: BatchTree | None = None
+        self.keyed_calls: list[tuple[int, KeyedCall]] = []
+        """(number of its node, keyed operator) in the order of the tree; there once the chain is open."""
+        self._behind: dict[int, Behind] = {}
         self._at: list[int] | None = None
         """Where rows in progress are in their batch, if not all of it is run."""
 
@@ -89,18 +99,21 @@ class Chain:
             index = None if self._plain is None else self._plain.row_in_work
         return index if index is None or self._at is None else self._at[index]
 
-    def open(self, context: Context) -> None:
-        """Make instances, call their `open`, compile. Whatever user code raises here comes out."""
+    def open(self, context: Context, state: SlotState | None = None) -> None:
+        """Make instances, call their `open`, compile. Whatever user code raises here comes out.
+
+        `state`: of the slot; None: what operators keep is in memory only.
+        """
+        if self._keeps_state:
+            self._state = (state or SlotState()).stage(self._label)
+            self._undo = self._state.undo
         nodes = [
-            ProgramNode(n.operator, n.parent, self._function(n.operator), n.operator.is_async)
-            for n in self._nodes
+            ProgramNode(n.operator, n.parent, self._function(index, n.operator), n.operator.is_async)
+            for index, n in enumerate(self._nodes)
         ]
         self._instances.open(context)
         if self.has_batch_operators:
-            self._tree = BatchTree(
-                self._nodes, self._leaves, [node.fn for node in nodes], label=self._label,
-                batch_rows=self.batch_rows, timer=self._timer, as_rows=self._as_rows, undo=self._undo,
-            )
+            self._tree = self._tree_of(self._nodes, self._leaves, [node.fn for node in nodes])
         elif self.is_async:
             self._check_without_state()
             program = compile_async_program(nodes, self._leaves, self._label, as_rows=self._as_rows)
@@ -109,6 +122,8 @@ class Chain:
             )
         elif nodes:
             self._plain = self._plain_rows(nodes)
+        for index, _ in self.keyed_calls:
+            self._behind[index] = Behind(self._nodes, self._leaves, index, partial(self._runs, nodes))
 
     def run(
         self, batch: Any, outs: Sequence[Out], *, stop_at_failure: bool = False, origin: Origin | None = None
@@ -134,6 +149,22 @@ class Chain:
             return self._plain.run(rows, outs, stop_at_failure)
         assert self.async_rows is not None
         return self.async_rows.run(rows, outs, stop_at_failure=stop_at_failure)
+
+    def run_behind(
+        self, node: int, rows: list[Any], outs: Sequence[Out], *, stop_at_failure: bool = False
+    ) -> list[Failure]:
+        """Run what a keyed operator gave by itself through what is behind it; gives the rows that failed."""
+        return self._behind[node].run(rows, outs, stop_at_failure)
+
+    @property
+    def keeps_state(self) -> bool:
+        """True: an operator writes to state."""
+        return self._keeps_state
+
+    def encode_state(self) -> None:
+        """Log what was written to state. Raises `StateNotEncoded` for a value that cannot be stored."""
+        if self._state is not None:
+            self._state.encode()
 
     def take_back_last(self) -> None:
         """What the last row of the last `run` wrote to state is undone: it cannot be sent, so it failed after all."""
@@ -175,9 +206,14 @@ class Chain:
     def _batch_operators(self) -> list[BatchOperator]:
         return [node.operator for node in self._nodes if isinstance(node.operator, BatchOperator)]
 
-    def _function(self, operator: Operator) -> Callable[[Any], Any]:
+    def _function(self, index: int, operator: Operator) -> Callable[[Any], Any]:
         fn = self._instances.function(operator)
-        return fn if self._undo is None or not operator.writes_state else operator.with_state(fn, self._undo)
+        if self._state is None or self._undo is None or not operator.writes_state:
+            return fn
+        call = operator.with_state(fn, self._undo, self._state.of(operator.verb))
+        if isinstance(call, KeyedCall):
+            self.keyed_calls.append((index, call))
+        return call
 
     def _check_without_state(self) -> None:
         """Rows of coroutines overlap: taking back what one wrote would take back what others built on it."""
@@ -197,6 +233,29 @@ class Chain:
         rest = [ProgramNode(n.operator, n.parent - 1, n.fn) for n in nodes[1:]]
         after = self._compile(rest, [leaf - 1 for leaf in self._leaves])
         return PlainRows(program, self._timer, self._undo, rows_of_lines, after)
+
+    def _runs(self, nodes: Sequence[ProgramNode], numbers: list[int], leaves: list[int]) -> Runs:
+        """What runs some of the nodes by themselves."""
+        at = {number: place for place, number in enumerate(numbers)}
+        parents = [at.get(self._nodes[number].parent, -1) for number in numbers]
+        if self._tree is not None:
+            tree = [Node(self._nodes[number].operator, parent) for number, parent in zip(numbers, parents)]
+            return self._tree_of(tree, leaves, [nodes[number].fn for number in numbers])
+        mine = [
+            ProgramNode(nodes[number].operator, parent, nodes[number].fn) for number, parent in zip(numbers, parents)
+        ]
+        program = compile_program(
+            mine, leaves, self._label, interrupted=self._timer is not None, as_rows=self._as_rows, undo=self._undo
+        )
+        return PlainRows(program, self._timer, self._undo)
+
+    def _tree_of(
+        self, nodes: Sequence[Node], leaves: Sequence[int], functions: Sequence[Callable[[Any], Any]]
+    ) -> BatchTree:
+        return BatchTree(
+            nodes, leaves, functions, label=self._label, batch_rows=self.batch_rows, timer=self._timer,
+            as_rows=self._as_rows, undo=self._undo,
+        )
 
     def _compile(self, nodes: Sequence[ProgramNode], leaves: Sequence[int]) -> RowProgram:
         return compile_program(

@@ -15,6 +15,7 @@ from penstock.slot.input.batches import Out
 from penstock.slot.process import forks
 from penstock.slot.process.row_failure import Failure
 from penstock.slot.process.row_timeout import RowTimer
+from penstock.slot.process.stops import StageFailed
 from penstock.slot.user_code.row_program import RowProgram
 
 
@@ -65,7 +66,7 @@ class PlainRows:
                         program.run(iterator, *targets)
                 break
             except BaseException as exc:  # the user's function, be it an exit or a panic: its error belongs to the row
-                if is_ctrl_c(exc):
+                if is_ctrl_c(exc) or isinstance(exc, StageFailed):  # the state cannot be read: no row's fault
                     raise
                 forks.leave_if_child_by(exc)
                 if self._undo is not None:

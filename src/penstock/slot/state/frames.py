@@ -1,0 +1,45 @@
+"""The frames of the changelog: a catalogue begins each segment, and changes name shelves by its numbers."""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+import msgspec
+
+from penstock.slot.state.change import Columns
+from penstock.slot.state.shelf import ShelfName
+
+FORMAT: Final = 1
+"""Of what stands in the log. Another one is refused, never guessed at."""
+
+
+class Catalogue(msgspec.Struct, frozen=True, array_like=True, tag="C"):
+    """The shelves; their numbers are their places in the list."""
+
+    format: int
+    shelves: list[ShelfName]
+
+
+class Band(msgspec.Struct, frozen=True, array_like=True, tag="B"):
+    """What a commit wrote in one band of key groups."""
+
+    band: int
+    changes: msgspec.Raw
+    """Decoded where a group of the band is asked for."""
+
+
+Body: TypeAlias = Catalogue | Band
+
+encode_body = msgspec.msgpack.Encoder().encode
+decode_body = msgspec.msgpack.Decoder(Body).decode
+_columns = msgspec.msgpack.Decoder(list[Columns])
+
+
+def band_of_changes(band: int, changes: list[Columns]) -> Band:
+    """A frame of changes."""
+    return Band(band, msgspec.Raw(encode_body(changes)))
+
+
+def changes_of(body: Band) -> list[Columns]:
+    """The changes in a frame. Raises `msgspec.MsgspecError`."""
+    return _columns.decode(body.changes)
