@@ -54,8 +54,8 @@ def test_sums_by_key_are_those_of_a_run_without_kills(who: str, tmp_path: Path) 
     habits = ROUNDS[who]
     rng = random.Random(f"{habits} {os.environ.get('PENSTOCK_CHAOS_SEED', 1)}")
     survived = survive(
-        plan_of(tmp_path, f"chaos-state-{who}"), habits=habits, rng=rng, for_s=seconds(3.5), state_dir=tmp_path / "state",
-        enough=tmp_path / "enough", least=15,
+        plan_of(tmp_path, f"chaos-state-{who}"), habits=habits, rng=rng, for_s=seconds(3.5),
+        state_dir=tmp_path / "state", enough=tmp_path / "enough", least=15,
     )
     rows = Collected(tmp_path, "out").rows()
     total = survived.report.stages["numbers"].rows_out

@@ -256,3 +256,13 @@ def test_what_is_wrong_with_a_scan_is_told_before_anything_runs() -> None:
     assert "scan(no_pair) returns int, but must return the state and the row" in _mistakes(0, no_pair)
     assert "scan(add) takes a state that is int, but the first one is str" in _mistakes("", add)
     assert "scan(later) is async" in _mistakes(0, later)
+
+
+def test_coroutines_in_a_stage_with_state_are_a_mistake() -> None:
+    async def later(row: tuple[str, int]) -> tuple[str, int]:
+        return row
+
+    app = ps.Pipeline("wrong")
+    app.source([("a", 1)]).stage("work").key_by(key_of).scan(0, add).map(later).sink(ps.discard())
+    with pytest.raises(PipelineInvalid, match=r"map\(later\) is a coroutine, .* in the stage of scan\(add\)"):
+        app.plan()

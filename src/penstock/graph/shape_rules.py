@@ -64,6 +64,7 @@ def shape_mistakes(stages: Stages) -> Iterator[Mistake]:
         yield from _empty_stage(stages, stage)
         yield from _routing(stages, stage)
         yield from _fused(stages, stage)
+        yield from _state_and_coroutines(stages, stage)
 
 
 def _pipeline(graph: Graph) -> Iterator[Mistake]:
@@ -162,6 +163,24 @@ def _fused(stages: Stages, stage: Stage) -> Iterator[Mistake]:
                 f"{', '.join(given)} without effect: a fused sink opens no stage",
                 f"give it to stage {stage.name!r}, or leave out fused=True",
             )
+
+
+def _state_and_coroutines(stages: Stages, stage: Stage) -> Iterator[Mistake]:
+    """Rows of coroutines overlap: taking back what one wrote would take back what others built on it."""
+    operators = [call for n in stage.operators if isinstance(call := stages.graph.calls[n], OperatorCall)]
+    keeper = next((call for call in operators if call.operator.writes_state), None)
+    for call in operators:
+        if keeper is not None and callable(call.operator.fn) and call.operator.is_async and call.operator.awaits:
+            yield mistake(
+                call.where,
+                f"{described(call)} is a coroutine, whose rows overlap, in the stage of {described(keeper)}, which "
+                "keeps state",
+                f'open a stage between the two: .stage("name"){_call_text(call)}',
+            )
+
+
+def _call_text(call: OperatorCall) -> str:
+    return f".{call.operator.verb}(...)"
 
 
 def _names(stages: Stages) -> Iterator[Mistake]:

@@ -52,7 +52,7 @@ class KeyedOperator(Operator, frozen=True):
     writes_state: ClassVar[bool] = True
 
     key: Any = None
-    """As `key_by` was given it: a field's name, or a function, which is called once more in the worker with the state."""
+    """As `key_by` was given it: the name of a field, or a function, called once more in the worker with the state."""
 
     def key_of(self) -> KeyOf:
         """What gives the key of a row."""
