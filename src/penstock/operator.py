@@ -34,7 +34,7 @@ _NO_WORKER = Hooks()
 class Context:
     """What user code may know about where it runs. Passed to `open`, `Source.open` and `Sink.writer`."""
 
-    __slots__ = ("_attempt", "_hooks", "_log", "_pipeline", "_rng", "_seed", "_slot", "_stage", "_workers")
+    __slots__ = ("_attempt", "_hooks", "_log", "_pipeline", "_rng", "_run_id", "_slot", "_stage", "_workers")
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Context:
         slot: int,
         workers: int,
         attempt: int,
-        seed: str = "",
+        run_id: str = "",
         hooks: Hooks = _NO_WORKER,
     ) -> None:
         self._pipeline = pipeline
@@ -54,12 +54,17 @@ class Context:
         self._attempt = attempt
         self._log = logging.getLogger(f"penstock.user.{stage}.{slot}")
         self._hooks = hooks
-        self._seed = f"{seed}/{pipeline}/{stage}/{slot}/{attempt}"
+        self._run_id = run_id
         self._rng: random.Random | None = None
 
     @property
     def pipeline(self) -> str:
         return self._pipeline
+
+    @property
+    def run_id(self) -> str:
+        """The name of this run: the same in all its workers and restarts, and new whenever a run begins afresh."""
+        return self._run_id
 
     @property
     def stage(self) -> str:
@@ -89,7 +94,8 @@ class Context:
     def rng(self) -> random.Random:
         """Random numbers of this slot and attempt. They differ in every other slot, life and run. Not for secrets."""
         if self._rng is None:
-            self._rng = random.Random(self._seed)
+            seed = f"{self._run_id}/{self._pipeline}/{self._stage}/{self._slot}/{self._attempt}"
+            self._rng = random.Random(seed)
         return self._rng
 
     @property

@@ -6,12 +6,10 @@ into several pieces, and DuckDB casts each of them to the table's type.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -19,10 +17,10 @@ import msgspec
 
 from penstock.batch import Batch, Lines
 from penstock.connectors.duckdb.imports import pyarrow
+from penstock.connectors.row_fields import Values, values_by_name
 
 ROW = "_penstock_row"
 """Name of the column with the row's number since the last commit."""
-Values = dict[str, list[Any]]
 _NATIVE = (bytes, bytearray, datetime.datetime, datetime.date, datetime.time, datetime.timedelta, Decimal, UUID)
 
 
@@ -102,34 +100,7 @@ def _add_rows(rows: list[Any], first: int, found: Pieces) -> None:
         else:
             mine = [row for row in rows if type(row) is kind]
             numbers = [first + index for index, row in enumerate(rows) if type(row) is kind]
-        _add_values(kind, _values(kind, mine), numbers, found)
-
-
-def _values(kind: type, rows: list[Any]) -> Values:
-    """Rows turned by ninety degrees."""
-    if issubclass(kind, Mapping):
-        return _values_of_mappings(rows)
-    names: Sequence[str] | None = None
-    if issubclass(kind, msgspec.Struct):
-        names = kind.__struct_fields__
-    elif dataclasses.is_dataclass(kind):
-        names = [field.name for field in dataclasses.fields(kind)]
-    elif issubclass(kind, tuple):
-        names = getattr(kind, "_fields", None)
-    if names is None:
-        return {"value": rows}
-    return {name: list(map(attrgetter(name), rows)) for name in names}
-
-
-def _values_of_mappings(rows: list[Mapping[Any, Any]]) -> Values:
-    names = list(rows[0])
-    try:
-        if all(len(row) == len(names) for row in rows):
-            return {str(name): [row[name] for row in rows] for name in names}
-    except KeyError:
-        pass
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    return {str(name): [row.get(name) for row in rows] for name in names}
+        _add_values(kind, values_by_name(kind, mine), numbers, found)
 
 
 def _add_values(kind: type, values: Values, numbers: list[int], found: Pieces) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import re
 import types
@@ -12,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
-
 from penstock.connectors.duckdb.database import quoted, quoted_table
+from penstock.connectors.row_fields import bare
 
 _TYPES: Mapping[Any, str] = {
     bool: "BOOLEAN", int: "BIGINT", float: "DOUBLE", str: "VARCHAR", bytes: "BLOB", datetime.date: "DATE",
@@ -116,19 +114,9 @@ def _settled(text: str) -> str:
     return _DECIMAL.sub(lambda found: f"DECIMAL(38,{max(9, int(found[1]))})", text)
 
 
-def field_types(kind: type) -> Mapping[str, Any]:
-    """The annotated fields of a class of rows; empty where it has none."""
-    if issubclass(kind, msgspec.Struct) or dataclasses.is_dataclass(kind) or hasattr(kind, "_fields"):
-        try:
-            return typing.get_type_hints(kind)
-        except (NameError, TypeError):  # an annotation that cannot be resolved here: the values tell
-            return {}
-    return {}
-
-
 def duckdb_type(annotation: Any) -> str | None:
     """The type that an annotation stands for; None: the values tell (datetimes may have a zone, dicts have keys)."""
-    annotation = _bare(annotation)
+    annotation = bare(annotation)
     if annotation in _TYPES:
         return _TYPES[annotation]
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
@@ -141,13 +129,3 @@ def duckdb_type(annotation: Any) -> str | None:
         inner = duckdb_type(args[0])
         return f"{inner}[]" if inner else None
     return None
-
-
-def _bare(annotation: Any) -> Any:
-    while True:
-        if typing.get_origin(annotation) is typing.Annotated:
-            annotation = typing.get_args(annotation)[0]
-        elif isinstance(annotation, typing.NewType):
-            annotation = annotation.__supertype__
-        else:
-            return annotation

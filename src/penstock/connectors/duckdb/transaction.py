@@ -17,11 +17,11 @@ from penstock.connectors.duckdb.schema import (
     Column,
     TableSchema,
     create_statement,
-    field_types,
     new_schema,
     read_schema,
 )
 from penstock.connectors.duckdb.statements import WITHOUT_ZONE, Statements, changes_zone, piece_name
+from penstock.connectors.row_fields import field_types
 from penstock.errors import PenstockError
 
 
