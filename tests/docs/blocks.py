@@ -14,7 +14,8 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -38,6 +39,8 @@ class Reader:
     """Somebody who works through one document, in a directory of their own."""
 
     directory: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What the programs of the page find there: where a server is."""
 
     def work_through(self, document: Path) -> None:
         """Try every block; the first one that fails is an `AssertionError` with the document's line."""
@@ -65,7 +68,7 @@ class Reader:
 
     def _run(self, command: list[str], example: Example) -> str:
         environment = {
-            **os.environ,
+            **os.environ, **self.environment,
             "PATH": os.pathsep.join([str(self._commands()), os.environ.get("PATH", "")]),
             "XDG_STATE_HOME": str(self.directory / "state"),
         }

@@ -9,6 +9,8 @@ import blocks
 import click
 import pytest
 
+from postgres_server import made_server
+
 DOCUMENTS = sorted([blocks.ROOT / "README.md", *(blocks.ROOT / "docs").glob("*.md")])
 PAGES = sorted([*DOCUMENTS, blocks.ROOT / "CONTRIBUTING.md", blocks.ROOT / "CHANGELOG.md"])
 
@@ -20,7 +22,11 @@ def _name(document: Path) -> str:
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_every_block_of_a_document_runs(document: Path, tmp_path: Path) -> None:
-    blocks.Reader(tmp_path).work_through(document)
+    if document.name == "postgres.md":
+        with made_server() as server:
+            blocks.Reader(tmp_path, server.environment).work_through(document)
+    else:
+        blocks.Reader(tmp_path).work_through(document)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_name)

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PINS = sorted((ROOT / "requirements").glob("*.txt"))
 
-OPTIONAL = ("pyarrow", "duckdb", "polars", "pandas", "numpy", "zstandard", "zlib_ng")
+OPTIONAL = ("pyarrow", "duckdb", "polars", "pandas", "numpy", "zstandard", "zlib_ng", "psycopg")
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,7 @@ for name in {OPTIONAL!r}:
 import penstock
 import penstock.cli.main
 import penstock.connectors.duckdb, penstock.connectors.files, penstock.connectors.load, penstock.connectors.stdio
+import penstock.connectors.postgres
 import penstock.testing
 """
     done = subprocess.run([sys.executable, "-c", program], check=False, timeout=60, capture_output=True, text=True)
