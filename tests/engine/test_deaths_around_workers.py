@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from engine_lines import Line
-from engine_scripts import python, write
+from engine_scripts import python, wait_for_ends, write
 
 import penstock as ps
 from penstock.testing import ListSink
@@ -51,6 +51,33 @@ def test_a_dead_zygote_is_replaced_while_workers_that_it_forked_live_on(where: A
         told.say()
     assert handle.wait(timeout="30s").outcome == "finished"
     assert out.rows == [0]
+
+
+def test_workers_of_a_later_zygote_die_with_their_supervisor_too(where: Any, heard: Line, told: Line) -> None:
+    """It is forked from a supervisor that holds the lifeline, the run's lock and the sockets of all."""
+    app = ps.Pipeline("later")
+    app.source([0], name="numbers").stage("work").map(Held(heard, told)).sink(ps.discard(), name="out")
+    handle = app.start(**where)
+    holder = int(heard.hear())
+    [first] = _children_of(handle.supervisor_pid)
+    os.kill(first, signal.SIGKILL)
+    os.kill(holder, signal.SIGKILL)
+    later = int(heard.hear())
+    assert later != holder
+    zygote = _parent_of(later)
+    assert zygote not in (first, handle.supervisor_pid)
+    os.kill(handle.supervisor_pid, signal.SIGKILL)
+    wait_for_ends({later, zygote})
+    with pytest.raises(ps.PipelineFailed, match="supervisor was killed"):
+        handle.wait(timeout="30s")
+    again = app.start(**where)
+    heard.hear()
+    told.say()
+    assert again.wait(timeout="30s").outcome == "finished"
+
+
+def _parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def test_a_queue_that_somebody_cut_is_blamed_and_no_row_of_it(where: Any, heard: Line, told: Line) -> None:

@@ -1,7 +1,8 @@
 """Follows one run from its caller over supervisor and zygote to every worker's birth, and kills who is to be killed.
 
-Processes are known by what they are exec'ed with; workers by the order in which the zygote forks them, which is that
-of the run's slots. Whoever is not to be killed is let go at birth. Called by `sweep_run`, as the caller's parent.
+The supervisor is known by what it is exec'ed with, and what it forks is a zygote; workers are known by the order in
+which the zygote forks them, which is that of the run's slots. Whoever is not to be killed is let go at birth. Called
+by `sweep_run`, as the caller's parent.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sweep_effects import OPTIONS, Victim
 _FOLLOW = ptrace.OPTION_FORK | ptrace.OPTION_VFORK | ptrace.OPTION_EXEC | ptrace.OPTION_EXITKILL
 _SUPERVISOR_BEGINS, _ZYGOTE_BEGINS = "prctl", "sendto"
 """Before these calls (to be a subreaper, to say that it is ready) they import and open what is theirs."""
-_SUPERVISOR, _ZYGOTE = "penstock.supervisor.main", "penstock.supervisor.zygote"
+_SUPERVISOR = "penstock.supervisor.main"
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class Family:
         self._awaited[child] = None
         if event == ptrace.EVENT_CLONE:
             self._watched[child] = self._watched[parent]
+        elif parent == self._supervisor:
+            self._zygotes.add(child)
         elif parent in self._zygotes:
             # Numbered here: the zygote forks one after the other, but they may be seen in any order.
             self._awaited[child], self._births = self._births, self._births + 1
@@ -121,11 +124,22 @@ class Family:
             self._stopped.add(child)
         elif (number := self._awaited.pop(child)) is not None:
             self._on_worker(child, number)
+        elif child in self._zygotes:
+            self._on_zygote(child)
         elif child in self._watched:
             ptrace.go_on_to_syscall(child)
         else:
             ptrace.set_options(child, _FOLLOW)
             ptrace.go_on(child)
+
+    def _on_zygote(self, pid: int) -> None:
+        self._zygotes_seen += 1
+        if self.orders.zygote and self._zygotes_seen == 1:
+            self._watch(pid, "zygote", Victim(pid, self.run_dir, self.orders.zygote, _ZYGOTE_BEGINS), _FOLLOW)
+            ptrace.go_on_to_syscall(pid)
+            return
+        ptrace.set_options(pid, _FOLLOW)
+        ptrace.go_on(pid)
 
     def _on_worker(self, pid: int, number: int) -> None:
         if number < len(self.slots):
@@ -146,8 +160,8 @@ class Family:
 
     def _on_exec(self, pid: int) -> Victim | None:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-        boot = next((word for word in words if _SUPERVISOR in word or _ZYGOTE in word), "")
-        if _SUPERVISOR in boot:
+        boot = next((word for word in words if _SUPERVISOR in word), "")
+        if boot:
             self._supervisor = pid
             self.run_dir = words[words.index(boot) + 2]
             self._supervisors, self._births = self._supervisors + 1, 0
@@ -155,10 +169,4 @@ class Family:
                 victim = Victim(pid, self.run_dir, self.orders.supervisor, _SUPERVISOR_BEGINS)
                 self._watch(pid, "supervisor", victim, _FOLLOW)
                 return self.victims["supervisor"]
-        elif _ZYGOTE in boot:
-            self._zygotes.add(pid)
-            self._zygotes_seen += 1
-            if self.orders.zygote and self._zygotes_seen == 1:
-                self._watch(pid, "zygote", Victim(pid, self.run_dir, self.orders.zygote, _ZYGOTE_BEGINS), _FOLLOW)
-                return self.victims["zygote"]
         return None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from penstock.engine import forks
 from penstock.supervisor import own_process
+from penstock.supervisor.environment import environment, marked
 from penstock.supervisor.handover import hand_over
 
 _LEAVES_S = 10.0
@@ -27,10 +28,12 @@ class SupervisorProcess:
         forks.tell_of_forks(self)  # endpoints may fork while the files are made
         theirs = forks.close_in_children(other_end.detach())
         caller = os.pidfd_open(os.getpid())
-        told = {"socket_fd": theirs, "caller_fd": caller, "run_dir": str(run_dir), "run_id": run_id}
+        told = {"socket_fd": theirs, "caller_fd": caller, "run_dir": str(run_dir)}
         try:
             self.process = own_process.start(
-                "penstock.supervisor.main", told, str(run_dir), fds=[theirs, caller], start_new_session=True
+                "penstock.supervisor.main", told, str(run_dir), fds=[theirs, caller], start_new_session=True,
+                # For the workers, which are forks of forks of it: libraries look when a process starts.
+                env=marked(environment(os.environ), run_id),
             )
         except BaseException:
             self.socket.close()

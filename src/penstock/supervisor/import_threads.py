@@ -6,6 +6,7 @@ by exec. Native threads that some libraries start at import, and that hold nothi
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -41,7 +42,7 @@ def _look() -> list[str]:
     of_python = {thread.native_id: thread.name for thread in threading.enumerate()}
     found = []
     for task in Path("/proc/self/task").iterdir():
-        if int(task.name) == threading.main_thread().native_id:
+        if int(task.name) == os.getpid():  # `native_id` of the main thread is that before the fork, in some Pythons
             continue
         try:
             name = (task / "comm").read_text().strip()

@@ -61,7 +61,7 @@ class Supervisor:
             notices=self._notices, shutdown=self._shutdown, fail=self._fail,
         )
         self._zygotes = ZygoteKeeper(
-            zygote, lambda: ZygoteProcess(StartedZygote(str(run_dir), spec.run_id), spec),
+            zygote, lambda: ZygoteProcess(StartedZygote(str(run_dir)), spec),
             selector=self._selector, notices=self._notices, shutdown=self._shutdown, heard=self._lives.hear,
             lost=self._lose_zygote, fail=self._fail,
         )

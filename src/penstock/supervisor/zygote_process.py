@@ -5,7 +5,6 @@ from __future__ import annotations
 import array
 import os
 import selectors
-import signal
 import socket
 import time
 
@@ -23,7 +22,7 @@ class ZygoteProcess:
         """From here on, it imports the program."""
         self.started = time.monotonic()
         self.socket = started.socket
-        self._process = started.process
+        self._process = started
         self._stderr = started.stderr
         self._shown = 0
         self.closed = False
@@ -38,11 +37,11 @@ class ZygoteProcess:
 
     def reap(self) -> None:
         """Take its exit status, where it has exited."""
-        self._process.poll()
+        self._process.reap()
 
     def kill(self) -> None:
         """End it; `receive` says so then. Its children come to the supervisor."""
-        self._process.send_signal(signal.SIGKILL)
+        self._process.kill()
 
     def send(self, order: Spawn) -> None:
         """Order a birth. A zygote that is gone is noticed by `receive`."""
@@ -81,7 +80,7 @@ class ZygoteProcess:
         return os.pread(self._stderr, size - start, start).decode("utf-8", "replace").strip()
 
     def close(self) -> int:
-        """Kill it, if it still is, and reap it; how it ended, as `subprocess` has it."""
+        """Kill it, if it still is, and reap it; its exit code, negative where a signal ended it."""
         self.closed = True
         self.socket.close()
         self._outbox.forget()

@@ -1,0 +1,55 @@
+"""A zygote is forked from a supervisor that holds what others watch: it must have nothing of that."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from penstock.supervisor.zygote_start import StartedZygote
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """Both ends; the test closes the second."""
+    ends = os.pipe()
+    yield ends
+    os.close(ends[0])
+
+
+@pytest.fixture
+def zygote(pipe: tuple[int, int], tmp_path: Path) -> Iterator[StartedZygote]:
+    """Forked while this process has both ends of the pipe."""
+    started = StartedZygote(str(tmp_path))
+    yield started
+    started.give_up()
+    started.socket.close()
+    os.close(started.stderr)
+
+
+def test_who_waits_for_the_supervisors_end_does_not_wait_for_its_zygote(
+    pipe: tuple[int, int], zygote: StartedZygote
+) -> None:
+    os.close(pipe[1])
+    assert select.select([pipe[0]], [], [], 60)[0]
+    assert os.read(pipe[0], 1) == b""
+
+
+def test_a_zygote_leaves_when_it_was_told_nothing_and_the_supervisor_is_gone(
+    pipe: tuple[int, int], zygote: StartedZygote
+) -> None:
+    os.close(pipe[1])
+    zygote.socket.close()
+    assert zygote.wait() == 0
+
+
+def test_how_a_zygote_ended_is_known_as_often_as_it_is_asked(pipe: tuple[int, int], zygote: StartedZygote) -> None:
+    os.close(pipe[1])
+    zygote.kill()
+    assert [zygote.wait(), zygote.wait()] == [-signal.SIGKILL] * 2
+    zygote.reap()
+    zygote.kill()  # nothing: its number may be another's by now
