@@ -9,13 +9,15 @@ from __future__ import annotations
 import linecache
 import warnings
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeGuard, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeGuard, TypeVar, Unpack, overload
 
 from penstock.batch import Columns
 from penstock.endpoints import as_sink, as_source
 from penstock.errors import Mistake, PenstockError
+from penstock.event_time import Unit
 from penstock.graph.graph import (
     DEFAULT_EDGE,
     BroadcastCall,
@@ -32,6 +34,7 @@ from penstock.graph.graph import (
 from penstock.graph.recorder import Recorder, calling_line
 from penstock.names import did_you_mean
 from penstock.operator import RowOperator
+from penstock.operators.event_time import EventTime, Field
 from penstock.operators.filter import Filter
 from penstock.operators.flat_map import FlatMap
 from penstock.operators.map import Map
@@ -166,6 +169,23 @@ class Stream(Generic[T_co]):
         """Decode each row, which is one JSON document, and check it against `type`."""
         where = calling_line(1)
         return self._then(where, ParseJson(None, str(where), type))
+
+    def event_time(
+        self, time: str | Callable[[T_co], datetime | float], *, disorder: Duration = 0.0,
+        idle_after: Duration | None = None, unit: Unit = "s",
+    ) -> Self:
+        """Say when what a row tells of happened: by a field, or by a function of the row. Rows are passed on.
+
+        A time is a `datetime` with its time zone, or a number of `unit`s since 1970. Rows come in the order of their
+        times, apart from `disorder`: whatever comes later than that is late. An input (a split of the source, or a
+        sender) is waited for however long it has nothing, or for `idle_after`. Write it in the stage of the source.
+        """
+        where = calling_line(1)
+        fn = Field(time) if isinstance(time, str) else time
+        return type(self)(
+            self._recorder,
+            self._add(OperatorCall(where, self._number, EventTime(fn, str(where), disorder, idle_after, unit))),
+        )
 
     @overload
     def key_by(self, key: str) -> KeyedStream[Any, T_co]: ...

@@ -55,7 +55,8 @@ def test_rows_before_a_suspicious_piece_are_committed_before_it_is_called() -> N
     stage: Any = SimpleNamespace(
         number=0, inputs=SimpleNamespace(progress=lambda intake: None, ready=lambda: False), chain=chain, outs=[],
         counts=Counts(), sink=None, finished=False, carries_turns=False, deals_turns=False,
-        learn_pace=lambda rows, seconds: None, piece_rows=lambda rows: rows,
+        learn_pace=lambda rows, seconds: None, piece_rows=lambda rows: rows, all_outs=[],
+        note_moments=lambda intake: None,
     )
     nothing = SimpleNamespace(enter=lambda *args: None, leave=lambda: None, now_doing=lambda activity: None)
     life = Life("work", 0, 2, "r", "", suspect=Suspect(0, 0, 2, 0, 2, 1))

@@ -40,7 +40,7 @@ def intake(rows: int) -> Intake:
 
 
 def gathering_of(intakes: list[Intake], most: int) -> Gathering:
-    stage: Any = SimpleNamespace(number=0, inputs=Waiting(list(intakes)))
+    stage: Any = SimpleNamespace(number=0, inputs=Waiting(list(intakes)), moments=None)
     life = Life("stage", 0, 1, "run", "letters")
     return Gathering(stage, Suspicion(life), most=most, rows=None, wait_s=0.0, clock=MACHINE)
 
@@ -86,7 +86,10 @@ def test_the_mark_of_a_call_for_several_batches_is_about_all_rows_that_are_not_c
     calls = SimpleNamespace(call_piece=call_piece, write=_nothing, advance=advance)
     errors = SimpleNamespace(stops_at_failure=lambda stage: False, settle=_nothing)
     retries, control = SimpleNamespace(full=False), SimpleNamespace(draining=False, stopping=False)
-    stage: Any = SimpleNamespace(number=0, inputs=Waiting([]), piece_rows=lambda rows: rows, deals_turns=False)
+    stage: Any = SimpleNamespace(
+        number=0, inputs=Waiting([]), piece_rows=lambda rows: rows, deals_turns=False, moments=None,
+        note_moments=_nothing,
+    )
     world: Any = {
         "turn": turn, "errors": errors, "retries": retries, "meter": SimpleNamespace(now_doing=_nothing),
         "control": control,

@@ -237,7 +237,7 @@ def test_a_journal_of_another_version_is_refused_by_its_version(path: Path) -> N
     data = bytearray(path.read_bytes())
     data[8:16] = (1).to_bytes(8, "little")
     path.write_bytes(data)
-    with pytest.raises(QueueDamaged, match=r"format 1, and this version of penstock reads format 3: finish the run"):
+    with pytest.raises(QueueDamaged, match=r"format 1, and this version of penstock reads format 4: finish the run"):
         Journal(path, by_mapping)
 
 

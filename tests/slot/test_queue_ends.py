@@ -20,6 +20,7 @@ from penstock.channel.queue import QueueReader, QueueWriter
 from penstock.channel.ring import RingWriter, create_ring
 from penstock.channel.side_file import SideFiles
 from penstock.errors import QueueDamaged
+from penstock.event_time import END_OF_TIME
 from penstock.mapped_file import by_mapping
 from penstock.plan.plan import EdgePlan, Route
 from penstock.slot.input.batches import Out
@@ -283,7 +284,7 @@ def test_only_the_last_frame_of_a_turn_ends_it(ends: Ends) -> None:
 
 def test_a_queues_end_is_taken_on_the_way_and_remembered(ends: Ends) -> None:
     edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
-    edge.queues[0].queue.append_end()
+    edge.queues[0].queue.append_end(END_OF_TIME)
     edge.queues[0].queue.publish()
     assert not inputs.ended
     assert inputs.take() is None

@@ -48,7 +48,7 @@ class Steps:
     def has_room_for_end(self) -> bool:
         return True
 
-    def append_end(self) -> None:
+    def append_end(self, watermark: int) -> None:
         self.taken.append("append")
 
     # Neighbours.
@@ -66,13 +66,13 @@ def test_a_turn_commits_then_publishes_then_fences_and_only_then_looks_who_sleep
     bell = FifoBell(tmp_path / "bell", by_mapping)
     steps: Any = Steps(bell)
     inputs = QueueInputs.__new__(QueueInputs)
-    inputs.queues = [SimpleNamespace(queue=steps)]  # type: ignore[assignment]
+    inputs.queues = [SimpleNamespace(queue=steps, through=True)]  # type: ignore[assignment]
     stage: Any = SimpleNamespace(
         plan=SimpleNamespace(
             name="s", settings=SimpleNamespace(on_error=SimpleNamespace(give_up_after=None))
         ),
         number=0, sink_output=SinkOutput(), edges=[steps], queues=[SimpleNamespace(queue=steps)], linger_s=1.0,
-        inputs=inputs,
+        inputs=inputs, time=None, spills=[],
         counts=Counts(), finished=False, save=StageRecord, publish=steps.publish, show_counts=lambda commit: None,
     )
     store: Any = SimpleNamespace(flush=lambda: [0])

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from penstock.channel.checksum import crc32
+from penstock.event_time import NO_WATERMARK
 
 
 class Kind(IntEnum):
@@ -29,9 +30,10 @@ class Flag(IntEnum):
     """The last frame of its turn: a merge by turn continues with the next turn."""
     SIDE_FILE = 2
     """The payload was too large for the queue; it is in a file beside it and is its name here."""
+    IDLE = 4
+    """Where event time is used: the sender waits for nothing that could have a time; its watermark holds up nobody."""
 
 
-NO_WATERMARK: Final = -(2**63)
 _HEADER = struct.Struct("<IIBBHIQQQq")
 _BODY = struct.Struct("<IBBHIQQQq")
 _POSITION = struct.Struct("<Q")
@@ -52,7 +54,8 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     ingest_ns: int = 0
     """Wall clock at which the oldest row entered the pipeline."""
     watermark: int = NO_WATERMARK
-    """Room for one; nobody sends any yet."""
+    """No row behind this frame has an earlier event time, but for late ones. Of an END: `END_OF_TIME` where all was
+    read that there is, and not where the sender was stopped before."""
     length: int = 0
     """Bytes of payload."""
 

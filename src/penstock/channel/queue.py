@@ -21,6 +21,7 @@ from penstock.channel.frame import Flag, Frame, Header, Kind, space
 from penstock.channel.ring import RingReader, RingWriter
 from penstock.channel.side_file import SideFiles
 from penstock.errors import QueueDamaged
+from penstock.event_time import NO_WATERMARK
 from penstock.shared_file import Opening
 
 _TICKET_SPACE: Final = space(64)
@@ -93,8 +94,14 @@ class QueueWriter:
 
     # The turn.
 
-    def append(self, payloads: Sequence[Payload], size: int, *, ingest_ns: int, turn: int, end_turn: bool) -> int:
-        """Append frames that take `size` bytes together; gives the bytes sent. There must be room."""
+    def append(
+        self, payloads: Sequence[Payload], size: int, *, ingest_ns: int, turn: int, end_turn: bool,
+        watermark: int = NO_WATERMARK, idle: bool = False,
+    ) -> int:
+        """Append frames that take `size` bytes together; gives the bytes sent. There must be room.
+
+        `watermark`: how far event time has come behind the last of them.
+        """
         flags = 0
         if self.is_too_large(size):
             # One frame for the whole turn, or it would wait for ever for room that only its own commit makes (trap 2).
@@ -105,15 +112,17 @@ class QueueWriter:
             flags, size = int(Flag.SIDE_FILE), len(data)
         ring, last = self._ring, len(payloads) - 1
         for index, payload in enumerate(payloads):
-            end = Flag.TURN_END if end_turn and index == last else 0
-            header = Header(Kind.BATCH, payload.rows, ring.sequence, payload.codec, flags | end, turn, ingest_ns)
+            end, known = 0, NO_WATERMARK
+            if index == last:  # rows of the frames before it are older, and not late
+                end, known = (Flag.TURN_END if end_turn else 0) | (Flag.IDLE if idle else 0), watermark
+            header = Header(Kind.BATCH, payload.rows, ring.sequence, payload.codec, flags | end, turn, ingest_ns, known)
             ring.append_nowait(header, payload.data)
             self._unpublished = True
         return size
 
-    def append_end(self) -> None:
-        """Append the last frame of this queue."""
-        self._ring.append_nowait(Header(Kind.END, 0, self._ring.sequence), b"")
+    def append_end(self, watermark: int) -> None:
+        """Append the last frame of this queue. `watermark`: `END_OF_TIME` where all was read that there is."""
+        self._ring.append_nowait(Header(Kind.END, 0, self._ring.sequence, watermark=watermark), b"")
         self._unpublished = True
 
     def publish(self, *, always: bool = False) -> None:
@@ -213,6 +222,11 @@ class QueueReader:
         done = self.rows_done_ahead()
         self._in_work += 1
         return done
+
+    @property
+    def in_work(self) -> bool:
+        """True: a frame was taken and is not done."""
+        return self._in_work > 0
 
     def frame_done(self, frame_end: int, rows: int) -> None:
         """The oldest frame in progress is done: the commit may give its room back."""

@@ -45,7 +45,7 @@ def _after(call: Call, found: dict[int, RowType]) -> RowType:
         case OperatorCall():
             before, operator = found[call.parent], call.operator
             given = operator.row_given(before.type)
-            is_kept = operator.becomes is Becomes.KEPT and given is before.type
+            is_kept = operator.becomes in (Becomes.KEPT, Becomes.PASSED) and given is before.type
             return before if is_kept else RowType(given, call.where)
         case MergeCall():
             return RowType(union(found[parent].type for parent in call.parents), call.where)

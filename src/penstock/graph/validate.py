@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from penstock.errors import Mistake
 from penstock.graph.endpoint_rules import connector_mistakes, endpoint_mistakes
+from penstock.graph.event_times import event_time_mistakes
 from penstock.graph.findings import Caution, Findings, in_line_order
 from penstock.graph.function_rules import function_mistakes, travel_findings, uses
 from penstock.graph.graph import Graph, SinkCall, SourceCall
@@ -34,6 +35,7 @@ def validate(stages: Stages, rows: dict[int, RowType], *, ask_connectors: bool =
         *endpoint_mistakes(graph),
         *(connector_mistakes(graph) if ask_connectors else ()),
         *function_mistakes(graph, rows),
+        *event_time_mistakes(stages, rows),
         *(found for found in travelling if isinstance(found, Mistake)),
     ]
     return Findings(in_line_order(mistakes), tuple(found for found in travelling if isinstance(found, Caution)))

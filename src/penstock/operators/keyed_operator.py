@@ -8,12 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
+import msgspec
+
 from penstock.operators.field_key import field_getter
 from penstock.operators.keyed_state import END_OF_TIME, StageState
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Operator
 
 KeyOf = Callable[[Any], Any]
+
+
+class KeyFailed(msgspec.Struct, frozen=True):
+    """Given in the place of a row: user code raised for a key when its time had come."""
+
+    key: Any
+    at_us: int
+    """The time that had come."""
+    error: BaseException
 
 
 class KeyedCall:
@@ -25,6 +36,8 @@ class KeyedCall:
 
     next_tick_us: int | None = None
     """When it wants `tick`, by the wall clock; None: not at all."""
+    late: int = 0
+    """Rows that came too late, since it was made."""
 
     def __call__(self, row: Any) -> Any:
         raise NotImplementedError

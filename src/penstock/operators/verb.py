@@ -41,6 +41,8 @@ class Becomes(Enum):
     """What the code gives is iterated over: all of that is passed on, or none of it."""
     NOTHING = "nothing"
     """The code is run for its effect."""
+    PASSED = "passed"
+    """The row is passed on as it is; what the code gives, a moment, is noted with what the row gives out."""
 
 
 class Operator(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from penstock.operators.event_time import EventTime
 from penstock.operators.verb import Operator
 from penstock.options import ROW_OUTPUT_MAX, ErrorPolicy, parse_size
 from penstock.sink import Sink
@@ -91,6 +92,13 @@ class StagePlan(msgspec.Struct, frozen=True):
     """Stages of one group share their slots; a group has the name of its first stage."""
     where: str = ""
     """file:line where the stage was opened."""
+    timed: bool = False
+    """True: its rows have event times, given here or in front of it, and its receivers are told how far these are."""
+
+    @property
+    def event_time(self) -> EventTime | None:
+        """How rows are given their times here; None: they have them already, or none at all."""
+        return next((node.operator for node in self.nodes if isinstance(node.operator, EventTime)), None)
 
 
 class EdgePlan(msgspec.Struct, frozen=True):

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from penstock.errors import Mistake, PipelineInvalid
 from penstock.graph.findings import Findings, in_line_order
@@ -61,7 +62,17 @@ def plan_of(examined: Examined) -> PrintablePlan:
         _stage(examined, stage, trees[number], tuple(outputs[number]), groups[number])
         for number, stage in stages.by_number.items()
     ]
-    return PrintablePlan(stages.graph.pipeline, {stage.name: stage for stage in planned}, tuple(edges))
+    return PrintablePlan(stages.graph.pipeline, {s.name: s for s in _timed(planned, edges)}, tuple(edges))
+
+
+def _timed(stages: Sequence[StagePlan], edges: Sequence[EdgePlan]) -> Iterator[StagePlan]:
+    """The stages, with what is known of event time in each: where rows have times, all that is behind it hears."""
+    timed = set[str]()
+    for stage in stages:  # senders stand before receivers
+        if stage.event_time is not None or any(edge.receiver == stage.name and edge.sender in timed for edge in edges):
+            timed.add(stage.name)
+            stage = replace(stage, timed=True)
+        yield stage
 
 
 def _stage(examined: Examined, stage: Stage, tree: Tree, outputs: tuple[Output, ...], slot_group: str) -> StagePlan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from penstock.slot.input.decoding import Decoding
 from penstock.slot.input.queue_inputs import QueueInputs
@@ -22,8 +23,10 @@ from penstock.slot.running.due_retries import DueRetries
 from penstock.slot.running.gathered_calls import GatheredRunner
 from penstock.slot.running.gathering import Gathering
 from penstock.slot.running.in_flight import InFlight
+from penstock.slot.running.passing_time import PassingTime
 from penstock.slot.running.ready_rows import ReadyRows
 from penstock.slot.running.runner import PlainRunner, Runner
+from penstock.slot.running.timed_rows import TimedRows
 from penstock.slot.sleeping import Sleeping
 from penstock.slot.state.changelog import STATE
 from penstock.slot.turn.backpressure import Backpressure
@@ -67,6 +70,15 @@ class AssembledLoop:
             clock=world.clock,
         )
         self._runners = [self._runner(stage) for stage in stages]
+        rows = TimedRows(
+            turn=self._turn, errors=self._errors, pauses=pauses, work=keeping.work, control=keeping.control,
+            meter=meter, between=self._loop.let_coroutines_run,
+        )
+        self._time = PassingTime(stages, rows, turn=self._turn, clock=world.clock)
+        for stage in stages:
+            if stage.time is not None:
+                stage.time.held_back = partial(keeping.retries.held_back, stage.number)
+                stage.time.calls = [call for _, call in stage.chain.keyed_calls]
 
     def run(self) -> None:
         """Until the input is through."""
@@ -78,7 +90,7 @@ class AssembledLoop:
             self._runners, self._calls, turn=self._turn, errors=self._errors, retries=self._keeping.retries,
             suspicion=self._suspicion, work=self._keeping.work, meter=self._meter,
         )
-        self._loop.begin(self._runners, due)
+        self._loop.begin(self._runners, due, self._time)
         return self._loop
 
     def idempotency_key(self) -> str:

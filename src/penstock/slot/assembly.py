@@ -32,6 +32,7 @@ from penstock.slot.user_code.async_rows import Coroutines
 from penstock.slot.user_code.chain import Chain
 from penstock.slot.user_code.event_loop import EventLoop
 from penstock.slot.user_code.page_steps import PageSteps
+from penstock.slot.watermarks.stage_time import StageTime
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,14 @@ class Assembler:
                 settings.concurrency, settings.timeout_s, self.event_loop, PageSteps(self.work, number)
             ),
         )
+        given = stage.event_time
+        inputs.gives_times = given is not None
+        time = StageTime(inputs, given) if stage.timed or any(n.operator.writes_state for n in stage.nodes) else None
         pages = [Page(world.paths.page(plan, stage.name, n), world.opening, writable=n == slot) for n in range(workers)]
         return SlotStage(
             number=number, plan=stage, context=context, inputs=inputs, chain=chain, outs=[Out() for _ in leaves],
             edges=edges, page=pages[slot], sibling_pages=pages, carries_turns=carries,
-            deals_turns=deals,
+            deals_turns=deals, time=time, moments=None if given is None else Out(),
         )
 
     def _timer(self, stage: StagePlan) -> RowTimer | None:

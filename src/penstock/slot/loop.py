@@ -16,6 +16,7 @@ from penstock.slot.records.control import Control
 from penstock.slot.records.work_page import WorkPage
 from penstock.slot.running.due_retries import DueRetries
 from penstock.slot.running.in_flight import InFlight
+from penstock.slot.running.passing_time import PassingTime
 from penstock.slot.running.runner import Runner
 from penstock.slot.sleeping import Sleeping
 from penstock.slot.time_and_chance import Clock
@@ -39,6 +40,7 @@ class SlotLoop:
         self._flights: tuple[InFlight, ...] = ()
         """Those of them that have rows in flight."""
         self._due: DueRetries
+        self._time: PassingTime
         self._turn = turn
         self._errors = errors
         self._sleeping = sleeping
@@ -49,12 +51,13 @@ class SlotLoop:
         """True: a stage is through, and other slots decide whether its failed rows are letters or its failure."""
         self._ran_coroutines_at = 0.0
 
-    def begin(self, runners: Sequence[Runner], due: DueRetries) -> None:
-        """Send what an earlier life did not get to. `due`: the retries of all stages."""
-        self._runners, self._due = tuple(runners), due
+    def begin(self, runners: Sequence[Runner], due: DueRetries, passing_time: PassingTime) -> None:
+        """Send what an earlier life did not get to. `due`, `passing_time`: the retries and event time of all stages."""
+        self._runners, self._due, self._time = tuple(runners), due, passing_time
         self._flights = tuple(runner for runner in runners if isinstance(runner, InFlight))
         for runner in runners:
             self._turn.send_spooled(runner.stage)
+        passing_time.begin()
 
     def run(self) -> None:
         """Until every stage of the slot has finished."""
@@ -73,7 +76,7 @@ class SlotLoop:
         if self._turn.pending and (self._turn.collects_for() <= 0 or self._control.draining):
             self._turn.flush()
             return True
-        return False
+        return self._time.before_sleep()
 
     # For those who let slots take turns in one process, rather than sleep.
 
@@ -105,6 +108,7 @@ class SlotLoop:
 
     def _step_stage(self, runner: Runner) -> bool:
         if runner.step():
+            self._time.batch_through(runner.stage)
             if not self._turn.pending:
                 self._next_stage()
             return True
@@ -117,6 +121,7 @@ class SlotLoop:
         if not self._errors.may_finish(stage, draining=self._control.draining):
             self._undecided = True
             return False
+        self._time.end(stage)
         if self._turn.pending:
             self._turn.flush()
         self._turn.finish(stage)
@@ -179,6 +184,7 @@ class SlotLoop:
         naps = list[float]()
         naps.extend(nap for runner in self._runners if (nap := runner.nap_s) is not None)
         naps.extend(after for runner in self._runners if (after := runner.stage.inputs.wake_after()) is not None)
+        naps.extend(self._time.naps())
         due = self._due.nap_s()
         if due is not None:
             naps.append(due)

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from penstock.event_time import NO_WATERMARK
 from penstock.slot.input.batches import batch_slice
 
 
@@ -35,6 +36,10 @@ class Intake(msgspec.Struct):
     """Which of the stage's incoming edges it came over."""
     split: str = ""
     """For a source: the split that it was read from."""
+    watermark: int = NO_WATERMARK
+    """What its frame says of event time, once its rows are through."""
+    idle: bool = False
+    """Its frame says that the sender waits for nothing."""
     decode_again: Callable[[], Any] | None = None
     """Makes `batch` once more of what came through the queue; None: of a source."""
     _untouched: Any = None

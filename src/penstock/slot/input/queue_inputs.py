@@ -14,11 +14,13 @@ from penstock.channel.frame import Flag, Frame, Kind
 from penstock.channel.gate import Gate
 from penstock.channel.queue import QueueReader
 from penstock.errors import QueueDamaged
+from penstock.event_time import END_OF_TIME, NO_WATERMARK
 from penstock.slot.input.decoding import Decoding
 from penstock.slot.input.intake import Intake
 from penstock.slot.process.stops import Stopped
 from penstock.slot.records.record import InputRecord, StageRecord
 from penstock.slot.time_and_chance import MACHINE, Clock
+from penstock.slot.watermarks.origin import Origin
 
 
 class QueueInput:
@@ -30,13 +32,35 @@ class QueueInput:
         self.codec = codec
         self.name = name
         self.port = port
+        self.origin = Origin()
+        self._end_watermark = NO_WATERMARK
 
     def restore(self, record: InputRecord) -> None:
         self.queue.restore(record.head, record.sequence, record.rows, record.rows_done, record.ended)
+        self.origin.watermark, self.origin.idle = record.watermark, record.idle
 
     def record(self) -> InputRecord:
-        queue = self.queue
-        return InputRecord(queue.head, queue.sequence, queue.rows, queue.rows_done, queue.ended)
+        queue, origin = self.queue, self.origin
+        return InputRecord(
+            queue.head, queue.sequence, queue.rows, queue.rows_done, queue.ended, origin.watermark, origin.idle
+        )
+
+    @property
+    def through(self) -> bool:
+        """True: all was read that there is. False: there is more, or the sender was stopped before its end."""
+        return self.queue.ended and self.origin.watermark == END_OF_TIME
+
+    def end_taken(self, frame: Frame) -> None:
+        """The last frame."""
+        self._end_watermark = frame.header.watermark
+        self.queue.end_taken(frame.end)
+        self.end_if_through()
+
+    def end_if_through(self) -> None:
+        """What END says counts once all in front of it is done."""
+        if self.queue.ended:
+            self.origin.has_come()
+            self.origin.raise_to(self._end_watermark)
 
     def decoded(self, frame: Frame, decoding: Decoding | None, index: int) -> Decoded:
         """The rows of a frame. `index`: of this queue among the stage's."""
@@ -86,6 +110,8 @@ class QueueInputs:
         """Of each edge: the turn to resume with, as far as frames are done; the gate may be further."""
         self.decoding: Decoding | None = None
         """How workers decode; None: as the calling process does, where nobody watches."""
+        self.gives_times = False
+        """True: the stage gives rows their times itself, whatever its senders know of them."""
 
     def restore(self, record: StageRecord) -> None:
         for queue in self.queues:
@@ -105,6 +131,24 @@ class QueueInputs:
     def exhausted(self) -> bool:
         """True when nothing comes any more, though some may still be in progress."""
         return all(each.queue.exhausted for each in self.queues)
+
+    @property
+    def through(self) -> bool:
+        """True: all was read that there is. False: there is more, or a source was stopped before its end."""
+        return all(each.through for each in self.queues)
+
+    def origins(self) -> list[Origin]:
+        """How far event time has come in each of them."""
+        return [each.origin for each in self.queues]
+
+    def origin_of(self, intake: Intake) -> Origin:
+        """That of the queue which an intake came from."""
+        return self.queues[intake.input].origin
+
+    def note_waiting(self) -> None:
+        """Note which of them have nothing."""
+        for each in self.queues:
+            each.origin.had_nothing = not (each.queue.waiting or each.queue.in_work or each.queue.exhausted)
 
     def ready(self) -> bool:
         """True when `take` would find something."""
@@ -127,7 +171,7 @@ class QueueInputs:
                 case Kind.BATCH:
                     return self._intake(given, index, frame)
                 case Kind.END:
-                    given.queue.end_taken(frame.end)
+                    given.end_taken(frame)
                 case kind:  # to pass over it would be to lose what it says
                     raise given.queue.damaged(frame, f"is of kind {kind}, which this version of penstock never sends")
         return None
@@ -135,6 +179,7 @@ class QueueInputs:
     def _intake(self, given: QueueInput, index: int, frame: Frame) -> Intake:
         header = frame.header
         decoded = given.decoded(frame, self.decoding, index)
+        given.origin.has_come()
         turn_end = bool(header.flags & Flag.TURN_END)
         if turn_end and not self._gate.simple:
             edge = self._gate.edges[given.port]
@@ -143,18 +188,23 @@ class QueueInputs:
         return Intake(
             decoded.batch, header.rows, given.queue.frame_taken(), header.ingest_ns, self._now_ns(), index,
             header.sequence, 0, f"{self._run_id}/{given.name}/{header.sequence}", decoded.failures, header.turn,
-            turn_end, frame.end, port=given.port,
+            turn_end, frame.end, port=given.port, watermark=header.watermark, idle=bool(header.flags & Flag.IDLE),
             decode_again=_DecodeAgain(given.codec, frame, self.decoding, index),
         )
 
     def progress(self, intake: Intake) -> None:
         """Rows of the oldest intake in progress are done up to `intake.done`."""
-        queue = self.queues[intake.input].queue
+        given = self.queues[intake.input]
+        queue = given.queue
         # A frame may be committed in part: a successor leaves out this many of its rows.
         queue.rows_done = intake.done
         if intake.done < intake.length:
             return
         queue.frame_done(intake.end, intake.length)
+        if intake.watermark != NO_WATERMARK and not self.gives_times:
+            given.origin.raise_to(intake.watermark)
+        given.origin.idle = intake.idle and not queue.in_work and not self.gives_times
+        given.end_if_through()
         if intake.turn_end and not self._gate.simple:
             edge = self._gate.edges[intake.port]
             if edge.merge:

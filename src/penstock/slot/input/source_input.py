@@ -17,6 +17,7 @@ from penstock.slot.input.wake import Wake
 from penstock.slot.process.forks import leave_if_child_by
 from penstock.slot.process.stops import Trouble
 from penstock.slot.records.record import SplitRecord, StageRecord
+from penstock.slot.watermarks.origin import Origin
 
 
 class SourceInput:
@@ -34,6 +35,8 @@ class SourceInput:
         self._last_split = ""
         self._idle_until = 0.0
         self._stopped = False
+        self.gives_times = False
+        """As of `QueueInputs`; here nobody else can."""
         self._wake = wake
         self.read_waits_s = 0.0
         """How long the next read is expected to wait for rows, in seconds: up at once, down slowly."""
@@ -44,12 +47,12 @@ class SourceInput:
     def restore(self, record: StageRecord) -> None:
         for name, saved in record.splits.items():
             if name in self._splits:
-                self._splits[name].record = saved
+                self._splits[name].restore(saved)
             elif saved.discovered is not None:
                 self._add(name, saved.discovered, saved)
 
     def save(self, record: StageRecord) -> None:
-        record.splits = {name: split.record for name, split in self._splits.items()}
+        record.splits = {name: split.saved() for name, split in self._splits.items()}
 
     # Is there more?
 
@@ -61,6 +64,22 @@ class SourceInput:
     def exhausted(self) -> bool:
         """True when nothing comes any more, though some may still be in progress."""
         return not self._gives_more()
+
+    @property
+    def through(self) -> bool:
+        """True: all was read that there is. False: there is more, or reading was stopped before."""
+        return self._bounded and all(split.record.done for split in self._splits.values())
+
+    def origins(self) -> list[Origin]:
+        """How far event time has come in each split."""
+        return [split.origin for split in self._splits.values()]
+
+    def origin_of(self, intake: Intake) -> Origin:
+        """That of the split which an intake was read from."""
+        return self._splits[intake.split].origin
+
+    def note_waiting(self) -> None:
+        """Reading notes which of them have nothing."""
 
     def _gives_more(self) -> bool:
         """True while there may be something left to read."""

@@ -12,6 +12,7 @@ from zlib import crc32
 
 from penstock.batch import Lines
 from penstock.errors import SourceDamaged
+from penstock.event_time import END_OF_TIME
 from penstock.operator import Context
 from penstock.slot.input.batches import as_row_list, batch_length, normalized, require_rows
 from penstock.slot.input.gathered import GatheringReader
@@ -21,6 +22,7 @@ from penstock.slot.process.stops import StageFailed
 from penstock.slot.records.record import SplitRecord
 from penstock.slot.records.work_page import READ_ONCE
 from penstock.slot.time_and_chance import Clock
+from penstock.slot.watermarks.origin import Origin
 from penstock.source import EndOfSplit, Reader, Rejected, Source, WithRejected
 from penstock.text_form import TextForm
 
@@ -53,6 +55,8 @@ class SplitInput:
 
     def __init__(self, reading: Reading, name: str, split: Any, record: SplitRecord) -> None:
         self.record = record
+        self.origin = Origin()
+        self.origin.watermark = record.watermark
         self.ended = False
         """Nothing is left to read, though rows of it may still be in progress."""
         self.waited_s = 0.0
@@ -68,6 +72,11 @@ class SplitInput:
         """Rows that were read, ever; as far as this life knows."""
         self._sequence = 0
         self._key = f"{reading.run_id}/{reading.context.stage}/{name}"
+
+    def restore(self, record: SplitRecord) -> None:
+        """Resume from what is committed."""
+        self.record = record
+        self.origin.watermark = record.watermark
 
     @property
     def exhausted(self) -> bool:
@@ -90,6 +99,7 @@ class SplitInput:
             except SourceDamaged as damage:
                 return self._damaged(damage)
             if given is None:
+                self.origin.had_nothing = not self.ended and self._batches_ahead == 0
                 return None
             batch, rejected = checked(given, self._name, self._reading.row_type)
             failures: dict[int, tuple[Any, BaseException | str]] = {
@@ -112,6 +122,7 @@ class SplitInput:
             leave_if_child()
         except EndOfSplit:
             self.ended = True
+            self.origin.has_come()
             self._end_if_through()
             self._close_unless_waiting()
             return None
@@ -167,6 +178,7 @@ class SplitInput:
     ) -> Intake:
         first, self._rows = self._rows, self._rows + length
         self._batches_ahead += 1
+        self.origin.has_come()
         clock = self._reading.clock
         return Intake(
             batch, length, done, clock.wall_ns(), clock.now_ns(), crc32(self._name.encode()), self._sequence, first,
@@ -191,6 +203,12 @@ class SplitInput:
     def _end_if_through(self) -> None:
         if self.ended and self._batches_ahead == 0:
             self.record.done, self.record.rows_done = True, 0
+            self.origin.raise_to(END_OF_TIME)
+
+    def saved(self) -> SplitRecord:
+        """Where it stands, for a successor."""
+        self.record.watermark = self.origin.watermark
+        return self.record
 
     def acknowledge(self) -> None:
         """Right after a commit: tell the reader how far the rows of whole batches are committed."""

@@ -13,6 +13,7 @@ from penstock.channel.column_batch import ColumnBatch
 from penstock.channel.frame import space
 from penstock.channel.queue import Payload, QueueWriter
 from penstock.channel.router import KeyFailure, Router
+from penstock.event_time import NO_WATERMARK
 from penstock.plan.plan import EdgePlan, Route
 from penstock.sink import WrittenText
 from penstock.slot.input.batches import Out, as_given, batch_cut, batch_length, require_rows, row_at
@@ -55,12 +56,20 @@ class QueueOutput:
         self._columns_bytes = min(COLUMNS_BYTES, queue.capacity // 4)
         self._row_bytes = 0.0
         """Bytes of a row, as last encoded."""
+        self._told: int = NO_WATERMARK
+        """What the receiver was told of event time."""
+        self._told_idle = False
 
     def restore(self, record: OutputRecord) -> None:
         self.queue.restore(record.tail, record.sequence, record.rows)
+        self._told, self._told_idle = record.watermark, record.idle
 
     def record(self) -> OutputRecord:
-        return OutputRecord(*self.queue.position())
+        return OutputRecord(*self.queue.position(), self._told, self._told_idle)
+
+    def lags(self, watermark: int, idle: bool) -> bool:
+        """True: the receiver has not been told this of event time."""
+        return watermark > self._told or idle is not self._told_idle
 
     def prepare(self, batch: Any, batch_rows: int) -> None:
         """Encode a batch into payloads of at most `batch_rows` rows and about `FRAME_BYTES`."""
@@ -111,6 +120,11 @@ class QueueOutput:
         """Drop what is prepared."""
         self.prepared, self.prepared_bytes, self.unsendable = [], 0, []
 
+    def forget_behind(self, payloads: int, prepared_bytes: int) -> None:
+        """Drop what was prepared after there were this many payloads, of so many bytes."""
+        del self.prepared[payloads:]
+        self.prepared_bytes, self.unsendable = prepared_bytes, []
+
     def has_room(self) -> bool:
         """True when what is prepared, and the end of its turn, can be appended now."""
         return self.queue.has_room(self.prepared_bytes)
@@ -124,15 +138,28 @@ class QueueOutput:
         """True when another frame would fit behind what is prepared."""
         return self.queue.fits(self.prepared_bytes + self._frame_bytes)
 
-    def append(self, *, ingest_ns: int, turn: int, end_turn: bool) -> int:
-        """Append what is prepared; gives the bytes."""
+    def append(
+        self, *, ingest_ns: int, turn: int, end_turn: bool, watermark: int = NO_WATERMARK, idle: bool = False,
+        tells: bool = False,
+    ) -> int:
+        """Append what is prepared; gives the bytes.
+
+        `watermark`, `idle`: how far event time has come. `tells`: say so even if there is nothing else to send.
+        """
         payloads = self.prepared
+        # Who has no room for a frame has much to read: it is told later, and nobody waits for it.
+        if tells and not payloads and self.lags(watermark, idle) and self.queue.has_room(0):
+            payloads = [Payload(*self.codec.encode([]), rows=0)]
         # A turn that was filtered away whole ends all the same: the merge by turns behind it waits for it (trap 19).
         if end_turn and not payloads:
             payloads = [Payload(*self.codec.encode([]), rows=0)]
+        if not payloads:
+            return 0
         sent = self.queue.append(
-            payloads, self.prepared_bytes, ingest_ns=ingest_ns, turn=turn, end_turn=end_turn
+            payloads, self.prepared_bytes, ingest_ns=ingest_ns, turn=turn, end_turn=end_turn,
+            watermark=watermark, idle=idle,
         )
+        self._told, self._told_idle = max(self._told, watermark), idle
         self.forget()
         return sent
 
@@ -212,14 +239,19 @@ class EdgeOutput:
         for queue in self.queues:
             queue.forget()
 
-    def append(self, *, ingest_ns: int, turn: int, end_turn: bool) -> int:
-        """Append what is prepared to all queues; gives the bytes."""
+    def append(
+        self, *, ingest_ns: int, turn: int, end_turn: bool, watermark: int = NO_WATERMARK, idle: bool = False,
+        tells: bool = False,
+    ) -> int:
+        """Append what is prepared to all queues; gives the bytes. The rest as for `QueueOutput.append`."""
         if self._next >= 0:
             self._next = (self._next + 1) % len(self.queues)
         sent = 0
         for index, queue in enumerate(self.queues):
             ends_here = end_turn and self.turns and self._sees_turn(index, turn)
-            sent += queue.append(ingest_ns=ingest_ns, turn=turn, end_turn=ends_here)
+            sent += queue.append(
+                ingest_ns=ingest_ns, turn=turn, end_turn=ends_here, watermark=watermark, idle=idle, tells=tells
+            )
         return sent
 
     # Room, as the edge has it: today all of its queues wait for their readers.
@@ -240,10 +272,10 @@ class EdgeOutput:
     def has_room_for_end(self) -> bool:
         return all(out.queue.has_room_for_end() for out in self.queues)
 
-    def append_end(self) -> None:
+    def append_end(self, watermark: int) -> None:
         """Append the last frame of every queue."""
         for out in self.queues:
-            out.queue.append_end()
+            out.queue.append_end(watermark)
 
     def _sees_turn(self, index: int, turn: int) -> bool:
         return self._router.route is not Route.DEAL or turn % len(self.queues) == index

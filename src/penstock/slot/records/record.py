@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from penstock.event_time import NO_WATERMARK
 from penstock.plan.paths import channel_name
 
 if TYPE_CHECKING:
     from penstock.plan.topology import Slot, Topology
 
-RECORD_VERSION: Final = 3
+RECORD_VERSION: Final = 4
 
 
 class InputRecord(msgspec.Struct, array_like=True):
@@ -28,6 +29,9 @@ class InputRecord(msgspec.Struct, array_like=True):
     rows_done: int = 0
     """Rows done in the frame that stands at `head`."""
     ended: bool = False
+    watermark: int = NO_WATERMARK
+    """How far event time has come in it; `END_OF_TIME`: it has ended, and all was read that there is."""
+    idle: bool = False
 
 
 class OutputRecord(msgspec.Struct, array_like=True):
@@ -36,6 +40,9 @@ class OutputRecord(msgspec.Struct, array_like=True):
     tail: int = 0
     sequence: int = 0
     rows: int = 0
+    watermark: int = NO_WATERMARK
+    """What the receiver was told of event time."""
+    idle: bool = False
 
 
 class Counts(msgspec.Struct, array_like=True):
@@ -52,6 +59,8 @@ class Counts(msgspec.Struct, array_like=True):
     bytes_out: int = 0
     failed_before_success: int = 0
     succeeded: int = 0
+    late: int = 0
+    """Rows whose window was over when they came."""
 
 
 class SplitRecord(msgspec.Struct, array_like=True):
@@ -65,6 +74,8 @@ class SplitRecord(msgspec.Struct, array_like=True):
     """Rows done, ever."""
     discovered: Any = None
     """The split itself, where it was found while running; the others are frozen in the run directory."""
+    watermark: int = NO_WATERMARK
+    """How far event time has come in it, where the stage gives rows their times."""
 
 
 class SpillRecord(msgspec.Struct, array_like=True):
@@ -95,6 +106,8 @@ class StageRecord(msgspec.Struct, array_like=True):
     spills: list[SpillRecord] = msgspec.field(default_factory=list)
     unsent: dict[str, list[int]] = msgspec.field(default_factory=dict)
     """By the stage that they were for: how many rows were set aside here for want of a key or a text, and skipped."""
+    watermark: int = NO_WATERMARK
+    """How far event time has come in the stage: what its operators know, and whatever comes earlier is late."""
 
 
 class Record(msgspec.Struct, array_like=True):

@@ -17,6 +17,7 @@ import msgspec
 
 from penstock.byte_files import DISK, Files
 from penstock.errors import QueueDamaged
+from penstock.event_time import END_OF_TIME
 from penstock.run_files import refused
 from penstock.slot.records.committed_log import frame, open_log
 from penstock.slot.time_and_chance import MACHINE, Clock
@@ -50,6 +51,8 @@ class WaitingRow(msgspec.Struct, array_like=True):
 
     wait_s: float = 0.0
     """How long it was to wait: the clock of `due_s` starts at zero with the machine."""
+    holds_us: int = END_OF_TIME
+    """How far event time had come in its stage when it was taken: further it must not go before the row is through."""
 
     @property
     def size(self) -> int:
@@ -89,6 +92,8 @@ class RetryFile:
         self._due: list[tuple[float, int]] = []
         self._bytes = 0
         self._held_bytes = 0
+        self._watermarks: dict[int, dict[int, int]] = {}
+        """By stage: what rows hold event time at, and how many of them."""
         self._next = self.generation << _GENERATION_SHIFT
         self._log = open_log(self._path, _WHAT, os.O_CREAT, files)
         try:
@@ -108,6 +113,10 @@ class RetryFile:
         """True when a row of this stage waits for its next attempt."""
         return any(row.stage == stage and not row.letter for row in self._waiting.values())
 
+    def held_back(self, stage: int) -> int:
+        """How far event time may go in a stage, for the rows that wait there."""
+        return min(self._watermarks.get(stage, ()), default=END_OF_TIME)
+
     @property
     def holds(self) -> bool:
         """True when a row waits for a verdict."""
@@ -125,7 +134,10 @@ class RetryFile:
         """Another run begins, perhaps with other code: what waited for a verdict has a first attempt again."""
         for row in [row for row in self._waiting.values() if row.letter]:
             self.through(row.number)
-            self.add(stage=row.stage, due_s=0.0, attempts=0, row=row.row, key=row.key, ingest_ns=row.ingest_ns)
+            self.add(
+                stage=row.stage, due_s=0.0, attempts=0, row=row.row, key=row.key, ingest_ns=row.ingest_ns,
+                holds_us=row.holds_us,
+            )
 
     def next_due_s(self) -> float | None:
         """When the next row is due, by `now_s`."""
@@ -142,11 +154,12 @@ class RetryFile:
         return self._waiting[heapq.heappop(self._due)[1]]
 
     def add(
-        self, *, stage: int, due_s: float, attempts: int, row: bytes, key: str, ingest_ns: int, letter: bytes = b""
+        self, *, stage: int, due_s: float, attempts: int, row: bytes, key: str, ingest_ns: int, letter: bytes = b"",
+        holds_us: int = END_OF_TIME,
     ) -> None:
         """Let a row wait. `row`: its pickle."""
         wait_s = max(due_s - self.now_s(), 0.0)
-        waiting = WaitingRow(self._next, stage, due_s, attempts, row, key, ingest_ns, letter, wait_s)
+        waiting = WaitingRow(self._next, stage, due_s, attempts, row, key, ingest_ns, letter, wait_s, holds_us)
         self._next += 1
         self._remember(waiting)
         self._log.append(_waits(waiting))
@@ -196,12 +209,20 @@ class RetryFile:
     def _forget(self, number: int) -> None:
         row = self._waiting.pop(number)
         self._bytes -= row.size
+        if row.holds_us != END_OF_TIME:
+            held = self._watermarks[row.stage]
+            held[row.holds_us] -= 1
+            if not held[row.holds_us]:
+                del held[row.holds_us]
         if row.letter:
             self._held_bytes -= row.size
 
     def _remember(self, row: WaitingRow) -> None:
         self._waiting[row.number] = row
         self._bytes += row.size
+        if row.holds_us != END_OF_TIME:
+            held = self._watermarks.setdefault(row.stage, {})
+            held[row.holds_us] = held.get(row.holds_us, 0) + 1
         if row.letter:
             self._held_bytes += row.size
         # The clock starts at zero with the machine, so an old `due_s` means nothing after a reboot: then the row waits

@@ -93,6 +93,8 @@ class Calls:
             batch = self.untouched(intake, mark, intake.done, rows)
         if failures and stops:
             rows = failures[0].index
+        if not careful:
+            stage.note_moments(intake)
         self._turn.succeeded(stage, rows if stops else rows - len(failures))
         self.write(stage, mark)
         if not stops:
@@ -105,7 +107,10 @@ class Calls:
             self.end_piece(stage, intake, batch, failures[0])
         if careful:
             error = self._turn.flush_carefully(mark)
-            if error is not None:
+            if error is None:
+                stage.note_moments(intake)
+            else:
+                stage.forget_moments()
                 batch = self.untouched(intake, mark, intake.done - 1, 1)
                 self.tell(mark, self._errors.not_encoded, stage, batch, error)
 
@@ -143,6 +148,7 @@ class Calls:
             failures = self.call(stage, intake.rows_anew(1), mark, True)
             last = failures[0] if failures else None
         if last is None:
+            stage.note_moments(intake)
             self._turn.succeeded(stage, 1)
         else:
             self.tell(mark, self._errors.failed_for_good, stage, batch, failure.index, last, attempts)
@@ -181,7 +187,7 @@ class Calls:
         self._crash.reached("in_user_code", stage.counts.rows_in + mark.count)
         self._work.enter(mark)
         try:
-            failures = stage.chain.run(batch, stage.outs, stop_at_failure=stops, origin=origin)
+            failures = stage.chain.run(batch, stage.all_outs, stop_at_failure=stops, origin=origin)
         except CannotTakeBack as error:
             self._turn.restart_carefully(stage, mark.count, error)
         leave_if_child(failures)

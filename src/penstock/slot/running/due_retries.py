@@ -99,6 +99,7 @@ class DueRetries:
         failures = self._calls.call(stage, [loaded], mark, False)
         if spool is not None:
             stage.spills = spool.end(failed=bool(failures))
+        stage.forget_moments()  # it comes out of its place, and others may have come before it that are younger
         self._calls.write(stage, mark)
         self._turn.succeeded(stage, 1 - len(failures))
         self._calls.tell(mark, self._errors.retried, stage, waiting, failures[0] if failures else None)

@@ -101,6 +101,7 @@ class GatheredRunner:
         # The mark is about all rows since the last commit: after a death, that many are called for batch by batch, and
         # those of this call are the last of them.
         failures = self._calls.call_piece(stage, batch, mark, rows, stops, Together(spans))
+        stage.note_moments(spans[0].intake)
         through = failures[0].index if failures and stops else rows
         self._turn.succeeded(stage, through if stops else rows - len(failures))
         self._calls.write(stage, mark)

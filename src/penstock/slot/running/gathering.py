@@ -107,6 +107,8 @@ class Gathering:
         for intake in self._intakes:
             if rows <= 0 or not self._is_trusted(intake):
                 break
+            if spans and not self._is_of_one_origin(spans[0].intake, intake):
+                break
             spans.append(Span(intake, min(intake.left, rows)))
             rows -= spans[-1].rows
         if len(spans) < 2:
@@ -118,6 +120,11 @@ class Gathering:
         return not intake.failures and self._suspicion.gathers(
             self._stage.number, intake.input, intake.sequence, intake.first_row + intake.done, intake.left
         )
+
+    def _is_of_one_origin(self, first: Intake, intake: Intake) -> bool:
+        """False: both give rows their times, but in each of the two event time passes for itself."""
+        inputs = self._stage.inputs
+        return self._stage.moments is None or inputs.origin_of(first) is inputs.origin_of(intake)
 
     def rows_done(self, rows: int) -> None:
         """This many rows of the first intake are through."""

@@ -216,6 +216,7 @@ class InFlight:
         for row in piece:
             if row.failure is None:
                 self._give(row.given)
+        stage.note_moments(intake)
         self._turn.succeeded(stage, len(piece) - len(failed))
         calls.write(stage, piece[0].mark(stage.number, len(piece)))
         for row in failed:
@@ -230,7 +231,7 @@ class InFlight:
         return self._calls.untouched(row.intake, row.mark(self.stage.number), row.index, 1)
 
     def _give(self, given: list[list[Any]]) -> None:
-        for out, rows in zip(self.stage.outs, given, strict=True):
+        for out, rows in zip(self.stage.all_outs, given, strict=True):
             out.rows.extend(rows)
 
     def _give_out_retry(self) -> bool:
@@ -244,6 +245,7 @@ class InFlight:
         self._turn.begin_retry(stage, row.retry)
         if row.failure is None:
             self._give(row.given)
+            stage.forget_moments()
         calls.write(stage, mark)
         self._turn.succeeded(stage, 1 if row.failure is None else 0)
         calls.tell(mark, self._errors.retried, stage, row.retry, row.failure)

@@ -20,7 +20,10 @@ from penstock.ctrl_c import is_ctrl_c
 from penstock.dead_letter_frames import DeadLetterRecord
 from penstock.dead_letter_record import decode_record, encode_record, new_record
 from penstock.error_text import cut
+from penstock.event_time import END_OF_TIME, shown_moment
 from penstock.operator import Drop
+from penstock.operators.keyed_operator import KeyFailed
+from penstock.operators.verb import Operator
 from penstock.plan.plan import EdgePlan, StageSettings
 from penstock.slot.input.batches import row_at
 from penstock.slot.input.intake import Intake
@@ -51,6 +54,16 @@ class Lost(msgspec.Struct, frozen=True):
     """Whose row it is, if not the stage's that is running."""
     cause: BaseException | None = None
     """What the user's code raised."""
+
+
+class _Came(msgspec.Struct, frozen=True):
+    """How a row came that may wait for another attempt."""
+
+    key: str
+    """Its idempotency key."""
+    ingest_ns: int
+    holds_us: int
+    """How far event time may go while it waits."""
 
 
 class StageEnd(msgspec.Struct, frozen=True):
@@ -93,7 +106,9 @@ class RowErrors:
         """A row raised for the first time, and those behind it may run. `number`: the row's own, as `Mark` has it."""
         columns = isinstance(batch, ColumnBatch)
         row, unmade = batch.row_or_failure(failure.index) if columns else (row_at(batch, failure.index), "")
-        return self._decide(stage, row, failure, 1, f"{intake.key}/{number}", intake.ingest_ns, unmade)
+        # No further: what was noted of rows behind it is not settled while its batch is in progress.
+        holds_us = END_OF_TIME if stage.time is None else stage.time.watermark
+        return self._decide(stage, row, failure, 1, _Came(f"{intake.key}/{number}", intake.ingest_ns, holds_us), unmade)
 
     def in_place(self, stage: SlotStage, failure: Failure, attempts: int) -> float | None:
         """A row raised and those behind it wait: after how many seconds to try it again; None: never.
@@ -131,7 +146,8 @@ class RowErrors:
         stage.counts.retries += int(waiting.attempts > 0)
         end = None
         if failure is not None:
-            end = self._decide(stage, waiting.load(), failure, waiting.attempts + 1, waiting.key, waiting.ingest_ns)
+            came = _Came(waiting.key, waiting.ingest_ns, waiting.holds_us)
+            end = self._decide(stage, waiting.load(), failure, waiting.attempts + 1, came)
         if end is None:  # else nothing comes after, and the row stays: fixed code finds it waiting
             self._retries.through(waiting.number)
         return end
@@ -189,13 +205,22 @@ class RowErrors:
             return StageEnd(StageFailed(edge.receiver, hopeless, lost.traceback), undoes=True)
         return None
 
+    def at_its_time(self, stage: SlotStage, operator: Operator, failed: KeyFailed) -> StageEnd | None:
+        """User code raised for a key when its time had come; there is no row, so the key stands for it."""
+        error = f"{one_line(failed.error)}; it was called at {shown_moment(failed.at_us)} for this key"
+        lost = Lost(
+            failed.key, error, 1, user_traceback(failed.error), f"{operator.name} {operator.where}", cause=failed.error
+        )
+        decision = SkipRow() if isinstance(failed.error, Drop) else last_resort(stage.plan.settings)
+        return self._end(stage, decision, lost)
+
     def rejected(self, stage: SlotStage, row: Any, reason: str) -> StageEnd | None:
         """A sink refused a row."""
         lost = Lost(row, f"rejected by the sink: {cut(reason)}", 1, operator="sink")
         return self._end(stage, last_resort(stage.plan.settings), lost, undoes=True)
 
     def _decide(
-        self, stage: SlotStage, row: Any, failure: Failure, attempts: int, key: str, ingest_ns: int, unmade: str = ""
+        self, stage: SlotStage, row: Any, failure: Failure, attempts: int, came: _Came, unmade: str = ""
     ) -> StageEnd | None:
         """Let a row wait for its next attempt, or end it.
 
@@ -218,18 +243,17 @@ class RowErrors:
             else:
                 self._retries.add(
                     stage=stage.number, due_s=self._retries.now_s() + decision.after_s, attempts=attempts, row=data,
-                    key=key, ingest_ns=ingest_ns,
+                    key=came.key, ingest_ns=came.ingest_ns, holds_us=came.holds_us,
                 )
                 return None
-        return self._end(stage, decision, lost, (key, ingest_ns))
+        return self._end(stage, decision, lost, came)
 
     def _end(
-        self, stage: SlotStage, decision: Decision, lost: Lost, held: tuple[str, int] | None = None, *,
-        undoes: bool = False,
+        self, stage: SlotStage, decision: Decision, lost: Lost, held: _Came | None = None, *, undoes: bool = False,
     ) -> StageEnd | None:
         """Carry the decision out, as far as it is about the row.
 
-        `held`: the row's key and time, where it may be tried again by another run. `undoes`: of `StageEnd`.
+        `held`: how it came, where it may be tried again by another run. `undoes`: of `StageEnd`.
         """
         name = lost.stage or stage.plan.name
         told = f"{lost.operator}: {lost.error}" if lost.operator else lost.error
@@ -262,14 +286,13 @@ class RowErrors:
         stage.last_error, stage.last_error_stage = told, name
         return None
 
-    def _hold(self, stage: SlotStage, lost: Lost, letter: DeadLetterRecord, held: tuple[str, int]) -> bool:
+    def _hold(self, stage: SlotStage, lost: Lost, letter: DeadLetterRecord, held: _Came) -> bool:
         """Let a row wait for the verdict about its stage. False: there is no room, or it cannot wait."""
         if stage.in_place_retries or not letter.row or not self._retries.may_hold(letter.row) or not trial.is_on(stage):
             return False
-        key, ingest_ns = held
         self._retries.add(
-            stage=stage.number, due_s=math.inf, attempts=lost.attempts, row=letter.row, key=key, ingest_ns=ingest_ns,
-            letter=encode_record(structs.replace(letter, row=b"")),
+            stage=stage.number, due_s=math.inf, attempts=lost.attempts, row=letter.row, key=held.key,
+            ingest_ns=held.ingest_ns, letter=encode_record(structs.replace(letter, row=b"")), holds_us=held.holds_us,
         )
         return True
 

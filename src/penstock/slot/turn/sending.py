@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from penstock.channel.router import KeyFailure
 from penstock.ctrl_c import is_ctrl_c
+from penstock.event_time import END_OF_TIME, NO_WATERMARK
 from penstock.plan.plan import EdgePlan
 from penstock.slot.output.outputs import FRAME_BYTES, Unsendable
 from penstock.slot.process.crash_points import CrashPoints
@@ -42,13 +43,15 @@ class Sending:
         """True: what is encoded is enough to be committed."""
         return any(is_full(out.prepared_bytes, out.capacity) for out in stage.queues)
 
-    def encode(self, stage: SlotStage, mark: Mark, turn: int) -> BaseException | None:
+    def encode(self, stage: SlotStage, mark: Mark, turn: int, *, keeps: bool = False) -> BaseException | None:
         """Route and encode what the leaves gave. On an error, which it gives, nothing is left prepared.
 
-        `mark`: of whose rows it is; `turn`: the number of the turn that is given out.
+        `mark`: of whose rows it is; `turn`: the number of the turn that is given out; `keeps`: on an error, what was
+        prepared before is left.
         """
         rows = 0
         self.unsent = []
+        before = [(len(queue.prepared), queue.prepared_bytes) for queue in stage.queues] if keeps else ()
         for edge, out in zip(stage.edges, stage.outs, strict=False):
             if not out.rows and not out.blocks:
                 continue
@@ -61,8 +64,12 @@ class Sending:
                 if is_ctrl_c(exc):
                     raise
                 self._work.leave()
-                for other in stage.edges:
-                    other.forget()
+                if keeps:
+                    for queue, (prepared, size) in zip(stage.queues, before, strict=True):
+                        queue.forget_behind(prepared, size)
+                else:
+                    for other in stage.edges:
+                        other.forget()
                 self.unsent = []
                 return exc
             self._work.leave()
@@ -72,14 +79,30 @@ class Sending:
         stage.counts.rows_out += rows
         return None
 
-    def append(self, stage: SlotStage, rows: int, *, ingest_ns: int, turn: int, end_turn: bool) -> None:
-        """Wait for room, and append what is encoded. `rows`: taken in for it; `end_turn`: this is the turn's end."""
+    def append(
+        self, stage: SlotStage, rows: int, *, ingest_ns: int, turn: int, end_turn: bool, tells: bool = False
+    ) -> None:
+        """Wait for room, and append what is encoded. `rows`: taken in for it; `end_turn`: this is the turn's end.
+
+        `tells`: say how far event time has come, though there may be nothing else to send.
+        """
         concerned = [edge for edge in stage.edges if edge.gives_out(end_turn)]
-        if not concerned:
+        if not concerned and not tells:
             return
         self._crash.reached("before_append", stage.counts.rows_in)
         self._backpressure.wait_until(lambda: all(edge.has_room(end_turn) for edge in concerned))
-        sent = sum(edge.append(ingest_ns=ingest_ns, turn=turn, end_turn=end_turn) for edge in stage.edges)
+        watermark, idle = NO_WATERMARK, False
+        if stage.time is not None:
+            stage.time.settle()
+            idle = stage.time.idle
+            if not stage.spills:  # rows of a file are older than what it is told behind them
+                watermark = stage.time.for_receivers()
+        sent = sum(
+            edge.append(
+                ingest_ns=ingest_ns, turn=turn, end_turn=end_turn, watermark=watermark, idle=idle, tells=tells
+            )
+            for edge in stage.edges
+        )
         stage.counts.bytes_out += sent
         stage.counts.frames_out += 1
         stage.learn(rows, sent)
@@ -90,5 +113,7 @@ class Sending:
     def append_end(self, stage: SlotStage) -> None:
         """The last frame of every queue."""
         self._backpressure.wait_until(lambda: all(edge.has_room_for_end() for edge in stage.edges))
+        # A drain stops sources where they stand: windows that are open then stay so, for the run that resumes.
+        watermark = NO_WATERMARK if stage.time is None else stage.time.for_receivers()
         for edge in stage.edges:
-            edge.append_end()
+            edge.append_end(END_OF_TIME if stage.inputs.through else watermark)

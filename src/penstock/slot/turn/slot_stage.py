@@ -6,18 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from penstock.event_time import NO_WATERMARK
 from penstock.metrics.catalogue import MOST_RECEIVERS, Word
 from penstock.metrics.page import Page
 from penstock.operator import Context
 from penstock.plan.plan import StagePlan
 from penstock.sink import Sink
 from penstock.slot.input.batches import Out
+from penstock.slot.input.intake import Intake
 from penstock.slot.input.queue_inputs import QueueInputs
 from penstock.slot.input.source_input import SourceInput
 from penstock.slot.output.outputs import FRAME_BYTES, EdgeOutput, QueueOutput
 from penstock.slot.output.sink_output import SinkOutput
 from penstock.slot.records.record import Counts, SpillRecord, StageRecord
 from penstock.slot.user_code.chain import Chain
+from penstock.slot.watermarks.stage_time import StageTime
 
 FIRST_ROWS: Final = 1
 """This many rows are tried before anything is known of what they give and take: they may be slow, or large."""
@@ -68,11 +71,17 @@ class SlotStage:
     """Bytes given out per input row, as last seen."""
     seconds_per_row: float = 0.0
     """Time in row functions per input row, as last seen."""
+    time: StageTime | None = None
+    """How far event time has come; None: no row here has a time, and nothing waits for one."""
+    moments: Out | None = None
+    """The times of rows that were given out, where the stage gives them; emptied at once."""
     rows_in_flight: int = 0
     """Rows of an async stage that were called for and are not given out."""
     last_piece_rows: int = 0
     most_rows: int = FIRST_ROWS
     """What the next piece may have, by how long it may get at once."""
+    all_outs: list[Out] = field(init=False)
+    """What `chain` fills: `outs` and `moments`."""
     receivers: Sequence[str] = field(init=False)
     """The stages that rows go to, as the page has them."""
     queues: Sequence[QueueOutput] = field(init=False)
@@ -83,6 +92,7 @@ class SlotStage:
     """What a piece gives at most, in bytes."""
 
     def __post_init__(self) -> None:
+        self.all_outs = self.outs if self.moments is None else [*self.outs, self.moments]
         self.receivers = sorted({edge.edge.receiver for edge in self.edges})[:MOST_RECEIVERS]
         self.queues = tuple(queue for edge in self.edges for queue in edge.queues)
         self.linger_s = min((edge.edge.linger_s for edge in self.edges), default=_LINGER_S)
@@ -150,16 +160,22 @@ class SlotStage:
         self.spills = record.spills
         self.unsent = record.unsent
         self.sink_output.position = record.sink_position
+        if self.time is not None:
+            self.time.watermark = record.watermark
         self.inputs.restore(record)
         for queue in self.queues:
             queue.restore(record.outputs[queue.name])
 
     def save(self) -> StageRecord:
         """What a successor must know."""
+        watermark = NO_WATERMARK
+        if self.time is not None:
+            watermark = self.time.watermark
+            self.counts.late += self.time.count_late()
         record = StageRecord(
             outputs={queue.name: queue.record() for queue in self.queues},
             counts=self.counts, sink_position=self.sink_output.position, turn_out=self.turn_out, finished=self.finished,
-            spills=self.spills, unsent=self.unsent,
+            spills=self.spills, unsent=self.unsent, watermark=watermark,
         )
         self.inputs.save(record)
         return record
@@ -194,6 +210,19 @@ class SlotStage:
         else:
             words[Word.ENDED_WITHOUT_SUCCESS] = int(self.finished and not counts.succeeded)
 
+    def note_moments(self, intake: Intake) -> None:
+        """Rows of an intake were given out: event time may have come further in its input."""
+        if self.moments is not None and self.time is not None:
+            self.time.note(self.inputs.origin_of(intake), self.moments.rows)
+
+    def lags(self) -> bool:
+        """True: a receiver has not been told yet how far event time has come."""
+        event_time = self.time
+        if event_time is None or not self.queues or self.spills:
+            return False
+        known = event_time.for_receivers()
+        return any(queue.lags(known, event_time.idle) for queue in self.queues)
+
     def count_unsent(self, receiver: str, *, set_aside: int = 0, skipped: int = 0) -> None:
         """Rows that could not be sent to a stage: they are its rows, and its loss."""
         counts = self.unsent.setdefault(receiver, [0, 0])
@@ -205,6 +234,11 @@ class SlotStage:
         for out in self.outs:
             out.rows = []
             out.blocks = []
+
+    def forget_moments(self) -> None:
+        """Those of a row that was not given out after all, or out of its place."""
+        if self.moments is not None:
+            self.moments.rows.clear()
 
 
 def _weighed(before: float, now: float) -> float:

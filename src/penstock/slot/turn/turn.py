@@ -8,16 +8,17 @@ cannot be sent, are set aside on the way (`row_errors`), within the same commit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from penstock.slot.input.batches import batch_length
+from penstock.slot.input.batches import as_row_list, batch_length
 from penstock.slot.input.intake import Intake
 from penstock.slot.input.queue_inputs import QueueInputs
 from penstock.slot.input.source_input import SourceInput
 from penstock.slot.output.sink_output import Refused
 from penstock.slot.process.crash_points import CrashPoints
 from penstock.slot.process.forks import leave_if_child
-from penstock.slot.process.stops import CarefulRestart
+from penstock.slot.process.stops import CarefulRestart, StageFailed
+from penstock.slot.process.user_errors import one_line
 from penstock.slot.records.retries import WaitingRow
 from penstock.slot.records.work_page import TURN_INPUT, Doing, Mark, WorkPage
 from penstock.slot.state.change import StateNotEncoded
@@ -185,6 +186,64 @@ class Turn:
         """All rows since the last commit, and this many more."""
         return Mark(stage.number, TURN_INPUT, self._commit.number + 1, 0, max(self._rows + more, 1))
 
+    # As time passes.
+
+    def begin_time(self, stage: SlotStage) -> None:
+        """Rows are about to be given that follow from the time, and from no row in progress."""
+        self._switch_to(stage)
+        if not self.pending:
+            self._intake = None
+            return
+        # What rows in progress gave goes first: an error in it is theirs.
+        error = self._encode_state(stage, self.mark_of_all(stage))
+        if error is not None:
+            raise CarefulRestart(stage.number, self._rows) from error
+        self._encode(stage)
+
+    def has_passed(self, stage: SlotStage) -> None:
+        """What its operators know of the time is another state: it is committed, even if nothing came of it."""
+        self._switch_to(stage)
+        self.pending = True
+        self.go_on(stage)
+
+    def encode_given(self, stage: SlotStage) -> list[tuple[Any, BaseException]]:
+        """Encode what followed from the time, and commit if it is enough for a turn. Gives what cannot be encoded."""
+        self.pending = True
+        mark, (turn, _) = self.mark_of_all(stage), self._turn_given(stage)
+        error = self._encode_state(stage, mark)
+        if error is not None:  # there is no row that could be left out instead
+            raise StageFailed(stage.plan.name, one_line(error)) from error
+        refused: list[tuple[Any, BaseException]] = []
+        if self._sending.encode(stage, mark, turn, keeps=True) is not None:
+            given = [(out, as_row_list(batch)) for out in stage.outs for batch in out.batches()]
+            stage.clear_outs()
+            for out, row in [(out, row) for out, rows in given for row in rows]:
+                out.rows = [row]
+                error = self._sending.encode(stage, mark, turn, keeps=True)
+                if error is not None:
+                    stage.clear_outs()
+                    refused.append((row, error))
+                self._tell_unsent(stage, mark)
+        self._tell_unsent(stage, mark)
+        if self._sending.fills_a_turn(stage):
+            self._append_and_commit(stage)
+        return refused
+
+    def tell_time(self, stage: SlotStage) -> None:
+        """Say to all receivers how far event time has come, and commit that it was said."""
+        self._switch_to(stage)
+        if self.pending:
+            self.flush()  # rows that are to be sent say it, too
+        if not stage.lags():
+            return
+        self._intake = None
+        turn, end_turn = self._turn_given(stage)
+        if end_turn and not all(edge.has_room(True) for edge in stage.edges):
+            return  # time is told in whole turns here, and nobody waits for room only to tell it
+        self.pending = True
+        self._sending.append(stage, 0, ingest_ns=0, turn=turn, end_turn=end_turn, tells=True)
+        self._make_happen(stage)
+
     def send_spooled(self, stage: SlotStage) -> None:
         """Send on what a row gave that was too much for memory; a commit for each piece says how far that is."""
         spool = stage.chain.spool
@@ -241,13 +300,17 @@ class Turn:
         if error is not None:
             return error
         self._encoded_rows = self._rows
+        self._tell_unsent(stage, mark)
+        return None
+
+    def _tell_unsent(self, stage: SlotStage, mark: Mark) -> None:
         unsent = self._sending.unsent
         if unsent:
             self._work.enter(mark, Doing.TELLING)
             for edge, failure in unsent:
                 self.carry_out(self._errors.unsent(stage, edge, failure))
             self._work.leave()
-        return None
+            self._sending.unsent = []
 
     def _append_and_commit(self, stage: SlotStage) -> None:
         leave_if_child()
@@ -289,6 +352,8 @@ class Turn:
         self._stage = stage
 
     def _note_ingest(self, ingest_ns: int) -> None:
+        if not ingest_ns:  # of a frame without rows, which tells of event time
+            return
         self._ingest_ns = min(self._ingest_ns, ingest_ns) if self._ingest_ns else ingest_ns
 
 

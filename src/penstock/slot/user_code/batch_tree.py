@@ -16,7 +16,7 @@ from penstock.channel.column_batch import ColumnBatch
 from penstock.ctrl_c import is_ctrl_c
 from penstock.operators.batch_operator import BatchOperator
 from penstock.operators.undo_log import UndoLog
-from penstock.operators.verb import Operator, Shape
+from penstock.operators.verb import Becomes, Operator, Shape
 from penstock.plan.plan import Node
 from penstock.slot.input.batches import Out, as_row_list, batch_cut, batch_join, batch_length, batch_slice
 from penstock.slot.process import forks
@@ -52,7 +52,8 @@ class BatchTree:
         self._nodes = nodes
         self._leaves = leaves
         self._functions = [
-            fn if node.operator.batch else over_rows(node.operator, fn, label, as_rows)
+            fn if node.operator.batch or node.operator.becomes is Becomes.PASSED
+            else over_rows(node.operator, fn, label, as_rows)
             for node, fn in zip(nodes, functions, strict=True)
         ]
         self._batch_rows = batch_rows
@@ -61,6 +62,9 @@ class BatchTree:
         self._untouched: list[Any] | None = None
         """The rows of the call as they came, once a function has raised; never handed to one."""
         self._undo = undo
+        self._notes = any(node.operator.becomes is Becomes.PASSED for node in nodes)
+        self._noted: list[int] = []
+        """The moments of the rows of the attempt, where they are noted."""
 
     def run(
         self, batch: Any, outs: Sequence[Out], *, stop_at_failure: bool, origin: Origin | None = None
@@ -121,9 +125,11 @@ class BatchTree:
         if self._undo is not None:
             self._undo.begin()
         values: dict[int, Any] = {-1: batch}
+        self._noted = []
         for index, node in enumerate(self._nodes):
             values[index] = self._apply(index, node, values[node.parent])
-        return [values[leaf] for leaf in self._leaves]
+        given = [values[leaf] for leaf in self._leaves]
+        return [*given, self._noted] if self._notes else given
 
     def _apply(self, index: int, node: Node, value: Any) -> Any:
         if batch_length(value) == 0:
@@ -131,6 +137,10 @@ class BatchTree:
         try:
             if isinstance(node.operator, BatchOperator):
                 return self._call_batch(index, node, node.operator, value)
+            if node.operator.becomes is Becomes.PASSED:
+                rows = self._rows_for(node, value)
+                self._noted += self._watched(lambda: list(map(self._functions[index], rows)))
+                return value
             return self._watched(partial(self._functions[index], self._rows_for(node, value)))
         except _OperatorRaised:
             raise

@@ -18,9 +18,11 @@ from penstock.ctrl_c import is_ctrl_c
 from penstock.errors import PenstockError
 from penstock.operator import Context
 from penstock.operators.batch_operator import BatchOperator
+from penstock.operators.event_time import EventTime
 from penstock.operators.keyed_operator import KeyedCall
+from penstock.operators.keyed_state import BEGINNING_OF_TIME
 from penstock.operators.undo_log import UndoLog
-from penstock.operators.verb import Operator
+from penstock.operators.verb import Becomes, Operator
 from penstock.options import BATCH_ROWS, parse_duration
 from penstock.plan.plan import Node
 from penstock.slot.input.batches import Out, as_row_list
@@ -54,6 +56,8 @@ class Chain:
         """Rows that a call of the batch functions shall have; 0: as many as there are."""
         self.batch_rows = self.asked_rows or batch_rows
         """Rows of a call at most."""
+        self.notes_moments = any(node.operator.becomes is Becomes.PASSED for node in nodes)
+        """True: rows have times, which `run` puts into an out of its own, behind those of the leaves."""
         self.spool = spool
         """Takes what a row gives that is too much for memory; None: all of it waits there."""
         self._as_rows: AsRows = list if expansion is None else expansion.as_rows
@@ -118,7 +122,8 @@ class Chain:
             self._check_without_state()
             program = compile_async_program(nodes, self._leaves, self._label, as_rows=self._as_rows)
             self.async_rows = AsyncRows(
-                self._instances.event_loop(), program, len(self._leaves), self._coroutines, self._label
+                self._instances.event_loop(), program, len(self._leaves) + self.notes_moments, self._coroutines,
+                self._label,
             )
         elif nodes:
             self._plain = self._plain_rows(nodes)
@@ -155,6 +160,16 @@ class Chain:
     ) -> list[Failure]:
         """Run what a keyed operator gave by itself through what is behind it; gives the rows that failed."""
         return self._behind[node].run(rows, outs, stop_at_failure)
+
+    @property
+    def watermark_us(self) -> int:
+        """How far operators that keep state are told event time has come."""
+        return BEGINNING_OF_TIME if self._state is None else self._state.watermark_us
+
+    @watermark_us.setter
+    def watermark_us(self, watermark_us: int) -> None:
+        if self._state is not None:
+            self._state.watermark_us = watermark_us
 
     @property
     def keeps_state(self) -> bool:
@@ -208,6 +223,8 @@ class Chain:
 
     def _function(self, index: int, operator: Operator) -> Callable[[Any], Any]:
         fn = self._instances.function(operator)
+        if isinstance(operator, EventTime):
+            return operator.moment_of(fn)
         if self._state is None or self._undo is None or not operator.writes_state:
             return fn
         call = operator.with_state(fn, self._undo, self._state.of(operator.verb))

@@ -32,7 +32,10 @@ class ProgramNode(msgspec.Struct, frozen=True):
 
 
 class RowProgram(msgspec.Struct, frozen=True):
-    """`run(iterator, *outs)` appends to the outs; when a function raises, the row in progress has left nothing."""
+    """`run(iterator, *outs)` appends to the outs; when a function raises, the row in progress has left nothing.
+
+    Where rows' moments are noted (`Becomes.PASSED`), these have an out of their own behind the others.
+    """
 
     run: Callable[..., Any]
     source: str
@@ -101,7 +104,9 @@ class _Compiler:
         """(indent, statement) of what is given out, after all is computed."""
 
     def compile(self, *, single_map: bool = False) -> RowProgram:
-        outs = "".join(f", out{i}" for i in range(len(self._leaves)))
+        notes = int(any(node.operator.becomes is Becomes.PASSED for node in self._nodes))
+        count = len(self._leaves) + notes
+        outs = "".join(f", out{i}" for i in range(count))
         if single_map:
             self._write_single_map()
             return self._compiled()
@@ -110,7 +115,7 @@ class _Compiler:
             base = 1
         else:
             self._lines.append(f"def run(rows{outs}):")
-            self._lines.extend(f"    add{i} = out{i}.append" for i in range(len(self._leaves)))
+            self._lines.extend(f"    add{i} = out{i}.append" for i in range(count))
             self._lines.append("    for row in rows:")
             base = 2
         if self._undo is not None:
@@ -179,8 +184,7 @@ class _Compiler:
 
     def _one(self, parent: int, var: str, indent: int) -> None:
         for out in self._leaf_outs(parent):
-            add = f"out{out}.append" if self._per_row else f"add{out}"
-            self._emits.append((indent, f"{add}({var})"))
+            self._emits.append((indent, f"{self._add(out)}({var})"))
         for index in self._children(parent):
             node, name, code = self._nodes[index], f"v{index}", self._code(index, var)
             match node.operator.becomes:
@@ -196,6 +200,13 @@ class _Compiler:
                     self._many(index, name, indent)
                 case Becomes.NOTHING:
                     self._write(indent, code, node)
+                case Becomes.PASSED:
+                    self._write(indent, f"{name} = {code}", node)
+                    self._emits.append((indent, f"{self._add(len(self._leaves))}({name})"))
+                    self._one(index, var, indent)
+
+    def _add(self, out: int) -> str:
+        return f"out{out}.append" if self._per_row else f"add{out}"
 
     def _if_kept(self, index: int, kept: str, var: str, indent: int) -> None:
         self._write(indent, f"if {kept}:")
@@ -219,6 +230,11 @@ class _Compiler:
             node, name = self._nodes[index], f"v{index}"
             if node.operator.becomes is Becomes.NOTHING:
                 self._write(indent, f"for x in {var}: {self._code(index, 'x')}", node)
+                continue
+            if node.operator.becomes is Becomes.PASSED:  # of all that a row gives, the latest moment
+                self._write(indent, f"{name} = max(map(f{index}, {var}), default=None)", node)
+                self._emits.append((indent, f"if {name} is not None: {self._add(len(self._leaves))}({name})"))
+                self._many(index, var, indent)
                 continue
             self._write(indent, f"{name} = {self._list(index, var)}", node)
             self._many(index, name, indent)
