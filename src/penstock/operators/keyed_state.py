@@ -1,12 +1,13 @@
-"""What keyed operators ask of the state of their stage: shelves of values by key, in memory, logged with each commit.
+"""What keyed operators ask of the state of their stage: shelves by key, in memory, logged with each commit.
 
-A shelf has a kind: one value by key, values by key in slices of time, lists, maps. The engine's shelves are in
-`slot/state`; here is what an operator sees of them.
+A shelf has a kind: one value by key, lists, maps, rows in the order of time. The engine's shelves are in
+`slot/state`; here is what an operator sees of them. What it writes to them is taken back if the row in progress fails.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from collections.abc import Iterable
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 GONE: Final = -1
 """The stamp of an entry that was removed."""
@@ -16,20 +17,25 @@ END_OF_TIME: Final = 2**63 - 1
 
 
 class Entry:
-    """What is kept for one key. Whoever changes `value` says so to the shelf (`touch`), before or after."""
+    """What is kept for one key."""
 
-    __slots__ = ("group", "key", "stamp", "value")
+    __slots__ = ("at", "group", "key", "stamp", "value")
 
-    def __init__(self, key: Any, value: Any, group: int) -> None:
+    def __init__(self, key: Any, value: Any, group: int, at: int = 0) -> None:
         self.key = key
         self.value = value
         self.group = group
         """The key's group (`channel/keys.py`)."""
+        self.at = at
+        """Its slice, where the shelf has slices."""
         self.stamp = 0
         """The turn of the shelf in which it was last written to; `GONE`: it is not in the shelf any more."""
 
 
-class Touched:
+E = TypeVar("E", bound=Entry)
+
+
+class Touched(Generic[E]):
     """The entries of a shelf that were written to since they were last logged."""
 
     __slots__ = ("entries", "turn")
@@ -37,9 +43,9 @@ class Touched:
     def __init__(self) -> None:
         self.turn = 1
         """Grows with each commit."""
-        self.entries: list[Entry] = []
+        self.entries: list[E] = []
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: E) -> None:
         """Have it logged with the next commit. Only where its stamp is not the turn's: it is there already."""
         self.entries.append(entry)
         entry.stamp = self.turn  # last: interrupted between the two, it is logged twice rather than never
@@ -50,12 +56,33 @@ class Touched:
         self.turn += 1
 
 
-class Values(Protocol):
-    """A shelf with one value by key. What it writes is taken back if the row in progress fails."""
+class Shelf(Protocol[E]):
+    """What all kinds have in common."""
+
+    touched: Touched[E]
+
+    def keep(self, entry: E) -> None:
+        """Keep the value as it is now, in case the row fails. Call it before user code is given the value."""
+        ...
+
+    def touch(self, entry: E) -> None:
+        """`entry.value` was replaced or changed in place, or will be: it is logged with the next commit, all of it."""
+        ...
+
+    def remove(self, entry: E) -> None:
+        """Take the entry out."""
+        ...
+
+    def all(self) -> list[E]:
+        """Every entry, those that were only in the log included."""
+        ...
+
+
+class Values(Shelf[Entry], Protocol):
+    """A shelf with one value by key."""
 
     entries: dict[Any, Entry]
     """Those in memory. A key that is not here may still be in the log: `find` knows."""
-    touched: Touched
 
     def find(self, key: Any) -> Entry | None:
         """The entry of a key; None: there is none. Raises `TypeError` for what is no key."""
@@ -65,31 +92,127 @@ class Values(Protocol):
         """Make the entry of a key that has none."""
         ...
 
-    def keep(self, entry: Entry) -> None:
-        """Keep the value as it is now, in case the row fails. Call it before user code is given the value."""
+
+class ListEntry(Entry):
+    """A list, and how it differs from what the log says of it."""
+
+    __slots__ = ("appended", "evicted", "whole")
+
+    def __init__(self, key: Any, value: list[Any], group: int) -> None:
+        super().__init__(key, value, group)
+        self.evicted = 0
+        """So many of those that the log has are gone from the front."""
+        self.appended = 0
+        """So many at the end are not in the log."""
+        self.whole = False
+        """True: all of it is to be logged."""
+
+
+class MapEntry(Entry):
+    """A dict, and how it differs from what the log says of it."""
+
+    __slots__ = ("fields", "whole")
+
+    def __init__(self, key: Any, value: dict[Any, Any], group: int) -> None:
+        super().__init__(key, value, group)
+        self.fields: dict[Any, None] = {}
+        """Those that were written to since it was logged."""
+        self.whole = False
+        """True: all of it is to be logged."""
+
+
+class Lists(Shelf[ListEntry], Protocol):
+    """A shelf with a list by key. What is appended is logged, and how much of the front was evicted, not the list.
+
+    `entry.value` is the list, to be read only. A list of which all is evicted is still there.
+    """
+
+    entries: dict[Any, ListEntry]
+
+    def find(self, key: Any) -> ListEntry | None:
+        """As `Values.find`."""
         ...
 
-    def touch(self, entry: Entry) -> None:
-        """The value was changed, or will be: it is logged with the next commit."""
+    def append(self, key: Any, value: Any) -> ListEntry:
+        """Append to the list of a key, which is made if there is none."""
         ...
 
-    def remove(self, entry: Entry) -> None:
-        """Take the key out."""
+    def evict(self, entry: ListEntry, count: int) -> None:
+        """Take this many values from the front of a list."""
         ...
 
-    def all(self) -> list[Entry]:
-        """Every entry, those that are only in the log included."""
+
+class Maps(Shelf[MapEntry], Protocol):
+    """A shelf with a dict by key. Each change of a field is logged, not the dict.
+
+    `entry.value` is the dict, to be read only. A dict of which all is removed is still there.
+    """
+
+    entries: dict[Any, MapEntry]
+
+    def find(self, key: Any) -> MapEntry | None:
+        """As `Values.find`."""
+        ...
+
+    def put(self, key: Any, field: Any, value: Any) -> MapEntry:
+        """Set one field of the dict of a key, which is made if there is none."""
+        ...
+
+    def drop(self, entry: MapEntry, fields: Iterable[Any]) -> None:
+        """Remove fields; those that are not there are no error."""
+        ...
+
+
+class BufferEntry(Entry):
+    """Rows of one key in the order of their times; `value` are the rows, to be read only, as are `times`."""
+
+    __slots__ = ("evicted_before", "inserted", "times", "whole")
+
+    def __init__(self, key: Any, times: list[int], rows: list[Any], group: int) -> None:
+        super().__init__(key, rows, group)
+        self.times = times
+        """The time of each row, in microseconds; rows of one time are in the order of their arrival."""
+        self.inserted: list[tuple[int, Any]] = []
+        """Those that are not in the log."""
+        self.evicted_before: int | None = None
+        """What the log has of earlier times is gone."""
+        self.whole = False
+        """True: all of it is to be logged."""
+
+
+class Buffers(Shelf[BufferEntry], Protocol):
+    """A shelf with rows by key in the order of their times, as joins need them."""
+
+    entries: dict[Any, BufferEntry]
+
+    def find(self, key: Any) -> BufferEntry | None:
+        """As `Values.find`."""
+        ...
+
+    def insert(self, key: Any, time_us: int, row: Any) -> BufferEntry:
+        """Put a row in its place."""
+        ...
+
+    def evict_before(self, entry: BufferEntry, time_us: int) -> None:
+        """Take out the rows of earlier times. A buffer that is empty is still there: `remove` it."""
         ...
 
 
 class StageState(Protocol):
-    """The state of one operator of a stage, in one slot. Shelves are asked for once, when the operator is opened."""
+    """The state of one operator of a stage, in one slot. Shelves are asked for once, when the operator is opened.
+
+    `type`: the annotation of a value (of an element, of a field's value); a change of it is refused.
+    """
 
     @property
     def watermark_us(self) -> int:
         """Event time of the stage, as it stood before the rows in progress were taken: what is older is late."""
         ...
 
-    def values(self, name: str, type: Any = Any) -> Values:
-        """The shelf of this name. `type`: the annotation of a value; a change of it is refused."""
-        ...
+    def values(self, name: str, type: Any = Any) -> Values: ...
+
+    def lists(self, name: str, type: Any = Any) -> Lists: ...
+
+    def maps(self, name: str, type: Any = Any) -> Maps: ...
+
+    def buffers(self, name: str, type: Any = Any) -> Buffers: ...

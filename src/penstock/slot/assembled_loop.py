@@ -102,10 +102,12 @@ class AssembledLoop:
         participants: dict[str, Participant] = {DEAD_LETTERS: keeping.dead_letters, RETRIES: keeping.retries}
         if keeping.state.keeps_anything:
             participants[STATE] = keeping.state
+        state = keeping.state
+        state_told = [lambda stage: state.committed()] if state.keeps_anything else []
         last_errors = LastErrors(world.paths.last_errors, world.clock, world.files)
         commit = Commit(
             stages, keeping.journal, record, participants=participants, bell=keeping.bell, crash=crash,
-            told=(self._meter.committed, acknowledge, last_errors.tell, *world.when_open()),
+            told=(self._meter.committed, acknowledge, last_errors.tell, *state_told, *world.when_open()),
         )
         backpressure = Backpressure(keeping.bell, keeping.waiter, self._meter, keeping.control, world.look_s)
         return Turn(

@@ -56,7 +56,7 @@ class Worker:
         self._stages = [assembler.stage(number, stage) for number, stage in enumerate(stages)]
         self._meter = Meter([stage.page for stage in self._stages], world.clock)
         self._meter.now_doing(Activity.STARTING)
-        self._state = SlotState(copies=life.careful > 0)
+        self._state = SlotState(copies=life.careful > 0, clock=world.clock)
         self._waiter = world.waiter_of(self._bell, self.event_loop)
         self._opens = False
         """True: something of the user's may be open."""

@@ -19,7 +19,7 @@ from penstock.slot.process.pauses import Pauses
 from penstock.slot.process.row_failure import Failure
 from penstock.slot.records.work_page import Doing, Mark, WorkPage
 from penstock.slot.running.gathering import Together
-from penstock.slot.state.values import CannotTakeBack
+from penstock.slot.state.shelf import CannotTakeBack
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn.row_errors import RowErrors, StageEnd
 from penstock.slot.turn.slot_stage import SlotStage

@@ -1,4 +1,4 @@
-"""What is logged of a shelf, as columns of bytes and back: which keys have which values from here on. Pure.
+"""What is logged of a shelf, as columns of bytes and back: what becomes of which keys from here on. Pure.
 
 Keys and values travel as rows do (`channel/codec.py`): what comes back is what was given, types and all.
 """
@@ -21,28 +21,47 @@ class Op(IntEnum):
     """Each key has the value beside it."""
     REMOVE = 2
     """The keys are gone."""
+    CLOSE = 3
+    """The whole slice is gone; there are no keys."""
+    EVICT = 4
+    """So many values are taken from the front of the key's list, or from a buffer what is before a time (`fields`)."""
+    APPEND = 5
+    """A value is appended to the key's list; a key comes as often as it has new values."""
+    PUT = 6
+    """A field of the key's dict has the value."""
+    DROP = 7
+    """A field of the key's dict is gone."""
+    EMPTY = 8
+    """Each key has an empty list, dict or buffer."""
+    INSERT = 9
+    """A row is put in the key's buffer, at its time, which stands in the column of fields."""
 
 
 class Change(msgspec.Struct):
-    """One change of a shelf: columns of equal length, and where in the shelf (`at`) if the kind of shelf has places."""
+    """One change of a shelf: columns of equal length, or empty where the operation has no use for them."""
 
     op: int
     groups: bytes
     """The group of each key."""
     keys: list[Any]
-    values: list[Any]
+    values: list[Any] = []
     at: int = 0
+    """The slice, where the shelf has slices."""
+    fields: list[Any] = []
 
     def by_group(self) -> list[tuple[int, Change]]:
         """The same, a change for each group."""
         places: dict[int, list[int]] = {}
         for place, group in enumerate(self.groups):
             places.setdefault(group, []).append(place)
-        keys, values = self.keys, self.values
+        if len(places) == 1:
+            return [(group, self) for group in places]
         parts = []
         for group, mine in places.items():
-            theirs = [values[place] for place in mine] if values else []
-            parts.append((group, Change(self.op, b"", [keys[place] for place in mine], theirs, self.at)))
+            keys, values, fields = (
+                [column[place] for place in mine] if column else [] for column in (self.keys, self.values, self.fields)
+            )
+            parts.append((group, Change(self.op, b"", keys, values, self.at, fields)))
         return parts
 
 
@@ -55,6 +74,7 @@ class Columns(msgspec.Struct, array_like=True):
     groups: bytes
     keys: tuple[int, bytes]
     values: tuple[int, bytes]
+    fields: tuple[int, bytes]
 
 
 class StateNotEncoded(Exception):
@@ -80,12 +100,13 @@ class ChangeCodec:
     def encode(self, shelf: int, change: Change) -> Columns:
         """Raises `StateNotEncoded` for a value that cannot be stored."""
         try:
-            keys, values = self._keys.encode(change.keys), self._values.encode(change.values)
+            keys, fields = self._keys.encode(change.keys), self._keys.encode(change.fields)
+            values = self._values.encode(change.values)
         except BaseException as exc:  # pickling runs the user's code: whatever it raises
             if is_ctrl_c(exc):
                 raise
             raise self._found(change, exc) from exc
-        return Columns(shelf, change.op, change.at, change.groups, keys, values)
+        return Columns(shelf, change.op, change.at, change.groups, keys, values, fields)
 
     def _found(self, change: Change, error: BaseException) -> StateNotEncoded:
         """Which one it was."""
@@ -100,9 +121,9 @@ class ChangeCodec:
 
     def decode(self, columns: Columns) -> Change:
         """Raises what decoding raises where the bytes do not fit the type any more."""
-        keys = self._keys.decode(*columns.keys).batch
+        keys, fields = self._keys.decode(*columns.keys).batch, self._keys.decode(*columns.fields).batch
         values = self._values.decode(*columns.values)
         if values.failures:
             index, (_, why) = next(iter(values.failures.items()))
             raise ValueError(f"the value of {keys[index]!r}: {why}")
-        return Change(columns.op, columns.groups, keys, values.batch, columns.at)
+        return Change(columns.op, columns.groups, keys, values.batch, columns.at, fields)

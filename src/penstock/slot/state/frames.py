@@ -28,7 +28,14 @@ class Band(msgspec.Struct, frozen=True, array_like=True, tag="B"):
     """Decoded where a group of the band is asked for."""
 
 
-Body: TypeAlias = Catalogue | Band
+class Snapshot(msgspec.Struct, frozen=True, array_like=True, tag="S"):
+    """All that is kept of a key group: what stands before it in the log is not needed any more."""
+
+    group: int
+    changes: msgspec.Raw
+
+
+Body: TypeAlias = Catalogue | Band | Snapshot
 
 encode_body = msgspec.msgpack.Encoder().encode
 decode_body = msgspec.msgpack.Decoder(Body).decode
@@ -40,6 +47,11 @@ def band_of_changes(band: int, changes: list[Columns]) -> Band:
     return Band(band, msgspec.Raw(encode_body(changes)))
 
 
-def changes_of(body: Band) -> list[Columns]:
+def snapshot_of(group: int, changes: list[Columns]) -> Snapshot:
+    """A frame with all of a group."""
+    return Snapshot(group, msgspec.Raw(encode_body(changes)))
+
+
+def changes_of(body: Band | Snapshot) -> list[Columns]:
     """The changes in a frame. Raises `msgspec.MsgspecError`."""
     return _columns.decode(body.changes)

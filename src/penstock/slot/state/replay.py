@@ -2,45 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from penstock.errors import QueueDamaged
 from penstock.slot.process.stops import StageFailed
 from penstock.slot.process.user_errors import one_line
-from penstock.slot.state.bands import band_of, groups_of
-from penstock.slot.state.change import Change
+from penstock.slot.state.bands import ALL_BANDS, BANDS, band_of, groups_of
+from penstock.slot.state.change import Change, Op
 from penstock.slot.state.changelog import WHAT, Changelog
-from penstock.slot.state.frames import FORMAT, Band, Catalogue, changes_of, decode_body
+from penstock.slot.state.frames import FORMAT, Band, Catalogue, Snapshot, changes_of, decode_body
 from penstock.slot.state.shelf import Shelf, ShelfName
 
-_Found = dict[int, list[Change]]
-"""What was found for the shelves, by their present numbers."""
+_REMEDY = "run the code that wrote it, or begin again with --fresh"
+
+
+class _Placed(msgspec.Struct, frozen=True):
+    """A frame, the place in which it stands, and which shelves its numbers mean."""
+
+    place: int
+    body: Band | Snapshot
+    meant: list[int]
 
 
 class Replay:
     """The content of one changelog, for the shelves of this life."""
 
-    def __init__(self, log: Changelog, shelves: Sequence[Shelf]) -> None:
+    def __init__(self, log: Changelog, shelves: Sequence[Shelf], now_ns: Callable[[], int]) -> None:
         """Raises `QueueDamaged`, and `StageFailed` where the log has the state of other shelves than these."""
         self._shelves = shelves
+        self._now_ns = now_ns
         self.catalogue: list[ShelfName] | None = None
         """The last one."""
-        self._bands: dict[int, list[tuple[Band, list[int]]]] = {}
-        """The changes of each band, and which shelves their numbers mean."""
-        self._opened: dict[int, dict[int, _Found]] = {}
-        """Of bands that were decoded, what is found for the groups that were not asked for yet."""
+        self._bands: dict[int, list[_Placed]] = {}
+        """The changes of each band, in order."""
+        self._snapshots: dict[int, _Placed] = {}
+        """The last one of each group."""
+        self._opened: dict[int, dict[int, list[tuple[int, int, Change]]]] = {}
+        """Of bands that were decoded, (place, shelf, change) by the group."""
+        self.frames = 0
+        """Of changes: what stands behind a snapshot."""
+        self.length = 0
+        """Their bytes."""
+        self.spent_s = 0.0
+        """On decoding them, so far."""
         meant: list[int] = []
-        for path, offset, data in log.bodies():
+        for place, (path, offset, data) in enumerate(log.bodies()):
             try:
                 body = decode_body(data)
             except msgspec.MsgspecError as exc:
                 raise QueueDamaged(path, f"{WHAT}: the frame at {offset} cannot be read: {exc}") from exc
-            if isinstance(body, Catalogue):
-                meant = self._meaning(body)
-            else:
-                self._bands.setdefault(body.band, []).append((body, meant))
+            match body:
+                case Catalogue():
+                    meant = self._meaning(body)
+                case Snapshot():
+                    self._snapshots[body.group] = _Placed(place, body, meant)
+                case Band():
+                    self.frames += 1
+                    self.length += len(data)
+                    for band in range(BANDS) if body.band == ALL_BANDS else (body.band,):
+                        self._bands.setdefault(band, []).append(_Placed(place, body, meant))
 
     def _meaning(self, catalogue: Catalogue) -> list[int]:
         """Which shelves the numbers of a catalogue mean."""
@@ -51,56 +73,73 @@ class Replay:
                 "finish the run with the version that began it"
             )
         self.catalogue = catalogue.shelves
-        known = {(name.stage, name.operator, name.name): at for at, name in enumerate(self._names())}
+        known = {_place_of(shelf.name): number for number, shelf in enumerate(self._shelves)}
         meant = []
         for was in catalogue.shelves:
-            at = known.get((was.stage, was.operator, was.name))
-            if at is None:
+            number = known.get(_place_of(was))
+            if number is None:
                 raise StageFailed(was.stage, f"the run has state of {was}, which is gone; {_REMEDY}")
-            now = self._shelves[at].name
+            now = self._shelves[number].name
             if now != was:
                 before, after = (was.kind, now.kind) if was.kind != now.kind else (was.type, now.type)
                 raise StageFailed(was.stage, f"the state of {was} changed from {before} to {after}; {_REMEDY}")
-            meant.append(at)
+            meant.append(number)
         return meant
-
-    def _names(self) -> list[ShelfName]:
-        return [shelf.name for shelf in self._shelves]
 
     @property
     def groups(self) -> set[int]:
         """Those of which something may be found."""
-        return {group for band in self._bands for group in groups_of(band)}
+        return {*self._snapshots, *(group for band in self._bands for group in groups_of(band))}
 
-    def found(self, group: int) -> _Found:
-        """What is found of a group. Raises `StageFailed` for values that cannot be decoded."""
+    def found(self, group: int) -> dict[int, list[Change]]:
+        """What is found of a group, by the number of the shelf. Raises `StageFailed` for what cannot be decoded."""
         band = band_of(group)
         opened = self._opened.get(band)
         if opened is None:
             opened = self._opened[band] = self._open(band)
-        return opened.get(group, {})
+        found: dict[int, list[Change]] = {}
+        snapshot = self._snapshots.get(group)
+        if snapshot is not None:
+            for shelf, change in self._decoded(snapshot):
+                found.setdefault(shelf, []).append(change)
+        begin = -1 if snapshot is None else snapshot.place
+        for place, shelf, change in opened.get(group, ()):
+            if place > begin:
+                found.setdefault(shelf, []).append(change)
+        return found
 
     def forget(self, group: int) -> None:
         """It is not asked for again."""
-        band = band_of(group)
-        self._opened[band].pop(group, None)
-        if not self._opened[band]:
-            self._bands.pop(band, None)
+        self._snapshots.pop(group, None)
+        self._opened[band_of(group)].pop(group, None)
 
-    def _open(self, band: int) -> dict[int, _Found]:
-        opened: dict[int, _Found] = {}
-        for body, meant in self._bands.get(band, ()):
-            for columns in changes_of(body):
-                shelf = self._shelves[meant[columns.shelf]]
-                try:
-                    change = shelf.codec.decode(columns)
-                except Exception as exc:  # decoding runs code of the values' classes
-                    raise StageFailed(
-                        shelf.name.stage, f"the state of {shelf.name} cannot be read: {one_line(exc)}; {_REMEDY}"
-                    ) from exc
+    def _open(self, band: int) -> dict[int, list[tuple[int, int, Change]]]:
+        began = self._now_ns()
+        opened: dict[int, list[tuple[int, int, Change]]] = {group: [] for group in groups_of(band)}
+        for placed in self._bands.get(band, ()):
+            for shelf, change in self._decoded(placed):
+                if change.op == Op.CLOSE:
+                    for changes in opened.values():
+                        changes.append((placed.place, shelf, change))
+                    continue
                 for group, part in change.by_group():
-                    opened.setdefault(group, {}).setdefault(meant[columns.shelf], []).append(part)
+                    opened[group].append((placed.place, shelf, part))
+        self._bands.pop(band, None)
+        self.spent_s += (self._now_ns() - began) / 1e9
         return opened
 
+    def _decoded(self, placed: _Placed) -> Iterator[tuple[int, Change]]:
+        """(number of the shelf, change) of a frame."""
+        for columns in changes_of(placed.body):
+            number = placed.meant[columns.shelf]
+            shelf = self._shelves[number]
+            try:
+                yield number, shelf.codec.decode(columns)
+            except Exception as exc:  # decoding runs code of the values' classes
+                raise StageFailed(
+                    shelf.name.stage, f"the state of {shelf.name} cannot be read: {one_line(exc)}; {_REMEDY}"
+                ) from exc
 
-_REMEDY = "run the code that wrote it, or begin again with --fresh"
+
+def _place_of(name: ShelfName) -> tuple[str, str, str]:
+    return name.stage, name.operator, name.name

@@ -1,79 +1,45 @@
 """The state of all keyed stages of a slot: their shelves, the log under them, and its part in the slot's commits.
 
-Each commit adds what was written since the last one. A life begins with empty shelves and the log; a group of keys is
-read when one of its keys is asked for, or by and by (`warm`).
+Each commit logs what was written since the last one (`encode`). A life begins with empty shelves and the log; a group
+of keys is read when one of its keys is asked for, or by and by (`committed`). Now and then the log is written anew,
+group by group, and the segments before it are removed (`rotation`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from penstock.byte_files import DISK, Files
-from penstock.operators.keyed_state import BEGINNING_OF_TIME
-from penstock.operators.undo_log import UndoLog
-from penstock.plan.fingerprint import described_type
 from penstock.slot.state.change import Columns
 from penstock.slot.state.changelog import Changelog
-from penstock.slot.state.frames import FORMAT, Catalogue, band_of_changes, encode_body
+from penstock.slot.state.frames import FORMAT, Body, Catalogue, band_of_changes, encode_body, snapshot_of
 from penstock.slot.state.replay import Replay
-from penstock.slot.state.shelf import Cold, Shelf, ShelfName
-from penstock.slot.state.values import VALUES, ValueShelf
+from penstock.slot.state.rotation import BUDGET_S, Rotation
+from penstock.slot.state.shelf import Cold, Shelf
+from penstock.slot.state.stage_shelves import StageShelves
+from penstock.slot.time_and_chance import MACHINE, Clock
 
-
-class StageShelves:
-    """The state of one stage."""
-
-    def __init__(self, stage: str, room: SlotState) -> None:
-        self.stage = stage
-        self.room = room
-        self.undo = UndoLog()
-        self.watermark_us = BEGINNING_OF_TIME
-        self._operators: dict[str, int] = {}
-
-    def encode(self) -> None:
-        """As `SlotState.encode`; in one turn only one stage of a slot writes."""
-        self.room.encode()
-
-    def of(self, verb: str) -> OperatorState:
-        """The state of the next operator of this verb."""
-        count = self._operators[verb] = self._operators.get(verb, 0) + 1
-        return OperatorState(self, verb if count == 1 else f"{verb}#{count}")
-
-
-class OperatorState:
-    """As `keyed_state.StageState` says: the shelves of one operator."""
-
-    def __init__(self, stage: StageShelves, operator: str) -> None:
-        self._stage = stage
-        self._operator = operator
-
-    @property
-    def watermark_us(self) -> int:
-        return self._stage.watermark_us
-
-    def values(self, name: str, type: Any = Any) -> ValueShelf:
-        room = self._stage.room
-        shelf = ValueShelf(self._named(name, VALUES, type), type, self._stage.undo, room.cold, copies=room.copies)
-        room.add(shelf)
-        return shelf
-
-    def _named(self, name: str, kind: str, type: Any) -> ShelfName:
-        return ShelfName(self._stage.stage, self._operator, name, kind, described_type(type))
+_WARMING_S: Final = 0.008
+"""After a commit, groups are read for about so long."""
 
 
 class SlotState:
     """The room. Takes part in commits once it is open; without a log it is in memory only."""
 
-    def __init__(self, *, copies: bool = False) -> None:
-        """`copies`: of `ValueShelf`."""
+    def __init__(self, *, copies: bool = False, clock: Clock = MACHINE) -> None:
+        """`copies`: of `EngineShelf`."""
         self.copies = copies
         self.cold = Cold(self._load)
+        self._now_ns = clock.now_ns
         self._stages: dict[str, StageShelves] = {}
         self._shelves: list[Shelf] = []
         self._log: Changelog | None = None
         self._replay: Replay | None = None
+        self._rotation = Rotation()
+        self._not_named: list[Path] = []
+        """Segments that the next record does not name."""
 
     def stage(self, name: str) -> StageShelves:
         """The state of a stage."""
@@ -101,22 +67,24 @@ class SlotState:
         """
         log = Changelog(base, committed, files)
         try:
-            replay = Replay(log, self._shelves)
+            self._replay = Replay(log, self._shelves, self._now_ns)
         except BaseException:
             log.close()
             raise
-        self._replay = replay
-        self.cold.groups.update(replay.groups)
-        names = [shelf.name for shelf in self._shelves]
-        if replay.catalogue != names:
+        self.cold.groups.update(self._replay.groups)
+        self._rotation.logged(self._replay.frames, self._replay.length)
+        self._log = log
+        if self._replay.catalogue != self._catalogue().shelves:
             if not log.is_new:
                 log.begin_segment()
-            log.append(encode_body(Catalogue(FORMAT, names)))
-        self._log = log
+            self._append(self._catalogue())
 
     def close(self) -> None:
         if self._log is not None:
             self._log.close()
+
+    def _catalogue(self) -> Catalogue:
+        return Catalogue(FORMAT, [shelf.name for shelf in self._shelves])
 
     def _load(self, group: int) -> None:
         """Read a group of keys into the shelves."""
@@ -128,11 +96,15 @@ class SlotState:
             raise
 
     def _fill(self, group: int) -> None:
-        assert self._replay is not None
+        if self._replay is None or group not in self.cold.groups:
+            return
         for number, changes in self._replay.found(group).items():
             self._shelves[number].load(group, changes)
         self.cold.groups.discard(group)
         self._replay.forget(group)
+        if not self.cold.groups:
+            self._rotation.measured(self._replay.length, self._replay.spent_s)
+            self._replay = None
 
     # Commits.
 
@@ -144,12 +116,62 @@ class SlotState:
                 bands.setdefault(band, []).append(shelf.codec.encode(number, change))
         for shelf in self._shelves:
             shelf.logged()
-        if self._log is not None:
-            for band, changes in bands.items():
-                self._log.append(encode_body(band_of_changes(band, changes)))
+        if self._log is not None and bands:
+            # What concerns all bands first: it is about what was there before this commit.
+            length = sum(self._append(band_of_changes(band, bands[band])) for band in sorted(bands))
+            self._rotation.logged(len(bands), length)
 
     def flush(self) -> list[int]:
         """As `committed_log.Participant` says."""
         assert self._log is not None
         self.encode()
+        if self._rotation.is_due:
+            self._log.begin_segment()
+            self._rotation.begin(self._log.last)
+            self._append(self._catalogue())
+        if self._rotation.goes_on:
+            self._within(BUDGET_S, self._write_group)
         return self._log.flush()
+
+    def committed(self) -> None:
+        """The record that `flush` was for is committed."""
+        assert self._log is not None
+        if self._not_named:
+            self._log.remove(self._not_named)
+            self._not_named = []
+        if self.cold.groups:
+            self._within(_WARMING_S, self._warm)
+
+    def _append(self, body: Body) -> int:
+        assert self._log is not None
+        data = encode_body(body)
+        self._log.append(data)
+        return len(data)
+
+    def _within(self, seconds: float, step: Callable[[], bool]) -> None:
+        """Do steps until one of them says that it was the last, or until the time is over: one at least."""
+        until = self._now_ns() + int(seconds * 1e9)
+        while step() and self._now_ns() < until:
+            pass
+
+    def _write_group(self) -> bool:
+        """Log all of a group; False: it was the last one."""
+        assert self._log is not None
+        began, group = self._now_ns(), self._rotation.group
+        if group in self.cold.groups:
+            self._load(group)
+        changes = [
+            shelf.codec.encode(number, change)
+            for number, shelf in enumerate(self._shelves) for change in shelf.snapshot(group)
+        ]
+        if changes:
+            self._append(snapshot_of(group, changes))
+        if not self._rotation.written((self._now_ns() - began) / 1e9):
+            return True
+        self._not_named += self._log.forget_before(self._rotation.segment)
+        return False
+
+    def _warm(self) -> bool:
+        """Read another group; False: none is left."""
+        self._load(min(self.cold.groups))
+        return bool(self.cold.groups)

@@ -30,7 +30,8 @@ from penstock.slot.output.expansion import Expansion
 from penstock.slot.output.spool import Spool
 from penstock.slot.process.row_failure import Failure, Unmade
 from penstock.slot.process.row_timeout import RowTimer
-from penstock.slot.state.slot_state import SlotState, StageShelves
+from penstock.slot.state.slot_state import SlotState
+from penstock.slot.state.stage_shelves import StageShelves
 from penstock.slot.user_code.async_rows import AsyncRows, Coroutines
 from penstock.slot.user_code.batch_tree import BatchTree, Origin
 from penstock.slot.user_code.behind import Behind, Runs
@@ -176,10 +177,20 @@ class Chain:
         """True: an operator writes to state."""
         return self._keeps_state
 
+    @property
+    def watermark_us(self) -> int:
+        """Event time of the stage, as its keyed operators are shown it."""
+        return BEGINNING_OF_TIME if self._state is None else self._state.watermark_us
+
+    @watermark_us.setter
+    def watermark_us(self, watermark_us: int) -> None:
+        if self._state is not None:
+            self._state.watermark_us = watermark_us
+
     def encode_state(self) -> None:
         """Log what was written to state. Raises `StateNotEncoded` for a value that cannot be stored."""
         if self._state is not None:
-            self._state.encode()
+            self._state.room.encode()
 
     def take_back_last(self) -> None:
         """What the last row of the last `run` wrote to state is undone: it cannot be sent, so it failed after all."""

@@ -1,0 +1,66 @@
+"""The state of one stage, and of each of its operators: the shelves that they ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from penstock.operators.keyed_state import BEGINNING_OF_TIME
+from penstock.operators.undo_log import UndoLog
+from penstock.plan.fingerprint import described_type
+from penstock.slot.state.buffers import BufferShelf
+from penstock.slot.state.lists import ListShelf
+from penstock.slot.state.maps import MapShelf
+from penstock.slot.state.shelf import EngineShelf, ShelfName
+from penstock.slot.state.values import ValueShelf
+
+if TYPE_CHECKING:
+    from penstock.slot.state.slot_state import SlotState
+
+S = TypeVar("S", bound=EngineShelf[Any])
+
+
+class StageShelves:
+    """The state of one stage."""
+
+    def __init__(self, stage: str, room: SlotState) -> None:
+        self.stage = stage
+        self.room = room
+        self.undo = UndoLog()
+        self.watermark_us = BEGINNING_OF_TIME
+        self._operators: dict[str, int] = {}
+
+    def of(self, verb: str) -> OperatorState:
+        """The state of the next operator of this verb."""
+        count = self._operators[verb] = self._operators.get(verb, 0) + 1
+        return OperatorState(self, verb if count == 1 else f"{verb}#{count}")
+
+
+class OperatorState:
+    """As `keyed_state.StageState` says: the shelves of one operator."""
+
+    def __init__(self, stage: StageShelves, operator: str) -> None:
+        self._stage = stage
+        self._operator = operator
+
+    @property
+    def watermark_us(self) -> int:
+        return self._stage.watermark_us
+
+    def values(self, name: str, type: Any = Any) -> ValueShelf:
+        return self._shelf(ValueShelf, name, type)
+
+    def lists(self, name: str, type: Any = Any) -> ListShelf:
+        return self._shelf(ListShelf, name, type)
+
+    def maps(self, name: str, type: Any = Any) -> MapShelf:
+        return self._shelf(MapShelf, name, type)
+
+    def buffers(self, name: str, type: Any = Any) -> BufferShelf:
+        return self._shelf(BufferShelf, name, type)
+
+    def _shelf(self, kind: type[S], name: str, value: Any) -> S:
+        stage, room = self._stage, self._stage.room
+        called = ShelfName(stage.stage, self._operator, name, kind.kind, described_type(value))
+        shelf = kind(called, value, stage.undo, room.cold, copies=room.copies)
+        room.add(shelf)
+        return shelf
