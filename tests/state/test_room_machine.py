@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import itertools
 import os
 from pathlib import Path
@@ -52,7 +51,7 @@ class Room(RuleBasedStateMachine):
 
     def _open(self) -> None:
         # A step, of which each takes a few looks at the clock, takes some milliseconds.
-        clock = dataclasses.replace(MACHINE, now_ns=itertools.count(step=1_000_000).__next__)
+        clock = msgspec.structs.replace(MACHINE, now_ns=itertools.count(step=1_000_000).__next__)
         self.room = SlotState(copies=self.copies, clock=clock)
         stage = self.room.stage("s")
         self.undo = stage.undo
