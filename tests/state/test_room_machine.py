@@ -29,7 +29,9 @@ class Point(msgspec.Struct):
 
 
 keys = st.sampled_from(["a", "b", "c", 1, 2, (1, "x"), b"k", None])
-values = st.one_of(st.integers(), st.text(max_size=3), st.lists(st.integers(), max_size=3), st.builds(Point, st.integers()))
+values = st.one_of(
+    st.integers(), st.text(max_size=3), st.lists(st.integers(), max_size=3), st.builds(Point, st.integers())
+)
 times = st.integers(0, 9)
 
 

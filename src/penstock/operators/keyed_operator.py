@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from penstock.event_time import END_OF_TIME
 from penstock.operators.field_key import field_getter
-from penstock.operators.keyed_state import END_OF_TIME, StageState
+from penstock.operators.keyed_state import StageState
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Operator
 

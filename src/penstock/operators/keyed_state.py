@@ -11,9 +11,6 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 GONE: Final = -1
 """The stamp of an entry that was removed."""
-BEGINNING_OF_TIME: Final = -(2**63)
-END_OF_TIME: Final = 2**63 - 1
-"""The watermark of an input that has ended, in microseconds as all event time."""
 
 
 class Entry:

@@ -23,7 +23,7 @@ from penstock.slot.process.stops import StageFailed, Stopped
 from penstock.slot.process.user_errors import one_line, user_traceback
 from penstock.slot.records.control import Control
 from penstock.slot.records.work_page import WorkPage
-from penstock.slot.state.values import CannotTakeBack
+from penstock.slot.state.shelf import CannotTakeBack
 from penstock.slot.turn.meter import Meter
 from penstock.slot.turn.row_errors import RowErrors
 from penstock.slot.turn.slot_stage import SlotStage
@@ -76,6 +76,8 @@ class TimedRows:
             leave_if_child()
         except StageFailed:
             raise
+        except CannotTakeBack as error:
+            self._turn.restart_carefully(stage, 1, error)
         except BaseException as exc:
             # It tells of the user's errors by `KeyFailed`; what comes out here leaves a state that nobody knows.
             if is_ctrl_c(exc):

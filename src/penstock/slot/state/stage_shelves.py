@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from penstock.operators.keyed_state import BEGINNING_OF_TIME
+from penstock.event_time import NO_WATERMARK
 from penstock.operators.undo_log import UndoLog
 from penstock.plan.fingerprint import described_type
 from penstock.slot.state.buffers import BufferShelf
@@ -26,7 +26,7 @@ class StageShelves:
         self.stage = stage
         self.room = room
         self.undo = UndoLog()
-        self.watermark_us = BEGINNING_OF_TIME
+        self.watermark_us = NO_WATERMARK
         self._operators: dict[str, int] = {}
 
     def of(self, verb: str) -> OperatorState:

@@ -16,11 +16,11 @@ from penstock.batch import Lines
 from penstock.channel.column_batch import ColumnBatch
 from penstock.ctrl_c import is_ctrl_c
 from penstock.errors import PenstockError
+from penstock.event_time import NO_WATERMARK
 from penstock.operator import Context
 from penstock.operators.batch_operator import BatchOperator
 from penstock.operators.event_time import EventTime
 from penstock.operators.keyed_operator import KeyedCall
-from penstock.operators.keyed_state import BEGINNING_OF_TIME
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Becomes, Operator
 from penstock.options import BATCH_ROWS, parse_duration
@@ -165,7 +165,7 @@ class Chain:
     @property
     def watermark_us(self) -> int:
         """How far operators that keep state are told event time has come."""
-        return BEGINNING_OF_TIME if self._state is None else self._state.watermark_us
+        return NO_WATERMARK if self._state is None else self._state.watermark_us
 
     @watermark_us.setter
     def watermark_us(self, watermark_us: int) -> None:
@@ -176,16 +176,6 @@ class Chain:
     def keeps_state(self) -> bool:
         """True: an operator writes to state."""
         return self._keeps_state
-
-    @property
-    def watermark_us(self) -> int:
-        """Event time of the stage, as its keyed operators are shown it."""
-        return BEGINNING_OF_TIME if self._state is None else self._state.watermark_us
-
-    @watermark_us.setter
-    def watermark_us(self, watermark_us: int) -> None:
-        if self._state is not None:
-            self._state.watermark_us = watermark_us
 
     def encode_state(self) -> None:
         """Log what was written to state. Raises `StateNotEncoded` for a value that cannot be stored."""
