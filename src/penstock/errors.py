@@ -194,14 +194,15 @@ class FileUnusable(PenstockError):
         self.errno = error.errno
         self.strerror = error.strerror or str(error)
         super().__init__(
-            f"{path}: {what} cannot be used ({self.strerror}); {_remedy(self.errno)}, then run again to resume"
+            f"{path}: {what} cannot be used ({self.strerror}); {remedy_of(self.errno)}, then run again to resume"
         )
 
     def __reduce__(self) -> tuple[type[FileUnusable], tuple[Path, str, OSError]]:
         return FileUnusable, (self.path, self.what, OSError(self.errno, self.strerror))
 
 
-def _remedy(number: int | None) -> str:
+def remedy_of(number: int | None) -> str:
+    """What to do where the operating system says no, by its error's number."""
     if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "make room"
     if number in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -274,11 +275,11 @@ class StoreTaken(PenstockError):
 class StoreUnavailable(PenstockError):
     """A checkpoint store cannot be read or written at the moment: no room, no access, no connection."""
 
-    def __init__(self, where: str, what: str, remedy: str = "fix that") -> None:
+    def __init__(self, where: str, what: str, remedy: str = "fix that, then try again") -> None:
         self.where = where
         self.what = what
         self.remedy = remedy
-        super().__init__(f"{where}: {what}; {remedy}, then try again")
+        super().__init__(f"{where}: {what}; {remedy}")
 
     def __reduce__(self) -> tuple[type[StoreUnavailable], tuple[str, str, str]]:
         return StoreUnavailable, (self.where, self.what, self.remedy)

@@ -17,7 +17,7 @@ from penstock.checkpoint.draft import Draft
 from penstock.checkpoint.history import FILES, entry_name, numbers_in, read_entry, read_log
 from penstock.checkpoint.manifest import Claim, Cut, Entry, Holder, Manifest, encode_entry
 from penstock.checkpoint.retention import Doomed, beyond
-from penstock.checkpoint.store import CheckpointStore, NoSuchFile
+from penstock.checkpoint.store import CheckpointStore, FileLost
 from penstock.errors import CheckpointDamaged, CheckpointForeign, StoreTaken, StoreUnavailable
 
 log = logging.getLogger("penstock.checkpoints")
@@ -105,9 +105,13 @@ class Claimed:
         return there
 
     def _require_newest(self, number: int) -> None:
-        newest = max(numbers_in(self.store), default=0)
-        if newest > number:
-            raise StoreTaken(self.store.where, _who(_entry_at(self.store, newest)))
+        numbers = numbers_in(self.store)
+        if numbers and numbers[-1] > number:
+            raise StoreTaken(self.store.where, _who(_entry_at(self.store, numbers[-1])))
+        if self.lineage not in numbers:
+            # What the next checkpoint would share with those before is no longer there, either.
+            what = "it does not hold any more what this run wrote: it was emptied, or is no longer mounted"
+            raise StoreUnavailable(self.store.where, what, "bring it back, or stop this run and run again")
 
 
 def claim(store: CheckpointStore, holder: Holder) -> Claimed:
@@ -134,6 +138,7 @@ def claim(store: CheckpointStore, holder: Holder) -> Claimed:
 
 def _sweep(store: CheckpointStore, mine: Claim, passed: list[int], claimed: Claimed) -> None:
     """Entries that do not count any more, and files that nothing that counts needs."""
+    store.tidy()
     store.delete([entry_name(number) for number in passed])
     if len(claimed.manifests) == len(mine.kept):
         needed = _files(claimed.manifests)
@@ -159,7 +164,7 @@ def _entry_at(store: CheckpointStore, number: int) -> Entry | None:
     """None: it cannot be read, or was deleted."""
     try:
         return read_entry(store, number)
-    except (NoSuchFile, CheckpointDamaged, CheckpointForeign):
+    except (FileLost, CheckpointDamaged, CheckpointForeign):
         return None
 
 

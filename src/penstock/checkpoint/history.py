@@ -14,7 +14,7 @@ from zlib import crc32
 import msgspec
 
 from penstock.checkpoint.manifest import Chunk, Claim, Entry, Manifest, decode_entry
-from penstock.checkpoint.store import CheckpointStore, NoSuchFile
+from penstock.checkpoint.store import CheckpointStore, FileLost
 from penstock.errors import CheckpointDamaged, CheckpointForeign, NoSuchCheckpoint
 
 log = logging.getLogger("penstock.checkpoints")
@@ -22,7 +22,6 @@ log = logging.getLogger("penstock.checkpoints")
 LOG: Final = "log"
 FILES: Final = "files"
 _DIGITS: Final = 12
-_GONE: Final = "its manifest is gone"
 
 
 def entry_name(number: int) -> str:
@@ -66,7 +65,7 @@ def numbers_in(store: CheckpointStore) -> list[int]:
 
 
 def read_entry(store: CheckpointStore, number: int) -> Entry:
-    """Raises `NoSuchFile`, `CheckpointDamaged`, `CheckpointForeign`."""
+    """Raises `FileLost`, `CheckpointDamaged`, `CheckpointForeign`."""
     return decode_entry(store.read(entry_name(number)), number, store.where)
 
 
@@ -112,8 +111,10 @@ def _read(store: CheckpointStore, number: int, read: _Read) -> Entry | Checkpoin
     if number not in read:
         try:
             read[number] = read_entry(store, number)
-        except NoSuchFile:
-            return None
+        except FileLost as exc:
+            if exc.missing:
+                return None
+            read[number] = CheckpointDamaged(store.where, str(number), f"its manifest {exc.why}")
         except (CheckpointDamaged, CheckpointForeign) as exc:
             read[number] = exc
     return read[number]
@@ -152,8 +153,8 @@ def content(store: CheckpointStore, manifest: Manifest, chunks: Iterable[Chunk])
     for chunk in chunks:
         try:
             data = store.read(f"{FILES}/{chunk.file}", chunk.offset, chunk.length)
-        except NoSuchFile:
-            raise CheckpointDamaged(store.where, manifest.id, f"its file {chunk.file} is missing") from None
+        except FileLost as exc:
+            raise CheckpointDamaged(store.where, manifest.id, f"its file {chunk.file} {exc.why}") from exc
         if len(data) != chunk.length:
             what = f"its file {chunk.file} is cut: {len(data)} of {chunk.length} bytes at {chunk.offset}"
             raise CheckpointDamaged(store.where, manifest.id, what)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from penstock.checkpoint.store import Bytes, CheckpointStore, NoSuchFile, StoreFile
+from penstock.checkpoint.store import Bytes, CheckpointStore, FileLost, StoreFile
 
 
 class MemoryStore(CheckpointStore):
@@ -22,7 +22,7 @@ class MemoryStore(CheckpointStore):
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         if name not in self.files:
-            raise NoSuchFile(name)
+            raise FileLost(name)
         return self.files[name][offset : None if length is None else offset + length]
 
     def sizes(self, folder: str) -> dict[str, int]:

@@ -13,8 +13,14 @@ from typing import TypeAlias
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
 
-class NoSuchFile(LookupError):
-    """A store has no file of this name."""
+class FileLost(LookupError):
+    """A store has no file of this name, or its bytes cannot be read any more."""
+
+    def __init__(self, name: str, why: str = "") -> None:
+        """`why`: it is there, but; empty: it is not."""
+        self.why = why or "is missing"
+        self.missing = not why
+        super().__init__(f"{name} {self.why}")
 
 
 class StoreFile(ABC):
@@ -62,7 +68,7 @@ class CheckpointStore(ABC):
 
     @abstractmethod
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        """This part of a file, fewer bytes at its end; all of it by default. Raises `NoSuchFile`."""
+        """This part of a file, fewer bytes at its end; all of it by default. Raises `FileLost`."""
 
     @abstractmethod
     def sizes(self, folder: str) -> dict[str, int]:
@@ -73,7 +79,10 @@ class CheckpointStore(ABC):
 
     @abstractmethod
     def delete(self, names: Sequence[str]) -> None:
-        """Remove files. What is not there is no error."""
+        """Remove files, before this returns. What is not there is no error."""
+
+    def tidy(self) -> None:
+        """Remove what killed processes were writing. Called by who has just claimed the store."""
 
     def close(self) -> None:
         """Give back what the store holds. Nothing is called after it."""
