@@ -2,75 +2,94 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Literal, TypeAlias
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
 
 from penstock.checkpoint.store import Bytes, CheckpointStore, StoreFile
 from penstock.errors import StoreUnavailable
-
-Fault: TypeAlias = Literal["", "fails before", "fails after", "killed before", "killed after"]
 
 
 class Killed(BaseException):
     """The process is gone; nothing that it still does has an effect."""
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What becomes of the n-th call of a method (counted from 0), and of those behind it if the process is killed."""
+
+    method: str
+    nth: int
+    kind: Literal["fails before", "fails after", "killed before", "killed after"]
+
+
 class FaultyStore(CheckpointStore):
-    """What becomes of each call that changes something is the next of `faults`; nothing happens behind the last."""
+    """Another store, with at most one fault at a time."""
 
     def __init__(self, inner: CheckpointStore) -> None:
         super().__init__(inner.where)
         self.inner = inner
-        self.faults: Iterator[Fault] = iter(())
         self.dead = False
+        self._fault: Fault | None = None
+        self._calls: Counter[str] = Counter()
 
-    def before(self) -> Fault:
-        """At the beginning of a call."""
+    def fail(self, fault: Fault | None) -> None:
+        """From now on."""
+        self._fault = fault
+        self._calls.clear()
+
+    @contextmanager
+    def call(self, method: str) -> Iterator[None]:
         if self.dead:
             raise Killed
-        fault = next(self.faults, "")
-        if fault == "killed before":
-            self.dead = True
-            raise Killed
-        if fault == "fails before":
-            raise StoreUnavailable(self.where, "a fault of the test's")
-        return fault
+        fault = self._fault
+        due = fault is not None and fault.method == method and fault.nth == self._calls[method]
+        self._calls[method] += 1
+        kind = fault.kind if fault is not None and due else ""
+        self._strike(kind, "before")
+        yield
+        self._strike(kind, "after")
 
-    def after(self, fault: Fault) -> None:
-        """At its end."""
-        if fault == "killed after":
+    def _strike(self, kind: str, when: str) -> None:
+        if kind == f"killed {when}":
             self.dead = True
             raise Killed
-        if fault == "fails after":
-            raise StoreUnavailable(self.where, "a fault of the test's, after the fact")
+        if kind == f"fails {when}":
+            raise StoreUnavailable(self.where, f"a fault of the test's ({kind})")
 
     def writing(self, name: str) -> StoreFile:
-        self.after(self.before())
-        return _FaultyFile(self, name)
+        with self.call("writing"):
+            return _FaultyFile(self, name)
 
     def create(self, name: str, data: bytes) -> bool:
-        fault = self.before()
-        created = self.inner.create(name, data)
-        self.after(fault)
+        with self.call("create"):
+            created = self.inner.create(name, data)
         return created
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        self.after(self.before())
-        return self.inner.read(name, offset, length)
+        with self.call("read"):
+            data = self.inner.read(name, offset, length)
+        return data
 
     def sizes(self, folder: str) -> dict[str, int]:
-        self.after(self.before())
-        return self.inner.sizes(folder)
+        with self.call("sizes"):
+            sizes = self.inner.sizes(folder)
+        return sizes
 
     def delete(self, names: Sequence[str]) -> None:
-        fault = self.before()
-        self.inner.delete(names[: len(names) // 2] if fault else names)
-        self.after(fault)
+        with self.call("delete"):
+            self.inner.delete(names[: len(names) // 2])
+        with self.call("delete, the other half"):
+            self.inner.delete(names[len(names) // 2 :])
 
     def tidy(self) -> None:
-        fault = self.before()
-        self.inner.tidy()
-        self.after(fault)
+        with self.call("tidy"):
+            self.inner.tidy()
+
+
+METHODS = ("create", "writing", "write", "close", "read", "sizes", "delete", "delete, the other half", "tidy")
 
 
 class _FaultyFile(StoreFile):
@@ -79,14 +98,12 @@ class _FaultyFile(StoreFile):
         self._inner = store.inner.writing(name)
 
     def write(self, data: Bytes) -> None:
-        fault = self._store.before()
-        self._inner.write(data)
-        self._store.after(fault)
+        with self._store.call("write"):
+            self._inner.write(data)
 
     def close(self) -> None:
-        fault = self._store.before()
-        self._inner.close()
-        self._store.after(fault)
+        with self._store.call("close"):
+            self._inner.close()
 
     def abandon(self) -> None:
         if not self._store.dead:

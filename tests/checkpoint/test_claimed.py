@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from checkpoint.cuts import held, holder, take
+from checkpoint.faulty_store import Fault, FaultyStore
 from penstock.checkpoint.claimed import claim
 from penstock.checkpoint.history import content, entry_name, manifest_of, newest_first, read_log
 from penstock.checkpoint.memory_store import MemoryStore
@@ -179,6 +180,17 @@ def test_a_checkpoint_whose_answer_was_lost_is_one_and_the_next_comes_behind_it(
     ]
     claimed.retain(2)
     assert [held(store, manifest)[0] for manifest in claimed.manifests] == [b"one", b"one two"]
+
+
+def test_a_checkpoint_of_which_only_the_last_look_failed_keeps_its_files():
+    store = FaultyStore(MemoryStore())
+    claimed = claim(store, holder())
+    store.fail(Fault("sizes", 0, "fails after"))
+    with pytest.raises(StoreUnavailable):
+        take(claimed, b"one", b"queue")
+    take(claimed, b"one two", b"other")
+    claimed.retain(3)
+    assert [held(store, manifest)[1] for manifest in read_log(store).manifests] == [b"queue", b"other"]
 
 
 def test_what_a_killed_process_was_writing_is_removed_by_the_next_claim():

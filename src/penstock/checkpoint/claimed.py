@@ -39,9 +39,12 @@ class Claimed:
         """Files of each attempt of which it is not known whether it made a checkpoint."""
         self._orphans: list[str] = []
         """Files of attempts that did not."""
+        self._taken: StoreTaken | None = None
 
     def begin(self) -> Draft:
-        """A checkpoint to write. At most one at a time. Touches nothing."""
+        """A checkpoint to write. At most one at a time. Touches nothing. Raises `StoreTaken` again."""
+        if self._taken is not None:
+            raise self._taken
         self._attempts += 1
         return Draft(self.store, self.lineage, self._next, self._attempts)
 
@@ -66,7 +69,7 @@ class Claimed:
 
         self._unsure.append(draft.files)
         made = self._append(manifest)
-        self._orphans += [file for files in self._unsure if not files & _files([made]) for file in files]
+        self._orphans += [file for files in self._unsure for file in files]
         self._unsure.clear()
         return made
 
@@ -91,23 +94,28 @@ class Claimed:
             there = entry if created else self._whose(entry.number)
             self.manifests.append(there)
             self._next += 1
+            self._unsure = [files for files in self._unsure if not files & there.files]
             if there == entry:
                 self._require_newest(entry.number)
                 return entry
             # What an earlier commit was not sure of is a checkpoint, and this one comes behind it.
-            self._unsure = [files for files in self._unsure if not files & there.files]
 
     def _whose(self, number: int) -> Manifest:
         """What has taken the number: this very entry, if an answer was lost, or an earlier attempt of ours."""
         there = _entry_at(self.store, number)
         if not isinstance(there, Manifest) or there.lineage != self.lineage:
-            raise StoreTaken(self.store.where, _who(there))
+            raise self._refused(there)
         return there
+
+    def _refused(self, by: Entry | None) -> StoreTaken:
+        """For good."""
+        self._taken = StoreTaken(self.store.where, _who(by))
+        return self._taken
 
     def _require_newest(self, number: int) -> None:
         numbers = numbers_in(self.store)
         if numbers and numbers[-1] > number:
-            raise StoreTaken(self.store.where, _who(_entry_at(self.store, numbers[-1])))
+            raise self._refused(_entry_at(self.store, numbers[-1]))
         if self.lineage not in numbers:
             # What the next checkpoint would share with those before is no longer there, either.
             what = "it does not hold any more what this run wrote: it was emptied, or is no longer mounted"
@@ -125,7 +133,7 @@ def claim(store: CheckpointStore, holder: Holder) -> Claimed:
         newest = reading.numbers[-1] if reading.numbers else 0
         mine = Claim(
             number=newest + 1, attempt=attempt, holder=holder, claimed_s=time.time(),
-            kept=tuple(found.number for found in reading.found),
+            kept={found.number: found.manifest.attempt if found.manifest else "" for found in reading.found},
         )
         if store.create(entry_name(mine.number), encode_entry(mine)) or _entry_at(store, mine.number) == mine:
             break

@@ -76,10 +76,10 @@ def read_log(store: CheckpointStore) -> Reading:
     claim = _newest_claim(store, numbers, read)
     found = []
     for number in numbers:
-        if claim is not None and (number == claim.number or (number < claim.number and number not in claim.kept)):
+        if claim is not None and number <= claim.number and number not in claim.kept:
             continue
         entry = _read(store, number, read)
-        if isinstance(entry, Manifest) and (claim is not None or entry.lineage == _lineage(read)):
+        if isinstance(entry, Manifest) and _counts(entry, claim, read):
             found.append(Found(number, entry))
         elif isinstance(entry, CheckpointDamaged | CheckpointForeign):
             found.append(Found(number, problem=entry))
@@ -101,9 +101,11 @@ def _newest_claim(store: CheckpointStore, numbers: Iterable[int], read: _Read) -
     return None
 
 
-def _lineage(read: _Read) -> int:
-    """Where the newest claim cannot be read: what the newest manifest says is its number. Others do not count."""
-    return max((entry.lineage for entry in read.values() if isinstance(entry, Manifest)), default=0)
+def _counts(entry: Manifest, claim: Claim | None, read: _Read) -> bool:
+    if claim is not None:
+        return entry.lineage == claim.number or (entry.number < claim.number and claim.keeps(entry))
+    # It cannot be read. What was made under it names it; what else would count is not known.
+    return entry.lineage == max(found.lineage for found in read.values() if isinstance(found, Manifest))
 
 
 def _read(store: CheckpointStore, number: int, read: _Read) -> Entry | CheckpointDamaged | CheckpointForeign | None:

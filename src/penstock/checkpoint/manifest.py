@@ -163,8 +163,12 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, tag="claim"):
     holder: Holder
     claimed_s: float
     """Wall clock."""
-    kept: tuple[int, ...]
-    """The checkpoints below that count."""
+    kept: dict[int, str]
+    """The checkpoints below that count: number and attempt; no attempt: what stood there could not be read."""
+
+    def keeps(self, entry: Manifest) -> bool:
+        """True: this is a checkpoint below that counts, and not what a zombie put in its place after its deletion."""
+        return self.kept.get(entry.number) in ("", entry.attempt)
 
 
 Entry: TypeAlias = Manifest | Claim
