@@ -1,4 +1,4 @@
-"""Notes what a process does, by the interpreter's audit events; goes on to each process that is started with `-c`.
+"""Notes what a process does, by the interpreter's audit events; follows what it starts with `-c`, and what it forks.
 
 `timeline.py` installs it and reads what it wrote: one line an event, of what `Event` there has. It imports next to
 nothing itself, and costs a few microseconds an event.
@@ -39,6 +39,7 @@ def install(place, role):  # type: ignore[no-untyped-def]  # what types need wou
             note("exec", _passed_on(args[1], place))
 
     note("begins", role)
+    os.register_at_fork(after_in_child=lambda: note("forked", str(os.getppid())))
     sys.addaudithook(hear)
     return note
 

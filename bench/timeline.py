@@ -1,7 +1,7 @@
 """What happens between `run()` and its return, process by process: imports, files, births, deaths.
 
 Times are those of the processes' own notes (`audit_hook.py`); what several processes do at once stands in between each
-other. A worker is what was forked from a process that had notes of its own.
+other.
 """
 
 from __future__ import annotations
@@ -71,10 +71,12 @@ def imports(events: Sequence[Event]) -> dict[str, int]:
 
 
 def _roles(events: Sequence[Event]) -> dict[int, str]:
-    named = {event.pid: event.what for event in events if event.kind == "begins"}
-    pids = dict.fromkeys(event.pid for event in events)
-    workers = [pid for pid in pids if pid not in named]
-    return {**{pid: f"worker {number}" for number, pid in enumerate(workers)}, **named}
+    """The supervisor forks the zygote, the zygote forks the workers."""
+    roles = {event.pid: event.what for event in events if event.kind == "begins"}
+    parents = {event.pid: int(event.what) for event in events if event.kind == "forked"}
+    zygotes = {pid for pid, parent in parents.items() if roles.get(parent) == "main"}
+    workers = [pid for pid in parents if pid not in zygotes]
+    return {**roles, **dict.fromkeys(zygotes, "zygote"), **{pid: f"worker {n}" for n, pid in enumerate(workers)}}
 
 
 def _steps(events: Sequence[Event]) -> Iterator[Step]:

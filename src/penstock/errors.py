@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from penstock.terminal_text import visible_lines
 
@@ -18,8 +19,7 @@ MORE_DESCRIPTORS = "allow more (`ulimit -n`), or use fewer workers"
 STARTS_OVER = "start over with `--fresh` (fresh=True)"
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
+class Mistake(msgspec.Struct, frozen=True):
     """One mistake in a pipeline's description: where it is, and what to write instead."""
 
     file: str

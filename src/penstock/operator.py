@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+import msgspec
 
 from penstock.options import Duration, parse_duration
 
@@ -18,8 +19,7 @@ def _no_row_in_progress() -> str:
     raise RuntimeError("idempotency_key names the row in progress; read it inside a call, not outside")
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
+class Hooks(msgspec.Struct, frozen=True):
     """What a context asks of its worker. Without one, nothing stops and nobody is woken."""
 
     key: Callable[[], str] = _no_row_in_progress

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, TypeAlias, TypedDict
+
+import msgspec
 
 Duration: TypeAlias = str | timedelta | float
 """Text with a unit, a `timedelta`, or a number of seconds (`int` or `float`)."""
@@ -81,8 +82,7 @@ def _number(value: object, units: Mapping[str, float], usual: str) -> float | No
     return None if found is None or unit is None else float(found[1]) * unit
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorPolicy:
+class ErrorPolicy(msgspec.Struct, frozen=True):
     """What happens to a row whose last attempt failed. Made by `fail`, `skip` and `dead_letter`."""
 
     kind: Literal["fail", "skip", "dead_letter"]
@@ -109,8 +109,7 @@ def dead_letter(*, give_up_after: int | None = 100) -> ErrorPolicy:
     return ErrorPolicy("dead_letter", give_up_after)
 
 
-@dataclass(frozen=True, slots=True)
-class FullPolicy:
+class FullPolicy(msgspec.Struct, frozen=True):
     """What a writer does when its queue is full. Made by `block`."""
 
     kind: Literal["block"]
@@ -127,13 +126,12 @@ BATCH_ROWS = 8192
 """The default limit of rows that travel together."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Edge:
+class Edge(msgspec.Struct, frozen=True, kw_only=True):
     """How rows travel from one stage to the next. Given where the edge ends."""
 
     memory: Size = "8 MiB"
     """How much the edge may hold, in all its queues together, before its writers wait."""
-    when_full: FullPolicy = field(default_factory=block)
+    when_full: FullPolicy = msgspec.field(default_factory=block)
     route: Route = "auto"
     """`"auto"`: by hash after `key_by`, else to the worker with the most room; `"forward"`: slot i to slot i."""
     batch_rows: int = BATCH_ROWS

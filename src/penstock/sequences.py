@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import threading
@@ -47,6 +46,8 @@ class SequenceSource(Source[T_co]):
         """A digest, the same for equal items in every process; of an item that has no plain value, its class counts."""
         if isinstance(self.items, range):
             return repr(self.items)
+        import hashlib  # only here, and it loads OpenSSL: 3 ms
+
         digest = hashlib.blake2b(digest_size=8)
         for item in self.items:
             digest.update(_plain(item))

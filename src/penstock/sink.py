@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from penstock.batch import Batch
 from penstock.operator import Context
@@ -37,12 +38,11 @@ class RowsRejected(Exception):
         super().__init__(f"{len(self.reasons)} rows rejected")
 
 
-@dataclass(frozen=True, slots=True)
-class WrittenText:
+class WrittenText(msgspec.Struct, frozen=True):
     """Rows as whole lines and, by index, the reasons why some rows have none."""
 
     data: bytes
-    rejected: Mapping[int, str] = field(default_factory=dict)
+    rejected: Mapping[int, str] = msgspec.field(default_factory=dict)
 
 
 class Writer(ABC, Generic[T_contra]):

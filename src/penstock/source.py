@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+import msgspec
 
 from penstock.batch import Batch
 from penstock.operator import Context
@@ -23,8 +24,7 @@ class EndOfSplit(Exception):
     """Raised by `Reader.read` when its split is exhausted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True):
     """Something that a reader found and that is not a row."""
 
     row: Any
@@ -33,8 +33,7 @@ class Rejected:
     """Why it is not a row, and where it is: `/data/a.csv, line 7: it has 2 fields, expected 3`."""
 
 
-@dataclass(frozen=True, slots=True)
-class WithRejected(Generic[T_co]):
+class WithRejected(msgspec.Struct, Generic[T_co], frozen=True):
     """A batch in which some items are not rows. `rejected` has them by index; their place in `batch` is ignored.
 
     The error policy of the source's stage applies to each, as to a row that failed, in the same commit as the rows.

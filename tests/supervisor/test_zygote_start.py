@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from penstock.supervisor.zygote_start import StartedZygote
+from penstock.supervisor.zygote_start import StartedZygote, open_descriptors
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 @pytest.fixture
 def zygote(pipe: tuple[int, int], tmp_path: Path) -> Iterator[StartedZygote]:
     """Forked while this process has both ends of the pipe."""
-    started = StartedZygote(str(tmp_path))
+    started = StartedZygote(str(tmp_path), open_descriptors() - {*pipe})
     yield started
     started.give_up()
     started.socket.close()

@@ -6,16 +6,12 @@ the lines and compares.
 
 from __future__ import annotations
 
-import inspect
 import shlex
-import types
 from collections.abc import Mapping, Sequence
-from typing import Any, Union, get_args, get_origin
 
 from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
 from penstock.sequences import SequenceSource
-from penstock.signatures.annotations import shown
-from penstock.signatures.row_classes import fields_of
+from penstock.signatures.described_type import described_type
 
 ARGUMENTS = "the program's arguments"
 """They may say what is read, or only how much of it: a change is logged, not refused."""
@@ -69,27 +65,3 @@ def _edge(edge: EdgePlan) -> str:
     route = f"{edge.route.value}{key}" if edge.route is Route.HASH else edge.route.value
     merged = " in turn" if edge.merge else ""
     return f"{route}{merged}; queues of {edge.channel_bytes} bytes; rows {described_type(edge.row_type)}"
-
-
-def described_type(annotation: Any) -> str:
-    """A row type down to its fields: one that gained a field is another one, whatever it is called."""
-    return _described(annotation, ())
-
-
-def _described(annotation: Any, inside: tuple[Any, ...]) -> str:
-    args = [part for part in get_args(annotation) if not isinstance(part, list)]
-    origin = get_origin(annotation)
-    if origin in (types.UnionType, Union):
-        return " | ".join(sorted(_described(part, inside) for part in args))
-    if args and all(_is_type(part) for part in args):
-        name = origin.__name__ if inspect.isclass(origin) else str(origin)
-        return f"{name}[{', '.join(_described(part, inside) for part in args)}]"
-    fields = None if annotation in inside else fields_of(annotation)
-    if not fields:
-        return shown(annotation)
-    shape = ", ".join(f"{name}: {_described(kind, (*inside, annotation))}" for name, kind in fields.items())
-    return f"{shown(annotation)}({shape})"
-
-
-def _is_type(part: Any) -> bool:
-    return part is Any or inspect.isclass(part) or get_origin(part) is not None

@@ -6,7 +6,6 @@ Pure. Precedence: default < code < settings. The planner asks for one stage afte
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
 from typing import Any
 
 import msgspec
@@ -244,9 +243,9 @@ def _in_code(stage: Stage) -> dict[str, object]:
     options = dict(opener.options)
     if not isinstance(opener, SourceCall):
         options |= {
-            f"edge.{field.name}": getattr(opener.edge, field.name)
-            for field in fields(Edge)
-            if getattr(opener.edge, field.name) != getattr(DEFAULT_EDGE, field.name)
+            f"edge.{name}": getattr(opener.edge, name)
+            for name in Edge.__struct_fields__
+            if getattr(opener.edge, name) != getattr(DEFAULT_EDGE, name)
         }
     return options
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from penstock.channel.bell import Bell
 from penstock.channel.codec import RowCodec
@@ -35,8 +36,7 @@ from penstock.slot.user_code.page_steps import PageSteps
 from penstock.slot.watermarks.stage_time import StageTime
 
 
-@dataclass(frozen=True, slots=True)
-class Assembler:
+class Assembler(msgspec.Struct, frozen=True):
     """Makes the stages of one slot."""
 
     topology: Topology

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import selectors
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from penstock.plan.paths import SlotPaths
 from penstock.shared_file import Opening, by_calls
@@ -38,8 +39,7 @@ class Zygote(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(msgspec.Struct, frozen=True):
     """All of it, for one supervisor."""
 
     selector: selectors.BaseSelector

@@ -35,7 +35,6 @@ from penstock.supervisor.whole_files import WholeFiles
 from penstock.supervisor.worker_watch import WorkerWatch
 from penstock.supervisor.zygote_keeper import ZygoteKeeper
 from penstock.supervisor.zygote_process import ZygoteProcess
-from penstock.supervisor.zygote_start import StartedZygote
 
 _LONGEST_SLEEP_S = 5.0
 
@@ -61,7 +60,7 @@ class Supervisor:
             notices=self._notices, shutdown=self._shutdown, fail=self._fail,
         )
         self._zygotes = ZygoteKeeper(
-            zygote, lambda: ZygoteProcess(StartedZygote(str(run_dir)), spec),
+            zygote, zygote.another,
             selector=self._selector, notices=self._notices, shutdown=self._shutdown, heard=self._lives.hear,
             lost=self._lose_zygote, fail=self._fail,
         )

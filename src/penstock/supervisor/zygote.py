@@ -58,6 +58,7 @@ def main(socket_fd: int, run_dir: str) -> None:
     paths = RunPaths(Path(run_dir))
     if begin is None or not lifeline.hold(paths.lifeline):
         return
+    gc.enable()  # for the program, which may want it otherwise
     signals.give_back_to_children()
     own_pid = os.getpid()
     faulthandler.enable(2)  # a crash while importing shows where

@@ -23,6 +23,7 @@ class ZygoteProcess:
         self.started = time.monotonic()
         self.socket = started.socket
         self._process = started
+        self._spec = spec
         self._stderr = started.stderr
         self._shown = 0
         self.closed = False
@@ -30,6 +31,10 @@ class ZygoteProcess:
         self._inbox: Inbox[FromZygote] = Inbox(self.socket, FromZygote)
         self._outbox = Outbox(self.socket)
         self._outbox.put(Begin(spec.program, spec.preload))
+
+    def another(self) -> ZygoteProcess:
+        """Start the next one, of the same program."""
+        return ZygoteProcess(self._process.another(), self._spec)
 
     @property
     def pid(self) -> int:

@@ -19,15 +19,22 @@ from penstock.slot.process.process_end import end_with
 class StartedZygote:
     """A zygote that was told nothing yet."""
 
-    def __init__(self, run_dir: str) -> None:
+    def __init__(self, run_dir: str, keeps: frozenset[int]) -> None:
+        """`keeps`: descriptors that are not the supervisor's own; the zygote closes all others."""
+        self._run_dir = run_dir
+        self._keeps = keeps
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.stderr = os.memfd_create("penstock-import")
         self._code: int | None = None
         with signals.held_back():
             self.pid = os.fork()
             if self.pid == 0:
-                end_with(partial(_become_zygote, theirs.fileno(), self.stderr, run_dir))
+                end_with(partial(_become_zygote, theirs.fileno(), self.stderr, run_dir, keeps))
         theirs.close()
+
+    def another(self) -> StartedZygote:
+        """Start the next one, as this one was."""
+        return StartedZygote(self._run_dir, self._keeps)
 
     def reap(self) -> None:
         """Take its exit status, where it has exited."""
@@ -53,7 +60,7 @@ class StartedZygote:
         self.wait()
 
 
-def _become_zygote(socket_fd: int, stderr: int, run_dir: str) -> int:
+def _become_zygote(socket_fd: int, stderr: int, run_dir: str, keeps: frozenset[int]) -> int:
     """In the child. Its frames stand on those of the supervisor, so that nothing there is ever freed."""
     # Nor are cycles that wait for the collector: they would close descriptors that by then are others'.
     gc.freeze()
@@ -62,19 +69,18 @@ def _become_zygote(socket_fd: int, stderr: int, run_dir: str) -> int:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(stderr, 2)
-    # All of the supervisor's: with its end of the lifeline, nobody would notice its death; with its locks, nobody
+    # What is the supervisor's: with its end of the lifeline, nobody would notice its death; with its locks, nobody
     # could take them; with its sockets, those at the other end would not see that it is gone.
-    for fd in map(int, os.listdir("/proc/self/fd")):
-        if fd > 2 and fd != socket_fd:
-            _close(fd)
+    for fd in open_descriptors() - keeps - {0, 1, 2, socket_fd}:
+        os.close(fd)
     from penstock.supervisor import zygote
 
     zygote.main(socket_fd, run_dir)
     return 0
 
 
-def _close(fd: int) -> None:
-    try:
-        os.close(fd)
-    except OSError:
-        return  # the one by which the folder was listed
+def open_descriptors() -> frozenset[int]:
+    """Those of this process."""
+    with os.scandir("/proc/self/fd") as entries:
+        found = {int(entry.name): os.readlink(entry.path) for entry in entries}
+    return frozenset(fd for fd, path in found.items() if path != f"/proc/{os.getpid()}/fd")  # which is closed by now

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock.event_time import NO_WATERMARK
 from penstock.operators.undo_log import UndoLog
-from penstock.plan.fingerprint import described_type
+from penstock.signatures.described_type import described_type
 from penstock.slot.state.buffers import BufferShelf
 from penstock.slot.state.lists import ListShelf
 from penstock.slot.state.maps import MapShelf

@@ -8,10 +8,11 @@ from __future__ import annotations
 import contextvars
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from types import CodeType
 from typing import Any, Final
+
+import msgspec
 
 from penstock.errors import RowTimeout
 from penstock.slot.input.batches import Out
@@ -30,8 +31,7 @@ _LOOK_S: Final = 2.0
 """`run` looks so often whether it is through, whoever has woken it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Coroutines:
+class Coroutines(msgspec.Struct, frozen=True):
     """How the coroutines of a stage run."""
 
     concurrency: int = 16
