@@ -301,17 +301,20 @@ def test_a_hang_up_that_nohup_ignores_is_ignored(program: Path, heard: Line, tol
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("victim", ["supervisor", "program", "both"])
-def test_each_row_is_written_once_whoever_is_killed_while_the_run_ends(program: Path, heard: Line, victim: str) -> None:
+def test_each_row_is_written_once_whoever_is_killed_while_the_run_ends(
+    program: Path, heard: Line, told: Line, victim: str
+) -> None:
     """Killed at eight moments between the middle of the input and the exit, by the pace of a run before; what did not
     exit with 0 is run again, as it says."""
     folder, killed = program.parent, 0
     for share in (None, 0.2, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0, 1.1):
         (folder / "out.jsonl").unlink(missing_ok=True)
-        process = start(folder, program.name, "none")
+        process = start(folder, program.name, "hang-up")  # held in the middle until it is told
         heard.hear()
-        began = time.monotonic()
         [found] = rundir.find_runs(folder / "run")
         assert found.pid is not None
+        told.say()
+        began = time.monotonic()
         if share is None:
             _wait_until(lambda pid=found.pid: _state_of(pid) in ("gone", "Z"))  # type: ignore[misc]
             took_s = time.monotonic() - began
