@@ -1,0 +1,63 @@
+"""What calls over slices ask of their shelf: accumulators by slice and key.
+
+An accumulator is a list: `[stamp, group, end, key, *places]`. The engine's shelf is `slot/state/slices.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeAlias
+
+STAMP: Final = 0
+GROUP: Final = 1
+END: Final = 2
+KEY: Final = 3
+PLACES: Final = 4
+"""Where the aggregations' places begin."""
+GONE: Final = -1
+"""The stamp of an accumulator that is not on the shelf any more."""
+
+Accumulator: TypeAlias = list[Any]
+
+
+class TouchedAccumulators:
+    """Those that were written to since they were last logged."""
+
+    __slots__ = ("entries", "turn")
+
+    def __init__(self) -> None:
+        self.turn = 1
+        """Grows with each commit. An accumulator with this stamp is in `entries`."""
+        self.entries: list[Accumulator] = []
+
+
+class SliceShelf(Protocol):
+    """Accumulators by the end of their slice and by key."""
+
+    slices: dict[int, dict[Any, Accumulator]]
+    """Those in memory. A slice or key that is not here may still be in the log, as long as `cold` has something."""
+    touched: TouchedAccumulators
+    cold: set[int]
+    """Key groups that are only in the log."""
+    group_of: Callable[[Any], int]
+    """The group of a key. Raises `TypeError` for what is no key."""
+
+    def find(self, end: int, key: Any) -> Accumulator | None:
+        """As `slices[end].get(key)`, and reads the key's group of the log if it has to."""
+        ...
+
+    def open(self, end: int) -> dict[Any, Accumulator]:
+        """The slice that ends there, made if need be."""
+        ...
+
+    def take_out(self, accumulator: Accumulator) -> None:
+        """It is not on the shelf any more; `slices` may still hold it, until `drop`."""
+        ...
+
+    def drop(self, end: int) -> None:
+        """All of a slice is gone."""
+        ...
+
+    def load_all(self) -> None:
+        """Read what is only in the log."""
+        ...
