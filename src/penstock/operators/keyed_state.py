@@ -1,13 +1,16 @@
 """What keyed operators ask of the state of their stage: shelves by key, in memory, logged with each commit.
 
-A shelf has a kind: one value by key, lists, maps, rows in the order of time. The engine's shelves are in
-`slot/state`; here is what an operator sees of them. What it writes to them is taken back if the row in progress fails.
+A shelf has a kind: one value by key, lists, maps, rows in the order of time, accumulators by slice of time. The
+engine's shelves are in `slot/state`; here is what an operator sees of them. What it writes to them is taken back if the
+row in progress fails.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Final, Generic, Protocol, TypeVar
+
+from penstock.operators.windowed.slice_shelf import SliceShelf
 
 GONE: Final = -1
 """The stamp of an entry that was removed."""
@@ -213,3 +216,7 @@ class StageState(Protocol):
     def maps(self, name: str, type: Any = Any) -> Maps: ...
 
     def buffers(self, name: str, type: Any = Any) -> Buffers: ...
+
+    def slices(self, name: str, type: Any = Any) -> SliceShelf:
+        """Of accumulators by slice of time; `type` describes one."""
+        ...

@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from penstock.operators.keyed_operator import KeyFailed
+
 R = TypeVar("R")
 
 
@@ -33,13 +35,13 @@ def changes(
     if given == now:
         return
     if retracts and given is not None:
-        taken_back = Change(row_of(given), added=False)
+        row = row_of(given)
         note(None)
-        yield taken_back
+        yield row if isinstance(row, KeyFailed) else Change(row, added=False)
     if now is not None:
         row = row_of(now)
         note(now)
-        yield Change(row, added=True) if retracts else row
+        yield Change(row, added=True) if retracts and not isinstance(row, KeyFailed) else row
 
 
 def is_due(before_us: int, now_us: int, every_us: int) -> bool:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from penstock.ctrl_c import is_ctrl_c
-from penstock.operators.keyed_call import KeyFailed
+from penstock.operators.keyed_operator import KeyFailed
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.windowed.changes import changes, is_due
 from penstock.operators.windowed.slice_shelf import PLACES, SliceShelf
@@ -57,15 +57,24 @@ class EarlySlicesCall(SharedSlicesCall):
             except BaseException as exc:  # a result of the user's own
                 if is_ctrl_c(exc):
                     raise
+                self._note(end, accumulator_group(accumulator, self.shelf, key), key, ())
                 yield KeyFailed(key, end, exc)
                 continue
             mark = marked.get(key)
-            given = tuple(mark[PLACES:]) if mark else None
+            given = tuple(mark[PLACES:]) if mark and len(mark) > PLACES else None
             group = accumulator_group(accumulator, self.shelf, key)
             yield from changes(
-                given, now, partial(self._row, key, start, end), partial(self._note, end, group, key),
+                given, now, partial(self._safe_row, key, start, end), partial(self._note, end, group, key),
                 retracts=self._retracts,
             )
+
+    def _safe_row(self, key: Any, start: int, end: int, values: tuple[Any, ...]) -> Any:
+        try:
+            return self._row(key, start, end, values)
+        except BaseException as exc:  # of the class of the row
+            if is_ctrl_c(exc):
+                raise
+            return KeyFailed(key, end, exc)
 
     def _note(self, end: int, group: int, key: Any, values: tuple[Any, ...] | None) -> None:
         marked = self.marks.open(end)

@@ -5,7 +5,6 @@ An accumulator is a list: `[stamp, group, end, key, *places]`. The engine's shel
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeAlias
 
 STAMP: Final = 0
@@ -14,8 +13,6 @@ END: Final = 2
 KEY: Final = 3
 PLACES: Final = 4
 """Where the aggregations' places begin."""
-GONE: Final = -1
-"""The stamp of an accumulator that is not on the shelf any more."""
 
 Accumulator: TypeAlias = list[Any]
 
@@ -36,11 +33,15 @@ class SliceShelf(Protocol):
 
     slices: dict[int, dict[Any, Accumulator]]
     """Those in memory. A slice or key that is not here may still be in the log, as long as `cold` has something."""
+    members: list[list[Accumulator]]
+    """Those of each key group, and some that are gone. Whoever makes one puts it here, too."""
     touched: TouchedAccumulators
     cold: set[int]
     """Key groups that are only in the log."""
-    group_of: Callable[[Any], int]
-    """The group of a key. Raises `TypeError` for what is no key."""
+
+    def group_of(self, key: Any) -> int:
+        """The group of a key. Raises `TypeError` for what is no key."""
+        ...
 
     def find(self, end: int, key: Any) -> Accumulator | None:
         """As `slices[end].get(key)`, and reads the key's group of the log if it has to."""

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from penstock.ctrl_c import is_ctrl_c
-from penstock.operators.keyed_call import KeyedCall, KeyFailed
+from penstock.operators.keyed_operator import KeyedCall, KeyFailed
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.windowed.slice_shelf import GROUP, KEY, PLACES, Accumulator, SliceShelf
-from penstock.operators.windowed.spec import CallSpec
+from penstock.operators.windowed.spec import CallSpec, put_late
 from penstock.windows.accumulators import AccumulatorCode, function
 from penstock.windows.slices import Slices
 
@@ -92,18 +92,26 @@ class SharedSlicesCall(SlicedCall):
 
     def _complete(self, closed: int) -> Iterator[Any]:
         self.shelf.load_all()
-        self._forget_marks()
+        self.marks.load_all()
+        self._forget(self.closed)
         for end in list(self.slices.completed(self.shelf.slices, self.closed, closed)):
             yield from self._give(end)
-        for end in self.slices.needless(self.shelf.slices, closed):
-            self.shelf.drop(end)
         self.closed = closed
 
-    def _forget_marks(self) -> None:
-        """Not before the watermark that completed their windows was committed, which it was before this one came."""
-        self.marks.load_all()
-        for end in [end for end in self.marks.slices if end <= self.closed]:
+    def _forget(self, closed: int) -> None:
+        """What no window needs after this.
+
+        Not before the watermark that completed its windows was committed, as it was before this one came: until then a
+        next life gives what is left of them, and must find them as they were.
+        """
+        for end in self.slices.needless(self.shelf.slices, closed):
+            self.shelf.drop(end)
+        for end in [end for end in self.marks.slices if end <= closed]:
             self.marks.drop(end)
+
+    def end(self) -> Iterable[Any]:
+        self._forget(self.closed)
+        return ()
 
     def _give(self, end: int) -> Iterator[Any]:
         marked = self.marks.open(end)
@@ -120,6 +128,7 @@ class SharedSlicesCall(SlicedCall):
         touched = self.marks.touched
         made = [touched.turn, group, end, key, *values]
         self.marks.open(end)[key] = made
+        self.marks.members[group].append(made)
         touched.entries.append(made)
 
     def window(self, end: int) -> Mapping[Any, Accumulator | KeyFailed]:
@@ -163,7 +172,7 @@ def _adder(call: SlicedCall, spec: CallSpec, code: AccumulatorCode, undo: UndoLo
     if undo is not None:
         noted = ["note(take_back, slices, shelf, a)"]
         undone = code.undo()
-        counted = ["note(count_late, c, c.late)"]
+        counted = ["note(put_late, c, c.late)"]
     lines = [
         "t = moment(row)",
         f"end = {slices.end_text('t')}",
@@ -176,9 +185,11 @@ def _adder(call: SlicedCall, spec: CallSpec, code: AccumulatorCode, undo: UndoLo
         "if a is None:",
         "    if cold: a = find(end, key)",
         "    if a is None:",
-        f"        a = [touched.turn, group_of(key), end, key, {code.first()}]",
+        "        g = group_of(key)",
+        f"        a = [touched.turn, g, end, key, {code.first()}]",
         *_indented(_indented(noted)),
         "        d[key] = a",
+        "        members[g].append(a)",
         "        touched.entries.append(a)",
         "        return",
         *undone,
@@ -189,8 +200,9 @@ def _adder(call: SlicedCall, spec: CallSpec, code: AccumulatorCode, undo: UndoLo
     ]
     made: Callable[[Any], None] = function("row", lines, {
         **names, "c": call, "slices": shelf.slices, "open_slice": shelf.open, "find": shelf.find, "cold": shelf.cold,
-        "group_of": shelf.group_of, "touched": shelf.touched, "is_late": slices.is_late, "shelf": shelf,
-        "take_back": take_back, "count_late": count_late, "note": None if undo is None else undo.note,
+        "group_of": shelf.group_of, "touched": shelf.touched, "members": shelf.members,
+        "is_late": slices.is_late, "shelf": shelf, "take_back": take_back, "put_late": put_late,
+        "note": None if undo is None else undo.note,
     })
     return made
 
@@ -201,11 +213,6 @@ def take_back(slices: Mapping[int, dict[Any, Accumulator]], shelf: SliceShelf, a
     if of_slice.get(accumulator[KEY]) is accumulator:
         shelf.take_out(accumulator)
         del of_slice[accumulator[KEY]]
-
-
-def count_late(call: SlicedCall, late: int) -> None:
-    """Undo: so many rows were late."""
-    call.late = late
 
 
 def _indented(lines: Iterable[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from penstock.operators.keyed_operator import KeyedCall
 from penstock.operators.windowed.result_rows import ResultRow
 from penstock.windows.accumulators import AccumulatorCode, Accumulators, function
 from penstock.windows.aggregations.aggregation import Aggregation
@@ -57,3 +58,8 @@ class CallSpec(msgspec.Struct, frozen=True):
 
     def accumulators(self, base: int) -> Accumulators:
         return Accumulators(self.code(base))
+
+
+def put_late(call: KeyedCall, late: int) -> None:
+    """Undo: so many rows were late."""
+    call.late = late

@@ -11,12 +11,13 @@ from penstock.slot.state.buffers import BufferShelf
 from penstock.slot.state.lists import ListShelf
 from penstock.slot.state.maps import MapShelf
 from penstock.slot.state.shelf import EngineShelf, ShelfName
+from penstock.slot.state.slices import SliceShelf
 from penstock.slot.state.values import ValueShelf
 
 if TYPE_CHECKING:
     from penstock.slot.state.slot_state import SlotState
 
-S = TypeVar("S", bound=EngineShelf[Any])
+S = TypeVar("S", bound=EngineShelf[Any] | SliceShelf)
 
 
 class StageShelves:
@@ -57,6 +58,9 @@ class OperatorState:
 
     def buffers(self, name: str, type: Any = Any) -> BufferShelf:
         return self._shelf(BufferShelf, name, type)
+
+    def slices(self, name: str, type: Any = Any) -> SliceShelf:
+        return self._shelf(SliceShelf, name, type)
 
     def _shelf(self, kind: type[S], name: str, value: Any) -> S:
         stage, room = self._stage, self._stage.room

@@ -1,0 +1,105 @@
+"""`window(...).aggregate(...)`: one row of results for each key and window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import GenericAlias
+from typing import Any, ClassVar
+
+from penstock.operators.keyed_operator import KeyedCall
+from penstock.operators.keyed_state import StageState
+from penstock.operators.undo_log import UndoLog
+from penstock.operators.verb import Becomes
+from penstock.operators.windowed.changes import Change
+from penstock.operators.windowed.count_call import CountCall
+from penstock.operators.windowed.early_calls import EarlySlicesCall
+from penstock.operators.windowed.result_rows import ResultRow
+from penstock.operators.windowed.session_call import SessionCall
+from penstock.operators.windowed.sliced_calls import SharedSlicesCall, SlicedCall
+from penstock.operators.windowed.spec import CallSpec
+from penstock.operators.windowed.windowed_operator import WindowedOperator
+from penstock.windows.accumulators import AccumulatorCode
+from penstock.windows.aggregations.aggregation import Aggregation
+from penstock.windows.row_reading import reading
+from penstock.windows.slices import Slices
+from penstock.windows.window import CountWindow, SessionWindow, SlicedWindow
+
+
+class Aggregate(WindowedOperator, frozen=True):
+    """Windows by time: rows are taken in, and what is complete is given as time passes."""
+
+    verb: ClassVar[str] = "aggregate"
+    becomes: ClassVar[Becomes] = Becomes.NOTHING
+
+    aggregations: tuple[tuple[str, Aggregation], ...] = ()
+    type: Any = dict[str, Any]
+    """The class of the rows that it gives."""
+
+    @property
+    def name(self) -> str:
+        columns = ", ".join(f"{name}={one.name}" for name, one in self.aggregations)
+        return f"window({self.window.name}).{self.verb}({columns})"
+
+    def row_given(self, before: Any) -> Any:
+        return GenericAlias(Change, (self.type,)) if self.retracts else self.type
+
+    @property
+    def key_field(self) -> str:
+        """The field of a result that has the key."""
+        return self.key if isinstance(self.key, str) else "key"
+
+    @property
+    def time_type(self) -> Any:
+        """The annotation of the rows' times."""
+        if self.event_time is None:
+            return Any
+        field = self.event_time.field
+        return reading(self.event_time.fn if field is None else field, self.row_type, "time_of").type
+
+    @property
+    def result(self) -> ResultRow:
+        unit = "s" if self.event_time is None else self.event_time.unit
+        names = tuple(name for name, _ in self.aggregations)
+        return ResultRow(self.type, self.key_field, names, self.window, self.time_type, unit)
+
+    def accumulators(self) -> AccumulatorCode:
+        """What is known of its state and its results."""
+        return AccumulatorCode(dict(self.aggregations), self.row_type, 0)
+
+    def spec(self) -> CallSpec:
+        aggregations: Mapping[str, Aggregation] = dict(self.aggregations)
+        return CallSpec(
+            self.window, aggregations, self.result, self.row_type, self.key, self.moment(), self.lateness_us,
+            self.early_us, self.retracts,
+        )
+
+    def with_state(self, fn: Callable[..., Any], undo: UndoLog | None, state: StageState) -> KeyedCall:
+        spec, watermark = self.spec(), state.watermark_us
+        # What is on a shelf is right for these aggregations over these windows only.
+        name, kind = self.name, GenericAlias(tuple, tuple(self.accumulators().state_types()))
+        match self.window:
+            case SlicedWindow():
+                slices, shelf = Slices.of(self.window), state.slices(name, kind)
+                if self.early is not None:
+                    return EarlySlicesCall(spec, slices, shelf, undo, watermark, state.slices(f"{name} given", kind))
+                if slices.shared:
+                    return SharedSlicesCall(spec, slices, shelf, undo, watermark, state.slices(f"{name} given"))
+                return SlicedCall(spec, slices, shelf, undo, watermark)
+            case SessionWindow():
+                return SessionCall(spec, self.window.gap_us, state.values(name, kind), undo, watermark)
+            case CountWindow():
+                return CountCall(spec, self.window.rows, state.values(name, kind), undo)
+        raise AssertionError(self.window)
+
+
+class CountAggregate(Aggregate, frozen=True):
+    """Windows of a number of rows: a row gives the results of the window that it completes."""
+
+    becomes: ClassVar[Becomes] = Becomes.ROWS
+
+    def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
+        yield from super().mistakes(name)
+        given = {"lateness": bool(self.lateness), "early": self.early is not None, "retractions": self.retracts}
+        for option, is_given in given.items():
+            if is_given:
+                yield f"{name}: {option} without effect: {self.window.name} does not look at times", "leave it out"

@@ -1,0 +1,40 @@
+"""`.late`: the rows that a window does not count, because what they belong to may have been given already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from penstock.operators.keyed_operator import KeyedCall
+from penstock.operators.keyed_state import StageState
+from penstock.operators.undo_log import UndoLog
+from penstock.operators.verb import Becomes
+from penstock.operators.windowed.windowed_operator import WindowedOperator, WindowJudge
+
+
+class Late(WindowedOperator, frozen=True):
+    """Keeps the rows that the aggregations of the same window leave out."""
+
+    verb: ClassVar[str] = "late"
+    becomes: ClassVar[Becomes] = Becomes.KEPT
+
+    def row_given(self, before: Any) -> Any:
+        return before
+
+    def with_state(self, fn: Callable[..., Any], undo: UndoLog | None, state: StageState) -> KeyedCall:
+        return LateCall(self.judge(), state.watermark_us)
+
+
+class LateCall(KeyedCall):
+    """The same judgement as that of the window: the window counts the rows."""
+
+    def __init__(self, judge: WindowJudge, watermark_us: int) -> None:
+        self._judge = judge
+        self._watermark = watermark_us
+
+    def __call__(self, row: Any) -> bool:
+        return self._judge(row, self._watermark)
+
+    def advance(self, watermark_us: int) -> tuple[()]:
+        self._watermark = watermark_us
+        return ()

@@ -1,0 +1,174 @@
+"""A shelf of accumulators by slice of time and key, as windows have them (`operators/windowed`).
+
+An accumulator is a list that knows its stamp, group, slice and key: there is no entry beside it, since most of a
+window's time is spent on making them. A slice that is complete leaves the log in one entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from penstock.channel.router import group_of_key
+from penstock.operators.keyed_state import GONE
+from penstock.operators.undo_log import UndoLog
+from penstock.operators.windowed.slice_shelf import END, GROUP, KEY, STAMP, Accumulator, TouchedAccumulators
+from penstock.plan.membership import KEY_GROUPS
+from penstock.slot.state.bands import ALL_BANDS, band_of
+from penstock.slot.state.change import Change, ChangeCodec, Op, StateNotEncoded
+from penstock.slot.state.shelf import Cold, ShelfName
+
+_CACHED_KEYS: Final = 65536
+_MOST_GONE: Final = 10_000
+"""So many accumulators that are gone may be held in the lists of groups, beyond as many as are there."""
+_TIDIED_AT_ONCE: Final = 16
+
+
+class SliceShelf:
+    """As `slice_shelf.SliceShelf` says."""
+
+    kind: Final = "slices"
+
+    def __init__(self, name: ShelfName, type: Any, undo: UndoLog, cold: Cold, *, copies: bool) -> None:
+        """As for other shelves. Accumulators bring their keys along, so their own type is of no use to the codec."""
+        self.name = name
+        self.codec: ChangeCodec = AccumulatorCodec(str(name), Any)
+        self.slices: dict[int, dict[Any, Accumulator]] = {}
+        self.members: list[list[Accumulator]] = [[] for _ in range(KEY_GROUPS)]
+        self.touched = TouchedAccumulators()
+        self.cold = cold.groups
+        self._load = cold.load
+        self._taken_out: list[Accumulator] = []
+        self._dropped: list[int] = []
+        self._in_log = set[int]()
+        """Slices of which something was logged."""
+        self._groups: dict[Any, int] = {}
+        self._gone = 0
+        """Accumulators that are gone and still among `members`."""
+        self._tidied = 0
+        """The group that is tidied next."""
+
+    # What calls ask.
+
+    def group_of(self, key: Any) -> int:
+        # Only text is remembered: equal keys of other types need not be of one type.
+        group = self._groups.get(key) if key.__class__ is str else None
+        if group is None:
+            group = group_of_key(key)
+            if key.__class__ is str:
+                if len(self._groups) >= _CACHED_KEYS:
+                    self._groups.clear()
+                self._groups[key] = group
+        return group
+
+    def find(self, end: int, key: Any) -> Accumulator | None:
+        group = self.group_of(key)
+        if group in self.cold:
+            self._load(group)
+        return self.slices.get(end, {}).get(key)
+
+    def open(self, end: int) -> dict[Any, Accumulator]:
+        return self.slices.setdefault(end, {})
+
+    def take_out(self, accumulator: Accumulator) -> None:
+        self._taken_out.append(accumulator)
+        accumulator[STAMP] = GONE
+        self._gone += 1
+
+    def drop(self, end: int) -> None:
+        for accumulator in self.slices.pop(end, {}).values():
+            if accumulator[STAMP] != GONE:
+                self.take_out(accumulator)
+        self._dropped.append(end)
+
+    def load_all(self) -> None:
+        for group in sorted(self.cold):
+            self._load(group)
+
+    # What the room calls.
+
+    def changes(self) -> Iterator[tuple[int, Change]]:
+        dropped = set(self._dropped) - set(self.slices)
+        for end in sorted(dropped & self._in_log):
+            yield ALL_BANDS, Change(Op.CLOSE, b"", [], at=end)
+        gone = [a for a in self._taken_out if a[END] not in dropped and self._is_gone(a[END], a[KEY])]
+        for (band, end), taken in _by_place(gone).items():
+            yield band, Change(Op.REMOVE, _groups(taken), [a[KEY] for a in taken], at=end)
+        turn = self.touched.turn
+        for (band, end), written in _by_place(a for a in self.touched.entries if a[STAMP] == turn).items():
+            self._in_log.add(end)
+            yield band, Change(Op.SET, _groups(written), [], written, end)
+
+    def _is_gone(self, end: int, key: Any) -> bool:
+        """False: the key came again."""
+        found = self.slices.get(end, {}).get(key)
+        return found is None or found[STAMP] == GONE
+
+    def logged(self) -> None:
+        self._in_log.difference_update(set(self._dropped) - set(self.slices))
+        self.touched.entries = []
+        self.touched.turn += 1
+        self._taken_out, self._dropped = [], []
+        if self._gone > _MOST_GONE and self._gone > sum(map(len, self.slices.values())):
+            for _ in range(_TIDIED_AT_ONCE):
+                self._tidy(self._tidied)
+                self._tidied = (self._tidied + 1) % KEY_GROUPS
+
+    def _tidy(self, group: int) -> list[Accumulator]:
+        """The accumulators of a group, without those that are gone."""
+        before = self.members[group]
+        there = self.members[group] = [a for a in before if a[STAMP] != GONE]
+        self._gone -= len(before) - len(there)
+        return there
+
+    def snapshot(self, group: int) -> list[Change]:
+        places = _by_place(self._tidy(group))
+        found = [Change(Op.SET, _groups(mine), [], mine, end) for (_, end), mine in places.items()]
+        self._in_log.update(change.at for change in found)
+        return found
+
+    def load(self, group: int, changes: Iterable[Change]) -> None:
+        found: dict[int, dict[Any, Accumulator]] = {}
+        for change in changes:
+            match change.op:
+                case Op.SET:
+                    self._in_log.add(change.at)
+                    found.setdefault(change.at, {}).update((a[KEY], a) for a in change.values)
+                case Op.REMOVE:
+                    for key in change.keys:
+                        found.get(change.at, {}).pop(key, None)
+                case _:
+                    self._in_log.discard(change.at)
+                    found.pop(change.at, None)
+        self.members[group] = []
+        for end, accumulators in found.items():
+            if accumulators:
+                for accumulator in accumulators.values():
+                    accumulator[STAMP] = 0
+                self.members[group] += accumulators.values()
+                self.open(end).update(accumulators)
+
+
+class AccumulatorCodec(ChangeCodec):
+    """Accumulators bring their keys along."""
+
+    def _found(self, change: Change, error: BaseException) -> StateNotEncoded:
+        keys = change.keys or [accumulator[KEY] for accumulator in change.values]
+        return super()._found(Change(change.op, change.groups, keys, change.values), error)
+
+
+def _by_place(accumulators: Iterable[Accumulator]) -> dict[tuple[int, int], list[Accumulator]]:
+    """By band and slice, in their order."""
+    places: dict[tuple[int, int], list[Accumulator]] = {}
+    for accumulator in accumulators:
+        place = band_of(accumulator[GROUP]), accumulator[END]
+        found = places.get(place)
+        if found is None:
+            places[place] = [accumulator]
+        else:
+            found.append(accumulator)
+    return places
+
+
+def _groups(accumulators: Iterable[Accumulator]) -> bytes:
+    return bytes([accumulator[GROUP] for accumulator in accumulators])
