@@ -180,7 +180,7 @@ class QueueReader:
         self.head, self.sequence, self.rows_done = head, sequence, rows_done
         self.ended = ended
         # An earlier life may have died between the commit of these frames and the deletion of their side files.
-        self._sides.delete_below(sequence)
+        self._sides.delete_below(sequence, pinned=self._ring.pinned)
 
     @property
     def rows(self) -> int:
@@ -256,8 +256,10 @@ class QueueReader:
         # Up to what is done, not up to what was read: a successor reads the frames in progress once more.
         self._ring.publish_up_to(self.head)
         if self._side_done:
-            # Only now: before the commit a successor would have needed the file again.
-            self._side_done = not self._sides.delete_below(self.sequence) or self._in_work > 0
+            # Only now: before the commit a successor would have needed the file again. And the look at the pin only
+            # now: whoever pins after it reads a record that has these frames done.
+            deleted = self._sides.delete_below(self.sequence, pinned=self._ring.pinned)
+            self._side_done = not deleted or self._in_work > 0
 
     # The neighbour.
 

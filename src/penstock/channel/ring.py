@@ -36,6 +36,10 @@ W_HEAD: Final = 16
 W_HEAD_ROWS: Final = 18
 W_WAITING_SINCE: Final = 20
 """Wall clock at which the oldest frame between the cursors was published."""
+W_PIN: Final = 24
+"""0, or a position from which on nothing may be overwritten, and 1 added to it: somebody copies what is there."""
+W_PIN_OWNER: Final = 25
+"""Who pinned it last (the number of a checkpointer's life): what a dead one left is taken away."""
 
 
 class WouldBlock(Exception):
@@ -98,6 +102,13 @@ class RingWriter(_Ring):
         head = self._head_seen = self._cursor(W_HEAD)
         if not 0 <= self.tail - head <= self.capacity:
             raise QueueDamaged(self.path, f"head {head} lies outside the backlog that ends at {self.tail}")
+        # The pin after the head: whoever pins stores the pin first and looks at the head afterwards. A pin that is not
+        # seen here was stored after the head was read, so the head that its owner finds is this one or a later one.
+        pin = int(self._words[W_PIN])
+        if pin & 1 and pin - 1 < head:
+            # It may lie more than a capacity behind the tail: its owner was slow, and copies from a later head on.
+            self._head_seen = pin - 1
+            return max(self.capacity - (self.tail - (pin - 1)), 0)
         return self.capacity - (self.tail - head)
 
     def has_room(self, size: int) -> bool:
@@ -155,6 +166,11 @@ class RingReader(_Ring):
         # Frames that an earlier life read and did not commit are still there: it never published a head beyond this.
         self.head, self.sequence, self.rows = head, sequence, rows
         self._published = self._tail_seen = head
+
+    @property
+    def pinned(self) -> bool:
+        """True: somebody copies what is between the cursors. Asked after a publish, as `RingWriter.room` does."""
+        return bool(self._words[W_PIN])
 
     @property
     def waiting(self) -> bool:

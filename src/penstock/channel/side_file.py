@@ -1,16 +1,19 @@
 """Side files: the payload of a frame that is larger than its whole queue stands in a file beside it.
 
 One channel has at most one at a time: the writer waits until the reader has deleted the one before. Named by channel
-and sequence, so that a re-run of the turn overwrites it.
+and sequence, so that a re-run of the turn overwrites it. While the queue is pinned, the reader keeps what it is
+through with for whoever copies the queue (`kept_files`).
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from penstock.byte_files import DISK, Files, write_all
 from penstock.channel.checksum import crc32
+from penstock.channel.kept_files import remove_or_keep
 from penstock.errors import FileUnusable, NotPrivate, QueueDamaged
 from penstock.run_files import refused
 
@@ -22,7 +25,8 @@ class SideFiles:
         self._queue = queue
         self._files = files
 
-    def _path(self, sequence: int) -> Path:
+    def path(self, sequence: int) -> Path:
+        """The file of a frame."""
         return self._queue.with_name(f"{self._queue.name}.side-{sequence}")
 
     def outstanding(self) -> list[Path]:
@@ -31,7 +35,7 @@ class SideFiles:
 
     def write(self, sequence: int, payload: bytes) -> bytes:
         """Write a payload; gives what is in the frame instead. Raises `FileUnusable` where there is no room."""
-        path = self._path(sequence)
+        path = self.path(sequence)
         try:
             self._write(path, payload)
         except OSError as exc:
@@ -41,7 +45,7 @@ class SideFiles:
 
     def read(self, sequence: int, ticket: bytes) -> bytes:
         """The payload of a frame, checked. Raises `QueueDamaged`."""
-        path = self._path(sequence)
+        path = self.path(sequence)
         length, check = int.from_bytes(ticket[:8], "little"), int.from_bytes(ticket[8:12], "little")
         try:
             payload = self._read(path, length)
@@ -51,19 +55,19 @@ class SideFiles:
             raise QueueDamaged(path, "the side file of a frame does not hold what was written")
         return payload
 
-    def delete_below(self, sequence: int) -> bool:
-        """Reader, after its commit: frames below are done. True when something was deleted."""
-        return self._delete(lambda number: number < sequence)
+    def delete_below(self, sequence: int, *, pinned: bool = False) -> bool:
+        """Reader, after its commit: frames below are done. True when something was deleted, or kept for a copy."""
+        return self._delete(lambda number: number < sequence, pinned=pinned)
 
     def delete_from(self, sequence: int) -> bool:
         """Writer's successor: what is at or above the committed sequence was never published."""
-        return self._delete(lambda number: number >= sequence)
+        return self._delete(lambda number: number >= sequence, pinned=False)
 
-    def _delete(self, doomed: object) -> bool:
+    def _delete(self, doomed: Callable[[int], bool], *, pinned: bool) -> bool:
         deleted = False
         for path in self.outstanding():
-            if doomed(int(path.name.rpartition("-")[2])):  # type: ignore[operator]
-                self._files.remove(path)
+            if doomed(int(path.name.rpartition("-")[2])):
+                remove_or_keep(self._files, path, pinned=pinned)
                 deleted = True
         return deleted
 

@@ -47,6 +47,8 @@ class Assembler(msgspec.Struct, frozen=True):
     """Where a stage of the slot has coroutines."""
     key: Callable[[], str]
     stopping: Callable[[], bool]
+    pinned: Callable[[], bool]
+    """Whether somebody copies the files that records speak of."""
     ring: Callable[[], None]
     """Wakes this worker, from any of its threads."""
 
@@ -76,7 +78,7 @@ class Assembler(msgspec.Struct, frozen=True):
             stage.nodes, leaves, label=stage.name,
             batch_rows=min((edge.batch_rows for edge in incoming), default=MOST_ROWS),
             timer=self._timer(stage), expansion=expansion,
-            spool=None if in_order else Spool(folder, number, expansion, world.files),
+            spool=None if in_order else Spool(folder, number, expansion, world.files, self.pinned),
             coroutines=Coroutines(
                 settings.concurrency, settings.timeout_s, self.event_loop, PageSteps(self.work, number)
             ),

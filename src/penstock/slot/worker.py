@@ -51,7 +51,8 @@ class Worker:
         self._bell.say_awake()
         assembler = Assembler(
             topology=topology, world=world, life=life, work=work, event_loop=self.event_loop, key=self._key,
-            stopping=lambda: self._control.draining or self._control.stopping, ring=self._bell.ring,
+            stopping=lambda: self._control.draining or self._control.stopping,
+            pinned=lambda: self._control.pinned, ring=self._bell.ring,
         )
         self._stages = [assembler.stage(number, stage) for number, stage in enumerate(stages)]
         self._meter = Meter([stage.page for stage in self._stages], world.clock)
@@ -155,7 +156,10 @@ class Worker:
         # Only now that the newest record is known, which a sink may have had: the logs are cut to what it counts.
         store = letters_file(Path(life.dead_letters), life.group, life.slot)
         dead_letters = DeadLetterFile(store, record.logs.get(DEAD_LETTERS, ()), world.files)
-        retries = RetryFile(self._slot_files.retries, record.logs.get(RETRIES, ()), world.clock, world.files)
+        retries = RetryFile(
+            self._slot_files.retries, record.logs.get(RETRIES, ()), world.clock, world.files,
+            lambda: self._control.pinned,
+        )
         if life.anew:
             retries.let_go()
         if self._state.keeps_anything:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from penstock.byte_files import DISK, Files
+from penstock.channel.kept_files import remove_or_keep
 from penstock.slot.output.expansion import SAMPLE_ROWS, Expansion, ExpansionTooLarge, Growth, row_bytes_of, size_text
 from penstock.slot.records.committed_log import frame, open_log
 from penstock.slot.records.record import SpillRecord
@@ -50,9 +51,14 @@ class Spooled:
 class Spool:
     """The files of one stage in one slot."""
 
-    def __init__(self, folder: Path, stage: int, expansion: Expansion, files: Files = DISK) -> None:
+    def __init__(
+        self, folder: Path, stage: int, expansion: Expansion, files: Files = DISK,
+        pinned: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`pinned`: True while somebody copies what records speak of."""
         self._folder = folder
         self._files = files
+        self._pinned = pinned
         self._expansion = expansion
         self._stage = stage
         self._alone = False
@@ -64,7 +70,7 @@ class Spool:
         names = set(kept)
         for path in self._files.beginning_with(self._folder / f"spill.{self._stage}."):
             if path.name not in names:
-                self._files.remove(path)
+                remove_or_keep(self._files, path, pinned=self._pinned())
 
     def begin(self) -> None:
         """A single row is called now."""

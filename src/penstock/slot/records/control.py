@@ -12,6 +12,8 @@ from penstock.shared_file import Opening
 CONTROL_BYTES: Final = 4096
 _W_DRAIN: Final = 0
 _W_STOP: Final = 1
+_W_PINNED: Final = 8
+"""0, or the number of the checkpointer's life that copies what records speak of. A flipped bit only keeps files."""
 # Not 1: a flipped bit must not drain or stop a run, which would look like the end of its input.
 _DRAIN: Final = 0x5045_4E53_4452_4149
 _STOP: Final = 0x5045_4E53_5354_4F50
@@ -52,9 +54,22 @@ class Control:
     def stop(self) -> None:
         self._words[_W_STOP] = _STOP
 
+    @property
+    def pinned(self) -> bool:
+        """True: somebody copies the files that records speak of, so none is removed (`Removals`)."""
+        return bool(self._words[_W_PINNED])
+
+    def pin(self, life: int) -> None:
+        """By a checkpointer, before it reads the first record."""
+        self._words[_W_PINNED] = life
+
+    def unpin(self) -> None:
+        """By a checkpointer that has copied all; by the supervisor in its stead, if it is dead."""
+        self._words[_W_PINNED] = 0
+
     def clear(self) -> None:
         """A new run takes the directory over."""
-        self._words[_W_DRAIN] = self._words[_W_STOP] = 0
+        self._words[_W_DRAIN] = self._words[_W_STOP] = self._words[_W_PINNED] = 0
 
     def close(self) -> None:
         self._file.close()

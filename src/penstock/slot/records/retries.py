@@ -1,7 +1,7 @@
 """Rows that wait for their next attempt: in memory by due time, and in a log so that they outlive the worker.
 
-The log (`committed_log`) has a frame for each row that waits and one for each that is done. It starts over whenever no
-row waits.
+The log (`committed_log`) has a frame for each row that waits and one for each that is done. Whenever no row waits it
+starts over, in a new file: what a record has counted of a file stays as it was, for whoever copies it (`kept_files`).
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import heapq
 import os
 import pickle
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from penstock.byte_files import DISK, Files
+from penstock.channel.kept_files import remove_or_keep
 from penstock.errors import QueueDamaged
 from penstock.event_time import END_OF_TIME
 from penstock.run_files import refused
@@ -73,14 +74,19 @@ class RetryFile:
     """The waiting rows of one slot."""
 
     def __init__(
-        self, base: Path, committed: Sequence[int] = (), clock: Clock = MACHINE, files: Files = DISK
+        self, base: Path, committed: Sequence[int] = (), clock: Clock = MACHINE, files: Files = DISK,
+        pinned: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Load what waits by the record, which `flush` gave; cut away what was never committed."""
+        """Load what waits by the record, which `flush` gave; cut away what was never committed.
+
+        `pinned`: True while somebody copies what records speak of.
+        """
         self.now_s = clock.since_boot_s
         """The clock of `due_s`: all lives of a run share it."""
         generation, committed_length = committed or (0, 0)
         self._base = base
         self._files = files
+        self._pinned = pinned
         # A number once blamed stays blamed in later lives: no number may come again when the log starts over.
         self.generation = generation if committed_length else generation + 1
         self._path = self._path_of(self.generation)
@@ -178,17 +184,23 @@ class RetryFile:
             self._log.begin_anew()
         elif self._log.length == 0:  # a log that starts over holds what waits, and nothing of what is done
             self._log.forget()
+            if self._log.file_bytes:
+                self._next_file()
             for row in self._waiting.values():
                 self._log.append(_waits(row))
         length = self._log.flush()
         return [self.generation, length]
 
     def _compact(self) -> None:
-        """Continue in a new file that holds what waits; the old one stays until the next life or compaction."""
+        """Continue in a new file that holds what waits."""
+        self._next_file()
+
+    def _next_file(self) -> None:
+        """Continue in a new file, empty as yet; the old one stays until the next life or the next new file."""
         # The file that is left now is the one that the committed record names, so it stays. The one before it is named
         # by no record any more.
         self._log.close()
-        self._files.remove(self._path_of(self.generation - 1))
+        remove_or_keep(self._files, self._path_of(self.generation - 1), pinned=self._pinned())
         self.generation += 1
         self._path = self._path_of(self.generation)
         self._log = open_log(self._path, _WHAT, os.O_CREAT | os.O_TRUNC, self._files)
@@ -199,7 +211,7 @@ class RetryFile:
 
     def _remove(self, path: Path) -> None:
         try:
-            self._files.remove(path)
+            remove_or_keep(self._files, path, pinned=self._pinned())
         except OSError as exc:
             raise refused(path, _WHAT, exc) from exc
 
