@@ -12,14 +12,16 @@ from unittest.mock import patch
 
 from sim_machine import Machine
 
+from penstock.channel import ring
 from penstock.channel.queue import QueueReader
 from penstock.channel.ring import RingWriter
+from penstock.checkpoint import cut
 from penstock.slot.output.sink_output import TransactionOutput
 from penstock.slot.records import journal as journals
 from penstock.slot.records.committed_log import CommittedLog
 from penstock.slot.records.dead_letter_file import DeadLetterFile
 from penstock.slot.records.journal import Journal
-from penstock.slot.records.record import Record, encode_record
+from penstock.slot.records.record import Record, decode_record, encode_record
 from penstock.slot.records.retries import RetryFile
 from penstock.slot.running.gathering import Gathering
 from penstock.slot.sleeping import Sleeping
@@ -105,7 +107,7 @@ def _sink_not_cut_back() -> Any:
 
 
 def _sinks_newer_record_ignored() -> Any:
-    return patch.object(TransactionOutput, "newer_record", lambda self, run_id: None)
+    return patch.object(TransactionOutput, "record_of", lambda self, run_id, lineage: None)
 
 
 def _retry_not_written_off() -> Any:
@@ -168,7 +170,65 @@ def _empty_batches_are_dropped() -> Any:
     return patch.object(Gathering, "rows_done", rows_done)
 
 
+def _pins_ignored() -> Any:
+    def room(self: RingWriter) -> int:
+        head = self._head_seen = self._cursor(ring.W_HEAD)
+        return self.capacity - (self.tail - head)
+
+    return patch.object(RingWriter, "room", room)
+
+
+def _pin_looked_at_before_the_head() -> Any:
+    def room(self: RingWriter) -> int:
+        pin = int(self._words[ring.W_PIN])
+        head = self._head_seen = self._cursor(ring.W_HEAD)
+        if pin & 1 and pin - 1 < head:
+            self._head_seen = pin - 1
+            return max(self.capacity - (self.tail - (pin - 1)), 0)
+        return self.capacity - (self.tail - head)
+
+    return patch.object(RingWriter, "room", room)
+
+
+def _pins_of_the_dead_stay() -> Any:
+    return patch.object(cut, "release", lambda run: None)
+
+
+def _records_upstream_first() -> Any:
+    def copied(run: cut.RunFiles, rings: Any) -> cut.Copied:
+        upwards = {slot: cut.read_record(slot.journal(run.paths), run.opening) for slot in reversed(run.shape.slots)}
+        with patch.object(cut, "read_record", lambda journal, opening: records[journal]):
+            records = {slot.journal(run.paths): record for slot, record in upwards.items()}
+            return _copied(run, rings)
+
+    _copied = cut._copied
+    return patch.object(cut, "_copied", copied)
+
+
+def _writers_not_woken_behind_a_pin() -> Any:
+    return patch.object(cut, "_wake_writers", lambda run: None)
+
+
+def _files_not_kept() -> Any:
+    return patch.object(RetryFile, "_remove", lambda self, path: self._files.remove(path))
+
+
+def _lineage_not_looked_at() -> Any:
+    def record_of(self: TransactionOutput, run_id: str, lineage: int) -> Record | None:
+        data = self._transactional.last_record()
+        return None if not data else decode_record(data)
+
+    return patch.object(TransactionOutput, "record_of", record_of)
+
+
 PLANTED: dict[str, Plant] = {
+    "a writer ignores pins": _pins_ignored,
+    "a writer looks at the pin before the head": _pin_looked_at_before_the_head,
+    "the pins of a dead checkpointer stay": _pins_of_the_dead_stay,
+    "records are read upstream first": _records_upstream_first,
+    "a writer that sleeps behind a pin is not rung": _writers_not_woken_behind_a_pin,
+    "a retry file that somebody copies is removed": _files_not_kept,
+    "what a sink stored before a restore is a newer record": _lineage_not_looked_at,
     "a reader gives the room of unfinished frames back": _reader_gives_room_of_unfinished_frames_back,
     "heads are published before the journal's flip": _heads_before_the_flip,
     "tails are published before the journal's flip": _tails_before_the_flip,

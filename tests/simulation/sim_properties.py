@@ -6,6 +6,7 @@ import pickle
 from collections import Counter
 from typing import Any
 
+from sim_endpoints import ByTransaction
 from sim_machine import RUN, Machine
 from sim_pipelines import Expected, expected
 from sim_schedule import Violation
@@ -21,9 +22,16 @@ class Finished:
     """A run that is over."""
 
     def __init__(
-        self, machine: Machine, topology: Topology, supervisor: Supervisor, letters: list[DeadLetterRecord]
+        self, machine: Machine, topology: Topology, supervisor: Supervisor, letters: list[DeadLetterRecord], *,
+        lost: bool = False,
     ) -> None:
+        """`lost`: the machine was lost in between, and a checkpoint put in its place."""
         self._machine = machine
+        self._at_once = set[str]()
+        """Sinks whose rows are visible at once, and may come again after a restore."""
+        if lost:
+            sinks = {name: topology.plan.stages[name].sink for name in machine.shape.sinks}
+            self._at_once = {name for name, sink in sinks.items() if isinstance(sink, ByTransaction)}
         self._topology = topology
         self._supervisor = supervisor
         self._letters = letters
@@ -90,14 +98,16 @@ class Finished:
             rows[name] = [row for n in range(stage.workers) for row in machine.target(name, n).rows]
             found = Counter(number for number, _ in rows[name])
             missing, surplus = want.sinks[name] - found, found - want.sinks[name]
-            if name in machine.shape.repeating:
+            if name in machine.shape.repeating or name in self._at_once:
                 surplus = Counter(number for number in surplus if number not in want.sinks[name])
             _require(not missing and not surplus, f"{name}: missing {dict(missing)}, too often {dict(surplus)}")
-        for name in machine.shape.in_order:
+        for name in set(machine.shape.in_order) - self._at_once:
             if not any(stage.retries and not stage.ordered for stage in machine.shape.stages):
                 numbers = [number for number, _ in rows[name]]
                 _require(numbers == want.order[name], f"{name}: {numbers}, not in the order {want.order[name]}")
         for one, other in machine.shape.atomic:
+            if {one, other} & self._at_once:
+                continue
             both = [
                 Counter(row for row in rows[name] if not any(machine.fates.refused(s, row[0]) for s in (one, other)))
                 for name in (one, other)
@@ -109,7 +119,7 @@ class Finished:
         for name, stage in self._machine.shape.sinks.items():
             rows = [row for n in range(stage.workers) for row in self._machine.target(name, n).rows]
             wrong = Counter(number for number, _ in rows) - want.sinks[name]
-            if name in self._machine.shape.repeating:
+            if name in self._machine.shape.repeating or name in self._at_once:
                 wrong = Counter(number for number in wrong if number not in want.sinks[name])
             _require(not wrong, f"{name}: wrong {dict(wrong)}")
 
@@ -139,7 +149,8 @@ class Finished:
                 _require(end.rows_out == out, f"{end.name}: {end.rows_out} out, not {out}")
 
     def _check_left(self) -> None:
-        left = [str(p) for p in self._machine.memory.beginning_with(RUN / "queues" / "") if ".side-" in p.name]
+        queues = self._machine.memory.beginning_with(RUN / "queues" / "")
+        left = [str(p) for p in queues if ".side-" in p.name and not p.name.startswith("kept-")]
         _require(not left, f"side files are left: {left}")
 
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from unittest.mock import patch
 
+from sim_checkpoints import Checkpoints
 from sim_endpoints import use
 from sim_life import live
 from sim_machine import RUN, Machine
@@ -56,7 +57,10 @@ class Simulation:
         """Of each slot; so few that chance can blame no row, though they come where the victim is at work."""
         self._span = random.choice((100, 400, 1500))
         self._killed_until = 0.0
-        self._ends_early = random.choice(("", "", "", "", "abandon", "stop", "drain"))
+        self._ends_early = random.choice(("", "", "", "", "abandon", "stop", "drain", "lose", "lose"))
+        self.checkpoints: Checkpoints | None = None
+        if self._ends_early == "lose" or random.random() < 0.1:
+            self.checkpoints = Checkpoints(machine, self.topology, LETTERS)
         self._befalls = self._ends_early
         self._damaged = random.random() < 0.08
         self.lives = 0
@@ -73,6 +77,8 @@ class Simulation:
             if self._has_failed_rightly(supervisor):
                 self.machine.fates.fixed = True
             if self.machine.fates.fixed or not supervisor.ended or supervisor.shutdown.ending == "stopped":
+                if self._ends_early == "lose" and self.checkpoints is not None and self.checkpoints.newest is not None:
+                    self.checkpoints.restore()
                 self._make_anew()
                 self._ends_early = ""
                 supervisor = self._under_supervision()
@@ -80,7 +86,8 @@ class Simulation:
                     self.machine.fates.fixed = True
                     self._make_anew()
                     supervisor = self._under_supervision()
-            Finished(self.machine, self.topology, supervisor, self._letters()).check()
+            lost = self.checkpoints is not None and self.checkpoints.restores > 0
+            Finished(self.machine, self.topology, supervisor, self._letters(), lost=lost).check()
         finally:
             use(None)
 
@@ -108,6 +115,8 @@ class Simulation:
         supervisor = Supervisor(machine, self.spec, self._give_birth)
         supervisor.process = schedule.start("supervisor", supervisor.main, lambda status: None)
         supervisor.process.maps = False
+        if self.checkpoints is not None:
+            self.checkpoints.start()
         self._killed_until = schedule.now + self._random.choice((0.01, 0.03, 0.1))
         if self._kills == "clock":
             self._kill_somebody(supervisor)
@@ -161,7 +170,7 @@ class Simulation:
     def _end_early(self, supervisor: Supervisor) -> None:
         if supervisor.ended or supervisor.process is None or supervisor.process.dead:
             return
-        if self._ends_early == "abandon":
+        if self._ends_early in ("abandon", "lose"):
             for process in list(self.machine.schedule.processes):
                 self.machine.schedule.kill(process)
         else:

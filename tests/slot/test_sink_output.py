@@ -163,15 +163,15 @@ def test_a_record_of_another_run_is_not_this_runs() -> None:
     table = Table((), (), transactional=True)
     sink = open_sink(table, None, CONTEXT)
     sink.commit(Record(number=7, run_id="one"), Counts())
-    newer = sink.newer_record("one")
+    newer = sink.record_of("one", 0)
     assert newer is not None and newer.number == 7
-    assert sink.newer_record("another") is None
+    assert sink.record_of("another", 0) is None
 
 
 def test_what_an_older_penstock_left_in_the_target_is_no_record_of_this_run() -> None:
     table = Table((), (), transactional=True)
     table.record = msgspec.msgpack.encode([7, 0, 0, 0, 0, "one", []])
-    assert open_sink(table, None, CONTEXT).newer_record("one") is None
+    assert open_sink(table, None, CONTEXT).record_of("one", 0) is None
 
 
 class _NamesRow(Sink[Any]):

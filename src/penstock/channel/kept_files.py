@@ -11,10 +11,16 @@ checkpointer reads its first record later than that, and finds one that does not
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from penstock.byte_files import Files
+from penstock.byte_files import ByteFile, Files
+from penstock.errors import NotPrivate, QueueDamaged
+from penstock.run_files import refused
+
+T = TypeVar("T")
 
 _KEPT = "kept-"
 
@@ -27,10 +33,33 @@ def remove_or_keep(files: Files, path: Path, *, pinned: bool) -> None:
         files.remove(path)
 
 
-def places(path: Path) -> Iterator[Path]:
-    """Where a file may be, in the order to look: it is renamed once, and never back."""
-    yield path
-    yield _kept(path)
+def read_part(files: Files, path: Path, offset: int, length: int) -> bytes:
+    """Part of a file that a record speaks of, wherever it is by now; fewer bytes at its end.
+
+    Raises `QueueDamaged` where it is gone, `FileUnusable` without access.
+    """
+    return _asked(files, path, lambda file: file.pread(length, offset))
+
+
+def size_of(files: Files, path: Path) -> int:
+    """How long such a file is. Raises as `read_part`."""
+    return _asked(files, path, lambda file: file.size)
+
+
+def _asked(files: Files, path: Path, ask: Callable[[ByteFile], T]) -> T:
+    # It is renamed once at most, and never back.
+    for place in (path, _kept(path)):
+        try:
+            file = files.open(place, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        except (OSError, NotPrivate) as exc:
+            raise refused(place, "a file that a record speaks of", exc) from exc
+        try:
+            return ask(file)
+        finally:
+            file.close()
+    raise QueueDamaged(path, "a file that a record speaks of is missing")
 
 
 def remove_kept(files: Files, folder: Path) -> None:

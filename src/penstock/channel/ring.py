@@ -14,7 +14,7 @@ from typing import Final
 from penstock.byte_files import DISK, Files, make_file
 from penstock.channel import frame as frames
 from penstock.channel.frame import HEADER_BYTES, Frame, Header
-from penstock.channel.words import TornWord, load_cursor, store_cursor
+from penstock.channel.words import TornWord, fence, load_cursor, store_cursor
 from penstock.errors import QueueDamaged
 from penstock.run_files import require_size
 from penstock.shared_file import Opening
@@ -37,7 +37,9 @@ W_HEAD_ROWS: Final = 18
 W_WAITING_SINCE: Final = 20
 """Wall clock at which the oldest frame between the cursors was published."""
 W_PIN: Final = 24
-"""0, or a position from which on nothing may be overwritten, and 1 added to it: somebody copies what is there."""
+"""0: nobody copies what is there; a position and 1 added to it: nothing may be overwritten from it on; 2: everything
+may, but side files are kept."""
+_FILES_ONLY: Final = 2
 W_PIN_OWNER: Final = 25
 """Who pinned it last (the number of a checkpointer's life): what a dead one left is taken away."""
 
@@ -169,7 +171,7 @@ class RingReader(_Ring):
 
     @property
     def pinned(self) -> bool:
-        """True: somebody copies what is between the cursors. Asked after a publish, as `RingWriter.room` does."""
+        """True: side files are to be kept for somebody who copies the queue. Asked after a publish (`kept_files`)."""
         return bool(self._words[W_PIN])
 
     @property
@@ -217,6 +219,36 @@ class RingReader(_Ring):
     def peek(self, position: int, length: int) -> bytes:
         """Bytes at a position, whatever they are; for those who look what a dead writer left."""
         return self._copy_out(position, length)
+
+    # For those who copy what is between the cursors, or put a copy back (`ring_copy`).
+
+    def pin(self, owner: int) -> int:
+        """Have the writer overwrite nothing from a position on, which is given, until `unpin`."""
+        self._words[W_PIN_OWNER] = owner
+        # The pin, then a fence, then the head once more. The writer reads the head first and the pin afterwards: where
+        # it does not see the pin, the head that it has seen is this one or an earlier one.
+        self._words[W_PIN] = self._cursor(W_HEAD) + 1
+        fence()
+        return self._cursor(W_HEAD)
+
+    def free_room(self) -> None:
+        """What is there was copied, but for side files. A writer that sleeps for room has to be rung."""
+        self._words[W_PIN] = _FILES_ONLY
+
+    def unpin(self) -> None:
+        """Take the pin away. A writer that sleeps for room has to be rung."""
+        self._words[W_PIN] = 0
+
+    def put_back(self, head: int, data: bytes, head_rows: int, tail_rows: int) -> None:
+        """Make this what is between the cursors. Nobody is at either end."""
+        first = min(len(data), self.capacity - head % self.capacity)
+        offset = CONTROL_BYTES + head % self.capacity
+        self._data[offset : offset + first] = data[:first]
+        self._data[CONTROL_BYTES : CONTROL_BYTES + len(data) - first] = data[first:]
+        self._words[W_TAIL_ROWS], self._words[W_HEAD_ROWS] = tail_rows, head_rows
+        self._words[W_WAITING_SINCE] = time.time_ns()
+        store_cursor(self._words, W_HEAD, head)
+        store_cursor(self._words, W_TAIL, head + len(data))
 
     def publish(self) -> None:
         """Give the room of all that was read back."""

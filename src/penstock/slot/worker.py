@@ -133,7 +133,7 @@ class Worker:
                 continue
             try:
                 stage.sink_output = open_sink(stage.sink, stage.sink_output.position, stage.context)
-                stored = stage.sink_output.newer_record(self._life.run_id)
+                stored = stage.sink_output.record_of(self._life.run_id, record.lineage)
                 if stored is not None and stored.number > newest.number:
                     newest = stored
             except TargetDamaged as damage:

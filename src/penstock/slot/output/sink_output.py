@@ -48,8 +48,8 @@ class SinkOutput:
         """
         return []
 
-    def newer_record(self, run_id: str) -> Record | None:
-        """The record that the sink holds of this run, if it holds records."""
+    def record_of(self, run_id: str, lineage: int) -> Record | None:
+        """The record that the sink holds of this run and lineage, if it holds records."""
         return None
 
     def finish(self) -> None:
@@ -187,12 +187,13 @@ class TransactionOutput(PositionOutput):
                 self._written.append(self._write(others, counts, refused))
         return refused
 
-    def newer_record(self, run_id: str) -> Record | None:
+    def record_of(self, run_id: str, lineage: int) -> Record | None:
         data = self._transactional.last_record()
         if not data or not is_of_this_version(data):  # nobody resumes from a journal of another version: not this run's
             return None
         record = decode_record(data)
-        return record if record.run_id == run_id else None
+        # One of another lineage is of lives that a restore from a checkpoint has undone, as far as files can tell.
+        return record if (record.run_id, record.lineage) == (run_id, lineage) else None
 
 
 def open_sink(sink: Sink[Any], position: Any, context: Context) -> SinkOutput:

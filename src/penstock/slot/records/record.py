@@ -119,6 +119,9 @@ class Record(msgspec.Struct, array_like=True):
     run_id: str = ""
     """A transactional sink may hold the record of an earlier run."""
     stages: list[StageRecord] = msgspec.field(default_factory=list)
+    lineage: int = 0
+    """Another number after each restore from a checkpoint: what a transactional sink has of the lives between the
+    checkpoint and the restore is no newer record of this slot."""
 
     @property
     def finished(self) -> bool:

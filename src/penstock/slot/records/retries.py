@@ -70,6 +70,11 @@ class _Through(msgspec.Struct, array_like=True):
 _encoder = msgspec.msgpack.Encoder()
 
 
+def generation_path(base: Path, generation: int) -> Path:
+    """The file of a generation."""
+    return base.with_name(f"{base.name}.{generation}")
+
+
 class RetryFile:
     """The waiting rows of one slot."""
 
@@ -207,7 +212,7 @@ class RetryFile:
         self._next = self.generation << _GENERATION_SHIFT
 
     def _path_of(self, generation: int) -> Path:
-        return self._base.with_name(f"{self._base.name}.{generation}")
+        return generation_path(self._base, generation)
 
     def _remove(self, path: Path) -> None:
         try:

@@ -31,6 +31,7 @@ class Commit:
         self.number = record.number
         """Of the last commit."""
         self._run_id = record.run_id
+        self._lineage = record.lineage
         self._participants = tuple(participants.items())
         self._bell = bell
         self._crash = crash
@@ -77,7 +78,7 @@ class Commit:
         # Logs before the record that counts their bytes. The other way round a kill would leave a record of letters
         # that no file holds; this way it leaves bytes that no record counts, and the successor cuts them off (trap 4).
         logs = {name: participant.flush() for name, participant in self._participants}
-        return Record(self.number + 1, logs, self._run_id, [stage.save() for stage in self._stages])
+        return Record(self.number + 1, logs, self._run_id, [stage.save() for stage in self._stages], self._lineage)
 
     def _ring(self, stage: SlotStage) -> None:
         # Cursors are stored before it is looked who sleeps, and sleepers do it the other way round: one of the two

@@ -1,0 +1,126 @@
+"""Makes a run directory of a checkpoint, as a killed supervisor leaves one: whoever takes it over resumes from there.
+
+Only what rows depend on: queues, journals, logs, side files, the lists of slots and splits. Bells, pages and pipes are
+made by whoever takes over. Cursors are written from the records, never from a copy: a queue whose cursors are later
+than its records is refused, and rightly so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from penstock.byte_files import DISK, ByteFile, Files, write_all
+from penstock.channel import ring_copy
+from penstock.checkpoint.consistent import DEAD_LETTERS_FOLDER
+from penstock.checkpoint.history import content
+from penstock.checkpoint.manifest import ChannelCut, Chunks, LogCut, Manifest, SlotCut
+from penstock.checkpoint.store import CheckpointStore
+from penstock.errors import CheckpointDamaged
+from penstock.plan.paths import RunPaths
+from penstock.shared_file import Opening, by_calls
+from penstock.slot.records.journal import create_journal
+from penstock.slot.records.record import InputRecord, OutputRecord, Record, decode_record
+
+
+def _folder(path: Path) -> None:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+class Restoring(msgspec.Struct, frozen=True):
+    """A checkpoint, and where it is restored to."""
+
+    store: CheckpointStore
+    manifest: Manifest
+    paths: RunPaths
+    """An empty run directory."""
+    dead_letters: Path
+    """The run's folder of them, which may have some."""
+    lineage: int
+    """Of the records from here on: one that no records had before."""
+    opening: Opening = by_calls
+    files: Files = DISK
+    make_folder: Callable[[Path], None] = _folder
+
+
+def records_of(manifest: Manifest, where: str) -> dict[tuple[str, int], Record]:
+    """The records of a checkpoint, by seat and number. Raises `CheckpointDamaged`."""
+    return {(slot.seat, slot.number): _record(slot, manifest, where) for slot in manifest.cut.slots}
+
+
+def restore(to: Restoring, capacities: Mapping[str, int], journals: Mapping[tuple[str, int], Path]) -> None:
+    """Write it all. `capacities`: of each channel, by its name; `journals`: of each slot, by seat and number.
+
+    Raises `CheckpointDamaged`, `StoreUnavailable`, and `OSError` or `FileUnusable` where there is no room.
+    """
+    cut = to.manifest.cut
+    records = records_of(to.manifest, to.store.where)
+    inputs = {name: end for record in records.values() for part in record.parts for name, end in part.inputs.items()}
+    outputs = {name: end for record in records.values() for part in record.parts for name, end in part.outputs.items()}
+    to.make_folder(to.paths.root / "queues")
+    for channel in cut.channels:
+        _restore_queue(to, channel, capacities[channel.name], inputs[channel.name], outputs[channel.name])
+    for place, record in records.items():
+        journal = journals[place]
+        to.make_folder(journal.parent)
+        create_journal(journal, msgspec.structs.replace(record, lineage=to.lineage), files=to.files)
+    for log in cut.logs:
+        _restore_log(to, log)
+    for file in cut.files:
+        _write(to, to.paths.root / file.path, file.chunks)
+
+
+def _record(slot: SlotCut, manifest: Manifest, where: str) -> Record:
+    try:
+        return decode_record(slot.record)
+    except msgspec.MsgspecError as exc:
+        raise CheckpointDamaged(
+            where, manifest.id, f"the record of {slot.seat}/{slot.number} cannot be read ({exc})"
+        ) from exc
+
+
+def _restore_queue(
+    to: Restoring, channel: ChannelCut, capacity: int, taken: InputRecord, given: OutputRecord
+) -> None:
+    data = b"".join(content(to.store, to.manifest, channel.chunks))
+    if (channel.head, channel.tail) != (taken.head, given.tail) or len(data) != channel.tail - channel.head:
+        what = f"what it holds of {channel.name} is not what its records say"
+        raise CheckpointDamaged(to.store.where, to.manifest.id, what)
+    ring_copy.put_back(
+        to.paths.root / "queues" / channel.name, to.opening, capacity, data, head=taken.head, head_rows=taken.rows,
+        tail_rows=given.rows, files=to.files,
+    )
+
+
+def _restore_log(to: Restoring, log: LogCut) -> None:
+    folder, _, name = log.path.partition("/")
+    if folder != DEAD_LETTERS_FOLDER:
+        _write(to, to.paths.root / log.path, log.chunks)
+        return
+    # Dead letters have a place of their own, which may have outlived the run: what is there is a beginning of the log
+    # and more, or less of it. What is more, the slot's next worker cuts away.
+    place, names = to.dead_letters.parents[1], (*to.dead_letters.parts[-2:], name)
+    file = to.files.open_below(place, names, os.O_RDWR | os.O_CREAT)
+    try:
+        if file.size < log.length:
+            _fill(file, content(to.store, to.manifest, log.chunks))
+    finally:
+        file.close()
+
+
+def _write(to: Restoring, path: Path, chunks: Chunks) -> None:
+    to.make_folder(path.parent)
+    file = to.files.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        _fill(file, content(to.store, to.manifest, chunks))
+    finally:
+        file.close()
+
+
+def _fill(file: ByteFile, parts: Iterable[bytes]) -> None:
+    offset = 0
+    for data in parts:
+        offset += write_all(file, data, offset)

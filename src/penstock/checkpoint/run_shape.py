@@ -1,0 +1,85 @@
+"""The slots and queues of a run as its `layout.json` tells them, in the order in which a cut reads them. Pure.
+
+Downstream first: sinks, then their senders, ..., sources last. A frame is published after its sender's commit, so at
+any moment a reader's committed head is at most its sender's committed tail, and tails only grow. Read in this order,
+the head of every channel is at most its tail, and what lies between is what was in the channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import msgspec
+
+from penstock.metrics.layout import Layout
+from penstock.plan.paths import RunPaths
+
+
+class SlotFiles(msgspec.Struct, frozen=True):
+    """A slot and its files, relative to the run directory."""
+
+    seat: str
+    number: int
+    caller: bool
+    stages: tuple[str, ...]
+    """In the order of its record's parts."""
+
+    def journal(self, paths: RunPaths) -> Path:
+        return paths.caller_journal if self.caller else paths.seat(self.seat, self.number).journal
+
+    def bell(self, paths: RunPaths) -> Path:
+        return paths.caller_bell if self.caller else paths.seat(self.seat, self.number).bell
+
+    def folder(self, paths: RunPaths) -> Path:
+        return self.journal(paths).parent
+
+
+class ChannelFile(msgspec.Struct, frozen=True):
+    """A queue, and the slots at its ends by their places in `RunShape.slots`."""
+
+    name: str
+    path: str
+    """Relative to the run directory."""
+    sender: int
+    sending_stage: str
+    receiver: int
+    receiving_stage: str
+
+
+class RunShape(msgspec.Struct, frozen=True):
+    """All of a run."""
+
+    slots: tuple[SlotFiles, ...]
+    """Downstream first."""
+    channels: tuple[ChannelFile, ...]
+
+
+def shape_of(layout: Layout) -> RunShape:
+    """Raises `graphlib.CycleError` for a graph with a cycle, which no pipeline has."""
+    stages = {stage.name: stage for stage in layout.stages}
+    feeds: dict[str, set[str]] = {stage.seat: set() for stage in layout.stages}
+    for edge in layout.edges:
+        feeds[stages[edge.sender].seat].add(stages[edge.receiver].seat)
+    slots = [
+        SlotFiles(seat, number, members[0].caller, tuple(stage.name for stage in members))
+        for seat in TopologicalSorter(feeds).static_order()  # a seat comes after those that it feeds
+        for members in [[stage for stage in layout.stages if stage.seat == seat]]
+        for number in range(members[0].workers)
+    ]
+    places = {(slot.seat, slot.number): place for place, slot in enumerate(slots)}
+    channels = [
+        _channel(path, edge.sender, edge.receiver, places, {name: stage.seat for name, stage in stages.items()})
+        for edge in layout.edges for path in edge.queues
+    ]
+    return RunShape(tuple(slots), tuple(channels))
+
+
+def _channel(
+    path: str, sender: str, receiver: str, places: Mapping[tuple[str, int], int], seats: Mapping[str, str]
+) -> ChannelFile:
+    name = Path(path).name
+    given, _, taken = name.rpartition(".")[2].partition("-")
+    sending, receiving = places[seats[sender], int(given)], places[seats[receiver], int(taken)]
+    return ChannelFile(name, path, sending, sender, receiving, receiver)

@@ -1,0 +1,117 @@
+"""A simulated checkpointer: the real cut and the real restore, beside workers that go on, and killed at any moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sim_machine import RUN, Machine
+from sim_schedule import Killed, Violation
+
+from penstock.checkpoint import cut
+from penstock.checkpoint.claimed import claim
+from penstock.checkpoint.manifest import Holder, Manifest
+from penstock.checkpoint.memory_store import MemoryStore
+from penstock.checkpoint.restore import Restoring, restore
+from penstock.checkpoint.run_shape import shape_of
+from penstock.checkpoint.store_cut import RunFacts, lineage_of, same_history, store_cut
+from penstock.engine.run_spec import layout_of, queue_files, slot_files
+from penstock.errors import QueueDamaged
+from penstock.memory_files import MemoryFiles
+from penstock.metrics.page import Page
+from penstock.plan.paths import RunPaths
+from penstock.plan.topology import Topology
+from penstock.slot.records.journal import load_record
+
+
+class Checkpoints:
+    """The checkpointers of one run, one after the other, and what they have stored."""
+
+    def __init__(self, machine: Machine, topology: Topology, letters: Path) -> None:
+        self._machine = machine
+        self._topology = topology
+        self._letters = letters
+        self._store = MemoryStore()
+        self._shape = shape_of(layout_of(topology, 0.0))
+        self._life = 0
+        self.mean_pause_s = machine.random.choice((0.003, 0.01, 0.05))
+        self._kills_left = machine.random.choice((0, 0, 2, 6))
+        self._most_points = machine.random.choice((100, 600))
+        """One that is killed is so after so many points at most."""
+        self.restores = 0
+
+    def start(self) -> None:
+        """One begins, and another one when it is killed, whose pins the supervisor takes away."""
+        machine, self._life = self._machine, self._life + 1
+
+        def ended(status: int) -> None:
+            if machine.schedule.processes:  # or all were killed
+                cut.release(self._run())
+                self.start()
+
+        process = machine.schedule.start(f"checkpointer#{self._life}", self._main, ended)
+        process.maps = False
+        if self._kills_left:
+            self._kills_left -= 1
+            process.dies_in = int(machine.random.random() * self._most_points)
+
+    def _main(self) -> None:
+        machine = self._machine
+        try:
+            claimed = claim(self._store, Holder(host="here", pid=self._life, run_id="run"))
+
+            def put(copied: cut.Copied) -> None:
+                before = same_history(claimed.manifests, "run", copied.records[0].lineage)
+                store_cut(copied, _FACTS, claimed, machine.disk, before)
+
+            while True:
+                machine.schedule.wait(machine.random.expovariate(1 / self.mean_pause_s), ringable=False)
+                try:
+                    cut.copy_run(self._run(), self._life, put)
+                except QueueDamaged:
+                    if machine.damaged:  # it is told, and the checkpoint before counts
+                        continue
+                    raise
+                claimed.retain(3)
+        except (Killed, Violation, SystemError):
+            raise
+        except BaseException as exc:
+            machine.schedule.violate(f"a checkpoint failed: {type(exc).__name__}: {exc}")
+
+    def _run(self) -> cut.RunFiles:
+        machine = self._machine
+        return cut.RunFiles(
+            RunPaths(RUN), self._shape, self._letters, machine.opening, machine.disk, machine.bell_at,
+            machine.clock.wall_s,
+        )
+
+    @property
+    def newest(self) -> Manifest | None:
+        """What would be restored."""
+        manifests = claim(self._store, Holder(host="here", pid=0, run_id="run")).manifests
+        return manifests[-1] if manifests else None
+
+    def restore(self) -> None:
+        """The machine is lost, with all that is in its memory, and the newest checkpoint is put in its place."""
+        manifest, machine, paths = self.newest, self._machine, RunPaths(RUN)
+        assert manifest is not None
+        self.restores += 1
+        lost, machine.memory = machine.memory, MemoryFiles()
+        if machine.random.random() < 0.5:  # the state directory has outlived it
+            for path in lost.beginning_with(self._letters / ""):
+                machine.memory.open(path, 0o102).pwrite(lost.open(path, 0).pread(1 << 40, 0), 0)
+        restore(
+            Restoring(
+                self._store, manifest, paths, self._letters, lineage_of(manifest) + 1000 * self.restores,
+                machine.memory.share, machine.memory, lambda folder: None,
+            ),
+            {queue.path.name: queue.capacity for queue in queue_files(self._topology, paths)},
+            {(slot.seat, slot.number): slot.journal for slot in slot_files(self._topology, paths)},
+        )
+        for slot in slot_files(self._topology, paths):
+            load_record(slot.journal, machine.memory.share)
+            for page in slot.pages:
+                Page.create(page, machine.memory)
+
+
+_FACTS = RunFacts("simulated", "run", {}, b"", b"")
+
