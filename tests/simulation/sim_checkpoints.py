@@ -105,7 +105,7 @@ class Checkpoints:
                 machine.memory.share, machine.memory, lambda folder: None,
             ),
             {queue.path.name: queue.capacity for queue in queue_files(self._topology, paths)},
-            {(slot.seat, slot.number): slot.journal for slot in slot_files(self._topology, paths)},
+            {(slot.group, slot.number): slot.journal for slot in slot_files(self._topology, paths)},
         )
         for slot in slot_files(self._topology, paths):
             load_record(slot.journal, machine.memory.share)

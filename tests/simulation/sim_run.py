@@ -43,7 +43,8 @@ _MOST_S = 20_000.0
 class Simulation:
     """One run, from its seed to its end, by one supervisor or by several after each other."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, checkpointed: bool = False) -> None:
+        """`checkpointed`: checkpoints one after the other, and the machine is lost."""
         self.seed = seed
         self.machine = machine = Machine(seed)
         use(machine)
@@ -58,9 +59,13 @@ class Simulation:
         self._span = random.choice((100, 400, 1500))
         self._killed_until = 0.0
         self._ends_early = random.choice(("", "", "", "", "abandon", "stop", "drain", "lose", "lose"))
+        if checkpointed:
+            self._ends_early = "lose"
         self.checkpoints: Checkpoints | None = None
         if self._ends_early == "lose" or random.random() < 0.1:
             self.checkpoints = Checkpoints(machine, self.topology, LETTERS)
+            if checkpointed:
+                self.checkpoints.mean_pause_s = 0.003
         self._befalls = self._ends_early
         self._damaged = random.random() < 0.08
         self.lives = 0

@@ -17,7 +17,7 @@ import sys
 import time
 import traceback
 
-from sim_planted import PLANTED, planted
+from sim_planted import OF_CUTS, PLANTED, planted
 from sim_run import Simulation
 
 _MOST_SHOWN = 10
@@ -32,20 +32,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, help="so many runs")
     parser.add_argument("--seconds", type=float, default=60.0, help="so long, unless --runs says otherwise")
     parser.add_argument("--jobs", type=int, default=1, help="so many processes at a time")
+    parser.add_argument("--checkpointed", action="store_true", help="with checkpoints, and the loss of the machine")
     parser.add_argument("--planted", nargs="*", metavar="WORDS", help="plant bugs; those whose names have these words")
     given = parser.parse_args(arguments)
     if given.planted is not None:
         return _planted(given.planted, given.runs or _MOST_PLANTED_RUNS)
     if given.seed is not None:
-        return _one(given.seed)
+        return _one(given.seed, given.checkpointed)
     first = given.first if given.first is not None else secrets.randbits(32)
     until = time.monotonic() + given.seconds if given.runs is None else float("inf")
     last = first + given.runs if given.runs is not None else sys.maxsize
-    return _many(range(first, last), until, given.jobs)
+    return _many(range(first, last), until, given.jobs, given.checkpointed)
 
 
-def _one(seed: int) -> int:
-    simulation = Simulation(seed)
+def _one(seed: int, checkpointed: bool) -> int:
+    simulation = Simulation(seed, checkpointed=checkpointed)
     simulation.machine.schedule.trace = trace = []
     try:
         simulation.run()
@@ -58,11 +59,11 @@ def _one(seed: int) -> int:
     return 0
 
 
-def _many(seeds: range, until: float, jobs: int) -> int:
+def _many(seeds: range, until: float, jobs: int, checkpointed: bool) -> int:
     """Each process takes every nth of the seeds."""
     began = time.monotonic()
     with multiprocessing.get_context("fork").Pool(jobs) as pool:
-        shares = [(seeds[job::jobs], until) for job in range(jobs)]
+        shares = [(seeds[job::jobs], until, checkpointed) for job in range(jobs)]
         sums = [sum(of_jobs) for of_jobs in zip(*pool.starmap(_share, shares), strict=True)]
     runs, lives, points, wrong = sums
     took = time.monotonic() - began
@@ -73,13 +74,13 @@ def _many(seeds: range, until: float, jobs: int) -> int:
     return int(wrong > 0)
 
 
-def _share(seeds: range, until: float) -> tuple[int, int, int, int]:
+def _share(seeds: range, until: float, checkpointed: bool) -> tuple[int, int, int, int]:
     """(runs, lives, points, runs in which something was wrong)."""
     runs = points = lives = wrong = 0
     for seed in seeds:
         if time.monotonic() > until or wrong >= _MOST_SHOWN:
             break
-        simulation = Simulation(seed)
+        simulation = Simulation(seed, checkpointed=checkpointed)
         try:
             simulation.run()
         except Exception as exc:
@@ -97,16 +98,16 @@ def _planted(words: list[str], most: int) -> int:
             continue
         began = time.monotonic()
         with planted(name):
-            found = next((seed for seed in range(most) if _is_wrong(seed)), None)
+            found = next((seed for seed in range(most) if _is_wrong(seed, name in OF_CUTS)), None)
         unfound += found is None
         told = f"not found in {most} runs" if found is None else f"found after {found + 1} runs"
         print(f"{told:25} {time.monotonic() - began:6.1f} s  {name}", flush=True)
     return int(unfound > 0)
 
 
-def _is_wrong(seed: int) -> bool:
+def _is_wrong(seed: int, checkpointed: bool) -> bool:
     try:
-        Simulation(seed).run()
+        Simulation(seed, checkpointed=checkpointed).run()
     except Exception:
         return True
     return False

@@ -10,7 +10,7 @@ import secrets
 import time
 
 import pytest
-from sim_planted import PLANTED, SELDOM, planted
+from sim_planted import OF_CUTS, PLANTED, SELDOM, planted
 from sim_run import Simulation
 
 pytestmark = [pytest.mark.interpreted, pytest.mark.timeout(900)]
@@ -20,12 +20,13 @@ MOST_RUNS = 3000
 """Many times as many as the bugs planted here take, which is about a hundred at most: so chance fails no test."""
 
 
-def run(seed: int) -> None:
-    simulation = Simulation(seed)
+def run(seed: int, *, checkpointed: bool = False) -> None:
+    simulation = Simulation(seed, checkpointed=checkpointed)
     try:
         simulation.run()
     except Exception as exc:
-        exc.add_note(f"python tests/simulation/simulate.py --seed {seed}   # {simulation.describe()}")
+        how = " --checkpointed" if checkpointed else ""
+        exc.add_note(f"python tests/simulation/simulate.py --seed {seed}{how}   # {simulation.describe()}")
         raise
 
 
@@ -57,12 +58,17 @@ def test_a_seed_says_all_that_happens() -> None:
 def test_a_planted_bug_is_found(name: str) -> None:
     """`simulate.py --planted` looks for the others, too."""
     with planted(name):
-        assert any(is_wrong(seed) for seed in range(MOST_RUNS))
+        assert any(is_wrong(seed, checkpointed=name in OF_CUTS) for seed in range(MOST_RUNS))
 
 
-def is_wrong(seed: int) -> bool:
+def test_a_lost_machine_is_restored_from_cuts_that_nobody_was_asked_for() -> None:
+    for seed in range(60):
+        run(seed, checkpointed=True)
+
+
+def is_wrong(seed: int, *, checkpointed: bool) -> bool:
     try:
-        Simulation(seed).run()
+        Simulation(seed, checkpointed=checkpointed).run()
     except Exception:
         return True
     return False

@@ -10,7 +10,7 @@ import msgspec
 from penstock.checkpoint.run_shape import RunShape
 from penstock.dead_letter_store import letters_file
 from penstock.plan.paths import RunPaths
-from penstock.slot.records.covered_files import CoveredFile, covered_logs, covered_whole
+from penstock.slot.covered_files import CoveredFile, covered_logs, covered_whole
 from penstock.slot.records.record import Record
 
 
@@ -55,8 +55,8 @@ def backlogs(shape: RunShape, records: Sequence[Record]) -> list[Backlog]:
 def _backlog(shape: RunShape, records: Sequence[Record], place: int) -> Backlog:
     channel = shape.channels[place]
     sender, receiver = shape.slots[channel.sender], shape.slots[channel.receiver]
-    given = records[channel.sender].parts[sender.stages.index(channel.sending_stage)].outputs[channel.name]
-    taken = records[channel.receiver].parts[receiver.stages.index(channel.receiving_stage)].inputs[channel.name]
+    given = records[channel.sender].stages[sender.stages.index(channel.sending_stage)].outputs[channel.name]
+    taken = records[channel.receiver].stages[receiver.stages.index(channel.receiving_stage)].inputs[channel.name]
     if taken.head > given.tail or taken.sequence > given.sequence or taken.rows > given.rows:
         raise Inconsistent(f"{channel.name}: {taken} was taken out, and {given} was put in")
     return Backlog(channel.name, channel.path, taken.head, taken.rows, given.tail, given.rows)
@@ -66,7 +66,7 @@ def logs(shape: RunShape, records: Sequence[Record], paths: RunPaths, dead_lette
     """Logs that the records cover. `dead_letters`: the run's folder of them."""
     found = []
     for slot, record in zip(shape.slots, records, strict=True):
-        letters = letters_file(dead_letters, slot.seat, slot.number)
+        letters = letters_file(dead_letters, slot.group, slot.number)
         covered = covered_logs(record, slot.folder(paths), letters)
         found += [NamedLog(_name(file.path, paths, dead_letters), file) for file in covered]
     return found

@@ -58,8 +58,9 @@ def restore(to: Restoring, capacities: Mapping[str, int], journals: Mapping[tupl
     """
     cut = to.manifest.cut
     records = records_of(to.manifest, to.store.where)
-    inputs = {name: end for record in records.values() for part in record.parts for name, end in part.inputs.items()}
-    outputs = {name: end for record in records.values() for part in record.parts for name, end in part.outputs.items()}
+    stages = [stage for record in records.values() for stage in record.stages]
+    inputs = {name: end for stage in stages for name, end in stage.inputs.items()}
+    outputs = {name: end for stage in stages for name, end in stage.outputs.items()}
     to.make_folder(to.paths.root / "queues")
     for channel in cut.channels:
         _restore_queue(to, channel, capacities[channel.name], inputs[channel.name], outputs[channel.name])

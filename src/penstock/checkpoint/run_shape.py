@@ -20,17 +20,17 @@ from penstock.plan.paths import RunPaths
 class SlotFiles(msgspec.Struct, frozen=True):
     """A slot and its files, relative to the run directory."""
 
-    seat: str
+    group: str
     number: int
     caller: bool
     stages: tuple[str, ...]
-    """In the order of its record's parts."""
+    """In the order of its record's stages."""
 
     def journal(self, paths: RunPaths) -> Path:
-        return paths.caller_journal if self.caller else paths.seat(self.seat, self.number).journal
+        return paths.caller_journal if self.caller else paths.slot(self.group, self.number).journal
 
     def bell(self, paths: RunPaths) -> Path:
-        return paths.caller_bell if self.caller else paths.seat(self.seat, self.number).bell
+        return paths.caller_bell if self.caller else paths.slot(self.group, self.number).bell
 
     def folder(self, paths: RunPaths) -> Path:
         return self.journal(paths).parent
@@ -59,27 +59,27 @@ class RunShape(msgspec.Struct, frozen=True):
 def shape_of(layout: Layout) -> RunShape:
     """Raises `graphlib.CycleError` for a graph with a cycle, which no pipeline has."""
     stages = {stage.name: stage for stage in layout.stages}
-    feeds: dict[str, set[str]] = {stage.seat: set() for stage in layout.stages}
+    feeds: dict[str, set[str]] = {stage.slot_group: set() for stage in layout.stages}
     for edge in layout.edges:
-        feeds[stages[edge.sender].seat].add(stages[edge.receiver].seat)
+        feeds[stages[edge.sender].slot_group].add(stages[edge.receiver].slot_group)
     slots = [
-        SlotFiles(seat, number, members[0].caller, tuple(stage.name for stage in members))
-        for seat in TopologicalSorter(feeds).static_order()  # a seat comes after those that it feeds
-        for members in [[stage for stage in layout.stages if stage.seat == seat]]
+        SlotFiles(group, number, members[0].caller, tuple(stage.name for stage in members))
+        for group in TopologicalSorter(feeds).static_order()  # a group comes after those that it feeds
+        for members in [[stage for stage in layout.stages if stage.slot_group == group]]
         for number in range(members[0].workers)
     ]
-    places = {(slot.seat, slot.number): place for place, slot in enumerate(slots)}
+    places = {(slot.group, slot.number): place for place, slot in enumerate(slots)}
     channels = [
-        _channel(path, edge.sender, edge.receiver, places, {name: stage.seat for name, stage in stages.items()})
+        _channel(path, edge.sender, edge.receiver, places, {name: stage.slot_group for name, stage in stages.items()})
         for edge in layout.edges for path in edge.queues
     ]
     return RunShape(tuple(slots), tuple(channels))
 
 
 def _channel(
-    path: str, sender: str, receiver: str, places: Mapping[tuple[str, int], int], seats: Mapping[str, str]
+    path: str, sender: str, receiver: str, places: Mapping[tuple[str, int], int], groups: Mapping[str, str]
 ) -> ChannelFile:
     name = Path(path).name
     given, _, taken = name.rpartition(".")[2].partition("-")
-    sending, receiving = places[seats[sender], int(given)], places[seats[receiver], int(taken)]
+    sending, receiving = places[groups[sender], int(given)], places[groups[receiver], int(taken)]
     return ChannelFile(name, path, sending, sender, receiving, receiver)

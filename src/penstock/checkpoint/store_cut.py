@@ -40,7 +40,7 @@ def store_cut(
         cut = Cut(
             run_id=facts.run_id, layout=facts.layout, membership=facts.membership, splits=facts.splits,
             slots=tuple(
-                SlotCut(slot.seat, slot.number, encode_record(record))
+                SlotCut(slot.group, slot.number, encode_record(record))
                 for slot, record in zip(copied.slots, copied.records, strict=True)
             ),
             channels=tuple(_channel(copied, place, draft) for place in range(len(copied.queues))),

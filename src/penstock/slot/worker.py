@@ -163,7 +163,9 @@ class Worker:
         if life.anew:
             retries.let_go()
         if self._state.keeps_anything:
-            self._state.open(self._slot_files.changelog, record.logs.get(STATE, ()), world.files)
+            self._state.open(
+                self._slot_files.changelog, record.logs.get(STATE, ()), world.files, lambda: self._control.pinned
+            )
         self._keeping = Keeping(
             journal=self._journal, dead_letters=dead_letters, retries=retries, state=self._state, bell=self._bell,
             waiter=self._waiter, control=self._control, work=self._work,

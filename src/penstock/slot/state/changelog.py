@@ -8,11 +8,12 @@ more is removed.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from penstock.byte_files import DISK, Files
+from penstock.channel.kept_files import remove_or_keep
 from penstock.errors import QueueDamaged
 from penstock.run_files import refused
 from penstock.slot.records.committed_log import frame, open_log
@@ -35,10 +36,17 @@ def segments_of(numbers: Sequence[int]) -> list[tuple[int, int]]:
 class Changelog:
     """The changelog of one slot. One process at a time, guarded by the slot's lock."""
 
-    def __init__(self, base: Path, committed: Sequence[int] = (), files: Files = DISK) -> None:
-        """Open at what the record says, which `flush` gave; what was never committed is cut away. `base`: names it."""
+    def __init__(
+        self, base: Path, committed: Sequence[int] = (), files: Files = DISK,
+        pinned: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Open at what the record says, which `flush` gave; what was never committed is cut away. `base`: names it.
+
+        `pinned`: True while somebody copies what records speak of.
+        """
         self._base = base
         self._files = files
+        self._pinned = pinned
         self._first = committed[0] if committed else 1
         self._lengths = list(committed[1:-1])
         """Of the segments before the last one."""
@@ -94,7 +102,7 @@ class Changelog:
 
     def _remove(self, path: Path) -> None:
         try:
-            self._files.remove(path)
+            remove_or_keep(self._files, path, pinned=self._pinned())
         except OSError as exc:
             raise refused(path, WHAT, exc) from exc
 

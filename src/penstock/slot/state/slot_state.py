@@ -60,12 +60,14 @@ class SlotState:
 
     # A life begins and ends.
 
-    def open(self, base: Path, committed: Sequence[int], files: Files = DISK) -> None:
-        """Begin with what the record says, which `flush` gave.
+    def open(
+        self, base: Path, committed: Sequence[int], files: Files = DISK, pinned: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Begin with what the record says, which `flush` gave. `pinned`: as `Changelog`.
 
         Raises `QueueDamaged`, and `StageFailed` where it is not the state of these shelves.
         """
-        log = Changelog(base, committed, files)
+        log = Changelog(base, committed, files, pinned)
         try:
             self._replay = Replay(log, self._shelves, self._now_ns)
         except BaseException:

@@ -12,10 +12,11 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from penstock.plan.paths import SeatPaths
+from penstock.plan.paths import SlotPaths
 from penstock.slot.records.dead_letter_file import DEAD_LETTERS
 from penstock.slot.records.record import Record
 from penstock.slot.records.retries import RETRIES, generation_path
+from penstock.slot.state.changelog import STATE, segment_path, segments_of
 
 
 class CoveredFile(msgspec.Struct, frozen=True):
@@ -37,10 +38,15 @@ def _dead_letters(numbers: Sequence[int], folder: Path, letters: Path) -> Sequen
 
 def _retries(numbers: Sequence[int], folder: Path, letters: Path) -> Sequence[CoveredFile]:
     generation, length = numbers
-    return [CoveredFile(generation_path(SeatPaths(folder).retries, generation), length)] if length else []
+    return [CoveredFile(generation_path(SlotPaths(folder).retries, generation), length)] if length else []
 
 
-_COVERS: Final[Mapping[str, Covers]] = {DEAD_LETTERS: _dead_letters, RETRIES: _retries}
+def _state(numbers: Sequence[int], folder: Path, letters: Path) -> Sequence[CoveredFile]:
+    base = SlotPaths(folder).changelog
+    return [CoveredFile(segment_path(base, segment), length) for segment, length in segments_of(numbers)]
+
+
+_COVERS: Final[Mapping[str, Covers]] = {DEAD_LETTERS: _dead_letters, RETRIES: _retries, STATE: _state}
 
 
 def covered_logs(record: Record, folder: Path, letters: Path) -> list[CoveredFile]:
@@ -50,4 +56,4 @@ def covered_logs(record: Record, folder: Path, letters: Path) -> list[CoveredFil
 
 def covered_whole(record: Record, folder: Path) -> list[Path]:
     """Files of a slot that do not change any more: what single rows gave that was too much for memory."""
-    return [folder / spill.name for part in record.parts for spill in part.spills]
+    return [folder / spill.name for stage in record.stages for spill in stage.spills]
