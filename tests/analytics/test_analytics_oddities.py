@@ -192,7 +192,7 @@ def test_acknowledgements_and_heartbeats_are_control(venue: str, message: object
     ("nab", "2014-04-01 12:00:00,5"), ("water-flow", "2022-03-20T12:00:00+01:00,5"),
     ("nasa", "h\t-\t807256800\tGET\t/\t200\t1"),
 ])
-def test_a_first_line_that_is_no_header_is_a_record(format: str, line: str) -> None:
+def test_a_first_line_that_is_not_a_header_is_a_record(format: str, line: str) -> None:
     events, _, account = harvested(format, [line, line.replace("5", "6")])
     assert [event.line for event in events] == [1, 2]
     assert account.control == 0

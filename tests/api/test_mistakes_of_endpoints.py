@@ -68,7 +68,7 @@ class Feed(ps.Source[int]):
         collections.UserList().append, array.array("l").append, io.StringIO().write, functools.partial([].insert, 0),
     ],
 )
-def test_a_method_that_fills_a_local_object_is_no_sink(method: Any) -> None:
+def test_a_method_that_fills_a_local_object_is_not_a_sink(method: Any) -> None:
     """It ran in a worker, on a copy, and the object stayed as it was."""
     app = ps.Pipeline("app")
     app.source([1, 2]).sink(method)
@@ -126,7 +126,7 @@ def finished(source: Any) -> ps.Pipeline:
         (drip, "source(drip) is async", "plain function"),
     ],
 )
-def test_what_is_no_source_is_a_mistake_with_what_to_pass_instead(source: object, what: str, remedy: str) -> None:
+def test_what_is_not_a_source_is_a_mistake_with_what_to_pass_instead(source: object, what: str, remedy: str) -> None:
     [found] = finished(source).check()
     assert what in found.what
     assert remedy in found.remedy
@@ -163,7 +163,7 @@ def test_a_sink_function_called_instead_of_passed_is_a_mistake() -> None:
     only_mistake(app, "given None", ".sink(f), not .sink(f())")
 
 
-def test_what_is_no_sink_is_a_mistake() -> None:
+def test_what_is_not_a_sink_is_a_mistake() -> None:
     app, items = started()
     items.sink("out.csv")  # type: ignore[arg-type]  # MISTAKE
     only_mistake(app, "sink was given a value of type str", "a connector or a function")
@@ -194,7 +194,7 @@ def test_one_target_written_by_two_sinks_is_a_mistake() -> None:
     only_mistake(app, "already writes to table db", "merge")
 
 
-def test_what_is_no_place_may_be_written_to_twice() -> None:
+def test_what_is_not_a_file_may_be_written_to_twice() -> None:
     app, items = started()
     items.sink(print, name="a")
     items.sink(print, name="b")

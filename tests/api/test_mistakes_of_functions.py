@@ -219,7 +219,7 @@ def test_neighbours_that_may_fit_are_none(first: Any, second: Any) -> None:
     assert list(app.check()) == []
 
 
-def test_parse_json_of_what_is_no_text_is_a_mistake() -> None:
+def test_parse_json_of_rows_that_are_not_text_is_a_mistake() -> None:
     app, items = started()
     items.parse_json(Click).sink(print)  # type: ignore[misc]  # MISTAKE
     only_mistake(app, "parse_json(Click) takes str | bytes, but line ", "leave it out")
@@ -502,7 +502,7 @@ def test_numbers_and_frozen_objects_are_keys() -> None:
     assert list(app.check()) == []
 
 
-def test_a_key_that_is_no_function_is_a_mistake() -> None:
+def test_a_key_that_is_not_a_function_is_a_mistake() -> None:
     app, items = started()
     items.stage("x").key_by(7).map(str).sink(print)  # type: ignore[call-overload]  # MISTAKE
     only_mistake(app, "key_by was given int 7")
@@ -551,7 +551,7 @@ def test_a_function_that_takes_much_along_is_a_warning_at_its_line() -> None:
     assert caught[0].filename.endswith("test_mistakes_of_functions.py")
 
 
-def test_a_small_function_is_no_warning() -> None:
+def test_a_small_function_gives_no_warning() -> None:
     app, items = started()
     items.map(lambda n: n + 1).sink(print)
     with warnings.catch_warnings():

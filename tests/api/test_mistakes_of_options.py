@@ -121,7 +121,7 @@ def test_a_number_and_its_text_are_the_same_size(size: int) -> None:
 
 
 @pytest.mark.parametrize("value", [-1, -0.5, float("nan"), float("inf"), True, False, None, "nan", "inf", "-1", "1e3"])
-def test_what_is_no_finite_number_is_neither_duration_nor_size(value: Any) -> None:
+def test_what_is_not_a_finite_number_is_neither_duration_nor_size(value: Any) -> None:
     for parse in (parse_duration, parse_size):
         with pytest.raises(ValueError, match=f"{value!r} is not a "):
             parse(value)

@@ -163,7 +163,7 @@ def test_a_bad_stage_name_is_a_mistake() -> None:
 
 
 @pytest.mark.parametrize("name", [7, None, "", "1st", "a b", "ü"])
-def test_what_is_no_name_is_a_mistake_whatever_it_is(name: Any) -> None:
+def test_what_is_not_a_name_is_a_mistake_whatever_it_is(name: Any) -> None:
     app, items = started()
     items.stage(name).map(double).sink(print)
     [found] = app.check()
@@ -172,7 +172,7 @@ def test_what_is_no_name_is_a_mistake_whatever_it_is(name: Any) -> None:
         app.plan(settings={"items.edge.memory": "1 MiB"})
 
 
-def test_an_edge_that_is_no_edge_is_a_wrong_call() -> None:
+def test_an_edge_option_that_is_not_an_edge_is_a_wrong_call() -> None:
     _, items = started()
     with pytest.raises(TypeError, match=r"edge=ps\.Edge"):
         items.stage("x", edge="8 MiB")  # type: ignore[arg-type]

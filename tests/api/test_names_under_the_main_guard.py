@@ -43,7 +43,7 @@ def warned(tmp_path: Path, functions: str, guarded: str, fn: str = "f") -> str:
         ("def g(n): return n * RATE", "lambda n: g(n)"),
     ],
 )
-def test_a_function_that_reads_such_a_name_is_warned_of(functions: str, fn: str, tmp_path: Path) -> None:
+def test_a_function_that_reads_such_a_name_is_a_warning(functions: str, fn: str, tmp_path: Path) -> None:
     said = warned(tmp_path, functions, "RATE = 2.5", fn)
     assert said.count("reads 'RATE', which is set under `if __name__") == 1  # by `check`, and not again by `plan`
     assert "script.py:" in said and "(line " in said
@@ -82,6 +82,6 @@ def test_names_that_only_the_guard_sets(guarded: str, names: set[str]) -> None:
     assert set(guarded_names(text)) == names
 
 
-def test_a_text_that_is_no_program_has_none() -> None:
+def test_a_text_that_is_not_a_program_has_none() -> None:
     assert guarded_names("if __name__ == '__main__': a = (") == {}
     assert guarded_names("") == {}

@@ -52,7 +52,7 @@ def test_parts_of_a_sequence_are_the_sequence(items: list[int], parts: int) -> N
 
 
 @given(st.integers(0, 3 * BATCH_ROWS), st.integers(0, 3))
-def test_a_sequence_goes_on_at_any_position_it_gave(size: int, batches: int) -> None:
+def test_a_sequence_resumes_at_any_position_it_gave(size: int, batches: int) -> None:
     source = SequenceSource(range(size))
     reader = source.open([0, size], None, CONTEXT)
     before: list[int] = []
@@ -62,7 +62,7 @@ def test_a_sequence_goes_on_at_any_position_it_gave(size: int, batches: int) -> 
 
 
 @given(st.integers(0, 100), st.integers(0, 100))
-def test_a_callable_goes_on_at_any_position(size: int, position: int) -> None:
+def test_a_callable_resumes_at_any_position(size: int, position: int) -> None:
     source = CallableSource(lambda: iter(range(size)))
     reader = source.open(None, position, CONTEXT)
     assert read_all(reader) == list(range(size))[position:]

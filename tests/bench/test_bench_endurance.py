@@ -41,7 +41,7 @@ def test_what_falls_is_flat_unless_falling_is_what_matters() -> None:
     assert not trend(_noisy(-10.0 / 1800), Limit(0.05, 0.5, falls=True)).flat
 
 
-def test_a_leak_shows_though_each_successor_begins_anew() -> None:
+def test_a_leak_shows_although_each_successor_starts_small() -> None:
     lives = [Point(float(at), 50.0 + at % 300 * 0.01, at // 300) for at in range(1800)]
     assert slope(lives) == pytest.approx(0.01)
     assert not trend(lives, LIMIT).flat

@@ -32,7 +32,7 @@ def test_rows_of_the_bad_record_are_set_aside_and_all_others_are_lost(tmp_path: 
 
 
 @pytest.mark.parametrize(("fault", "place"), [("killed", "stage"), ("main killed", "stage"), ("poison", "source")])
-def test_no_row_is_excused_where_no_record_is_bad_or_the_source_is_mended(
+def test_no_row_is_excused_where_no_record_is_bad_or_the_source_is_repaired(
     tmp_path: Path, fault: str, place: str
 ) -> None:
     trial = _judged(tmp_path, fault, place, [n for n in range(16) if n not in (4, 5)])
@@ -58,7 +58,7 @@ def test_the_worst_of_each_cells_runs_is_shown() -> None:
     assert [cell.strip() for cell in row.split("|")][1:-1] == ["hang", "stage", "3", "0", "2", "2.00", "no", "finished"]
 
 
-def test_a_peer_that_drops_the_bad_record_in_silence_is_told_of() -> None:
+def test_a_peer_that_silently_drops_the_bad_record_is_reported() -> None:
     shown = peers_table(SYSTEMS, [Trial(**{**GOOD, "system": "pypeln", "named": False})])
     assert "finished, bad record gone without a word" in shown
 

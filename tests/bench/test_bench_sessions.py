@@ -19,7 +19,7 @@ def test_a_ratio_is_taken_within_each_round() -> None:
     assert session.ratio("mine", "nobody") is None
 
 
-def test_a_session_goes_on_with_the_runs_that_its_file_has(tmp_path: Path) -> None:
+def test_a_session_resumes_with_the_runs_in_its_file(tmp_path: Path) -> None:
     file = tmp_path / "results.jsonl"
     before = Session("w2", file)
     before.keep("one", 0, {"rows_s": 10})

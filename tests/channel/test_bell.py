@@ -81,7 +81,7 @@ def test_a_neighbour_sees_what_the_owner_sleeps_for(tmp_path: Path) -> None:
     neighbour.close()
 
 
-def test_a_bell_whose_word_was_cut_is_told(tmp_path: Path) -> None:
+def test_a_bell_whose_word_was_cut_is_reported(tmp_path: Path) -> None:
     create_bell(tmp_path / "bell")
     os.truncate(tmp_path / "bell.asleep", 0)
     with pytest.raises(QueueDamaged, match=r"bell\.asleep"):

@@ -376,7 +376,7 @@ def test_dicts_and_lists_keep_what_is_in_them_though_they_are_annotated_as_plain
 @pytest.mark.parametrize(
     "rows", [[noting(1)], [Frozen(x=1)], [annotated(1, "kept")], [[noting(1), annotated(2, Color.RED)]]]
 )
-def test_a_struct_is_not_made_anew_on_its_way(rows: list[Any]) -> None:
+def test_a_struct_is_not_rebuilt_on_its_way(rows: list[Any]) -> None:
     _, decoded = through(Any, rows)
     assert same(decoded.batch, rows)
 
@@ -458,7 +458,7 @@ def test_a_moment_keeps_its_time_zone(row: Stamp, row_type: type) -> None:
     assert same(decoded.batch, rows)
 
 
-def test_text_that_is_no_unicode_comes_back() -> None:
+def test_text_that_is_not_unicode_comes_back() -> None:
     _, decoded = through(str, ["a\ud800"])
     assert decoded.batch == ["a\ud800"]
 
@@ -534,6 +534,6 @@ def test_joined_columns_stay_columns() -> None:
     assert codec.decode(int(kind), payload).batch.table().to_pydict() == {"x": [0, 1, 2]}
 
 
-def test_a_codec_that_nobody_knows_is_told() -> None:
+def test_an_unknown_codec_is_reported() -> None:
     with pytest.raises(ValueError, match="unknown codec 99"):
         RowCodec().decode(99, b"")

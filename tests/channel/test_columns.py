@@ -100,7 +100,7 @@ def test_levels_of_a_pandas_index_that_have_a_name_are_columns(names: list[str |
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_a_series_is_no_columns(library: str) -> None:
+def test_a_series_is_not_taken_for_columns(library: str) -> None:
     series = pytest.importorskip(library).Series([1, 2])
     with pytest.raises(TypeError, match="a batch function returned Series; return a pyarrow"):
         columns.as_table(series)
@@ -112,6 +112,6 @@ def test_no_rows_make_an_empty_record_batch_with_the_columns() -> None:
 
 
 @pytest.mark.parametrize("given_back", [None, [1, 2], {"x": [1]}])
-def test_what_is_no_columns_is_told_with_what_to_give(given_back: Any) -> None:
+def test_a_result_that_is_not_columns_is_reported_with_what_to_return(given_back: Any) -> None:
     with pytest.raises(TypeError, match="return a pyarrow"):
         columns.as_table(given_back)

@@ -165,7 +165,7 @@ def test_a_queue_that_was_cut_is_told_when_opened(path: Path, size: int) -> None
         RingWriter(path, by_mapping)
 
 
-def test_what_is_no_queue_is_told(path: Path) -> None:
+def test_what_is_not_a_queue_is_reported(path: Path) -> None:
     path.write_bytes(bytes(CONTROL_BYTES + CAPACITY))
     with pytest.raises(QueueDamaged, match="not a queue"):
         RingReader(path, by_mapping)

@@ -116,7 +116,7 @@ def test_keys_spread_over_the_groups(key: Any) -> None:
 
 
 @pytest.mark.parametrize("key", [1j, [1], {"a": 1}, {1}, object(), (1, [2]), Visit("u"), bytearray(b"x")])
-def test_what_is_no_key_is_told(key: Any) -> None:
+def test_what_is_not_a_key_is_refused(key: Any) -> None:
     with pytest.raises(TypeError, match=r"keys are .*, not "):
         group_of_key(key)
 
@@ -197,13 +197,13 @@ def test_keys_that_differ_are_told_apart() -> None:
     assert len(set(map(key_bytes, keys))) == len(keys)
 
 
-def test_what_equals_nothing_has_a_group_all_the_same() -> None:
+def test_a_value_that_equals_nothing_has_a_key_group_nevertheless() -> None:
     for key in (float("nan"), Decimal("NaN"), Decimal("sNaN")):
         assert 0 <= group_of_key(key) < KEY_GROUPS
 
 
 @given(st.lists(st.sampled_from(["good", "bad", 1j]), max_size=20))
-def test_rows_without_a_key_are_told_whole_and_the_others_go_their_way(users: list[Any]) -> None:
+def test_rows_without_a_key_are_reported_whole_and_the_others_are_sent(users: list[Any]) -> None:
     def key(row: Visit) -> Any:
         if row.user == "bad":
             raise KeyError(row.user)

@@ -102,7 +102,7 @@ def test_a_store_is_never_seen_torn_by_another_process(tmp_path: Path) -> None:
             writer.close()
 
 
-def test_a_writer_that_moves_on_while_it_is_read_is_no_damage() -> None:
+def test_a_writer_that_moves_on_while_it_is_read_is_not_taken_for_damage() -> None:
     """The words are read apart: each read sees a later state of a writer that publishes without a pause."""
 
     class Moving:

@@ -34,7 +34,7 @@ def _kill(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def test_the_next_run_goes_on_when_the_caller_is_killed_again_and_again(tmp_path: Path) -> None:
+def test_the_next_run_resumes_when_the_caller_is_killed_again_and_again(tmp_path: Path) -> None:
     mill = Mill("chaos-caller", tmp_path)
     for _ in range(3):
         caller, run_dir = _start_caller(mill, tmp_path)

@@ -20,7 +20,7 @@ WAITS_MOST_S = SAFETY_POLL_S / 2
 CRASH = {"sending": (Crash("after_publish", 3),)}
 
 
-def test_the_reader_goes_on_at_once_when_its_writer_dies_before_ringing(tmp_path: Path) -> None:
+def test_the_reader_continues_at_once_when_its_writer_dies_before_ringing(tmp_path: Path) -> None:
     out, mended = Collected(tmp_path, "rows"), tmp_path / "mended"
     app = ps.Pipeline("chaos-bell")
     sending = app.source([1, 2, 3]).stage("sending").map(OpensOnlyOnce(mended))
@@ -38,7 +38,7 @@ def test_the_reader_goes_on_at_once_when_its_writer_dies_before_ringing(tmp_path
     assert_nothing_left(handle.run_dir)
 
 
-def test_the_writer_goes_on_at_once_when_its_reader_dies_before_ringing(tmp_path: Path) -> None:
+def test_the_writer_continues_at_once_when_its_reader_dies_before_ringing(tmp_path: Path) -> None:
     out = Collected(tmp_path, "rows")
     app = ps.Pipeline("chaos-bell-of-room")
     made = app.source(range(40_000)).stage("making")

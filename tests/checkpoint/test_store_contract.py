@@ -103,7 +103,7 @@ def test_of_many_who_create_one_name_one_does(make_store):
         assert make_store().read(f"log/{entry[1]}") == entry[:1]
 
 
-def test_files_are_deleted_and_what_is_not_there_is_no_error(store):
+def test_files_are_deleted_and_a_missing_one_is_not_an_error(store):
     for name in ("files/a", "files/b", "log/1"):
         _put(store, name, b"one")
     store.delete(["files/a", "log/1", "files/never", "other/never"])

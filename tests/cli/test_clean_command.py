@@ -99,7 +99,7 @@ def test_an_unknown_name_is_answered_with_the_names_there_are(machine: Machine, 
     assert "there is only clicks" in result.stderr
 
 
-def test_nothing_left_is_no_error(machine: Machine, penstock_command: Command) -> None:
+def test_nothing_to_clean_is_not_an_error(machine: Machine, penstock_command: Command) -> None:
     machine.add("clicks", pid=1)
     result = penstock_command("clean")
     assert (result.exit_code, result.stdout) == (0, "no run was left behind\n")

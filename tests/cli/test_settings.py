@@ -23,7 +23,7 @@ def test_what_is_given_wins_over_the_environment() -> None:
 
 @pytest.mark.parametrize("text", ["workers=4", "a.workers", "a.workers="])
 @pytest.mark.parametrize("of_environment", [True, False])
-def test_what_is_no_setting_is_told_with_where_it_stands_and_an_example(text: str, of_environment: bool) -> None:
+def test_what_is_not_a_setting_is_reported_with_its_place_and_an_example(text: str, of_environment: bool) -> None:
     environment, given = ({VARIABLE: text}, []) if of_environment else ({}, [text])
     with pytest.raises(SettingUnreadable, match=r"enrich\.workers=4") as caught:
         gather(environment, given)

@@ -277,7 +277,7 @@ def test_the_run_directory_is_the_named_one(
     assert asked == [None, Path("/e"), Path("/f")]
 
 
-def test_watching_goes_on_when_the_run_ends(machine: Machine, penstock_command: Command) -> None:
+def test_watching_continues_when_the_run_ends(machine: Machine, penstock_command: Command) -> None:
     run = machine.running("clicks")
     slept: list[float] = []
 

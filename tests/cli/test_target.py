@@ -145,7 +145,7 @@ def test_what_the_users_file_raises_is_shown_as_the_users(
         ('.stage("a", worker=3)', "unexpected keyword argument 'worker'; did you mean 'workers'?"),
     ],
 )
-def test_a_wrong_call_is_shown_at_the_users_line_with_what_was_meant(
+def test_a_wrong_call_is_shown_at_the_users_line_with_the_name_that_was_meant(
     check: Callable[[str], Result], program: Write, call: str, said: str
 ) -> None:
     program("wrong.py", f'import penstock as ps\napp = ps.Pipeline("wrong")\napp.source([1]){call}\n')

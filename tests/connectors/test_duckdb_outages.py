@@ -149,7 +149,7 @@ def commit_on(writer: Any) -> None:
 
 
 @pytest.mark.parametrize("if_exists", ["error", "append"])
-def test_what_is_no_database_fails_at_once(if_exists: Any, tmp_path: Path, where: Any) -> None:
+def test_a_file_that_is_not_a_database_fails_at_once(if_exists: Any, tmp_path: Path, where: Any) -> None:
     (tmp_path / "x.duckdb").write_text("not a database" * 1000)
     app = ps.Pipeline("outage")
     table = connector.table(tmp_path / "x.duckdb", "t", if_exists=if_exists)

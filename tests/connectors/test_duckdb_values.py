@@ -203,7 +203,7 @@ def test_what_a_killed_life_left_of_a_new_database_is_removed(tmp_path: Path) ->
     [("TIMESTAMPTZ", datetime(2024, 1, 1, 10), "is taken for UTC"),
      ("TIMESTAMP", datetime(2024, 1, 1, 10, tzinfo=BERLIN), "is stored in UTC, without its zone")],
 )
-def test_a_time_that_gets_or_loses_a_zone_is_told_of_once(
+def test_a_time_that_gets_or_loses_a_zone_is_reported_once(
     column: str, value: datetime, says: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with duckdb.connect(str(tmp_path / "x.duckdb")) as made:

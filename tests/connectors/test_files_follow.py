@@ -142,7 +142,7 @@ def test_files_rotated_twice_while_the_worker_was_away_are_all_read(tmp_path: Pa
 
 @pytest.mark.parametrize("pattern", ["app.log", "app.log*"])
 @pytest.mark.parametrize("text", ["a\nb\n", LONG], ids=["short", "long"])
-def test_a_file_copied_and_truncated_is_read_to_its_end_in_the_copy_and_then_anew(
+def test_a_file_copied_and_truncated_is_read_to_its_end_in_the_copy_and_then_from_the_start(
     tmp_path: Path, restarts: bool, pattern: str, text: str
 ):
     log = tmp_path / "app.log"
@@ -297,7 +297,7 @@ def test_each_line_is_given_once_and_in_order_through_any_rotation(
     assert given_lines == written
 
 
-def test_a_restart_goes_on_with_the_file_that_would_have_been_read_next(tmp_path: Path):
+def test_a_restart_resumes_with_the_file_that_was_to_be_read_next(tmp_path: Path):
     for name in ("a.log", "b.log", "c.log"):
         append(tmp_path / name, f"{name} 1\n")
     (split,) = follow_splits([str(tmp_path / "*.log")], False).values()

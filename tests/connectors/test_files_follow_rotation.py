@@ -184,7 +184,7 @@ def test_an_inode_that_is_used_again_by_a_file_that_begins_alike_is_another_file
     assert follower.drain() == [*BANNER.splitlines(), "more"]
 
 
-def test_a_packed_file_is_read_once_it_is_whole_and_a_broken_one_is_told(tmp_path: Path):
+def test_a_packed_file_is_read_once_it_is_complete_and_a_broken_one_is_reported(tmp_path: Path):
     rows = [f"row {number * 7919 % 100_003}" for number in range(50_000)]
     whole = gzip.compress("".join(f"{row}\n" for row in rows).encode())
     follower = Follower(tmp_path / "*.gz", skips_damaged=True)
@@ -206,7 +206,7 @@ def test_a_packed_file_is_read_once_it_is_whole_and_a_broken_one_is_told(tmp_pat
     strict.close()
 
 
-def test_what_is_no_text_is_named_when_it_is_followed(tmp_path: Path):
+def test_a_followed_file_that_is_not_text_is_named(tmp_path: Path):
     (tmp_path / "x.log").write_bytes("a\nb\n".encode("utf-16"))
     follower = Follower(tmp_path / "x.log")
     with pytest.raises(SourceDamaged, match='pass encoding="utf-16"'):

@@ -75,7 +75,7 @@ def test_a_block_is_cut_behind_a_line_end(data: bytes, limit: int | None):
         assert b"\n" not in data[limit - 1 : cut - 1]
 
 
-def test_numbers_of_lines_go_on_over_blocks(tmp_path: Path, small_blocks: None):
+def test_line_numbers_continue_across_blocks(tmp_path: Path, small_blocks: None):
     path = tmp_path / "x.log"
     path.write_text("a\nb\nc\nd\ne\n")
     reader = LineReader(str(path), None, LineForm())

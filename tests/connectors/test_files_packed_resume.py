@@ -17,7 +17,7 @@ BATCHES, ROWS = 12, 50
 
 
 @pytest.mark.parametrize("ending", [".gz", ".zst"])
-def test_a_file_that_a_sink_packed_is_gone_on_with_at_the_member_that_was_reached(
+def test_a_file_that_a_sink_packed_is_resumed_at_the_member_that_was_reached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     path = tmp_path / f"out.jsonl{ending}"

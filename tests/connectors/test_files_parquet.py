@@ -310,7 +310,7 @@ def test_ranges_of_row_groups_are_of_one_size():
     assert group_ranges([4 * mib] * 24) == [(0, 8), (8, 16), (16, 24)]
 
 
-def test_a_file_that_is_no_parquet_is_an_error_that_names_it(tmp_path: Path):
+def test_a_file_that_is_not_parquet_is_an_error_that_names_it(tmp_path: Path):
     (tmp_path / "x.parquet").write_text("nonsense")
     source = files.parquet(tmp_path / "x.parquet")
     (split,) = source.splits().values()

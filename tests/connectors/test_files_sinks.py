@@ -321,7 +321,7 @@ FINITE: list[Any] = [
 
 
 @pytest.mark.parametrize("row", NOT_FINITE, ids=repr)
-def test_a_number_that_json_lacks_rejects_its_row_and_no_other(row: Any, tmp_path: Path) -> None:
+def test_a_number_that_json_lacks_rejects_only_its_own_row(row: Any, tmp_path: Path) -> None:
     sink: Any = files.json_lines(tmp_path / "out.jsonl")
     writer = open_writer(sink)
     with pytest.raises(RowsRejected) as caught:

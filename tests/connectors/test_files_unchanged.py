@@ -71,7 +71,7 @@ CHANGES: list[tuple[Callable[[Path], None], str]] = [
 
 
 @pytest.mark.parametrize(("change", "told"), CHANGES)
-def test_a_file_that_changed_between_two_lives_is_never_gone_on_with(
+def test_a_file_that_changed_between_two_lives_is_never_resumed(
     tmp_path: Path, change: Callable[[Path], None], told: str
 ) -> None:
     path = tmp_path / "x.log"
@@ -96,7 +96,7 @@ def test_a_file_that_changed_between_two_lives_is_never_gone_on_with(
     ],
 )
 @pytest.mark.parametrize("make", [files.lines, lambda path: files.csv(path, header=False)])
-def test_a_file_that_is_cut_or_written_anew_while_it_is_read_is_no_silent_end(
+def test_a_file_that_is_cut_or_rewritten_while_it_is_read_does_not_end_silently(
     tmp_path: Path, change: Callable[[Path], None], told: str, make: Callable[[Path], Source[Any]]
 ) -> None:
     path = tmp_path / "x.log"
@@ -134,7 +134,7 @@ def test_a_file_that_grew_while_it_was_read_is_read_and_told(tmp_path: Path, cap
     assert "it grew from" in caplog.text
 
 
-def test_a_file_that_was_repaired_with_the_same_beginning_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_file_that_was_repaired_with_the_same_beginning_is_resumed(tmp_path: Path) -> None:
     path = tmp_path / "x.gz"
     whole = gzip.compress(text(LINES))
     path.write_bytes(whole[:-20])

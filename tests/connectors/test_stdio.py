@@ -89,7 +89,7 @@ def test_the_callers_descriptor_stays_blocking(pipe: tuple[int, int]) -> None:
     assert os.get_blocking(pipe[0])
 
 
-def test_a_line_longer_than_a_block_comes_whole(pipe: tuple[int, int]) -> None:
+def test_a_line_longer_than_a_block_arrives_whole(pipe: tuple[int, int]) -> None:
     line = b"x" * 700_000 + b"\n"
 
     def write() -> None:
@@ -141,7 +141,7 @@ def test_a_successor_of_an_idle_worker_loses_nothing(pipe: tuple[int, int]) -> N
 
 
 @given(data=st.binary(max_size=40), stop=st.integers(0, 40))
-def test_a_file_as_stdin_is_gone_on_with_behind_the_last_line(
+def test_a_file_as_stdin_is_resumed_after_the_last_line(
     data: bytes, stop: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("stdin") / "in.txt"

@@ -103,7 +103,7 @@ class Full:
 
 
 @pytest.mark.parametrize("case", ["output", "dead letters", "side file", "retries"])
-def test_a_disk_that_fills_up_on_the_way_is_named_and_with_room_made_it_goes_on(
+def test_a_disk_that_fills_up_during_a_run_is_named_and_the_run_resumes_once_there_is_room(
     case: str, disk: FileSystem, tmp_path: Path
 ) -> None:
     room, up, go = tmp_path / "room", tmp_path / "up", tmp_path / "go"
@@ -156,7 +156,7 @@ def test_the_note_of_a_worker_has_its_room_reserved(disk: FileSystem) -> None:
     assert read_failure(path).traceback == "t" * 100_000
 
 
-def test_a_take_over_without_room_is_named_and_goes_on_when_there_is_some(disk: FileSystem, tmp_path: Path) -> None:
+def test_a_resume_without_room_is_named_and_succeeds_once_there_is_some(disk: FileSystem, tmp_path: Path) -> None:
     app = ps.Pipeline("taken")
     mended = tmp_path / "mended"
 

@@ -118,7 +118,7 @@ def test_a_file_that_is_missing_when_a_worker_is_replaced_is_named(name: str, li
     ends_with_the_name_of(path, handle, live)
 
 
-def test_a_plan_that_was_damaged_is_not_worked_by(live: Stand) -> None:
+def test_a_damaged_plan_is_not_used(live: Stand) -> None:
     """A changed constant in it would be a wrong result without an error."""
     handle = started(live)
     [pid] = _worker(handle, "hold")

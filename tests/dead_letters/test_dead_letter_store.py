@@ -102,7 +102,7 @@ def test_letters_are_kept_exactly_once_whenever_the_writer_dies(
     assert [found_id for found_id, _ in found] == [f"r-s.1-{n + 1}" for n in range(len(found))]
 
 
-def test_a_store_that_somebody_emptied_is_begun_anew(path: Path) -> None:
+def test_a_store_that_somebody_emptied_starts_over(path: Path) -> None:
     file = DeadLetterFile(path)
     file.append(letter("old"))
     length = file.flush()
@@ -170,7 +170,7 @@ class Silent:
         raise RuntimeError("broken")
 
 
-def test_a_row_whose_class_is_gone_is_given_as_text(
+def test_a_row_whose_class_no_longer_exists_is_given_as_text(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = DeadLetterFile(path)

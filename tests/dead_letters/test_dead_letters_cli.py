@@ -57,7 +57,7 @@ def test_several_pipelines_must_be_told_apart(cli: Cli, tmp_path: Path) -> None:
     assert found.exit_code == 0 and found.stderr == "pipelines with dead letters: clicks, orders\n"
 
 
-def test_nothing_is_no_mistake(cli: Cli) -> None:
+def test_an_empty_store_is_not_an_error(cli: Cli) -> None:
     assert cli("list").output == "no dead letters\n"
     assert cli("list", "clicks").output == "no dead letters of clicks\n"
     assert cli("export").output == ""

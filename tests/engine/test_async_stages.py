@@ -235,7 +235,7 @@ class CancelsAllOthers:
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-def test_rows_whose_tasks_another_row_cancels_are_set_aside_and_the_rest_goes_on(where: Any, ordered: bool) -> None:
+def test_rows_whose_tasks_another_row_cancels_are_set_aside_and_no_others(where: Any, ordered: bool) -> None:
     app, out = ps.Pipeline("cancels"), ListSink[int]()
     app.source(range(100), name="numbers").stage("work", ordered=ordered).map(CancelsAllOthers()).sink(out, name="out")
     assert app.run(**where).outcome == "finished"
@@ -260,7 +260,7 @@ class FailsAtFirst:
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-def test_failed_rows_are_tried_again_while_others_go_on_and_in_their_place_where_order_counts(
+def test_failed_rows_are_retried_beside_others_and_in_their_place_where_order_counts(
     where: Any, ordered: bool
 ) -> None:
     app, out = ps.Pipeline("again"), ListSink[int]()
@@ -403,7 +403,7 @@ async def _only_waits(x: int) -> int:
     return sum(range(1000 * x))
 
 
-def test_rows_that_wait_as_they_should_are_not_told_of(where: Any, told: list[str]) -> None:
+def test_rows_that_wait_as_they_should_are_not_reported(where: Any, told: list[str]) -> None:
     app, out = ps.Pipeline("waits"), ListSink[int]()
     app.source(range(8), name="numbers").stage("wait", concurrency=8).map(_only_waits).sink(out, name="out")
     assert app.run(**where).outcome == "finished"

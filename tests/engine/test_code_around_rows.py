@@ -123,7 +123,7 @@ PLACES = {"unpickling": "take", "pickling": "give", "repr": "take", "str": "take
 
 @pytest.mark.parametrize("deed", DEEDS, ids=lambda deed: deed.__name__[1:])
 @pytest.mark.parametrize("place", PLACES)
-def test_the_row_is_set_aside_and_all_others_go_on(place: str, deed: Callable[[], None], where: Any) -> None:
+def test_the_row_is_set_aside_and_all_others_are_processed(place: str, deed: Callable[[], None], where: Any) -> None:
     rows, letter = _run(place, deed, where)
     assert rows == [n for n in ROWS if n != BAD]
     assert letter.stage == PLACES[place]

@@ -312,7 +312,7 @@ def test_rows_before_the_damage_of_a_file_come_through_once_and_the_rest_is_one_
 
 
 @pytest.mark.parametrize("way", WAYS_AT_SOURCES)
-def test_rows_before_damage_that_ends_the_run_are_delivered_and_a_repaired_file_is_gone_on_with(
+def test_rows_before_damage_that_ends_the_run_are_delivered_and_a_repaired_file_is_resumed(
     where: Any, tmp_path: Path, way: str
 ) -> None:
     text = b"".join(b"%d %s\n" % (n, hashlib.sha256(b"%d" % n).hexdigest().encode()) for n in range(20_000))

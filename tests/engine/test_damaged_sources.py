@@ -53,7 +53,7 @@ def test_damage_ends_the_run_in_the_first_life(where: Any, tmp_path: Path, kind:
     assert caught.value.report.stages["read"].restarts == 0
 
 
-def test_a_repaired_file_is_gone_on_with(where: Any, tmp_path: Path) -> None:
+def test_a_repaired_file_is_resumed(where: Any, tmp_path: Path) -> None:
     rows = [f"line {n * 7919 % 1000003}" for n in range(200_000)]
     whole = gzip.compress(lines(rows))
     (tmp_path / "x.gz").write_bytes(whole[: len(whole) // 2])

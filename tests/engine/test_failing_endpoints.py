@@ -32,7 +32,7 @@ class Numbers:
             yield x
 
 
-def test_a_generator_that_raises_fails_its_stage_and_is_gone_on_with(where: Any, tmp_path: Path) -> None:
+def test_a_generator_that_raises_fails_its_stage_and_is_resumed(where: Any, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.touch()
     app, out = ps.Pipeline("feed"), ListSink[int]()

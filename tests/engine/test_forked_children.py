@@ -83,7 +83,7 @@ def _rows(folder: Path) -> list[int]:
 
 @pytest.mark.parametrize("kind", ["map", "timed", "async", "batch", "ordered"])
 @pytest.mark.parametrize("leave", LEAVES)
-def test_a_forked_child_never_goes_on_with_the_rows(
+def test_a_forked_child_never_processes_the_next_rows(
     where: Any, tmp_path: Path, leave: Callable[[int], int], kind: str
 ) -> None:
     codes = tmp_path / "codes"
@@ -133,7 +133,7 @@ class ForkingOpen:
         return row
 
 
-def test_a_child_forked_by_open_is_no_second_worker(where: Any, tmp_path: Path) -> None:
+def test_a_child_forked_by_open_is_not_a_second_worker(where: Any, tmp_path: Path) -> None:
     app = ps.Pipeline("forking-open")
     stage = app.source(range(300), name="numbers").stage("work", workers=2).map(ForkingOpen())
     stage.sink(files.json_lines(tmp_path / "out.jsonl"), name="store")

@@ -30,7 +30,7 @@ class HangsInCoroutine(Hangs):
 
 
 @pytest.mark.parametrize("made", [Hangs, HangsInCoroutine])
-def test_a_close_that_never_comes_back_is_told_of_and_ended(
+def test_a_close_that_never_returns_is_reported_and_ended(
     made: type[Hangs], where: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     app, out = ps.Pipeline("stuck"), ListSink[int]()

@@ -118,7 +118,7 @@ class Counted:
         return x
 
 
-def test_slow_rows_are_given_on_before_many_of_them_are_through(where: Any, tmp_path: Path) -> None:
+def test_slow_rows_are_sent_before_many_of_them_are_done(where: Any, tmp_path: Path) -> None:
     calls, seen = tmp_path / "calls", tmp_path / "seen"
 
     def note(row: int) -> None:

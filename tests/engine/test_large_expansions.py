@@ -61,7 +61,7 @@ class Peak:
 
 
 @pytest.mark.timeout(300)
-def test_rows_of_one_row_go_on_in_pieces_and_memory_stays_small(where: Any, tmp_path: Path) -> None:
+def test_rows_of_one_row_are_sent_in_pieces_and_memory_stays_small(where: Any, tmp_path: Path) -> None:
     app = ps.Pipeline("large")
     app.source(range(6), name="numbers").stage("many").flat_map(Peak(tmp_path)).sink(Noted(tmp_path), name="out")
     report = app.run(**where)
@@ -264,7 +264,7 @@ def test_an_endless_row_ends_where_half_of_the_room_is_gone(tmp_path: Path) -> N
     assert not list(tmp_path.iterdir())
 
 
-def test_a_row_that_goes_on_for_long_is_told_with_its_stage_its_name_and_what_it_gave(
+def test_a_row_that_takes_long_is_reported_with_its_stage_its_name_and_what_it_gave(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = [0.0]
@@ -288,7 +288,7 @@ def test_a_row_that_goes_on_for_long_is_told_with_its_stage_its_name_and_what_it
 
 
 @pytest.mark.parametrize("alone", [False, True])
-def test_rows_that_grow_on_the_way_are_not_taken_by_the_size_of_the_first(tmp_path: Path, alone: bool) -> None:
+def test_rows_that_grow_along_the_way_are_not_judged_by_the_size_of_the_first(tmp_path: Path, alone: bool) -> None:
     """32 small numbers, then megabytes: what had been asked for by the first ones would fill the memory."""
     taken = 0
 

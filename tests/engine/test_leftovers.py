@@ -68,7 +68,7 @@ def _taken(folder: Path) -> int:
     return sum(path.lstat().st_blocks * 512 for path in folder.rglob("*")) if folder.exists() else 0
 
 
-def test_a_failed_run_leaves_its_backlog_on_disk_and_the_next_one_goes_on_in_memory(
+def test_a_failed_run_leaves_its_backlog_on_disk_and_the_next_one_resumes_in_memory(
     tmp_path: Path, memory: Path, disk: Path
 ) -> None:
     app, out = _fail(tmp_path)
@@ -128,7 +128,7 @@ def test_what_stays_in_a_folder_that_was_named_is_shrunk_there(tmp_path: Path) -
     assert rundir.find_runs(where) == []
 
 
-def test_what_was_left_is_gone_on_with_after_the_machine_was_started_anew(
+def test_what_was_left_is_resumed_after_a_restart_of_the_machine(
     tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, out = _fail(tmp_path)

@@ -108,7 +108,7 @@ def test_a_place_in_which_nothing_can_be_made_is_passed_over_with_a_warning(
     assert place in told and "it cannot be made" in told
 
 
-def test_shared_memory_that_is_not_there_is_told_of(
+def test_missing_shared_memory_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     told = _run_with_shared_memory_in(tmp_path / "none", tmp_path, monkeypatch, caplog)

@@ -127,7 +127,7 @@ HANGS = """
     ],
     ids=["open", "row"],
 )
-def test_a_worker_that_hangs_before_its_first_row_is_told_of_with_its_stack(tmp_path: Path, where: str) -> None:
+def test_a_worker_that_hangs_before_its_first_row_is_reported_with_its_stack(tmp_path: Path, where: str) -> None:
     write(tmp_path, "threads.py", HEAD + HANGS.format(where=where) + TAIL)
     ran = python(tmp_path, "threads.py")
     assert ran.stdout == "finished 0\n", ran.stderr
@@ -135,7 +135,7 @@ def test_a_worker_that_hangs_before_its_first_row_is_told_of_with_its_stack(tmp_
     assert "in wait_for_the_server" in ran.stderr
 
 
-def test_a_program_that_hangs_when_imported_is_told_of_with_its_stack(tmp_path: Path) -> None:
+def test_a_program_that_hangs_while_it_is_imported_is_reported_with_its_stack(tmp_path: Path) -> None:
     hangs = """
     def wait_for_the_server():
         time.sleep(13)

@@ -29,7 +29,7 @@ def _fail_on_three(x: int) -> int:
     return x
 
 
-def test_a_row_that_raises_is_kept_with_all_that_is_known_and_the_others_go_on(where: Any) -> None:
+def test_a_row_that_raises_is_kept_with_all_that_is_known_and_the_others_are_processed(where: Any) -> None:
     app, out = _pipeline(_fail_on_three)
     report = app.run(**where)
     assert out.rows == [0, 1, 2, 4, 5, 6, 7, 8, 9]
@@ -63,7 +63,7 @@ class Mendable:
         return x
 
 
-def test_a_failed_run_goes_on_exactly_where_it_stood_once_the_code_is_mended(where: Any, tmp_path: Path) -> None:
+def test_a_failed_run_resumes_exactly_where_it_stopped_once_the_code_is_fixed(where: Any, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.touch()
     app, out = _pipeline(Mendable(broken), range(2000), on_error=ps.fail())
@@ -98,7 +98,7 @@ class FailsUntil:
         return x, self.made
 
 
-def test_a_row_is_retried_while_others_go_on(where: Any) -> None:
+def test_a_row_is_retried_while_others_are_processed(where: Any) -> None:
     app, out = _pipeline(FailsUntil(3, 3, OSError("busy")), retries=2, retry_delay="10ms")
     report = app.run(**where)
     assert sorted(out.rows) == [(x, 3 if x == 3 else 1) for x in range(10)]
@@ -282,7 +282,7 @@ class Awkward(Exception):
         raise RuntimeError("no text")
 
 
-def test_errors_that_cannot_be_shown_or_pickled_are_kept_all_the_same(where: Any) -> None:
+def test_errors_that_can_neither_be_shown_nor_pickled_are_kept_nevertheless(where: Any) -> None:
     def awkward(x: int) -> int:
         if x == 3:
             raise Awkward("a", "b")

@@ -78,7 +78,7 @@ def fails_on_seven(n: int) -> int:
     return n
 
 
-def test_the_policy_for_failed_rows_is_that_of_the_run_which_goes_on(tmp_path: Path, where: Any) -> None:
+def test_the_policy_for_failed_rows_is_that_of_the_run_that_resumes(tmp_path: Path, where: Any) -> None:
     """Who changes `fail` to `skip` after a failure, and runs again, wants just that to count."""
 
     def app(policy: ps.ErrorPolicy) -> ps.Pipeline:

@@ -127,7 +127,7 @@ def test_ctrl_c_twice_stops_at_once(script: Path, heard: Line) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGQUIT])
-def test_the_next_run_goes_on_when_the_program_was_killed(script: Path, heard: Line, number: int) -> None:
+def test_the_next_run_resumes_after_the_program_was_killed(script: Path, heard: Line, number: int) -> None:
     """It starts at once, as a service manager would start it, whether or not the first one's workers have ended."""
     process = start(script.parent, script.name, "hold")
     heard.hear()

@@ -31,7 +31,7 @@ def left() -> Path:
     return found.path
 
 
-def test_queues_written_before_the_machine_was_restarted_are_not_gone_on_with() -> None:
+def test_queues_written_before_the_machine_was_restarted_are_not_resumed() -> None:
     manifest = RunPaths(left()).manifest
     before = msgspec.json.decode(manifest.read_bytes(), type=rundir.Manifest)
     manifest.write_bytes(rundir.encode_manifest(msgspec.structs.replace(before, boot_id="another")))

@@ -23,7 +23,7 @@ class Target:
             raise ps.Unavailable("the file is held", retry_after="50ms")
 
 
-def test_it_is_asked_until_it_is_there_and_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_target_that_is_down_is_asked_until_it_is_there_and_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     target = Target(3)
     with caplog.at_level(logging.WARNING, "penstock.engine"):
         once_it_is_there(target.ask, "store", unavailable_for_s=600)

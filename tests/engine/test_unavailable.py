@@ -147,7 +147,7 @@ def test_an_operator_whose_opening_needs_what_is_down_waits(where: Any, tmp_path
     assert out.rows == ROWS
 
 
-def test_waiting_has_an_end_and_the_next_run_goes_on(where: Any, tmp_path: Path) -> None:
+def test_waiting_ends_after_its_limit_and_the_next_run_resumes(where: Any, tmp_path: Path) -> None:
     store = Store(tmp_path / "out", Down(tmp_path / "tries", float("inf"), SOON), "write")
     app = ps.Pipeline("down")
     app.source(ROWS, name="numbers").stage("work").map(int).sink(store, unavailable_for="2s")

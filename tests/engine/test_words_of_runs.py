@@ -80,7 +80,7 @@ def test_a_place_without_room_is_told_with_what_it_has_and_what_it_would_take(wh
     assert rundir.find_runs(where["run_dir"]) == []
 
 
-def test_a_place_that_fills_up_meanwhile_is_no_bug(where: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_fills_up_meanwhile_is_not_reported_as_a_bug(where: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

@@ -59,7 +59,7 @@ def test_the_error_is_shown_and_the_fixed_program_does_every_row(bug: Path, work
     assert _letters(where) == []
 
 
-def test_a_program_that_is_still_wrong_is_judged_anew_and_loses_nothing_either(bug: Path, where: Any) -> None:
+def test_a_program_that_is_still_wrong_is_judged_again_and_loses_nothing_either(bug: Path, where: Any) -> None:
     words = [f"w{n}" for n in range(60)]
     app, out = _app(bug, words, on_error=ps.dead_letter(give_up_after=50))
     for _ in range(3):

@@ -59,7 +59,7 @@ def test_numbers_of_other_types_count(value: Any) -> None:
     ("2026-01-01", "not str"), (b"5", "not bytes"), (None, "not NoneType"), (True, "not bool"),
     (date(2026, 1, 1), "not date"), ([5], "not list"),
 ])  # fmt: skip
-def test_what_is_no_time_is_refused_with_a_remedy(value: Any, said: str) -> None:
+def test_what_is_not_a_time_is_refused_with_a_remedy(value: Any, said: str) -> None:
     with pytest.raises(TypeError, match=said) as caught:
         moments("s")(value)
     assert "convert it before event_time" in str(caught.value)
@@ -71,7 +71,7 @@ def test_a_naive_datetime_is_refused_with_a_remedy() -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_number_that_is_no_moment_is_refused(value: float) -> None:
+def test_a_number_that_is_not_a_moment_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="is not a moment"):
         moments("s")(value)
 

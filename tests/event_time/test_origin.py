@@ -54,7 +54,7 @@ def test_an_input_is_idle_once_it_has_had_nothing_for_so_long() -> None:
     assert made.idle and made.idle_in_s(2.0) is None
 
 
-def test_it_comes_back_with_its_next_row_and_the_time_counts_anew() -> None:
+def test_an_idle_input_counts_again_with_its_next_row_and_its_time_starts_over() -> None:
     made = origin(3, idle=True)
     made.has_come()
     assert not made.idle

@@ -51,7 +51,7 @@ def test_shares_are_of_all_slots_and_of_the_interval_only(made: HandmadeRun, clo
     assert shares("enrich", before, take_snapshot(made.path, clock)) == (0.5, 0.25, 0.25)
 
 
-def test_an_activity_that_goes_on_counts_from_its_beginning(made: HandmadeRun, clock: HandClock) -> None:
+def test_an_activity_in_progress_counts_from_its_beginning(made: HandmadeRun, clock: HandClock) -> None:
     made.stage("enrich")
     made.write()
     made.spend("enrich", idle=9)
@@ -104,7 +104,7 @@ def test_a_stage_without_living_workers_has_no_shares(
 
 
 @pytest.mark.parametrize("phase", ["ended", "failed"])
-def test_what_a_dead_worker_was_doing_goes_on_no_more_when_the_run_is_over(
+def test_the_activity_of_a_dead_worker_no_longer_counts_once_the_run_is_over(
     made: HandmadeRun, clock: HandClock, phase: str
 ) -> None:
     made.stage("enrich")

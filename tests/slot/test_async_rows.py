@@ -191,7 +191,7 @@ def test_each_row_has_a_task_of_its_own_which_is_done_once_it_is() -> None:
     assert all(task.done() and not task.cancelled() for task in tasks)
 
 
-def test_a_row_that_swallows_its_cancellation_and_goes_on_is_no_failed_one() -> None:
+def test_a_row_that_swallows_its_cancellation_and_continues_has_not_failed() -> None:
     async def f(row: int) -> int:
         task = asyncio.current_task()
         assert task is not None

@@ -222,7 +222,7 @@ def test_rows_that_a_function_changed_before_it_raised_are_given_again_as_they_c
 
 
 @pytest.mark.parametrize("given_back", ["x", b"x", {"a": 1}, {1}, frozenset([1])])
-def test_what_is_no_list_of_results_is_told_though_it_has_as_many(given_back: Any) -> None:
+def test_what_is_not_a_list_of_results_is_reported_even_with_the_right_length(given_back: Any) -> None:
     rows, [failure] = run([MapMany(lambda _: given_back, "f.py:1")], [5])
     assert rows == []
     assert str(failure.error) == (

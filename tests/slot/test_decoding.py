@@ -44,7 +44,7 @@ def decode(frame: Frame, sequence: int, *, flush: Any, pause_s: float = 0.0, pau
     return len(QueueInput(queue, RowCodec(Any), "queue").decoded(frame, decoding, 0).batch)
 
 
-def test_a_full_disk_while_rows_before_are_committed_is_no_damage_of_the_frame() -> None:
+def test_a_full_disk_while_earlier_rows_are_committed_is_not_blamed_on_the_frame() -> None:
     """Damage would end the run for good, where making room is enough."""
 
     def flush() -> None:

@@ -22,7 +22,7 @@ def rung() -> EventLoop:
     return loop
 
 
-def test_what_is_awaited_is_through_whoever_rings_meanwhile(rung: EventLoop) -> None:
+def test_what_is_awaited_is_completed_whoever_rings_meanwhile(rung: EventLoop) -> None:
     done: list[int] = []
 
     async def takes_its_time() -> None:

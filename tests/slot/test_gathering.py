@@ -46,7 +46,7 @@ def gathering_of(intakes: list[Intake], most: int) -> Gathering:
 
 
 @given(st.lists(st.integers(0, 5), min_size=1), st.integers(1, 20), st.integers(1, 12))
-def test_every_batch_is_gone_through_once_and_in_order_the_empty_ones_too(
+def test_every_batch_is_processed_once_and_in_order_empty_ones_too(
     sizes: list[int], most: int, piece: int
 ) -> None:
     """A turn that was filtered away comes as an empty batch: what is not gone through holds up the end behind it."""

@@ -203,7 +203,7 @@ def test_files_are_made_once_renamed_cut_and_removed_alike(tmp_path: Path) -> No
     assert seen[0] == seen[1] == (10, b"!\0\0\0behi\0\0", b"other", False, ["a"])
 
 
-def test_who_opens_a_path_in_memory_sees_what_others_write_and_is_told_what_lacks() -> None:
+def test_whoever_opens_a_path_in_memory_sees_what_others_write_and_is_told_what_is_missing() -> None:
     files, path = MemoryFiles(), Path("/control")
     with pytest.raises(QueueDamaged, match="is missing"):
         Control(path, files.share)
@@ -233,7 +233,7 @@ def test_what_a_row_gives_is_spooled_in_memory_and_cleaned() -> None:
     assert files.beginning_with(Path("/slot/spill")) == []
 
 
-def test_a_bell_in_memory_is_heard_once_and_a_sleeper_lets_others_go_on() -> None:
+def test_a_bell_in_memory_is_heard_once_and_a_sleeper_lets_others_run() -> None:
     files, path = MemoryFiles(), Path("/bell")
     create_word(path, files)
     bell = MemoryBell(path, files.share)

@@ -282,7 +282,7 @@ def test_only_the_last_frame_of_a_turn_ends_it(ends: Ends) -> None:
     ends.close(edge, inputs)
 
 
-def test_a_queues_end_is_taken_on_the_way_and_remembered(ends: Ends) -> None:
+def test_the_end_of_a_queue_is_read_along_with_its_frames_and_remembered(ends: Ends) -> None:
     edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
     edge.queues[0].queue.append_end(END_OF_TIME)
     edge.queues[0].queue.publish()

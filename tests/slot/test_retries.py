@@ -150,7 +150,7 @@ def test_a_file_in_which_always_some_row_waits_stays_bounded(retries: RetryFile,
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 4 * 1024 * 1024
 
 
-def test_it_is_full_by_bytes_and_has_room_again_when_rows_are_through(retries: RetryFile) -> None:
+def test_it_is_full_by_bytes_and_has_room_again_once_rows_are_done(retries: RetryFile) -> None:
     for _ in range(8):
         assert not retries.full
         wait(retries, b"x" * 1024 * 1024)

@@ -220,7 +220,7 @@ def test_a_flat_map_that_gives_no_rows_is_told(given_back: Any) -> None:
     assert [(type(failure.error), failure.operator) for failure in failures] == [(TypeError, operator)]
 
 
-def test_text_is_no_list_of_rows() -> None:
+def test_text_is_not_a_list_of_rows() -> None:
     with pytest.raises(TypeError, match=r"\[text\] for one"):
         checked("text")
 

@@ -168,7 +168,7 @@ def test_a_record_of_another_run_is_not_this_runs() -> None:
     assert sink.record_of("another", 0) is None
 
 
-def test_what_an_older_penstock_left_in_the_target_is_no_record_of_this_run() -> None:
+def test_what_an_older_penstock_left_in_the_target_is_not_a_record_of_this_run() -> None:
     table = Table((), (), transactional=True)
     table.record = msgspec.msgpack.encode([7, 0, 0, 0, 0, "one", []])
     assert open_sink(table, None, CONTEXT).record_of("one", 0) is None

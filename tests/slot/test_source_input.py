@@ -114,7 +114,7 @@ def test_every_row_comes_once_whatever_the_batches_and_whenever_the_worker_dies(
         assert mine == splits[f"split-{number}"]
 
 
-def test_a_split_that_is_through_is_closed_and_never_opened_again() -> None:
+def test_a_split_that_is_done_is_closed_and_never_opened_again() -> None:
     source = Scripted(Random(0), {"one": ["a", "b"]})
     inputs = make(source, FIRST)
     while (intake := inputs.take()) is not None:
@@ -246,7 +246,7 @@ def test_what_calls_wake_while_a_reader_is_asked_is_seen_before_the_next_sleep()
 
 
 @pytest.mark.parametrize("index", [-1, 2, 1.0, "1", None])
-def test_an_item_that_is_no_row_and_not_in_its_batch_is_a_mistake_of_the_reader(index: Any) -> None:
+def test_an_item_that_is_neither_a_row_nor_in_its_batch_is_a_mistake_of_the_reader(index: Any) -> None:
     """Passed over, it would be lost: it is neither a row nor a dead letter."""
     with pytest.raises(ValueError, match=f"WithRejected names row {index!r} of 2; rows count from 0"):
         checked(WithRejected(["a", "b"], {index: Rejected("c", "no row")}), "split")

@@ -84,7 +84,7 @@ def test_rows_of_neighbours_are_not_put_into_files(tmp_path: Path, monkeypatch: 
     assert not list(tmp_path.iterdir())
 
 
-def test_text_is_no_iterable_of_rows(tmp_path: Path) -> None:
+def test_text_is_not_an_iterable_of_rows(tmp_path: Path) -> None:
     program = compile_program([ProgramNode(FlatMap(str, ""), -1, str)], [0], "text", spool=_spool(tmp_path))
     with pytest.raises(TypeError, match="return an iterable of rows"):
         program.run(iter([1]), [])

@@ -33,7 +33,7 @@ os._exit(0)
 """
 
 
-def test_printing_is_no_error_of_a_row_when_nobody_listens_any_more(tmp_path: Path) -> None:
+def test_printing_after_the_supervisor_is_gone_is_not_an_error_of_the_row(tmp_path: Path) -> None:
     files = SlotPaths(tmp_path)
     os.mkfifo(files.log)
     os.mkfifo(files.stdout)

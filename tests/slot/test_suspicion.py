@@ -41,7 +41,7 @@ def test_pieces_never_reach_beyond_the_suspects(first: int, count: int, piece: i
 
 
 @given(st.integers(1, 30), st.lists(st.integers(1, 5), max_size=20))
-def test_rows_are_worked_one_by_one_until_the_told_number_is_through(careful: int, taken: list[int]) -> None:
+def test_rows_are_processed_one_by_one_until_the_given_number_is_done(careful: int, taken: list[int]) -> None:
     suspicion = life(careful=careful)
     for rows in taken:
         left = careful > 0

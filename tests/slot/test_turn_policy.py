@@ -69,7 +69,7 @@ def test_a_source_that_waits_longer_never_keeps_a_turn_open(policy: TurnPolicy, 
 
 
 @given(policies, seen)
-def test_a_turn_goes_on_while_nobody_waits_and_its_time_is_not_over(policy: TurnPolicy, at: Seen) -> None:
+def test_a_turn_continues_while_no_receiver_waits_and_its_time_is_not_over(policy: TurnPolicy, at: Seen) -> None:
     at = replace(at, waited_s=0.0, rows=1, source_waits_s=0.0, receiver_waits=False)
     assert not at.ends(policy)
 

@@ -61,7 +61,7 @@ def test_later_where_more_waits_and_pieces_are_quick(case: dict[str, Any]) -> No
     assert not is_served(**case)
 
 
-def test_nobody_is_served_who_does_not_wait() -> None:
+def test_a_receiver_that_does_not_wait_is_not_served_at_once() -> None:
     assert not is_served(waits=False, more=False)
 
 

@@ -302,7 +302,7 @@ def test_a_user_without_a_name_and_without_a_home_runs(victim: User) -> None:
     assert list(Path("/var/tmp", f"penstock-{victim.uid}").rglob("*.dl"))
 
 
-def test_what_was_left_under_the_old_rights_is_gone_on_with(victim: User) -> None:
+def test_what_was_left_under_the_old_rights_is_resumed(victim: User) -> None:
     place = MEMORY / f"penstock-{victim.uid}"
     victim.make(place, 0o777)  # as an umask of 0 once made it
     out, told = run(victim)

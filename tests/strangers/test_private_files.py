@@ -72,7 +72,7 @@ def test_a_place_below_one_that_others_can_write_is_refused(tmp_path: Path) -> N
     require_safe_place(tmp_path / "open" / "inner")
 
 
-def test_a_link_is_no_directory_and_no_file_of_ours(tmp_path: Path) -> None:
+def test_a_link_is_not_taken_for_a_directory_or_a_file_of_ours(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "real" / "file").write_text("x")
     (tmp_path / "link").symlink_to("real")

@@ -88,7 +88,7 @@ def test_every_death_has_a_fate_and_nobody_is_born_while_the_run_is_leaving(
 
 
 @given(st.lists(ends, max_size=20))
-def test_who_is_blamed_stays_blamed(deaths: list[WorkerEnd]) -> None:
+def test_a_blamed_row_stays_blamed(deaths: list[WorkerEnd]) -> None:
     at, blamed = standing(most=1000), []
     for number, death in enumerate(deaths):
         found = fate(death, at, now=float(number))
@@ -99,11 +99,11 @@ def test_who_is_blamed_stays_blamed(deaths: list[WorkerEnd]) -> None:
         at = replace(at, guidance=found.guidance)
 
 
-def test_a_slot_that_is_through_is_finished_even_while_the_run_is_leaving() -> None:
+def test_a_slot_that_is_done_is_finished_even_while_the_run_is_leaving() -> None:
     assert fate(end(0, Exit.FINISHED), standing(leaving=True)) == Finish()
 
 
-def test_a_stage_that_cannot_go_on_fails_the_run_with_its_own_note() -> None:
+def test_a_stage_that_cannot_continue_fails_the_run_with_its_own_note() -> None:
     note = FailureNote("x", "no more", "trace", error=b"pickled")
     assert fate(end(10 << 8, Exit.FAILED, note=note)) == Fail(note)
 
@@ -146,14 +146,14 @@ def test_a_row_that_ate_the_memory_is_blamed_for_the_kill() -> None:
     assert isinstance(found, Respawn) and found.blamed is not None
 
 
-def test_who_asks_for_care_gets_it_for_its_rows_keeps_its_suspects_and_is_not_counted() -> None:
+def test_a_careful_restart_gets_care_for_its_rows_keeps_its_suspects_and_is_not_counted() -> None:
     before = Guidance(SUSPECT, (Blamed(0, 0, 1, 1, 1, "before"),))
     found = fate(end(12 << 8, Exit.CAREFUL, Mark(0, 0, 0, 0, 9)), standing(most=0, guidance=before))
     assert found == Respawn(0.0, replace(before, careful=9))
 
 
 @pytest.mark.parametrize("orderly", [Exit.TROUBLE, Exit.STOPPED, Exit.ORPHANED])
-def test_who_left_in_order_leaves_the_suspicions_as_they_were(orderly: Exit) -> None:
+def test_an_orderly_exit_leaves_the_suspicions_as_they_were(orderly: Exit) -> None:
     before = Guidance(SUSPECT)
     found = fate(end(int(orderly) << 8, orderly, ROW), standing(guidance=before))
     assert isinstance(found, Respawn) and found.guidance == before

@@ -20,7 +20,7 @@ def test_it_is_told_once_and_killed_later() -> None:
     assert _steps(closing, 1.0, since_s=MOST_S)[-1] is ClosingStep.KILL
 
 
-def test_what_cannot_go_on_is_excused() -> None:
+def test_a_worker_that_is_held_up_while_it_closes_is_excused() -> None:
     closing = Closing()
     assert _steps(closing, 10 * MOST_S, held_up=True) == []
     assert _steps(closing, TOLD_AFTER_S - 1, since_s=10 * MOST_S) == []

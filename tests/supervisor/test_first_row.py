@@ -11,7 +11,7 @@ from penstock.supervisor.first_row import AFTER_S, FirstRow, wanted_s
 
 
 @given(st.lists(st.tuples(st.floats(0.01, 20), st.floats(0, 5)), max_size=30))
-def test_who_used_its_processor_since_the_last_look_does_not_hang(looks: list[tuple[float, float]]) -> None:
+def test_a_worker_that_used_its_processor_since_the_last_look_does_not_hang(looks: list[tuple[float, float]]) -> None:
     first_row, now, used_s = FirstRow(0.0), 0.0, 0.0
     looked_at, used_then = 0.0, 0.0
     for after_s, more_s in looks:

@@ -53,7 +53,7 @@ def test_descriptors_arrive_with_their_messages_and_are_closed_here(
         os.close(fd)
 
 
-def test_a_reader_that_is_gone_is_no_error_of_the_sender(ends: tuple[socket.socket, socket.socket]) -> None:
+def test_a_reader_that_is_gone_is_not_an_error_of_the_sender(ends: tuple[socket.socket, socket.socket]) -> None:
     ends[1].close()
     box = Outbox(ends[0])
     box.put(Died(1, 0, 0))

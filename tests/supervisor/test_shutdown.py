@@ -46,7 +46,7 @@ def test_it_goes_down_only_and_enters_each_rung_once(schedule: list[Any]) -> Non
 
 
 @given(schedules)
-def test_whoever_is_asked_to_leave_is_killed_after_the_grace_and_not_before(schedule: list[Any]) -> None:
+def test_a_worker_that_is_asked_to_leave_is_killed_after_the_grace_and_not_before(schedule: list[Any]) -> None:
     shutdown, entered, heard = play(schedule)
     times = {step: at for at, step in entered}
     if ShutdownStep.TERMINATE in times and "abandon" not in heard:

@@ -57,7 +57,7 @@ def test_a_commit_counts_whose_worker_died_before_its_counters_did(pages: SlotPa
     assert pages.proven
 
 
-def test_it_is_no_progress_of_the_successor_which_only_shows_it(pages: SlotPages, files: SlotPaths) -> None:
+def test_a_commit_that_the_successor_only_shows_is_not_its_progress(pages: SlotPages, files: SlotPaths) -> None:
     _live(pages)
     _commit(files)
     _live(pages, 2)

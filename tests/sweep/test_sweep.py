@@ -75,7 +75,7 @@ def test_the_result_is_exact_wherever_the_zygote_dies(sweeper: points.Sweeper) -
     _assert_exact(sweeper, points.of_zygote((1, 7, 20, 33, 50)), 4)
 
 
-def test_who_dies_before_a_store_has_made_all_stores_before_it_and_not_this_one(tmp_path: Path) -> None:
+def test_a_process_killed_before_a_store_has_made_all_stores_before_it_and_not_this_one(tmp_path: Path) -> None:
     path = tmp_path / "shared"
     path.write_bytes(bytes(4096))
     for stores in range(4):
@@ -85,7 +85,7 @@ def test_who_dies_before_a_store_has_made_all_stores_before_it_and_not_this_one(
         path.write_bytes(bytes(4096))
 
 
-def test_who_dies_before_a_system_call_has_not_made_it(tmp_path: Path) -> None:
+def test_a_process_killed_before_a_system_call_has_not_made_it(tmp_path: Path) -> None:
     path = tmp_path / "written"
     victim = _killed_at(lambda: path.write_bytes(b"something"), str(tmp_path), lambda v: v.last == "write")
     assert victim.killed_before == "write"

@@ -56,7 +56,7 @@ def test_an_input_without_a_source_is_refused_with_the_nearest_name() -> None:
 
 
 @pytest.mark.parametrize("given", ["abc", b"abc", 3])
-def test_an_input_that_is_no_collection_of_rows_is_refused(given: Any) -> None:
+def test_an_input_that_is_not_a_collection_of_rows_is_refused(given: Any) -> None:
     app, work = _numbers()
     work.map(_double).sink(ps.discard())
     with pytest.raises(ps.PenstockError, match=r"inputs\['numbers'\] is a (str|bytes|int)"):
@@ -328,7 +328,7 @@ def test_coroutines_run_with_their_timeouts() -> None:
     assert letter.error == "penstock.errors.RowTimeout: the row took longer than 0.05 s"
 
 
-def test_a_row_past_its_timeout_is_interrupted_and_other_alarms_go_on() -> None:
+def test_a_row_past_its_timeout_is_interrupted_and_other_alarms_still_ring() -> None:
     def slow(x: int) -> int:
         if x == 2:
             time.sleep(30)
@@ -533,7 +533,7 @@ def test_more_than_queues_hold_gets_through_in_order(ordered: bool) -> None:
         assert outcome.outputs["out"] == sorted(outcome.outputs["out"])
 
 
-def test_coroutines_of_several_workers_and_retries_of_theirs_go_on_beside_each_other() -> None:
+def test_coroutines_of_several_workers_and_their_retries_run_side_by_side() -> None:
     tried: Counter[int] = Counter()
 
     async def once_more(x: int) -> int:

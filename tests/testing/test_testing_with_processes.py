@@ -111,7 +111,7 @@ def test_a_script_pauses_by_its_clock() -> None:
         reader.read()
 
 
-def test_a_script_goes_on_from_any_position() -> None:
+def test_a_scripted_source_resumes_at_any_position() -> None:
     steps: list[Any] = [1, testing.Pause("0s"), 2, testing.Pause("0s"), 3]
     source = testing.ScriptedSource(steps)
     reader = source.open(None, None, CONTEXT)

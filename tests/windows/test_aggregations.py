@@ -176,7 +176,7 @@ def frozen(accumulator: list[Any]) -> list[Any]:
 
 
 @given(st.lists(rows, min_size=2, max_size=20), st.data())
-def test_an_accumulator_is_stored_and_goes_on(rows: list[Row], data: st.DataObject) -> None:
+def test_an_accumulator_is_stored_and_resumed(rows: list[Row], data: st.DataObject) -> None:
     at = data.draw(st.integers(1, len(rows) - 1))
     made = accumulated(TYPED, rows[:at], lambda row: row.t)
     stored = tuple[(int, *TYPED.code.state_types())]  # type: ignore[misc]
