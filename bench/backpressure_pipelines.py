@@ -2,7 +2,7 @@
 
     python bench/backpressure_pipelines.py penstock|queues FOLDER
 
-Files in FOLDER say when: the source goes on at `go` and ends at `enough`; the sink stops taking its time at `release`.
+Files in FOLDER say when: the source starts at `go` and ends at `enough`; the sink stops taking its time at `release`.
 At the end the sink writes to `arrived` what it was given. `queues` joins its processes by `multiprocessing.Queue`s
 without a limit, as its documentation shows them.
 """

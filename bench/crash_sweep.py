@@ -113,7 +113,7 @@ def sweep(way: Way, sweepers: Sweepers, pool: ThreadPoolExecutor, every: int) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--every", type=int, default=1, help="take each so-manieth point (default: all)")
+    parser.add_argument("--every", type=int, default=1, help="take every Nth point (default: all)")
     parser.add_argument("--only", nargs="*", help="lines of the table, by name")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time (default: 2)")
     given = parser.parse_args()

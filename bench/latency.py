@@ -34,7 +34,7 @@ def main() -> int:
     print(table(session, chosen))
     print(f"\n{measure.machine()}")
     if not done:
-        print("not all runs are done; the same command goes on", file=sys.stderr)
+        print("not all runs are done; the same command continues", file=sys.stderr)
     return 0 if done else 3
 
 

@@ -7,7 +7,7 @@
                      +-> in_order (ordered, 2 workers) -> Parquet, results()
 
 A module of its own, for workers import it. As a program: `long_run_pipeline.py FOLDER ORDERS VISITS` runs it once, and
-goes on with what is there whenever the supervisor was killed. `long_run_check.py` looks at what came out.
+resumes whenever the supervisor was killed. `long_run_check.py` looks at what came out.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Plan:
     rounds: int
     with_peers: bool
     for_s: float | None = None
-    """Begin no run after so many seconds; the same command goes on later."""
+    """Begin no run after so many seconds; the same command continues later."""
     look_every_s: float = 0.4
 
 

@@ -4,7 +4,7 @@
     python bench/throughput.py w1|w2|columns --results FILE [--for SECONDS] [--table]
 
 Prints a table in Markdown. `--peers` needs `bench/peers/environments.py` to have been run. With `--results`, runs are
-kept in a file and the same command goes on where it stopped; `--table` prints what is there.
+kept in a file and the same command continues where it stopped; `--table` prints what is there.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> int:
         print(f"\n{limits.table(parts)}")
     print(f"\n{measure.machine()}")
     if not done:
-        print("not all runs are done; the same command goes on", file=sys.stderr)
+        print("not all runs are done; the same command continues", file=sys.stderr)
     return 0 if done else 3
 
 
@@ -55,7 +55,7 @@ def arguments(text: str | None, workloads: Sequence[str] = ()) -> argparse.Argum
     parser.add_argument("--short", action="store_true", help="the few that matter most")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", default=[], metavar="TEXT", help="only names with one of these")
-    parser.add_argument("--results", type=Path, metavar="FILE", help="keep runs here, and go on with those that are")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="keep runs here, and continue with those that are")
     parser.add_argument("--for", dest="for_s", type=float, metavar="SECONDS", help="begin no run after so long")
     parser.add_argument("--table", action="store_true", help="run nothing, print what is in the file")
     return parser

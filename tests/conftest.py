@@ -23,7 +23,7 @@ SHARED_MEMORY = Path("/dev/shm")
 MARK = "PENSTOCK_TEST_SESSION"
 """In the environment of every process that a test starts, however deep below it."""
 FOR_TESTS = ("PENSTOCK_DATA", "PENSTOCK_CHAOS_SECONDS", "PENSTOCK_CHAOS_SEED", "PENSTOCK_EXAMPLES")
-"""What a person may tell the tests: where the data sets are, how long chaos goes on, by which dice, and how many
+"""What a person may tell the tests: where the data sets are, how long chaos lasts, by which seed, and how many
 surroundings of a program are drawn."""
 LEAVES_NOTHING_OPEN = ("api", "channel", "dead_letters", "plan", "slot", "supervisor")
 """Folders whose tests are looked at one by one, for what they leave open; the others are to follow."""

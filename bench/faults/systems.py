@@ -25,7 +25,7 @@ class System:
     reasons: Mapping[tuple[str, str], str] = field(default_factory=dict)
     """Why a cell is not run, by fault and place; `*` is any."""
     again: bool = False
-    """True: what it keeps lets a second run go on, so it is given one."""
+    """True: a second run can resume from what it keeps, so it is given one."""
 
     def python(self, environments: Path) -> Path | None:
         """Its interpreter; None: it is not installed."""

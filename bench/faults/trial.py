@@ -53,7 +53,7 @@ class Trial:
     faults: int
     """How often it happened from within: how often the bad record was tried."""
     second: str
-    """How a second run ended, with the bad code mended, on what the first one left; the counts are those after it.
+    """How a second run ended, with the bad code fixed, on what the first one left; the counts are those after it.
     Empty: there was none."""
     left: int = 0
     """Processes that were left when its main process was gone, or that hung."""
@@ -162,7 +162,7 @@ class _Run:
         return _ending(code)
 
     def _watch_orphans(self) -> None:
-        """Children of a main process that is gone may go on."""
+        """Children of a dead main process may still run."""
         while family(self._folder) and time.monotonic() - self._grown_at < ORPHANS_S:
             time.sleep(LOOK_S * 10)
             self._look()
@@ -210,7 +210,7 @@ class _Run:
         return (self._folder / "printed").read_text(errors="replace")
 
     def _second_run(self) -> str:
-        """With the bad code mended, on what the first run left."""
+        """With the bad code fixed, on what the first run left."""
         process = self._start(replace(self._orders, fault="none"))
         ended = self._watch(process, time.monotonic())
         kill_family(self._folder)

@@ -66,7 +66,7 @@ COPIES = (
 
 
 def main(data: Path) -> None:
-    """Writes the sample anew, except for its README."""
+    """Writes the sample again, except for its README."""
     for cut in CUTS:
         text = "\n".join(lines_of(data / cut.file)[cut.first - 1 : cut.last])
         text = text[: -cut.torn] if cut.torn else text + "\n"

@@ -1,4 +1,4 @@
-"""What the benchmarks' drivers make of runs: ratios within a round, sessions that go on, computed limits."""
+"""What the benchmarks' drivers make of runs: ratios within a round, sessions that resume, computed limits."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_levels_of_a_pandas_index_that_have_a_name_are_columns(names: list[str |
     frame = pandas.DataFrame({"x": list(range(rows)), "y": [1.0] * rows}, index=index)
     given_back = columns.as_table(frame).to_pydict()
     assert given_back == {**levels, "x": list(range(rows)), "y": [1.0] * rows}
-    assert list(frame.columns) == ["x", "y"]  # the function may go on with its own
+    assert list(frame.columns) == ["x", "y"]  # the function may use its own again
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])

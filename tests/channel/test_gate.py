@@ -152,7 +152,7 @@ def turns_of(random: Random, turns: int) -> Iterator[Piece]:
 def stage(
     random: Random, senders: list[Actor], workers: int, *, merge: bool, dealt: bool, deals: bool
 ) -> list[Actor]:
-    """Actors behind `senders`; `dealt`: each sees every so-manieth turn, else all see all."""
+    """Actors behind `senders`; `dealt`: each sees every nth turn, else all see all."""
     actors = []
     for slot in range(workers):
         queues = [Queue() for _ in senders]

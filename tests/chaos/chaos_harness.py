@@ -36,7 +36,7 @@ GONE_WITHIN_S = 10.0
 
 
 def seconds(in_ci: float) -> float:
-    """How long a test goes on killing."""
+    """How long a test keeps killing."""
     return LONG_MODE_S or in_ci
 
 
@@ -208,7 +208,7 @@ class Killer:
     rng: random.Random
     for_s: float
     then: Callable[[], bool | None] = lambda: None
-    """Called when the time is over; False: not enough yet, and it goes on."""
+    """Called when the time is over; False: not enough yet, and it continues."""
     kills: int = 0
     by_target: dict[str, int] = field(default_factory=dict)
 
@@ -281,7 +281,7 @@ def survive(
     """Run a plan to its end while somebody kills; where the supervisor is killed, run again: it takes over.
 
     `enough` is the file that ends `CountedUntil`; it is made when the killing is over. On a busy machine starting again
-    takes most of the time: after a supervisor's death the killing goes on until there were `least` kills.
+    takes most of the time: after a supervisor's death the killing continues until there were `least` kills.
     """
     until = 0.0
     kills = supervisors = 0

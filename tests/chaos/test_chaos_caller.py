@@ -1,4 +1,4 @@
-"""The caller's death ends everything that lives, and the next run goes on with what stands in the queues."""
+"""The caller's death ends all processes of the run, and the next run resumes from the queues."""
 
 from __future__ import annotations
 

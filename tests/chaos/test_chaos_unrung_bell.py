@@ -21,9 +21,9 @@ CRASH = {"sending": (Crash("after_publish", 3),)}
 
 
 def test_the_reader_continues_at_once_when_its_writer_dies_before_ringing(tmp_path: Path) -> None:
-    out, mended = Collected(tmp_path, "rows"), tmp_path / "mended"
+    out, repaired = Collected(tmp_path, "rows"), tmp_path / "repaired"
     app = ps.Pipeline("chaos-bell")
-    sending = app.source([1, 2, 3]).stage("sending").map(OpensOnlyOnce(mended))
+    sending = app.source([1, 2, 3]).stage("sending").map(OpensOnlyOnce(repaired))
     sending.stage("reading").map(with_arrival).sink(out)
     handle = engine.start(for_chaos(app.plan()), fresh=True, state_dir=tmp_path, crashes=CRASH)
     # Successors fail to open, later and later: for most of the time there is no writer at all.
@@ -31,7 +31,7 @@ def test_the_reader_continues_at_once_when_its_writer_dies_before_ringing(tmp_pa
     rows = out.rows()
     assert [number for number, _, _ in rows] == [1, 2, 3]
     assert max(arrived - given for _, given, arrived in rows) < WAITS_MOST_S
-    mended.touch()
+    repaired.touch()
     report = handle.wait(timeout="30s")
     assert out.rows() == rows
     assert 3 <= report.stages["sending"].restarts < 30

@@ -185,7 +185,9 @@ TEXT = b"id,name\n1,Smith\n"
     ],
     ids="gzip bzip2 xz zstd zip tar parquet utf-16 utf-32 utf-16-le utf-16-be".split(),
 )
-def test_a_file_that_is_not_text_is_named_before_any_row_is_given(tmp_path: Path, source, data: bytes, remedy: str) -> None:
+def test_a_file_that_is_not_text_is_named_before_any_row_is_given(
+    tmp_path: Path, source, data: bytes, remedy: str
+) -> None:
     (tmp_path / "x.dat").write_bytes(data)
     with pytest.raises(SourceDamaged, match=remedy.replace(".", r"\.")):
         rows_of_source(source(tmp_path / "x.dat"))

@@ -111,7 +111,7 @@ def test_what_is_refused_can_be_discarded(kind: str, stand: Stand) -> None:
 
 
 def test_a_removed_manifest_does_not_make_a_run_forgotten(stand: Stand) -> None:
-    """Begun anew without a word, it would deliver twice to a target that is appended to."""
+    """Started over without a word, it would deliver twice to a target that is appended to."""
     stand.files("manifest")[0].unlink()
     with pytest.raises(ps.QueueDamaged, match="manifest of a run that had started is missing"):
         stand.start()

@@ -1,4 +1,4 @@
-"""Disks that are full, at the start and on the way: the file is named, and with room made the run goes on, exact."""
+"""Disks that are full, at the start and later: the file is named, and once there is room the run resumes, exact."""
 
 from __future__ import annotations
 
@@ -158,10 +158,10 @@ def test_the_note_of_a_worker_has_its_room_reserved(disk: FileSystem) -> None:
 
 def test_a_resume_without_room_is_named_and_succeeds_once_there_is_some(disk: FileSystem, tmp_path: Path) -> None:
     app = ps.Pipeline("taken")
-    mended = tmp_path / "mended"
+    repaired = tmp_path / "repaired"
 
     def work(n: int) -> int:
-        if n == 50 and not mended.exists():
+        if n == 50 and not repaired.exists():
             raise ValueError("not today")
         return n
 
@@ -171,7 +171,7 @@ def test_a_resume_without_room_is_named_and_succeeds_once_there_is_some(disk: Fi
     where: dict[str, Any] = {"run_dir": disk.path / "run", "state_dir": tmp_path / "state", "progress": False}
     with pytest.raises(ps.PipelineFailed, match="not today"):
         app.run(**where)
-    mended.touch()
+    repaired.touch()
     disk.fill()
     with pytest.raises(ps.FileUnusable, match=f"{disk.path}.*make room, then run again"):
         app.run(**where)

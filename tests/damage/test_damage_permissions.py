@@ -1,4 +1,4 @@
-"""Access that was taken away: the file is named, and once it is given back the run goes on, exact."""
+"""Access that was withdrawn: the file is named, and once it is granted again the run resumes, exact."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PROGRAM = """
     def work(n):
         if n % 10 == 3:
             raise ps.Reject("three")
-        if n == 60 and not os.path.exists("mended"):
+        if n == 60 and not os.path.exists("repaired"):
             raise ValueError("not today")
         return n
 
@@ -58,7 +58,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_places_that_may_not_be_written_are_named(place: Path) -> None:
-    (place / "mended").touch()
+    (place / "repaired").touch()
     for name, code in (("run", 3), ("out", 2), ("state", 1)):
         (place / name).mkdir(exist_ok=True)
         (place / name).chmod(0o500)
@@ -78,7 +78,7 @@ def test_files_that_a_killed_run_left_and_that_may_not_be_read_are_named(name: s
     (place / "fails").touch()
     assert run(place).returncode == 1
     (place / "fails").unlink()
-    (place / "mended").touch()
+    (place / "repaired").touch()
     [left] = (place / "run").iterdir()
     path = left / name
     mode = path.stat().st_mode

@@ -1,6 +1,6 @@
 """Code of the user's that is no function of a stage: unpickling, pickling, words of rows and errors, keys.
 
-What it raises is an error of its row; a row with which it kills or hangs the worker is set aside; all others go on.
+What it raises is an error of its row; a row with which it kills or hangs the worker is set aside; the others are not.
 """
 
 from __future__ import annotations

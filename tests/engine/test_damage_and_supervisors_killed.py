@@ -1,4 +1,4 @@
-"""Bad rows in stages of coroutines and of batches: exact though the supervisor is killed, and the next run goes on."""
+"""Bad rows in stages of coroutines and of batches: exact although the supervisor is killed and the next run resumes."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from penstock.testing import ListSink
 
 
 class Held:
-    """Says its first row and waits to be told before it goes on."""
+    """Says its first row and waits to be told before it continues."""
 
     def __init__(self, heard: Line, told: Line) -> None:
         self.heard, self.told, self.first = heard, told, True

@@ -1,4 +1,4 @@
-"""Sources and sinks that raise: the run fails with their name and error, and goes on once they are mended."""
+"""Sources and sinks that raise: the run fails with their name and error, and resumes once they are repaired."""
 
 from __future__ import annotations
 

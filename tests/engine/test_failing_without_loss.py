@@ -1,4 +1,4 @@
-"""A stage that fails commits nothing of its turn that it could not do again: mended code goes on, and loses no row."""
+"""A stage that fails commits nothing of its turn that it could not do again: fixed code resumes, and loses no row."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from penstock.testing import ListSink
 
 
 class Held:
-    """Says each row and waits to be told before it goes on."""
+    """Says each row and waits to be told before it continues."""
 
     def __init__(self, heard: Line, told: Line) -> None:
         self.heard, self.told = heard, told

@@ -1,4 +1,4 @@
-"""What failed and killed runs leave: little, on disk, named by what is started next, gone on with from there."""
+"""What failed and killed runs leave: little, on disk, named by the next run, and resumed from there."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_fresh_discards_what_lies_on_disk_and_another_layout_leaves_it_there(
 
 
 def test_whoever_dies_while_it_moves_leaves_one_run_and_not_two(tmp_path: Path, memory: Path, disk: Path) -> None:
-    """Copied and not yet removed: both places have it, and the run that goes on with one discards the other."""
+    """Copied and not yet removed: both places have it, and the run that resumes from one discards the other."""
     import shutil
 
     app, out = _fail(tmp_path)

@@ -19,7 +19,7 @@ def _key(n: int) -> int:
 
 
 class _Held:
-    """Waits at its first row until it is told to go on."""
+    """Waits at its first row until it is told to continue."""
 
     def __init__(self, heard: Line, told: Line) -> None:
         self.heard, self.told, self.first = heard, told, True

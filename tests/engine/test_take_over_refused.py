@@ -16,7 +16,7 @@ def fails(n: int) -> int:
     raise ValueError("not today")
 
 
-def mended(n: int) -> int:
+def fixed(n: int) -> int:
     return n
 
 
@@ -37,5 +37,5 @@ def test_queues_written_before_the_machine_was_restarted_are_not_resumed() -> No
     manifest.write_bytes(rundir.encode_manifest(msgspec.structs.replace(before, boot_id="another")))
     manifest.with_name("settled").unlink(missing_ok=True)  # it says that what was left has reached the disk
     with pytest.raises(ps.QueueDamaged, match=r"restarted .*fresh=True"):
-        list(pipeline(mended).results())
-    assert list(pipeline(mended).results(fresh=True)) == list(range(10))
+        list(pipeline(fixed).results())
+    assert list(pipeline(fixed).results(fresh=True)) == list(range(10))

@@ -90,8 +90,8 @@ def test_rows_of_columns_without_a_python_value_are_set_aside_alone(tmp_path: Pa
 
 
 def test_a_reader_that_left_off_finds_each_letter_once(tmp_path: Path) -> None:
-    """As a killed program: its run is left, and the next one goes on behind the last frame that was done."""
-    source = Numbers(tmp_path / "may-end")  # else the run may be through before it is left, and the next begins anew
+    """As a killed program: its run is left, and the next one resumes after the last frame that was done."""
+    source = Numbers(tmp_path / "may-end")  # else the run may be over before it is left, and the next one starts over
     results = _results("goes-on", tmp_path, source=source)
     read = [next(results)[0] for _ in range(len(GOOD) // 2)]
     results.handle.leave()

@@ -29,7 +29,7 @@ class _Talking(Reader[int]):
         self._next = 0
 
     def read(self) -> list[int]:
-        time.sleep(0.01)  # so it is known for waiting, however late it is told to go on
+        time.sleep(0.01)  # so it is known for waiting, however late it is told to continue
         if self._next == 1:
             wait_for(self._source.busy)
         if self._next == 2:

@@ -63,7 +63,7 @@ class Machine:
         self._slots_of_keys: dict[tuple[str, int], int] = {}
         self.commits = 0
         self.drained = False
-        """A drain was ordered; a failed run may have begun it, and the next one goes on from there."""
+        """A drain was ordered; a failed run may have begun it, and the next one continues from there."""
         self.sends_to: dict[Path, list[Path]] = {}
         """The queues that each slot sends to, by its bell."""
         self.damaged = False

@@ -15,7 +15,7 @@ import penstock as ps
 from penstock.plan.plan import Plan
 
 SHAPES = 200
-"""So many different pipelines are drawn; what rows do, and what befalls workers, is drawn anew each time."""
+"""So many different pipelines are drawn; what rows do, and what happens to workers, is drawn each time."""
 
 
 @dataclass

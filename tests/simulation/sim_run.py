@@ -97,7 +97,7 @@ class Simulation:
             use(None)
 
     def _has_failed_rightly(self, supervisor: Supervisor) -> bool:
-        """True: a row failed where that ends the run. The code is fixed, and the run goes on."""
+        """True: a row failed where that ends the run. The code is fixed, and the run resumes."""
         failure = supervisor.failure
         if failure is None or self.machine.fates.fixed:
             return False

@@ -1,4 +1,4 @@
-"""Many processes in one, each a greenlet, with a clock of their own. Which one goes on is drawn by a seed.
+"""Many processes in one, each a greenlet, with a clock of their own. Which one runs next is drawn by a seed.
 
 Whatever a process does to what others can see passes through `Schedule.point`. There it may have to give way, and
 there it is killed: what it would have done after that never happens. A process that waits costs no time: when all
@@ -121,7 +121,7 @@ class Schedule:
         return rung
 
     def spend(self, seconds: float) -> None:
-        """Compute; others go on meanwhile."""
+        """Compute; others run meanwhile."""
         self.wait(seconds, ringable=False)
 
     def die(self, status: int) -> None:
@@ -137,7 +137,7 @@ class Schedule:
         self._violated = self._violated or what
 
     def time_s(self) -> float:
-        """Seconds that only go on."""
+        """Seconds, which never go back."""
         return self.now + TICK_S * (self._quantum - self._left)
 
     def fence(self) -> None:
@@ -192,7 +192,7 @@ class Schedule:
         finally:
             self.current = before
         if not process.greenlet.dead:
-            raise SystemError(f"{process.name} is dead and goes on")
+            raise SystemError(f"{process.name} is dead and still runs")
         process.ended(process.status)
 
     def run(self, over: Callable[[], bool], until: float) -> bool:

@@ -1,6 +1,6 @@
 """Whole runs in one process: the real workers and the real supervisor on a machine made of one seed.
 
-`python tests/simulation/simulate.py --seed N` runs one of them again; `--seconds 600` goes on for longer.
+`python tests/simulation/simulate.py --seed N` runs one of them again; `--seconds 600` runs for longer.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ turns = st.lists(st.tuples(st.lists(st.binary(min_size=1, max_size=40), max_size
 def test_what_is_committed_is_there_in_order_and_nothing_else_however_the_writer_dies(
     turns: list[tuple[list[bytes], str]],
 ) -> None:
-    """Each turn is committed, or killed before its record, or killed before its flush, or begins the log anew."""
+    """Each turn is committed, or killed before its record, or killed before its flush, or starts the log over."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "log")
         log, committed, length = opened(path, 0), list[bytes](), 0

@@ -37,7 +37,7 @@ def edge_plan(route: Route = Route.FORWARD, **more: Any) -> EdgePlan:
 
 
 class Ends:
-    """A folder with one queue; each end can be made anew, as by a successor."""
+    """A folder with one queue; each end can be opened again, as by a successor."""
 
     def __init__(self, folder: Path) -> None:
         self.queue = folder / "a->b.0-0"

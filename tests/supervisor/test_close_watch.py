@@ -1,4 +1,4 @@
-"""A worker that does not come back from `close` is told of once, killed once, and excused while it cannot go on."""
+"""A worker that does not return from `close` is reported once, killed once, and excused while it cannot run."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def files(tmp_path: Path) -> SlotPaths:
     paths.folder.mkdir(parents=True)
     WorkPage.create(paths.work)
     Page.create(paths.folder / "stage.page")
-    create_journal(paths.journal, Record(7))  # of an earlier run, which this one goes on with
+    create_journal(paths.journal, Record(7))  # of an earlier run, which this one resumes
     return paths
 
 

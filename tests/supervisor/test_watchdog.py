@@ -1,4 +1,4 @@
-"""The watchdog's clock: a row is charged for time in which its worker could go on."""
+"""The watchdog's clock: a row is charged for time in which its worker could run."""
 
 from __future__ import annotations
 

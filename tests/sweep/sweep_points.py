@@ -2,7 +2,7 @@
 
 Ways to die, each for every n up to the longest life that was seen:
 
-- `once`: one worker dies before its n-th effect, and the other workers of its copy go on. Copies beside it in the same
+- `once`: one worker dies before its n-th effect, and the other workers of its copy live. Copies beside it in the same
   run have their own n; what they have in common are supervisor and zygote.
 - `twice`: a worker dies somewhere in the last three fifths of its life, and its successor before its n-th effect: most
   of those points lie in the recovery.

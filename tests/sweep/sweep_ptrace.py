@@ -59,7 +59,7 @@ def _ptrace(request: int, tid: int, address: object = 0, data: object = 0) -> No
 
 
 def seize(pid: int, options: int) -> None:
-    """Trace a process that goes on running."""
+    """Trace a process, which keeps running."""
     _ptrace(_SEIZE, pid, 0, options)
 
 

@@ -27,7 +27,7 @@ _BEGIN = (
     f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT_S}s'; "
     # Of a client that is gone without a word, the server gives up the transaction, and with it the locks.
     "SET LOCAL idle_in_transaction_session_timeout = '60s'; "
-    # A server that loses what it said was committed would lose rows: the journal goes on from there.
+    # A server that loses what it said was committed would lose rows: the journal counts on it.
     "SELECT pg_catalog.set_config('synchronous_commit', 'on', true) "
     "WHERE pg_catalog.current_setting('synchronous_commit') = 'off'"
 )
