@@ -10,17 +10,21 @@ from penstock.linux import require_linux, require_ordered_stores
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from penstock.checkpoint_options import CheckpointOptions, checkpoint
     from penstock.dead_letters import DeadLetter, read_dead_letters
     from penstock.engine.handle import Handle
     from penstock.engine.results import Results
     from penstock.errors import (
         AlreadyRunning,
+        CheckpointDamaged,
+        CheckpointForeign,
         CommandRefused,
         ExtraMissing,
         FileUnusable,
         LayoutChanged,
         Mistake,
         NoRunDirectory,
+        NoSuchCheckpoint,
         NotPrivate,
         OutputExists,
         PathNotUtf8,
@@ -30,6 +34,8 @@ if TYPE_CHECKING:
         QueueDamaged,
         RowTimeout,
         SourceDamaged,
+        StoreTaken,
+        StoreUnavailable,
         TargetDamaged,
         TargetInUse,
         TooFewDescriptors,
@@ -66,23 +72,27 @@ if TYPE_CHECKING:
     from penstock.windows.window import Window, count_window, session, sliding, tumbling
 
 __all__ = [
-    "Accumulator", "Aggregation", "AlreadyRunning", "CommandRefused", "Context", "DeadLetter", "Drop", "Edge",
-    "EdgeStatus", "ErrorPolicy", "ExtraMissing", "FileUnusable", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged",
-    "Mistake", "NoRunDirectory", "NotPrivate", "OutputExists", "PathNotUtf8", "PenstockError", "Pipeline",
-    "PipelineFailed", "PipelineInvalid", "Plan", "QueueDamaged", "Reject", "Report", "Results", "Retry", "Row",
-    "RowTimeout", "Sink", "Source", "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status", "Stream",
-    "TargetDamaged", "TargetInUse", "TooFewDescriptors", "Unavailable", "Window", "arg_max", "arg_min", "block",
-    "collect", "count", "count_distinct", "count_window", "dead_letter", "discard", "fail", "first", "last", "mean",
-    "quantile", "read_dead_letters", "session", "skip", "sliding", "stddev", "top_k", "tumbling", "variance",
+    "Accumulator", "Aggregation", "AlreadyRunning", "CheckpointDamaged", "CheckpointForeign", "CheckpointOptions",
+    "CommandRefused", "Context", "DeadLetter", "Drop", "Edge", "EdgeStatus", "ErrorPolicy", "ExtraMissing",
+    "FileUnusable", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged", "Mistake", "NoRunDirectory",
+    "NoSuchCheckpoint", "NotPrivate", "OutputExists", "PathNotUtf8", "PenstockError", "Pipeline", "PipelineFailed",
+    "PipelineInvalid", "Plan", "QueueDamaged", "Reject", "Report", "Results", "Retry", "Row", "RowTimeout", "Sink",
+    "Source", "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status", "StoreTaken",
+    "StoreUnavailable", "Stream", "TargetDamaged", "TargetInUse", "TooFewDescriptors", "Unavailable", "Window",
+    "arg_max", "arg_min", "block", "checkpoint", "collect", "count", "count_distinct", "count_window", "dead_letter",
+    "discard", "fail", "first", "last", "mean", "quantile", "read_dead_letters", "session", "skip", "sliding",
+    "stddev", "top_k", "tumbling", "variance",
 ]  # fmt: skip
 
 _NAMES = {
+    "checkpoint_options": "CheckpointOptions checkpoint",
     "dead_letters": "DeadLetter read_dead_letters",
     "engine.handle": "Handle",
     "engine.results": "Results",
-    "errors": "AlreadyRunning CommandRefused ExtraMissing FileUnusable LayoutChanged Mistake NoRunDirectory NotPrivate "
-              "OutputExists PathNotUtf8 PenstockError PipelineFailed PipelineInvalid QueueDamaged RowTimeout "
-              "SourceDamaged TargetDamaged TargetInUse TooFewDescriptors",
+    "errors": "AlreadyRunning CheckpointDamaged CheckpointForeign CommandRefused ExtraMissing FileUnusable "
+              "LayoutChanged Mistake NoRunDirectory NoSuchCheckpoint NotPrivate OutputExists PathNotUtf8 PenstockError "
+              "PipelineFailed PipelineInvalid QueueDamaged RowTimeout SourceDamaged StoreTaken StoreUnavailable "
+              "TargetDamaged TargetInUse TooFewDescriptors",
     "operator": "Context Drop Reject Retry Unavailable",
     "options": "Edge ErrorPolicy FullPolicy StageOptions block dead_letter fail skip",
     "pipeline": "KeyedStream Pipeline Row Stream",

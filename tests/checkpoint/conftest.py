@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -18,11 +21,59 @@ def _memory() -> MakeStore:
     return lambda pipeline="clicks": MemoryStore(files.setdefault(pipeline, {}))
 
 
-@pytest.fixture(params=["memory", "directory"])
+def _obstore(kind: str, folder: Path) -> MakeStore:
+    """obstore's own stores."""
+    pytest.importorskip("obstore")
+    from obstore.store import LocalStore
+    from obstore.store import MemoryStore as Objects
+
+    from penstock.checkpoint.object_store import ObjectStore
+
+    stores: dict[str, object] = {}
+
+    def make(pipeline: str = "clicks") -> CheckpointStore:
+        if kind == "local":
+            return ObjectStore(LocalStore(folder / pipeline, mkdir=True), f"local/{pipeline}")
+        return ObjectStore(stores.setdefault(pipeline, Objects()), f"objects/{pipeline}")
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """A bucket on a server of this test's own; what it takes to reach it is in the environment."""
+    pytest.importorskip("obstore")
+    server = pytest.importorskip("moto.server", reason="moto is not installed").ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        urlopen(Request(f"{variables['AWS_ENDPOINT_URL']}/bucket", method="PUT")).close()
+        yield "bucket"
+    server.stop()
+
+
+def _s3(request: pytest.FixtureRequest) -> MakeStore:
+    from penstock.checkpoint.object_store import s3_store
+
+    place = f"{request.getfixturevalue('s3_server')}/{uuid.uuid4().hex}"
+    return lambda pipeline="clicks": s3_store(place, pipeline)
+
+
+@pytest.fixture(params=["memory", "directory", "obstore memory", "obstore local", "s3"])
 def make_store(request: pytest.FixtureRequest, tmp_path) -> MakeStore:
     """Opens one and the same store again and again, for the pipeline `clicks` unless another one is named."""
     match request.param:
         case "memory":
             return _memory()
+        case "s3":
+            return _s3(request)
+        case "obstore memory" | "obstore local":
+            return _obstore(request.param.partition(" ")[2], tmp_path / "store")
         case _:
             return lambda pipeline="clicks": DirectoryStore(tmp_path / "store", pipeline)

@@ -114,6 +114,22 @@ class DirectoryStore(CheckpointStore):
             self._made = True
 
 
+def pipelines_below(place: Path) -> list[str]:
+    """The folders of a place, which may be those of pipelines. Raises `StoreUnavailable`."""
+    try:
+        with os.scandir(place) as found:
+            return [entry.name for entry in found if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+    except OSError as exc:
+        raise _unavailable(place, "it cannot be read", exc) from exc
+
+
+def _unavailable(place: Path, what: str, error: OSError) -> StoreUnavailable:
+    told = f"{what} ({error.strerror or error})"
+    return StoreUnavailable(str(place), told, f"{remedy_of(error.errno)}, then try again")
+
+
 class _Tree:
     """The folders of one pipeline, opened anew for each call: none is held across an unmount."""
 
@@ -141,9 +157,7 @@ class _Tree:
         try:
             yield
         except OSError as exc:
-            where = str(self._place / self._pipeline)
-            remedy = f"{remedy_of(exc.errno)}, then try again"
-            raise StoreUnavailable(where, f"{what} ({exc.strerror or exc})", remedy) from exc
+            raise _unavailable(self._place / self._pipeline, what, exc) from exc
 
 
 class _DirectoryFile(StoreFile):
