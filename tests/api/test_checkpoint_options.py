@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import penstock as ps
+import penstock.checkpoints.stores
 from penstock.checkpoint_options import checkpoint
 from penstock.store_address import StoreAddress, parse_store
 
@@ -99,3 +101,8 @@ def test_a_wrong_number_is_told_with_what_to_write(given, said):
     with pytest.raises(ValueError, match="write one like") as raised:
         checkpoint("/x", **given)
     assert said in str(raised.value)
+
+
+def test_the_function_is_one_after_the_room_of_stores_was_imported():
+    assert penstock.checkpoints.stores is not None
+    assert ps.checkpoint("/x").store.place == "/x"

@@ -8,12 +8,12 @@ from sim_machine import RUN, Machine
 from sim_schedule import Killed, Violation
 
 from penstock.checkpoint import cut
-from penstock.checkpoint.claimed import claim
-from penstock.checkpoint.manifest import Holder, Manifest
-from penstock.checkpoint.memory_store import MemoryStore
-from penstock.checkpoint.restore import Restoring, restore
-from penstock.checkpoint.run_shape import shape_of
-from penstock.checkpoint.store_cut import RunFacts, lineage_of, same_history, store_cut
+from penstock.checkpoints.claimed import claim
+from penstock.checkpoints.manifest import Holder, Manifest
+from penstock.checkpoints.memory_store import MemoryStore
+from penstock.checkpoints.restore import Restoring, restore
+from penstock.checkpoints.run_shape import shape_of
+from penstock.checkpoints.store_cut import RunFacts, lineage_of, same_history, store_cut
 from penstock.engine.run_spec import layout_of, queue_files, slot_files
 from penstock.errors import QueueDamaged
 from penstock.memory_files import MemoryFiles

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.checkpoint.run_shape import RunShape
+from penstock.checkpoints.run_shape import RunShape
 from penstock.dead_letter_store import letters_file
 from penstock.plan.paths import RunPaths
 from penstock.slot.covered_files import CoveredFile, covered_logs, covered_whole

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from penstock.checkpoint.store import Bytes, CheckpointStore, FileLost, StoreFile
+from penstock.checkpoints.store import Bytes, CheckpointStore, FileLost, StoreFile
 from penstock.errors import NotPrivate, StoreUnavailable, remedy_of
 from penstock.private_files import held_below, open_own
 

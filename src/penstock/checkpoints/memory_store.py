@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from penstock.checkpoint.store import Bytes, CheckpointStore, FileLost, StoreFile
+from penstock.checkpoints.store import Bytes, CheckpointStore, FileLost, StoreFile
 
 
 class MemoryStore(CheckpointStore):

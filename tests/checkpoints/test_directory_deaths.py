@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from checkpoint.cuts import held, holder, take
-from penstock.checkpoint.claimed import Claimed, claim
-from penstock.checkpoint.directory_store import DirectoryStore
-from penstock.checkpoint.history import read_log
+from checkpoints.cuts import held, holder, take
+from penstock.checkpoints.claimed import Claimed, claim
+from penstock.checkpoints.directory_store import DirectoryStore
+from penstock.checkpoints.history import read_log
 from sweep import sweep_ptrace as ptrace
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]

@@ -20,8 +20,8 @@ from penstock.channel.bell import Bell, FifoBell, Sleep
 from penstock.channel.kept_files import read_part, remove_kept, size_of
 from penstock.channel.ring_copy import PinnedRing, side_files, unpin
 from penstock.channel.words import fence
-from penstock.checkpoint.consistent import Backlog, NamedFile, NamedLog, backlogs, logs, whole_files
-from penstock.checkpoint.run_shape import RunShape, SlotFiles
+from penstock.checkpoints.consistent import Backlog, NamedFile, NamedLog, backlogs, logs, whole_files
+from penstock.checkpoints.run_shape import RunShape, SlotFiles
 from penstock.errors import QueueDamaged
 from penstock.plan.paths import RunPaths
 from penstock.shared_file import Opening, by_calls

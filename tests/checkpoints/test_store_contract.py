@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from penstock.checkpoint.store import CheckpointStore, FileLost
+from penstock.checkpoints.store import CheckpointStore, FileLost
 
 
 @pytest.fixture

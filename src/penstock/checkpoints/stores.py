@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from penstock.checkpoint.directory_store import DirectoryStore, pipelines_below
-from penstock.checkpoint.store import CheckpointStore
+from penstock.checkpoints.directory_store import DirectoryStore, pipelines_below
+from penstock.checkpoints.store import CheckpointStore
 from penstock.names import is_name
 from penstock.store_address import Address, StoreAddress, parse_store
 
@@ -17,7 +17,7 @@ def open_store(address: Address | StoreAddress, pipeline: str) -> CheckpointStor
     """
     found = address if isinstance(address, StoreAddress) else parse_store(address)
     if found.kind == "s3":
-        from penstock.checkpoint.object_store import s3_store  # takes a package that most do without
+        from penstock.checkpoints.object_store import s3_store  # takes a package that most do without
 
         return s3_store(found.place, pipeline)
     return DirectoryStore(Path(found.place), pipeline)
@@ -27,7 +27,7 @@ def pipelines_in(address: Address | StoreAddress) -> list[str]:
     """The pipelines that have checkpoints there, by name. Raises as `open_store` does, and `StoreUnavailable`."""
     found = address if isinstance(address, StoreAddress) else parse_store(address)
     if found.kind == "s3":
-        from penstock.checkpoint.object_store import s3_pipelines
+        from penstock.checkpoints.object_store import s3_pipelines
 
         names = s3_pipelines(found.place)
     else:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from penstock.checkpoint.store import Bytes, CheckpointStore, FileLost, StoreFile
+from penstock.checkpoints.store import Bytes, CheckpointStore, FileLost, StoreFile
 from penstock.errors import ExtraMissing, StoreUnavailable
 
 if TYPE_CHECKING:

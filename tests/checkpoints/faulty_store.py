@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from penstock.checkpoint.store import Bytes, CheckpointStore, StoreFile
+from penstock.checkpoints.store import Bytes, CheckpointStore, StoreFile
 from penstock.errors import StoreUnavailable
 
 

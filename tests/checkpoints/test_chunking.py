@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.checkpoint import chunking
-from penstock.checkpoint.chunking import shared_chunks
-from penstock.checkpoint.manifest import Chunk, Chunks, length_of
+from penstock.checkpoints.chunking import shared_chunks
+from penstock.checkpoints.manifest import Chunk, Chunks, length_of
 
 
 def _grown(earlier: Chunks, length: int) -> tuple[Chunks, int]:

@@ -13,8 +13,8 @@ from zlib import crc32
 
 import msgspec
 
-from penstock.checkpoint.manifest import Chunk, Claim, Entry, Manifest, decode_entry
-from penstock.checkpoint.store import CheckpointStore, FileLost
+from penstock.checkpoints.manifest import Chunk, Claim, Entry, Manifest, decode_entry
+from penstock.checkpoints.store import CheckpointStore, FileLost
 from penstock.errors import CheckpointDamaged, CheckpointForeign, NoSuchCheckpoint
 
 log = logging.getLogger("penstock.checkpoints")

@@ -15,10 +15,10 @@ import msgspec
 
 from penstock.byte_files import DISK, ByteFile, Files, write_all
 from penstock.channel import ring_copy
-from penstock.checkpoint.consistent import DEAD_LETTERS_FOLDER
-from penstock.checkpoint.history import content
-from penstock.checkpoint.manifest import ChannelCut, Chunks, LogCut, Manifest, SlotCut
-from penstock.checkpoint.store import CheckpointStore
+from penstock.checkpoints.consistent import DEAD_LETTERS_FOLDER
+from penstock.checkpoints.history import content
+from penstock.checkpoints.manifest import ChannelCut, Chunks, LogCut, Manifest, SlotCut
+from penstock.checkpoints.store import CheckpointStore
 from penstock.errors import CheckpointDamaged
 from penstock.plan.paths import RunPaths
 from penstock.shared_file import Opening, by_calls

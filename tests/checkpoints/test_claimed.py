@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from checkpoint.cuts import held, holder, take
-from checkpoint.faulty_store import Fault, FaultyStore
-from penstock.checkpoint.claimed import claim
-from penstock.checkpoint.history import content, entry_name, manifest_of, newest_first, read_log
-from penstock.checkpoint.memory_store import MemoryStore
+from checkpoints.cuts import held, holder, take
+from checkpoints.faulty_store import Fault, FaultyStore
+from penstock.checkpoints.claimed import claim
+from penstock.checkpoints.history import content, entry_name, manifest_of, newest_first, read_log
+from penstock.checkpoints.memory_store import MemoryStore
 from penstock.errors import CheckpointDamaged, CheckpointForeign, NoSuchCheckpoint, StoreTaken, StoreUnavailable
 
 

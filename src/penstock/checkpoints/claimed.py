@@ -13,11 +13,11 @@ import uuid
 from collections.abc import Callable, Iterable
 from functools import cache
 
-from penstock.checkpoint.draft import Draft
-from penstock.checkpoint.history import FILES, entry_name, numbers_in, read_entry, read_log
-from penstock.checkpoint.manifest import Claim, Cut, Entry, Holder, Manifest, encode_entry
-from penstock.checkpoint.retention import Doomed, beyond
-from penstock.checkpoint.store import CheckpointStore, FileLost
+from penstock.checkpoints.draft import Draft
+from penstock.checkpoints.history import FILES, entry_name, numbers_in, read_entry, read_log
+from penstock.checkpoints.manifest import Claim, Cut, Entry, Holder, Manifest, encode_entry
+from penstock.checkpoints.retention import Doomed, beyond
+from penstock.checkpoints.store import CheckpointStore, FileLost
 from penstock.errors import CheckpointDamaged, CheckpointForeign, StoreTaken, StoreUnavailable
 
 log = logging.getLogger("penstock.checkpoints")

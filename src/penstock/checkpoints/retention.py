@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from penstock.checkpoint.manifest import Manifest
+from penstock.checkpoints.manifest import Manifest
 
 
 class Doomed(msgspec.Struct, frozen=True):

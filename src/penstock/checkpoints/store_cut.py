@@ -8,11 +8,11 @@ import msgspec
 
 from penstock.byte_files import Files
 from penstock.channel.kept_files import size_of
-from penstock.checkpoint.chunking import shared_chunks
-from penstock.checkpoint.claimed import Claimed
-from penstock.checkpoint.cut import Copied, length_there, pieces
-from penstock.checkpoint.draft import Draft
-from penstock.checkpoint.manifest import ChannelCut, Chunks, Cut, FileCut, LogCut, Manifest, SlotCut
+from penstock.checkpoints.chunking import shared_chunks
+from penstock.checkpoints.claimed import Claimed
+from penstock.checkpoints.cut import Copied, length_there, pieces
+from penstock.checkpoints.draft import Draft
+from penstock.checkpoints.manifest import ChannelCut, Chunks, Cut, FileCut, LogCut, Manifest, SlotCut
 from penstock.slot.records.record import decode_record, encode_record
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from penstock.checkpoint.manifest import Chunk, Chunks
+from penstock.checkpoints.manifest import Chunk, Chunks
 
 LARGE_BYTES: Final = 8 * 1024 * 1024
 """The longest chunk that a checkpoint writes. Chunks of this length are never written again."""

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from checkpoint.cuts import held, holder, take
-from checkpoint.faulty_store import METHODS, Fault, FaultyStore, Killed
-from penstock.checkpoint.claimed import Claimed, claim
-from penstock.checkpoint.directory_store import DirectoryStore
-from penstock.checkpoint.history import newest_first, read_log
-from penstock.checkpoint.memory_store import MemoryStore
-from penstock.checkpoint.store import CheckpointStore
+from checkpoints.cuts import held, holder, take
+from checkpoints.faulty_store import METHODS, Fault, FaultyStore, Killed
+from penstock.checkpoints.claimed import Claimed, claim
+from penstock.checkpoints.directory_store import DirectoryStore
+from penstock.checkpoints.history import newest_first, read_log
+from penstock.checkpoints.memory_store import MemoryStore
+from penstock.checkpoints.store import CheckpointStore
 from penstock.errors import StoreTaken, StoreUnavailable
 
 PROCESSES = 3

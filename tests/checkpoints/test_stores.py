@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from checkpoint.cuts import holder, take
-from penstock.checkpoint.claimed import claim
-from penstock.checkpoint.stores import open_store, pipelines_in
+from checkpoints.cuts import holder, take
+from penstock.checkpoints.claimed import claim
+from penstock.checkpoints.stores import open_store, pipelines_in
 from penstock.errors import NotPrivate, StoreUnavailable
 
 

@@ -9,9 +9,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from penstock.checkpoint.directory_store import DirectoryStore
-from penstock.checkpoint.memory_store import MemoryStore
-from penstock.checkpoint.store import CheckpointStore
+from penstock.checkpoints.directory_store import DirectoryStore
+from penstock.checkpoints.memory_store import MemoryStore
+from penstock.checkpoints.store import CheckpointStore
 
 MakeStore = Callable[..., CheckpointStore]
 
@@ -27,7 +27,7 @@ def _obstore(kind: str, folder: Path) -> MakeStore:
     from obstore.store import LocalStore
     from obstore.store import MemoryStore as Objects
 
-    from penstock.checkpoint.object_store import ObjectStore
+    from penstock.checkpoints.object_store import ObjectStore
 
     stores: dict[str, object] = {}
 
@@ -59,7 +59,7 @@ def s3_server() -> Iterator[str]:
 
 
 def _s3(request: pytest.FixtureRequest) -> MakeStore:
-    from penstock.checkpoint.object_store import s3_store
+    from penstock.checkpoints.object_store import s3_store
 
     place = f"{request.getfixturevalue('s3_server')}/{uuid.uuid4().hex}"
     return lambda pipeline="clicks": s3_store(place, pipeline)

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from zlib import crc32
 
-from penstock.checkpoint.chunking import LARGE_BYTES
-from penstock.checkpoint.history import FILES
-from penstock.checkpoint.manifest import Chunk, Chunks, file_prefix
-from penstock.checkpoint.store import Bytes, CheckpointStore, StoreFile
+from penstock.checkpoints.chunking import LARGE_BYTES
+from penstock.checkpoints.history import FILES
+from penstock.checkpoints.manifest import Chunk, Chunks, file_prefix
+from penstock.checkpoints.store import Bytes, CheckpointStore, StoreFile
 
 
 class Draft:

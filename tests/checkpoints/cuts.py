@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from penstock.checkpoint.chunking import shared_chunks
-from penstock.checkpoint.claimed import Claimed
-from penstock.checkpoint.history import content
-from penstock.checkpoint.manifest import ChannelCut, Cut, Holder, LogCut, Manifest, SlotCut
-from penstock.checkpoint.store import CheckpointStore
+from penstock.checkpoints.chunking import shared_chunks
+from penstock.checkpoints.claimed import Claimed
+from penstock.checkpoints.history import content
+from penstock.checkpoints.manifest import ChannelCut, Cut, Holder, LogCut, Manifest, SlotCut
+from penstock.checkpoints.store import CheckpointStore
 
 
 def holder(pid: int = 1) -> Holder:
