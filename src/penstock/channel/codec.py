@@ -17,9 +17,11 @@ from penstock import columns
 from penstock.batch import Lines, WrittenLines
 from penstock.channel.column_batch import ColumnBatch
 from penstock.channel.exact import ExactRows, all_plain
+from penstock.channel.packed_rows import PackedForm, PackedRows
 from penstock.channel.pickled_rows import RowWatch, unpickled_apart
 from penstock.channel.pickled_structs import keep_as_it_is, keep_structs_as_they_are
 from penstock.ctrl_c import is_ctrl_c
+from penstock.plan.projection import Projection
 from penstock.plan.travel import SCALARS, Form, travel_of
 
 
@@ -49,8 +51,10 @@ class Decoded(msgspec.Struct, frozen=True):
 class RowCodec:
     """Encodes and decodes the batches of one edge."""
 
-    def __init__(self, row_type: Any = Any) -> None:
+    def __init__(self, row_type: Any = Any, projection: Projection | None = None) -> None:
+        """`projection`: what is decoded of typed rows; None: all of it."""
         self._row_type = row_type
+        self._packed = None if projection is None else PackedForm(projection)
         travel = travel_of(row_type)
         self._structs = travel.structs
         self._exact = ExactRows(travel.structs)
@@ -66,6 +70,10 @@ class RowCodec:
             return Codec.WRITTEN, batch.data
         if isinstance(batch, Lines):
             return Codec.LINES, batch.first.to_bytes(8, "little") + batch.data
+        if isinstance(batch, PackedRows):
+            if self._structs == {batch.row_class}:
+                return Codec.TYPED, batch.payload()
+            batch = batch.rows()
         if not isinstance(batch, list):
             return Codec.ARROW, columns.encode_table(batch.table())
         kinds = _kinds(batch)
@@ -88,6 +96,8 @@ class RowCodec:
         match codec:
             case Codec.TYPED:
                 try:
+                    if self._packed is not None:
+                        return Decoded(self._packed.opened(payload))
                     return Decoded(self._typed.decode(payload))
                 except msgspec.ValidationError:
                     # It says nothing about the other rows of the batch.

@@ -13,6 +13,7 @@ from zlib import crc32
 from penstock import columns
 from penstock.channel.column_batch import ColumnBatch
 from penstock.channel.keys import key_bytes
+from penstock.channel.packed_rows import PackedRows
 from penstock.column_rows import shown_row
 from penstock.ctrl_c import is_ctrl_c
 from penstock.operators.field_key import field_getter
@@ -72,6 +73,10 @@ class Router:
     def _by_key(self, batch: Any) -> tuple[list[tuple[int, Any]], list[KeyFailure]]:
         if isinstance(batch, ColumnBatch):
             return self._columns_by_key(batch)
+        if isinstance(batch, PackedRows):
+            picked, keyless = self._group(batch.seen, list(range(batch.count)))
+            given = [(slot, batch.pick(indices)) for slot, indices in picked.items()]
+            return given, [KeyFailure(batch.row(index), error) for index, error in keyless]
         rows = batch if isinstance(batch, list) else batch.rows()
         parts, failures = self._group(rows, rows)
         return list(parts.items()), [KeyFailure(rows[index], error) for index, error in failures]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from penstock.operators.verb import Becomes, Operator
+from penstock.signatures.fields_read import fields_read
 
 
 class Each(Operator, frozen=True):
@@ -13,6 +14,9 @@ class Each(Operator, frozen=True):
     verb: ClassVar[str] = "each"
     becomes: ClassVar[Becomes] = Becomes.NOTHING
     needs_result: ClassVar[str] = ""
+
+    def fields_read(self, row_class: type) -> frozenset[str] | None:
+        return fields_read(self.fn, row_class)
 
     def row_given(self, before: Any) -> Any:
         return None

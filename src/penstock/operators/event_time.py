@@ -11,6 +11,7 @@ from penstock.event_time import moments
 from penstock.operators.verb import Becomes, Operator
 from penstock.options import Duration, parse_duration
 from penstock.signatures.callables import fn_name
+from penstock.signatures.fields_read import fields_read
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -56,6 +57,9 @@ class EventTime(Operator, frozen=True):
     @property
     def idle_after_s(self) -> float | None:
         return None if self.idle_after is None else parse_duration(self.idle_after)
+
+    def fields_read(self, row_class: type) -> frozenset[str] | None:
+        return fields_read(self.fn, row_class) if self.field is None else frozenset({self.field})
 
     def row_given(self, before: Any) -> Any:
         return before

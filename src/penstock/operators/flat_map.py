@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from penstock.operators.verb import Becomes, CallText, Operator
 from penstock.signatures.annotations import element_of, returned_by, shown
+from penstock.signatures.fields_read import fields_read
 from penstock.signatures.row_classes import plain_class
 
 
@@ -26,6 +27,9 @@ class FlatMap(Operator, frozen=True):
 
     def code(self, call: CallText, row: str) -> str:
         return f"checked({call(row)})"
+
+    def fields_read(self, row_class: type) -> frozenset[str] | None:
+        return fields_read(self.fn, row_class)
 
     def row_given(self, before: Any) -> Any:
         return element_of(returned_by(self.fn))

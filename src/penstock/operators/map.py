@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from penstock.operators.verb import Operator
 from penstock.signatures.callables import function_of
+from penstock.signatures.fields_read import fields_read
 
 
 class Map(Operator, frozen=True):
@@ -15,6 +16,9 @@ class Map(Operator, frozen=True):
 
     verb: ClassVar[str] = "map"
     awaits: ClassVar[bool] = True
+
+    def fields_read(self, row_class: type) -> frozenset[str] | None:
+        return fields_read(self.fn, row_class)
 
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
         if inspect.isgeneratorfunction(function_of(self.fn)):

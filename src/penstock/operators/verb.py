@@ -109,6 +109,13 @@ class Operator(msgspec.Struct, frozen=True):
         given = returned_by(self.fn)
         return Any if given is None else given  # None: a mistake of its own, not of the operator behind it
 
+    def fields_read(self, row_class: type) -> frozenset[str] | None:
+        """The fields of a row that it looks at; None: it may need the whole row.
+
+        A verb that does nothing with a row but call `fn`, and pass it on, gives what `signatures.fields_read` says.
+        """
+        return None
+
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
         """What is wrong with its own settings and function, and what to write instead. `name`: as messages show it."""
         return iter(())

@@ -10,6 +10,7 @@ import msgspec
 
 from penstock.operators.verb import Shape
 from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
+from penstock.plan.projection import Projection, projection_of
 from penstock.plan.promises import edge_shape, notes, promise, queues, shape_after, size_text, total_bytes
 from penstock.plan.travel import Form, travel_of
 from penstock.signatures.annotations import shown
@@ -34,10 +35,20 @@ def _stage_lines(plan: Plan, stage: StagePlan) -> Iterator[str]:
     yield _columns(f"{stage.name}  {_who(stage)}", stage.where)
     for edge in plan.inputs(stage.name):
         yield f"  from {edge.sender}: {', '.join(_edge_words(plan, edge))}"
+    projection = projection_of(plan, stage)
+    if projection is not None:
+        text = _projection_text(projection)
+        yield textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
     if stage.source is not None:
         yield f"  reads {_thing(stage.source.label, stage.source.target)}"
     yield from _leaving(plan, stage, -1, 1)
     yield from _tree(plan, stage, -1, 1)
+
+
+def _projection_text(projection: Projection) -> str:
+    """What of a row is decoded: `decodes user, ms of each row, and passes it on as it came`."""
+    behind = ", and passes it on as it came" if projection.passes_on else ""
+    return f"decodes {', '.join(projection.fields) or 'nothing'} of each row{behind}"
 
 
 def _who(stage: StagePlan) -> str:
@@ -121,6 +132,7 @@ def render_json(plan: Plan) -> str:
 
 
 def _stage_value(plan: Plan, stage: StagePlan) -> dict[str, object]:
+    projection = projection_of(plan, stage)
     return {
         "where": stage.where,
         "workers": stage.settings.workers,
@@ -130,6 +142,7 @@ def _stage_value(plan: Plan, stage: StagePlan) -> dict[str, object]:
         "source": None if stage.source is None else _thing(stage.source.label, stage.source.target),
         "sink": None if stage.sink is None else _thing(stage.sink.sink_label, stage.sink.target),
         "promise": promise(stage),
+        "decodes": "rows" if projection is None else list(projection.fields),
         "operators": [
             {
                 "name": node.operator.name,

@@ -55,6 +55,13 @@ def travel_of(row_type: Any) -> Travel:
     return Travel(Form.OPEN if row_type is Any or set(members) & SCALARS else Form.PICKLED)
 
 
+def is_immutable(annotation: Any) -> bool:
+    """True: who has a value of this type can change nothing of the row that it came from."""
+    if is_union(annotation):
+        return all(map(is_immutable, typing.get_args(annotation)))
+    return annotation in SCALARS or annotation in TOLD or annotation is None
+
+
 def is_union(annotation: Any) -> bool:
     return typing.get_origin(annotation) in (typing.Union, types.UnionType)
 

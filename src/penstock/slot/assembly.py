@@ -14,6 +14,7 @@ from penstock.metrics.page import Page
 from penstock.operator import Context, Hooks
 from penstock.plan.paths import channel_name
 from penstock.plan.plan import StagePlan
+from penstock.plan.projection import projection_of
 from penstock.plan.topology import Topology, text_of
 from penstock.slot.input.batches import Out
 from penstock.slot.input.gathered import MOST_ROWS
@@ -109,6 +110,7 @@ class Assembler(msgspec.Struct, frozen=True):
 
     def _queues(self, stage: StagePlan) -> QueueInputs:
         topology, world, slot = self.topology, self.world, self.life.slot
+        projection = projection_of(topology.plan, stage)
         queues: list[QueueInput] = []
         gates: list[EdgeGate] = []
         for port, edge in enumerate(topology.plan.inputs(stage.name)):
@@ -117,7 +119,7 @@ class Assembler(msgspec.Struct, frozen=True):
                 path, bell = world.paths.queue(edge, sender, slot), self._bell(edge.sender, sender)
                 reader = QueueReader(path, world.opening, bell, world.files)
                 name = channel_name(edge, sender, slot)
-                queues.append(QueueInput(reader, RowCodec(edge.row_type), name, port))
+                queues.append(QueueInput(reader, RowCodec(edge.row_type, projection), name, port))
             merges = edge.merge and len(senders) > 1
             gates.append(EdgeGate(range(first, len(queues)), merges, stride=topology.stride(edge)))
         names = [edge.name for edge in topology.plan.inputs(stage.name)]

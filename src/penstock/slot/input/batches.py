@@ -1,7 +1,7 @@
-"""Batches of any shape inside a worker, taken alike: lists of rows, blocks of lines, columns.
+"""Batches of any shape inside a worker, taken alike: lists of rows, blocks of lines, columns, rows not decoded.
 
-A block knows its own length, cut and rows (`batch.Lines`, `channel/column_batch.py`); here lists are given the same.
-And what a leaf of the operator tree gave.
+A block knows its own length, cut and rows (`batch.Lines`, `channel/{column_batch,packed_rows}.py`); here lists are
+given the same. And what a leaf of the operator tree gave.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from penstock import columns
 from penstock.batch import Lines
 from penstock.channel.column_batch import ColumnBatch
+from penstock.channel.packed_rows import PackedRows
 
 
 @dataclass(slots=True)
@@ -30,11 +31,23 @@ class Out:
         if self.rows:
             self.blocks.append(self.rows[:])
             self.rows.clear()
+        elif self.blocks and isinstance(batch, PackedRows) and not batch.stands_alone:
+            last = self.blocks[-1]
+            joined = last.join([batch]) if isinstance(last, PackedRows) and not last.stands_alone else None
+            if joined is not None:
+                self.blocks[-1] = joined
+                return
         self.blocks.append(batch)
 
     def batches(self) -> list[Any]:
         """All of it, in order."""
         return [*self.blocks, self.rows] if self.rows else list(self.blocks)
+
+    def is_due(self, rows: int) -> bool:
+        """True: there are blocks that are encoded by themselves, or as many rows as this."""
+        if not self.blocks:
+            return len(self.rows) >= rows
+        return self.length >= rows or any(not isinstance(b, PackedRows) or b.stands_alone for b in self.blocks)
 
     @property
     def length(self) -> int:
@@ -97,7 +110,9 @@ def row_at(batch: Any, index: int) -> Any:
 
 
 def as_given(batch: Any) -> Any:
-    """A batch as sinks are given it: columns as they are, without what the engine knows of them."""
+    """A batch as sinks are given it: columns as they are, without what the engine knows of them; rows whole."""
+    if isinstance(batch, PackedRows):
+        return batch.rows()
     return batch.columns if isinstance(batch, ColumnBatch) else batch
 
 

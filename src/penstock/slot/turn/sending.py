@@ -35,7 +35,7 @@ class Sending:
         if stage.bytes_per_row * rows >= FRAME_BYTES:
             return True
         return any(
-            len(out.rows) >= edge.edge.batch_rows or out.blocks
+            out.is_due(edge.edge.batch_rows)
             for out, edge in zip(stage.outs, stage.edges, strict=False)
         )
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from penstock.batch import Lines
 from penstock.channel.column_batch import ColumnBatch
+from penstock.channel.packed_rows import PackedRows
 from penstock.ctrl_c import is_ctrl_c
 from penstock.errors import PenstockError
 from penstock.event_time import NO_WATERMARK
@@ -25,6 +26,7 @@ from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Becomes, Operator
 from penstock.options import BATCH_ROWS, parse_duration
 from penstock.plan.plan import Node
+from penstock.plan.projection import nodes_that_pass_rows_on
 from penstock.slot.input.batches import Out, as_row_list
 from penstock.slot.output.expansion import Expansion
 from penstock.slot.output.spool import Spool
@@ -59,6 +61,9 @@ class Chain:
         """Rows of a call at most."""
         self.notes_moments = any(node.operator.becomes is Becomes.PASSED for node in nodes)
         """True: rows have times, which `run` puts into an out of its own, behind those of the leaves."""
+        passing = frozenset(nodes_that_pass_rows_on(self._nodes))
+        self._passes_on = [*(leaf in passing for leaf in self._leaves), *([False] if self.notes_moments else [])]
+        """For each out of `run` whether its rows are those that came in."""
         self.spool = spool
         """Takes what a row gives that is too much for memory; None: all of it waits there."""
         self._as_rows: AsRows = list if expansion is None else expansion.as_rows
@@ -144,6 +149,8 @@ class Chain:
             for out in outs:
                 out.add(batch)
             return []
+        if self._plain is not None and isinstance(batch, PackedRows):
+            return self._run_packed(self._plain, batch, outs, stop_at_failure)
         if self._plain is not None and isinstance(batch, Lines):
             failures = self._plain.run_lines(batch, outs, stop_at_failure)
             if failures is not None:
@@ -201,6 +208,17 @@ class Chain:
             if is_ctrl_c(exc):
                 raise
             return None
+
+    def _run_packed(
+        self, plain: PlainRows, packed: PackedRows, outs: Sequence[Out], stop_at_failure: bool
+    ) -> list[Failure]:
+        """As `run`: functions are given what they read of the rows, and what passes them on gives out their bytes."""
+        given = [Out() if passes_on else out for out, passes_on in zip(outs, self._passes_on, strict=True)]
+        failures = plain.run(packed.seen, given, stop_at_failure)
+        for out, seen in zip(outs, given, strict=True):
+            if seen is not out and seen.rows:
+                out.add(packed.kept(seen.rows))
+        return failures
 
     def _run_those_made(self, columns: ColumnBatch, outs: Sequence[Out], stop_at_failure: bool) -> list[Failure]:
         """As `run`, where some rows cannot be made: these failed, and the others are run."""
