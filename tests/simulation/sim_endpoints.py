@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
+from zlib import crc32
 
 import penstock as ps
 from penstock.batch import WrittenLines, rows_of
+from penstock.event_time import END_OF_TIME
 from penstock.operator import Context
+from penstock.operators.keyed_operator import KeyedCall, KeyedOperator
+from penstock.operators.keyed_state import StageState
+from penstock.operators.undo_log import UndoLog
+from penstock.operators.verb import Becomes
 from penstock.sink import Delivery, RowsRejected, Sink, TransactionalWriter, Writer, WrittenText
 from penstock.source import EndOfSplit, Reader, Source
 
@@ -153,6 +159,87 @@ class KeyOf:
 
     def __call__(self, row: Row) -> int:
         return row[0] % self.keys
+
+
+# Time.
+
+JITTER = 40
+"""Times of rows are out of order by less than this, in microseconds."""
+
+
+@dataclass(frozen=True)
+class TimeOf:
+    """When a row happened: as many microseconds after the first one of its source as ten times its place there."""
+
+    expansions: int
+    """How many functions it has passed that give numbers of their own."""
+
+    def __call__(self, row: Row) -> int:
+        number = row[0] // 4**self.expansions % 1_000_000
+        return number * 10 + crc32(str(number).encode()) % JITTER
+
+
+class Holds(KeyedOperator, frozen=True):
+    """Holds rows in state until no earlier one can come any more, and then gives them in the order of their times."""
+
+    verb: ClassVar[str] = "holds"
+    becomes: ClassVar[Becomes] = Becomes.ROWS
+
+    def row_given(self, before: Any) -> Any:
+        return before
+
+    def with_state(self, fn: Callable[..., Any], undo: UndoLog, state: StageState) -> KeyedCall:
+        return _Holding(fn, self.key_of(), state)
+
+
+class _Holding(KeyedCall):
+    def __init__(self, time_of: TimeOf, key_of: Callable[[Any], Any], state: StageState) -> None:
+        self._time_of = time_of
+        self._key_of = key_of
+        self._state = state
+        self._shelf = state.values("held", tuple)
+        self._known = state.watermark_us
+
+    def __call__(self, row: Row) -> list[Row]:
+        at = self._time_of(row)
+        machine().schedule.point()
+        if at < self._state.watermark_us:
+            self.late += 1
+            machine().late.append((row[0], at, self._state.watermark_us))
+            return [row]
+        key = self._key_of(row)
+        entry = self._shelf.entries.get(key) or self._shelf.find(key)
+        if entry is None:
+            self._shelf.add(key, ((at, *row),))
+        else:
+            self._shelf.keep(entry)
+            entry.value = tuple(sorted((*entry.value, (at, *row))))
+            self._shelf.touch(entry)
+        return []
+
+    def advance(self, watermark_us: int) -> Iterator[Row]:
+        if watermark_us <= self._known:
+            machine().late.append(("back", self._known, watermark_us))
+        self._known = watermark_us
+        for entry in self._shelf.all():
+            while entry.value and entry.value[0][0] < watermark_us:
+                (at, *row), rest = entry.value[0], entry.value[1:]
+                if at < self._state.watermark_us:  # it was to be given before
+                    machine().late.append(("left", at, self._state.watermark_us))
+                if rest:
+                    entry.value = rest
+                    self._shelf.touch(entry)
+                else:
+                    entry.value = ()
+                    self._shelf.remove(entry)
+                machine().schedule.point()
+                yield tuple(row)
+
+    def end(self) -> Iterator[Row]:
+        machine().at_the_end = True
+        if self._state.watermark_us != END_OF_TIME or self._shelf.all():
+            machine().late.append(("end", self._state.watermark_us, len(self._shelf.all())))
+        return iter(())
 
 
 # Sinks.

@@ -64,6 +64,10 @@ class Machine:
         self.commits = 0
         self.drained = False
         """A drain was ordered; a failed run may have begun it, and the next one continues from there."""
+        self.late: list[tuple[object, int, int]] = []
+        """What came behind its time, or time that went back: there must be none."""
+        self.at_the_end = False
+        """An operator was told that its input is through."""
         self.sends_to: dict[Path, list[Path]] = {}
         """The queues that each slot sends to, by its bell."""
         self.damaged = False

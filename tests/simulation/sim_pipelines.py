@@ -9,9 +9,24 @@ from random import Random
 from zlib import crc32
 
 from msgspec.structs import replace
-from sim_endpoints import ByFlush, ByPosition, ByText, ByTransaction, Expands, KeyOf, Maps, MapsMany, Numbers, Passes
+from sim_endpoints import (
+    JITTER,
+    ByFlush,
+    ByPosition,
+    ByText,
+    ByTransaction,
+    Expands,
+    Holds,
+    KeyOf,
+    Maps,
+    MapsMany,
+    Numbers,
+    Passes,
+    TimeOf,
+)
 
 import penstock as ps
+from penstock.graph.graph import Where
 from penstock.plan.plan import Plan
 
 SHAPES = 200
@@ -37,6 +52,8 @@ class Stage:
     timeout: bool = False
     """A row that takes too long is set aside; without it, none hangs."""
     workers: int = 1
+    holds: bool = False
+    """Rows wait in it until their time has come."""
 
 
 @dataclass(eq=False)
@@ -54,6 +71,9 @@ class Shape:
     """Sinks that may be given rows more than once."""
     atomic: list[tuple[str, str]] = field(default_factory=list)
     """Sinks that must have been given the results of the same calls."""
+    timed: bool = False
+    idle_after: str | None = None
+    """Rows may be late where inputs are set aside."""
     plan: Plan | None = None
 
 
@@ -65,11 +85,16 @@ def shape(number: int) -> Shape:
     app = ps.Pipeline(f"simulated-{number}")
     edge = ps.Edge(batch_rows=random.choice((2, 5, 64)), linger=random.choice(("0ms", "1ms", "5ms")))
     streams = []
+    made.timed = random.random() < 0.4
+    made.idle_after = random.choice((None, None, None, "2ms", "20ms"))
     for n in range(random.choice((1, 1, 1, 2))):
         workers = random.choice((1, 1, 2))
         name = f"source{n}"
         made.sources[name] = first = 1 + n * 1_000_000
-        streams.append((app.source(Numbers(first, workers), name=name, workers=workers), name, workers))
+        stream = app.source(Numbers(first, workers), name=name, workers=workers)
+        if made.timed:
+            stream = stream.event_time(TimeOf(0), disorder=JITTER / 1e6, idle_after=made.idle_after, unit="us")
+        streams.append((stream, name, workers))
     _Drawn(made, random, edge).grow(streams)
     made.plan = _small(app.plan(), random)
     return made
@@ -92,6 +117,7 @@ class _Drawn:
         self._random = random
         self._edge = edge
         self._exact_order = len(made.sources) == 1
+        self._expansions = 0
 
     def grow(self, streams: list) -> None:
         random = self._random
@@ -140,8 +166,13 @@ class _Drawn:
                 opened = opened.map_many(MapsMany(name), rows=random.choice((None, 3, 50)), wait=wait)
             elif verb == "flat_map":
                 opened = opened.flat_map(Expands(name))
+                self._expansions += 1
             else:
                 opened = opened.filter(Passes(name))
+        if self._made.timed and stage.keyed and random.random() < 0.8:
+            stage.holds, in_order = True, False
+            where = Where("sim_pipelines.py", 1)
+            opened = opened._then(where, Holds(TimeOf(self._expansions), str(where), KeyOf(stage.keyed)))
         self._made.stages.append(stage)
         still = in_order and (ordered or (stage.workers == 1 and stage.retries == 0))
         return opened, still

@@ -5,29 +5,38 @@ A simulation that does not find all of them is worth nothing; `simulate.py --pla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
+from msgspec import structs
 from sim_machine import Machine
 
 from penstock.channel import ring
-from penstock.channel.queue import QueueReader
+from penstock.channel.frame import Frame, Header
+from penstock.channel.queue import QueueReader, QueueWriter
 from penstock.channel.ring import RingWriter
 from penstock.checkpoint import cut
+from penstock.event_time import END_OF_TIME, NO_WATERMARK
+from penstock.slot.input.intake import Intake
+from penstock.slot.input.queue_inputs import QueueInput, QueueInputs
+from penstock.slot.input.source_input import SourceInput
 from penstock.slot.output.sink_output import TransactionOutput
 from penstock.slot.records import journal as journals
 from penstock.slot.records.committed_log import CommittedLog
 from penstock.slot.records.dead_letter_file import DeadLetterFile
 from penstock.slot.records.journal import Journal
-from penstock.slot.records.record import Record, decode_record, encode_record
+from penstock.slot.records.record import InputRecord, Record, decode_record, encode_record
 from penstock.slot.records.retries import RetryFile
 from penstock.slot.running.gathering import Gathering
+from penstock.slot.running.passing_time import PassingTime
 from penstock.slot.sleeping import Sleeping
 from penstock.slot.turn.commit import Commit
 from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.turn.turn import Turn
+from penstock.slot.watermarks.origin import Origin
+from penstock.slot.watermarks.stage_time import StageTime
 from penstock.supervisor import blame
 
 Plant = Callable[[], Any]
@@ -232,6 +241,77 @@ OF_CUTS: dict[str, Plant] = {
 }
 """Found where checkpoints are taken one after the other."""
 
+def _watermark_on_every_frame() -> Any:
+    append = RingWriter.append_nowait
+    told: dict[Any, int] = {}
+
+    def append_nowait(self: RingWriter, header: Header, payload: bytes) -> None:
+        append(self, structs.replace(header, watermark=max(header.watermark, told.get(self, NO_WATERMARK))), payload)
+
+    def queue_append(self: QueueWriter, payloads: Any, size: int, *, watermark: int = NO_WATERMARK, **more: Any) -> int:
+        told[self._ring] = watermark
+        sent = queue_appends(self, payloads, size, watermark=watermark, **more)
+        told.pop(self._ring)
+        return sent
+
+    queue_appends = QueueWriter.append
+    stack = ExitStack()
+    stack.enter_context(patch.object(RingWriter, "append_nowait", append_nowait))
+    stack.enter_context(patch.object(QueueWriter, "append", queue_append))
+    return stack
+
+
+def _watermark_counts_before_its_rows() -> Any:
+    intake_of = QueueInputs._intake
+
+    def _intake(self: QueueInputs, given: QueueInput, index: int, frame: Frame) -> Intake:
+        intake = intake_of(self, given, index, frame)
+        given.origin.raise_to(intake.watermark)
+        return intake
+
+    return patch.object(QueueInputs, "_intake", _intake)
+
+
+def _watermark_of_one_input() -> Any:
+    def latest(origins: Iterable[Origin]) -> tuple[int, bool]:
+        return max((origin.watermark for origin in origins), default=NO_WATERMARK), False
+
+    return patch("penstock.slot.watermarks.stage_time.together", latest)
+
+
+def _waiting_rows_hold_nothing_back() -> Any:
+    return patch.object(RetryFile, "held_back", lambda self, stage: END_OF_TIME)
+
+
+def _watermark_not_restored() -> Any:
+    restore = QueueInput.restore
+
+    def forgets(self: QueueInput, record: InputRecord) -> None:
+        restore(self, record)
+        self.origin.watermark = NO_WATERMARK
+
+    return patch.object(QueueInput, "restore", forgets)
+
+
+def _a_stopped_input_is_at_the_end_of_time() -> Any:
+    return patch.object(SourceInput, "through", True)
+
+
+def _time_has_come_before_what_follows() -> Any:
+    def _advance(self: PassingTime, stage: SlotStage, event_time: StageTime) -> bool:
+        reached = event_time.reached()
+        if reached <= event_time.watermark:
+            return False
+        event_time.watermark = stage.chain.watermark_us = reached
+        for node, call in stage.chain.keyed_calls:
+            self._rows.give(stage, node, call.advance(reached), reached)
+        if event_time.calls:
+            self._turn.has_passed(stage)
+        return True
+
+    return patch.object(PassingTime, "_advance", _advance)
+
+
 PLANTED: dict[str, Plant] = {
     **OF_CUTS,
     "a reader gives the room of unfinished frames back": _reader_gives_room_of_unfinished_frames_back,
@@ -252,6 +332,13 @@ PLANTED: dict[str, Plant] = {
     "letters behind the last commit are not cut away": _letters_not_cut_back,
     "a successor does not publish what its journal says": _successor_does_not_publish,
     "a batch without rows that waits for batch functions is dropped": _empty_batches_are_dropped,
+    "each frame of a turn tells how far time has come behind the last one": _watermark_on_every_frame,
+    "what a frame tells of time counts before its rows are through": _watermark_counts_before_its_rows,
+    "the input that is furthest in time counts": _watermark_of_one_input,
+    "rows that wait for another attempt do not hold time back": _waiting_rows_hold_nothing_back,
+    "a successor does not know how far time has come in its inputs": _watermark_not_restored,
+    "a source that was stopped is at the end of time": _a_stopped_input_is_at_the_end_of_time,
+    "time counts as passed before what follows from it is given out": _time_has_come_before_what_follows,
 }
 
 SELDOM = {

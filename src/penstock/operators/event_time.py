@@ -64,6 +64,10 @@ class EventTime(Operator, frozen=True):
     def row_given(self, before: Any) -> Any:
         return before
 
+    def moments(self) -> Callable[[Any], int]:
+        """What gives the moment of a row, made anew."""
+        return self.moment_of(self.function())
+
     def moment_of(self, fn: Callable[[Any], Any]) -> Callable[[Any], int]:
         """What gives the moment of a row. `fn`: as `function()` has made it."""
         moment = moments(self.unit)

@@ -74,6 +74,7 @@ class TimedRows:
         try:
             chunk = list(islice(due, most))
             leave_if_child()
+            stage.chain.keep_last()
         except StageFailed:
             raise
         except CannotTakeBack as error:

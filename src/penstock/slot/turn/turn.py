@@ -191,6 +191,8 @@ class Turn:
     def begin_time(self, stage: SlotStage) -> None:
         """Rows are about to be given that follow from the time, and from no row in progress."""
         self._switch_to(stage)
+        if self.pending and stage.sink is not None:
+            self.flush()  # what the sink refuses of rows in progress is theirs, and so is the state that is undone for it
         if not self.pending:
             self._intake = None
             return

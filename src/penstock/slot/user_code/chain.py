@@ -189,6 +189,11 @@ class Chain:
         if self._state is not None:
             self._state.room.encode()
 
+    def keep_last(self) -> None:
+        """What was written to state since the last row is not undone any more: rows that time gave are given out."""
+        if self._undo is not None:
+            self._undo.begin()
+
     def take_back_last(self) -> None:
         """What the last row of the last `run` wrote to state is undone: it cannot be sent, so it failed after all."""
         if self._undo is not None:
