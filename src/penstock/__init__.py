@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from penstock.report import Report, StageReport
     from penstock.sink import Sink, discard
     from penstock.source import Source
-    from penstock.status import EdgeStatus, StageStatus, Status
+    from penstock.status import EdgeStatus, EventTimeStatus, StageStatus, Status
     from penstock.windows.aggregates import (
         arg_max,
         arg_min,
@@ -73,15 +73,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Accumulator", "Aggregation", "AlreadyRunning", "CheckpointDamaged", "CheckpointForeign", "CheckpointOptions",
-    "CommandRefused", "Context", "DeadLetter", "Drop", "Edge", "EdgeStatus", "ErrorPolicy", "ExtraMissing",
-    "FileUnusable", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged", "Mistake", "NoRunDirectory",
-    "NoSuchCheckpoint", "NotPrivate", "OutputExists", "PathNotUtf8", "PenstockError", "Pipeline", "PipelineFailed",
-    "PipelineInvalid", "Plan", "QueueDamaged", "Reject", "Report", "Results", "Retry", "Row", "RowTimeout", "Sink",
-    "Source", "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status", "StoreTaken",
-    "StoreUnavailable", "Stream", "TargetDamaged", "TargetInUse", "TooFewDescriptors", "Unavailable", "Window",
-    "arg_max", "arg_min", "block", "checkpoint", "collect", "count", "count_distinct", "count_window", "dead_letter",
-    "discard", "fail", "first", "last", "mean", "quantile", "read_dead_letters", "session", "skip", "sliding",
-    "stddev", "top_k", "tumbling", "variance",
+    "CommandRefused", "Context", "DeadLetter", "Drop", "Edge", "EdgeStatus", "ErrorPolicy", "EventTimeStatus",
+    "ExtraMissing", "FileUnusable", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged", "Mistake",
+    "NoRunDirectory", "NoSuchCheckpoint", "NotPrivate", "OutputExists", "PathNotUtf8", "PenstockError", "Pipeline",
+    "PipelineFailed", "PipelineInvalid", "Plan", "QueueDamaged", "Reject", "Report", "Results", "Retry", "Row",
+    "RowTimeout", "Sink", "Source", "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status",
+    "StoreTaken", "StoreUnavailable", "Stream", "TargetDamaged", "TargetInUse", "TooFewDescriptors", "Unavailable",
+    "Window", "arg_max", "arg_min", "block", "checkpoint", "collect", "count", "count_distinct", "count_window",
+    "dead_letter", "discard", "fail", "first", "last", "mean", "quantile", "read_dead_letters", "session", "skip",
+    "sliding", "stddev", "top_k", "tumbling", "variance",
 ]  # fmt: skip
 
 _NAMES = {
@@ -100,7 +100,7 @@ _NAMES = {
     "report": "Report StageReport",
     "sink": "Sink discard",
     "source": "Source",
-    "status": "EdgeStatus StageStatus Status",
+    "status": "EdgeStatus EventTimeStatus StageStatus Status",
     "windows.aggregates": "arg_max arg_min collect count count_distinct first last max mean min quantile stddev sum "
                           "top_k variance",
     "windows.aggregations.aggregation": "Aggregation",

@@ -23,6 +23,8 @@ class StageReport:
     skipped: int
     restarts: int
     busy_s: float
+    late: int = 0
+    """Rows that came after the event time for which they were waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,15 @@ class Report:
 
     def __str__(self) -> str:
         head = f"{self.pipeline}: {self.outcome} after {self.duration_s:.1f} s"
-        columns = ("stage", "rows in", "rows out", "retries", "dead letters", "skipped", "restarts", "busy s")
+        columns = ["stage", "rows in", "rows out", "retries", "dead letters", "skipped", "restarts", "busy s"]
         table = [columns] + [
-            (s.name, f"{s.rows_in:,}", f"{s.rows_out:,}", f"{s.retries:,}", f"{s.dead_letters:,}", f"{s.skipped:,}",
-             f"{s.restarts:,}", f"{s.busy_s:.1f}")
+            [s.name, f"{s.rows_in:,}", f"{s.rows_out:,}", f"{s.retries:,}", f"{s.dead_letters:,}", f"{s.skipped:,}",
+             f"{s.restarts:,}", f"{s.busy_s:.1f}"]
             for s in self.stages.values()
         ]
+        if any(stage.late for stage in self.stages.values()):
+            for row, cell in zip(table, ["late", *(f"{s.late:,}" for s in self.stages.values())], strict=True):
+                row.insert(6, cell)
         widths = [max(len(row[i]) for row in table) for i in range(len(columns))]
         lines = [
             "  ".join(cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths)))

@@ -12,6 +12,22 @@ Phase: TypeAlias = Literal["starting", "running", "draining", "ended", "failed",
 
 
 @dataclass(frozen=True, slots=True)
+class EventTimeStatus:
+    """How far event time has come, where rows have event times. Of several slots, the one furthest behind counts."""
+
+    watermark_s: float | None
+    """Rows that happened before this are late, in seconds since 1970; None: nothing is known yet, or all has ended."""
+    lag_s: float | None
+    """How far that is behind the clock on the wall."""
+    ended: bool
+    """True: nothing comes any more."""
+    inputs: int
+    """Of a stage its slots, of an edge its queues."""
+    idle_inputs: int
+    """How many of them have nothing, and are not waited for."""
+
+
+@dataclass(frozen=True, slots=True)
 class StageStatus:
     """One stage, all its workers together. Restarts do not reset counts; rates and shares cover the last interval."""
 
@@ -35,6 +51,12 @@ class StageStatus:
     skipped: int
     restarts: int
     last_error: str | None
+    late: int = 0
+    """Rows that came after the event time for which they were waited for."""
+    event_time: EventTimeStatus | None = None
+    """None: rows have no event time here."""
+    splits_event_time: EventTimeStatus | None = None
+    """Of a source that gives rows their times: its splits as inputs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +71,8 @@ class EdgeStatus:
     oldest_s: float
     """Age of the oldest waiting row; 0.0: none is waiting."""
     dropped_rows: int
+    event_time: EventTimeStatus | None = None
+    """As far as the receiver has read; None: rows have no event time here."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def is_served(
     stage: Any = SimpleNamespace(
         number=0, is_waited_for=lambda: queued and waits, piece_s=piece_s, outs=[], edges=[],
         inputs=Reading(source_waits_s) if source else Queues(more),
-        bytes_per_row=0.0,
+        bytes_per_row=0.0, time=None,
     )
     turn.go_on(stage)
     return bool(flushed)

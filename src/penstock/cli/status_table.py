@@ -12,14 +12,16 @@ from datetime import datetime
 import click
 
 from penstock.engine.rundir import DAMAGED, REMOVING, FoundRun
+from penstock.event_time import shown_moment
 from penstock.metrics import text
 from penstock.metrics.diagnosis import explain, fill
-from penstock.status import EdgeStatus, StageStatus, Status
+from penstock.status import EdgeStatus, EventTimeStatus, StageStatus, Status
 from penstock.terminal_text import visible
 
 WIDTH = 80
 _GAP = 2
 _STAGE_HEAD = ("stage", "workers", "rows", "rows/s", "busy", "idle", "blocked", "batch p99")
+_TIME_HEAD = ("event time", "has come to", "behind", "idle")
 _EDGE_HEAD = ("queue", "waiting rows", "size", "full", "oldest")
 
 
@@ -32,6 +34,10 @@ def run_lines(status: Status, run: FoundRun, cores: int | None, *, empty_queues:
     if edges:
         yield ""
         yield from table([_EDGE_HEAD, *map(_edge_row, edges)])
+    times = list(_time_rows(status))
+    if times:
+        yield ""
+        yield from table([_TIME_HEAD, *times])
     yield ""
     if status.end_to_end_p99_s:
         p50, p99 = text.brief(status.end_to_end_p50_s), text.brief(status.end_to_end_p99_s)
@@ -139,10 +145,33 @@ def _edge_row(edge: EdgeStatus) -> tuple[str, ...]:
     )
 
 
+def _time_rows(status: Status) -> Iterator[tuple[str, ...]]:
+    """Each stage whose rows have event times, and what it waits for."""
+    for stage in status.stages.values():
+        if stage.event_time is None:
+            continue
+        yield _time_row(stage.name, stage.event_time)
+        if stage.splits_event_time is not None:
+            yield _time_row("  splits", stage.splits_event_time)
+        for edge in status.edges.values():
+            if edge.event_time is not None and edge.name.partition("#")[0].endswith(f"->{stage.name}"):
+                yield _time_row(f"  {edge.name}", edge.event_time)
+
+
+def _time_row(name: str, told: EventTimeStatus) -> tuple[str, ...]:
+    come = "the end" if told.ended else "-" if told.watermark_s is None else _moment(told.watermark_s)
+    behind = "-" if told.lag_s is None else "ahead" if told.lag_s < 0 else text.brief(told.lag_s)
+    return name, come, behind, f"{told.idle_inputs} of {told.inputs}" if told.idle_inputs else "-"
+
+
+def _moment(seconds: float) -> str:
+    return shown_moment(int(seconds * 1e6) // 1_000_000 * 1_000_000)
+
+
 def _troubles(stage: StageStatus) -> Iterator[str]:
     counts = {
         "dead letter": stage.dead_letters, "skipped row": stage.skipped, "retry": stage.retries,
-        "restart": stage.restarts,
+        "late row": stage.late, "restart": stage.restarts,
     }  # fmt: skip
     parts = [f"{text.count(n)} {_plural(noun, n)}" for noun, n in counts.items() if n]
     if parts:

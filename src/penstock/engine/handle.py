@@ -316,7 +316,7 @@ def _report(pipeline: str, ended: Ended | None) -> Report:
         return Report(pipeline, "failed", 0.0, {}, 0)
     stages = {
         s.name: StageReport(
-            s.name, s.rows_in, s.rows_out, s.retries, s.dead_letters, s.skipped, s.restarts, s.busy_s
+            s.name, s.rows_in, s.rows_out, s.retries, s.dead_letters, s.skipped, s.restarts, s.busy_s, s.late
         )
         for s in ended.stages
     }
@@ -331,6 +331,7 @@ def ended_status(topology: Topology, ended: Ended | None) -> Status:
             rows_out=stage.rows_out, rows_in_per_s=0.0, rows_out_per_s=0.0, busy_share=0.0, input_wait_share=0.0,
             output_wait_share=0.0, batch_p50_s=0.0, batch_p99_s=0.0, retries=stage.retries,
             dead_letters=stage.dead_letters, skipped=stage.skipped, restarts=stage.restarts, last_error=None,
+            late=stage.late,
         )
         for stage in (ended.stages if ended is not None else ())
     }

@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
+from penstock.event_time import NO_WATERMARK
+
 
 class Word:
     """Indices of 64-bit words in a page. No enumeration: a worker looks up a dozen in each turn."""
@@ -32,6 +34,8 @@ class Word:
     ROWS_SUCCEEDED: Final = 19
     ENDED_WITHOUT_SUCCESS: Final = 20
     """1: the slot's input is through, and no row of it has succeeded."""
+    LATE: Final = 21
+    """Rows that came after the event time for which they were waited for."""
 
     # Kept by the living worker.
     BUSY_NS: Final = 24
@@ -62,6 +66,12 @@ class Word:
     aside here, for want of a key or a text, and rows that were skipped. They are that stage's, not this one's."""
 
 
+    EVENT_TIME: Final = UNSENT + 2 * 224
+    """Three words for the stage, where its rows have event times, then three for each edge that ends there, in the
+    order of the plan (of a source: for its splits): the watermark (`watermark_word`), how many inputs there are, and
+    how many of them are idle. Of the stage there is one input, the slot."""
+
+
 class Activity(IntEnum):
     """What a worker is doing."""
 
@@ -75,8 +85,20 @@ class Activity(IntEnum):
 
 MAGIC = 0x5045_4E53_5041_4745
 """`PENSPAGE`"""
-VERSION = 1
+VERSION = 2
 MOST_RECEIVERS = 224
 """Of further ones, only the report of a run tells."""
-PAGE_WORDS = Word.UNSENT + 2 * MOST_RECEIVERS
-PAGE_BYTES = 12288
+MOST_TIMED_EDGES = 168
+"""Of further ones, only the watermark of the stage tells."""
+PAGE_WORDS = Word.EVENT_TIME + 3 * (1 + MOST_TIMED_EDGES)
+PAGE_BYTES = 16384
+
+
+def watermark_word(watermark: int) -> int:
+    """A watermark as it stands in a page: 0 is none."""
+    return watermark - NO_WATERMARK
+
+
+def watermark_of_word(word: int) -> int:
+    """What `watermark_word` was given."""
+    return word + NO_WATERMARK

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from operator import sub
 from typing import TypeAlias
 
-from penstock.metrics import latency
+from penstock.metrics import event_times, latency
 from penstock.metrics.catalogue import MOST_RECEIVERS, Activity, Word
 from penstock.metrics.diagnosis import find_bottleneck
 from penstock.metrics.snapshot import EdgeReading, PageReading, Snapshot, StageReading
@@ -31,7 +31,7 @@ def compute(before: Snapshot | None, after: Snapshot) -> Status:
         name: _stage_status(before.stages.get(name) if before else None, stage, after)
         for name, stage in after.stages.items()
     }
-    edges = {name: _edge_status(edge, after.wall_s) for name, edge in after.edges.items()}
+    edges = {name: _edge_status(edge, after) for name, edge in after.edges.items()}
     p50_s, p99_s = _end_to_end(before, after)
     return Status(
         pipeline=after.pipeline,
@@ -48,12 +48,12 @@ def compute(before: Snapshot | None, after: Snapshot) -> Status:
 def _stage_status(before: StageReading | None, after: StageReading, now: Snapshot) -> StageStatus:
     if after.layout.caller:
         return _caller_status(after, now)
-    earlier = before.pages if before else ()
+    earlier, name = before.pages if before else (), after.layout.name
     alive = now.phase in _ALIVE
     busy, input_wait, output_wait = _shares(_spent_between(earlier, after.pages, alive))
     p50_s, p99_s = _quantiles(earlier, after.pages, Word.BATCH_LATENCY)
     return StageStatus(
-        name=after.layout.name,
+        name=name,
         workers=after.layout.workers,
         rows_in=_sum(after.pages, Word.ROWS_IN),
         rows_out=_sum(after.pages, Word.ROWS_OUT),
@@ -69,6 +69,9 @@ def _stage_status(before: StageReading | None, after: StageReading, now: Snapsho
         skipped=_sum(after.pages, Word.SKIPPED) + _unsent(after.layout.name, now, Word.UNSENT + 1),
         restarts=_sum(after.pages, Word.RESTARTS),
         last_error=after.last_error,
+        late=_sum(after.pages, Word.LATE),
+        event_time=event_times.of_stage(after.pages, now.wall_s),
+        splits_event_time=None if _inputs(name, now) else event_times.of_edge(after.pages, 0, now.wall_s),
     )
 
 
@@ -84,7 +87,14 @@ def _caller_status(stage: StageReading, now: Snapshot) -> StageStatus:
     )  # fmt: skip
 
 
-def _edge_status(edge: EdgeReading, wall_s: float) -> EdgeStatus:
+def _inputs(stage: str, now: Snapshot) -> list[str]:
+    """The names of the edges that end at a stage, in the order of the plan."""
+    return [name for name, edge in now.edges.items() if edge.layout.receiver == stage]
+
+
+def _edge_status(edge: EdgeReading, now: Snapshot) -> EdgeStatus:
+    receiver, wall_s = edge.layout.receiver, now.wall_s
+    place = _inputs(receiver, now).index(edge.layout.name)
     oldest_ns = min((queue.oldest_wall_ns for queue in edge.queues if queue.oldest_wall_ns), default=0)
     return EdgeStatus(
         name=edge.layout.name,
@@ -93,6 +103,7 @@ def _edge_status(edge: EdgeReading, wall_s: float) -> EdgeStatus:
         capacity_bytes=edge.layout.capacity_bytes,
         oldest_s=max(0.0, wall_s - oldest_ns * 1e-9) if oldest_ns else 0.0,
         dropped_rows=0,
+        event_time=event_times.of_edge(now.stages[receiver].pages, place, wall_s),
     )
 
 

@@ -125,7 +125,7 @@ def _stage_end(stage: StageSpec, counts: Counts, kept: tuple[int, int]) -> Stage
     restarts, busy_ns = kept
     return StageEnd(
         stage.name, counts.rows_in, counts.rows_out, counts.retries, counts.dead_letters, counts.skipped, restarts,
-        busy_ns / 1e9,
+        busy_ns / 1e9, counts.late,
     )
 
 

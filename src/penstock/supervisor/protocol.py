@@ -171,6 +171,7 @@ class StageEnd(msgspec.Struct, frozen=True):
     skipped: int
     restarts: int
     busy_s: float
+    late: int = 0
 
 
 class Ended(msgspec.Struct, tag=True, frozen=True):

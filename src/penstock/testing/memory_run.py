@@ -135,5 +135,5 @@ class _MemoryRun:
             restarts += slot.restarts
         return StageReport(
             stage.name, counts.rows_in, counts.rows_out, counts.retries, counts.dead_letters, counts.skipped, restarts,
-            busy_ns / 1e9,
+            busy_ns / 1e9, counts.late,
         )

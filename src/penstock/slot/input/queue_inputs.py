@@ -141,6 +141,10 @@ class QueueInputs:
         """How far event time has come in each of them."""
         return [each.origin for each in self.queues]
 
+    def origins_by_edge(self) -> list[list[Origin]]:
+        """The same, for each edge."""
+        return [[self.queues[index].origin for index in edge.inputs] for edge in self._gate.edges]
+
     def origin_of(self, intake: Intake) -> Origin:
         """That of the queue which an intake came from."""
         return self.queues[intake.input].origin

@@ -74,6 +74,10 @@ class SourceInput:
         """How far event time has come in each split."""
         return [split.origin for split in self._splits.values()]
 
+    def origins_by_edge(self) -> list[list[Origin]]:
+        """A source counts as one edge."""
+        return [self.origins()]
+
     def origin_of(self, intake: Intake) -> Origin:
         """That of the split which an intake was read from."""
         return self._splits[intake.split].origin

@@ -7,7 +7,6 @@ within the turn of the batch that moved it or in turns of its own; only then doe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from penstock.event_time import END_OF_TIME
 from penstock.metrics.catalogue import Word
@@ -15,10 +14,7 @@ from penstock.slot.running.timed_rows import TimedRows
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.turn.turn import Turn
-from penstock.slot.watermarks.stage_time import StageTime
-
-TELL_S: Final = 0.05
-"""Receivers that get no rows are told so often how far event time has come; all of them before the slot sleeps."""
+from penstock.slot.watermarks.stage_time import TELL_S, StageTime
 
 
 class PassingTime:

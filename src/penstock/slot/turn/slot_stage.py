@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from penstock.event_time import NO_WATERMARK
-from penstock.metrics.catalogue import MOST_RECEIVERS, Word
+from penstock.metrics.catalogue import MOST_RECEIVERS, MOST_TIMED_EDGES, Word, watermark_word
 from penstock.metrics.page import Page
 from penstock.operator import Context
 from penstock.plan.plan import StagePlan
@@ -20,6 +20,7 @@ from penstock.slot.output.outputs import FRAME_BYTES, EdgeOutput, QueueOutput
 from penstock.slot.output.sink_output import SinkOutput
 from penstock.slot.records.record import Counts, SpillRecord, StageRecord
 from penstock.slot.user_code.chain import Chain
+from penstock.slot.watermarks.origin import together
 from penstock.slot.watermarks.stage_time import StageTime
 
 FIRST_ROWS: Final = 1
@@ -200,6 +201,8 @@ class SlotStage:
         words[Word.BYTES_IN], words[Word.BYTES_OUT] = counts.bytes_in, counts.bytes_out
         words[Word.ROWS_FAILED_BEFORE_SUCCESS] = counts.failed_before_success
         words[Word.ROWS_SUCCEEDED] = counts.succeeded
+        if self.time is not None:
+            self._show_time(self.time)
         if self.unsent:
             for number, receiver in enumerate(self.receivers):
                 if receiver in self.unsent:
@@ -222,6 +225,19 @@ class SlotStage:
             return False
         known = event_time.for_receivers()
         return any(queue.lags(known, event_time.idle) for queue in self.queues)
+
+    def _show_time(self, event_time: StageTime) -> None:
+        words, word = self.page.words, Word.EVENT_TIME
+        words[Word.LATE] = self.counts.late
+        words[word], words[word + 1] = watermark_word(event_time.watermark), int(event_time.is_used)
+        words[word + 2] = int(event_time.idle)
+        if not event_time.is_used:
+            return
+        for origins in self.inputs.origins_by_edge()[:MOST_TIMED_EDGES]:
+            word += 3
+            watermark, _ = together(origins)
+            words[word], words[word + 1] = watermark_word(watermark), len(origins)
+            words[word + 2] = sum(origin.idle for origin in origins)
 
     def count_unsent(self, receiver: str, *, set_aside: int = 0, skipped: int = 0) -> None:
         """Rows that could not be sent to a stage: they are its rows, and its loss."""

@@ -29,6 +29,7 @@ from penstock.slot.turn.row_errors import RowErrors, StageEnd
 from penstock.slot.turn.sending import Sending
 from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.turn.turn_policy import TRANSACTION_S, TurnPolicy
+from penstock.slot.watermarks.stage_time import TELL_S
 
 
 class Turn:
@@ -60,6 +61,8 @@ class Turn:
         self._ingest_ns = 0
         self.pending = False
         """True: something is to be committed."""
+        self._tells = False
+        """True: receivers are told of event time now, because the source stands still where it is read next."""
 
     # Between two commits.
 
@@ -120,6 +123,7 @@ class Turn:
         intake, inputs = self._intake, stage.inputs
         more = intake is not None and intake.done < intake.length
         waits_s = inputs.read_waits_s if not more and isinstance(inputs, SourceInput) else 0.0
+        self._tells = waits_s >= TELL_S and stage.time is not None
         waited_for = stage.is_waited_for()
         if waited_for and not more:  # a source may stand still where it reads
             more = isinstance(inputs, QueueInputs) and inputs.ready()
@@ -192,7 +196,7 @@ class Turn:
         """Rows are about to be given that follow from the time, and from no row in progress."""
         self._switch_to(stage)
         if self.pending and stage.sink is not None:
-            self.flush()  # what the sink refuses of rows in progress is theirs, and so is the state that is undone for it
+            self.flush()  # what the sink refuses of rows in progress is theirs, and for it their state is undone
         if not self.pending:
             self._intake = None
             return
@@ -317,7 +321,10 @@ class Turn:
     def _append_and_commit(self, stage: SlotStage) -> None:
         leave_if_child()
         turn, end_turn = self._turn_given(stage)
-        self._sending.append(stage, self._rows, ingest_ns=self._ingest_ns, turn=turn, end_turn=end_turn)
+        self._sending.append(
+            stage, self._rows, ingest_ns=self._ingest_ns, turn=turn, end_turn=end_turn, tells=self._tells
+        )
+        self._tells = False
         self._make_happen(stage)
 
     def _make_happen(self, stage: SlotStage) -> None:

@@ -7,12 +7,15 @@ late otherwise. It never goes back, and what was committed of it holds for every
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from penstock.event_time import END_OF_TIME, NO_WATERMARK
 from penstock.operators.event_time import EventTime
 from penstock.operators.keyed_operator import KeyedCall
 from penstock.slot.watermarks.origin import Origin, together
+
+TELL_S: Final = 0.05
+"""Receivers that get no rows are told so often how far event time has come; all of them before the slot sleeps."""
 
 
 class Timed(Protocol):
@@ -26,9 +29,13 @@ class Timed(Protocol):
 class StageTime:
     """One stage in one slot."""
 
-    def __init__(self, inputs: Timed, given: EventTime | None) -> None:
-        """`given`: how the stage gives rows their times; None: they have them already."""
+    def __init__(self, inputs: Timed, given: EventTime | None, *, is_used: bool = True) -> None:
+        """`given`: how the stage gives rows their times; None: they have them already.
+
+        `is_used`: rows have times; if not, all there is to know is that the input is through.
+        """
         self._inputs = inputs
+        self.is_used = is_used
         self.gives_times = given is not None
         self._disorder_us = 0 if given is None else given.disorder_us
         self._idle_after_s = None if given is None else given.idle_after_s
