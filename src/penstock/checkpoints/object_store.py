@@ -141,7 +141,8 @@ def _obstore() -> ModuleType:
         import obstore  # of an extra
     except ImportError as exc:
         raise ExtraMissing("obstore", "s3") from exc
-    return obstore
+    module: ModuleType = obstore  # without the extra mypy knows nothing of it
+    return module
 
 
 def _s3(place: str) -> Any:
