@@ -41,8 +41,10 @@ if TYPE_CHECKING:
         TooFewDescriptors,
     )
     from penstock.operator import Context, Drop, Reject, Retry, Unavailable
+    from penstock.operators.windowed.changes import Change
+    from penstock.operators.windowed.window_rows import Ranked, WindowResult
     from penstock.options import Edge, ErrorPolicy, FullPolicy, StageOptions, block, dead_letter, fail, skip
-    from penstock.pipeline import KeyedStream, Pipeline, Row, Stream
+    from penstock.pipeline import ChangingWindows, KeyedStream, Pipeline, Row, Stream, WindowedStream
     from penstock.plan.plan import Plan
     from penstock.report import Report, StageReport
     from penstock.sink import Sink, discard
@@ -72,16 +74,17 @@ if TYPE_CHECKING:
     from penstock.windows.window import Window, count_window, session, sliding, tumbling
 
 __all__ = [
-    "Accumulator", "Aggregation", "AlreadyRunning", "CheckpointDamaged", "CheckpointForeign", "CheckpointOptions",
-    "CommandRefused", "Context", "DeadLetter", "Drop", "Edge", "EdgeStatus", "ErrorPolicy", "EventTimeStatus",
-    "ExtraMissing", "FileUnusable", "FullPolicy", "Handle", "KeyedStream", "LayoutChanged", "Mistake",
-    "NoRunDirectory", "NoSuchCheckpoint", "NotPrivate", "OutputExists", "PathNotUtf8", "PenstockError", "Pipeline",
-    "PipelineFailed", "PipelineInvalid", "Plan", "QueueDamaged", "Reject", "Report", "Results", "Retry", "Row",
-    "RowTimeout", "Sink", "Source", "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status",
-    "StoreTaken", "StoreUnavailable", "Stream", "TargetDamaged", "TargetInUse", "TooFewDescriptors", "Unavailable",
-    "Window", "arg_max", "arg_min", "block", "checkpoint", "collect", "count", "count_distinct", "count_window",
-    "dead_letter", "discard", "fail", "first", "last", "mean", "quantile", "read_dead_letters", "session", "skip",
-    "sliding", "stddev", "top_k", "tumbling", "variance",
+    "Accumulator", "Aggregation", "AlreadyRunning", "Change", "ChangingWindows", "CheckpointDamaged",
+    "CheckpointForeign", "CheckpointOptions", "CommandRefused", "Context", "DeadLetter", "Drop", "Edge", "EdgeStatus",
+    "ErrorPolicy", "EventTimeStatus", "ExtraMissing", "FileUnusable", "FullPolicy", "Handle", "KeyedStream",
+    "LayoutChanged", "Mistake", "NoRunDirectory", "NoSuchCheckpoint", "NotPrivate", "OutputExists", "PathNotUtf8",
+    "PenstockError", "Pipeline", "PipelineFailed", "PipelineInvalid", "Plan", "QueueDamaged", "Ranked", "Reject",
+    "Report", "Results", "Retry", "Row", "RowTimeout", "Sink", "Source", "SourceDamaged", "StageOptions", "StageReport",
+    "StageStatus", "Status", "StoreTaken", "StoreUnavailable", "Stream", "TargetDamaged", "TargetInUse",
+    "TooFewDescriptors", "Unavailable", "Window", "WindowResult", "WindowedStream", "arg_max", "arg_min", "block",
+    "checkpoint", "collect", "count", "count_distinct", "count_window", "dead_letter", "discard", "fail", "first",
+    "last", "mean", "quantile", "read_dead_letters", "session", "skip", "sliding", "stddev", "top_k", "tumbling",
+    "variance",
 ]  # fmt: skip
 
 _NAMES = {
@@ -95,7 +98,9 @@ _NAMES = {
               "TargetDamaged TargetInUse TooFewDescriptors",
     "operator": "Context Drop Reject Retry Unavailable",
     "options": "Edge ErrorPolicy FullPolicy StageOptions block dead_letter fail skip",
-    "pipeline": "KeyedStream Pipeline Row Stream",
+    "operators.windowed.changes": "Change",
+    "operators.windowed.window_rows": "Ranked WindowResult",
+    "pipeline": "ChangingWindows KeyedStream Pipeline Row Stream WindowedStream",
     "plan.plan": "Plan",
     "report": "Report StageReport",
     "sink": "Sink discard",

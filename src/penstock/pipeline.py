@@ -43,6 +43,12 @@ from penstock.operators.map_many import MapMany
 from penstock.operators.parse_json import ParseJson
 from penstock.operators.scan import Scan
 from penstock.operators.verb import Operator
+from penstock.operators.windowed.aggregate import Aggregate, CountAggregate
+from penstock.operators.windowed.changes import Change
+from penstock.operators.windowed.late import Late
+from penstock.operators.windowed.rank import RankRows
+from penstock.operators.windowed.window_rows import Ranked, WindowResult
+from penstock.operators.windowed.windowed_operator import WindowOptions
 from penstock.options import Duration, Edge, StageOptions
 from penstock.plan.printable import PrintablePlan as Plan
 from penstock.program import being_imported
@@ -51,6 +57,12 @@ from penstock.signatures.annotations import columns_taken_by
 from penstock.sink import Sink
 from penstock.source import Source
 from penstock.terminal_text import visible_lines
+from penstock.windows.aggregates import as_aggregations
+from penstock.windows.aggregations.aggregation import Aggregation
+from penstock.windows.aggregations.folded import Folded
+from penstock.windows.aggregations.kept import Collect, TopK
+from penstock.windows.aggregations.own import Accumulator
+from penstock.windows.window import Window
 
 if TYPE_CHECKING:
     from penstock.engine.handle import Handle
@@ -182,10 +194,8 @@ class Stream(Generic[T_co]):
         """
         where = calling_line(1)
         fn = Field(time) if isinstance(time, str) else time
-        return type(self)(
-            self._recorder,
-            self._add(OperatorCall(where, self._number, EventTime(fn, str(where), disorder, idle_after, unit))),
-        )
+        operator = EventTime(fn, str(where), disorder, idle_after, unit)
+        return self._again(self._add(OperatorCall(where, self._number, operator)))
 
     @overload
     def key_by(self, key: str) -> KeyedStream[Any, T_co]: ...
@@ -253,8 +263,12 @@ class Stream(Generic[T_co]):
         _refuse_while_imported("results", where)
         graph = self._recorder.graph_with_results(self._number, where)
         plan = _planned(graph, settings)
-        self._recorder.read_by_caller.add(self._number)
+        self._recorder.need_no_sink.add(self._number)
         return engine.results(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir)
+
+    def _again(self, number: int) -> Self:
+        """The stream of a call that passes its rows on as they are."""
+        return type(self)(self._recorder, number)
 
     def _then(self, where: Where, operator: Operator) -> Stream[Any]:
         return Stream(self._recorder, self._add(OperatorCall(where, self._number, operator)))
@@ -272,6 +286,9 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
         super().__init__(recorder, number)
         self._key = key
 
+    def _again(self, number: int) -> Self:
+        return type(self)(self._recorder, number, self._key)
+
     def scan(self, initial: S, fn: Callable[[S, T_co], tuple[S, R]]) -> Stream[R]:
         """Keep a state for each key: `fn(state, row)` returns the next state, and the row to pass on.
 
@@ -281,6 +298,140 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
         """
         where = calling_line(1)
         return self._then(where, Scan(fn, str(where), self._key, initial))
+
+    @overload
+    def window(
+        self, window: Window, *, time: str | Callable[[T_co], datetime | float] | None = None, unit: Unit = "s",
+        disorder: Duration = 0.0, idle_after: Duration | None = None, lateness: Duration = 0.0,
+        early: Duration | None = None, retractions: Literal[False] = False,
+    ) -> WindowedStream[K_co, T_co]: ...
+    @overload
+    def window(
+        self, window: Window, *, time: str | Callable[[T_co], datetime | float] | None = None, unit: Unit = "s",
+        disorder: Duration = 0.0, idle_after: Duration | None = None, lateness: Duration = 0.0,
+        early: Duration, retractions: Literal[True],
+    ) -> ChangingWindows[K_co, T_co]: ...
+    def window(
+        self, window: Window, *, time: Any = None, unit: Unit = "s", disorder: Duration = 0.0,
+        idle_after: Duration | None = None, lateness: Duration = 0.0, early: Duration | None = None,
+        retractions: bool = False,
+    ) -> Windows[K_co, T_co]:
+        """Group the rows of each key by time: `window(ps.tumbling("10s")).aggregate(n=ps.count())`.
+
+        A window is complete once the watermark has reached its end, and `lateness` more: its results are given then,
+        and rows that come later are in `.late`. `time`, `unit`, `disorder` and `idle_after` stand for an `event_time`
+        before it. With `early`, windows that are not complete are given, too, whenever event time has passed a multiple
+        of it, if their results have changed; with `retractions`, all results are `Change`s, and what was given is
+        taken back first.
+        """
+        where = calling_line(1)
+        if not isinstance(window, Window):
+            raise TypeError(f"window() takes a window such as ps.tumbling('10s'), not {window!r}")
+        if retractions and early is None:
+            raise TypeError("window() takes retractions=True with early=: nothing is given that could be taken back")
+        number = self._number
+        if time is not None:
+            fn = Field(time) if isinstance(time, str) else time
+            event_time = EventTime(fn, str(where), disorder, idle_after, unit)
+            number = self._add(OperatorCall(where, number, event_time))
+        elif disorder or idle_after is not None or unit != "s":
+            raise TypeError("window() takes unit=, disorder= and idle_after= with time=")
+        options = WindowOptions(window, lateness, early, retractions)
+        if retractions:
+            return ChangingWindows(self._recorder, number, self._key, options)
+        return WindowedStream(self._recorder, number, self._key, options)
+
+
+class Windows(Generic[K_co, T_co]):
+    """The rows of each key, in windows. Made by `KeyedStream.window`."""
+
+    __slots__ = ("_key", "_late", "_number", "_options", "_recorder")
+
+    def __init__(self, recorder: Recorder, number: int, key: Any, options: WindowOptions) -> None:
+        self._recorder = recorder
+        self._number = number
+        self._key = key
+        self._options = options
+        self._late: Stream[T_co] | None = None
+
+    @property
+    def late(self) -> Stream[T_co]:
+        """The rows that no window counts, because they came after it was complete. Reports count them in any case."""
+        if self._late is None:
+            where = calling_line(1)
+            late = Late(None, str(where), self._key, self._options)
+            number = self._recorder.add(OperatorCall(where, self._number, late))
+            self._recorder.need_no_sink.add(number)  # who only looks at it has asked for nothing
+            self._late = Stream(self._recorder, number)
+        return self._late
+
+    def _aggregated(self, where: Where, type: Any, columns: Mapping[str, Aggregation], key_as: str = "") -> Stream[Any]:
+        made = Aggregate if self._options.window.needs_time else CountAggregate
+        operator = made(
+            None, str(where), self._key, self._options, aggregations=tuple(columns.items()), type=type, key_as=key_as
+        )
+        return Stream(self._recorder, self._recorder.add(OperatorCall(where, self._number, operator)))
+
+
+class WindowedStream(Windows[K_co, T_co], Generic[K_co, T_co]):
+    """Windows whose results are rows: each of them once, or with `early` the last one of a window counts."""
+
+    __slots__ = ()
+
+    @overload
+    def aggregate(self, /, **columns: Aggregation | type[Accumulator[T_co, Any]]) -> Stream[Row]: ...
+    @overload
+    def aggregate(self, type: type[R], /, **columns: Aggregation | type[Accumulator[T_co, Any]]) -> Stream[R]: ...
+    def aggregate(self, type: Any = Row, /, **columns: Any) -> Stream[Any]:
+        """Compute each column of the rows of a window: `aggregate(Visit, n=ps.count(), ms=ps.sum("ms"))`.
+
+        A result has the key, by the name of its field (`key`, if a function gives it), `start`, `end`, and the columns.
+        It is a `type`, by the names of its fields, or a dict. A column may be a class of your own with `add(row)`,
+        `merge(other)` and `result()`, of which one is made for each key and window.
+        """
+        where = calling_line(1)
+        return self._aggregated(where, type, as_aggregations(columns))
+
+    def fold(
+        self, initial: S, fn: Callable[[S, T_co], S], *, merge: Callable[[S, S], S] | None = None
+    ) -> Stream[WindowResult[K_co, S]]:
+        """Compute one value of the rows of a window: `fn(value, row)` returns the next value.
+
+        Sessions and sliding windows are put together from parts: they need `merge(value, other)`, too.
+        """
+        where = calling_line(1)
+        return self._aggregated(where, WindowResult, {"value": Folded(None, initial, fn, merge)}, "key")
+
+    def collect(self, *, limit: int = 10_000) -> Stream[WindowResult[K_co, list[T_co]]]:
+        """Give the rows of each window as a list, in the order in which they came. A row beyond `limit` fails."""
+        where = calling_line(1)
+        return self._aggregated(where, WindowResult, {"value": Collect(None, limit)}, "key")
+
+    def top(self, n: int, *, by: str | Callable[[T_co], Any]) -> Stream[Ranked[K_co, T_co]]:
+        """Give the `n` rows of each key and window in which `by` is largest, one by one, the largest first.
+
+        Of equal ones, the first to come counts.
+        """
+        where = calling_line(1)
+        best = self._aggregated(where, WindowResult, {"value": TopK(None, n, by)}, "key")
+        return best._then(where, RankRows(None, str(where)))
+
+
+class ChangingWindows(Windows[K_co, T_co], Generic[K_co, T_co]):
+    """Windows whose results are given before they are complete, and are taken back when they change."""
+
+    __slots__ = ()
+
+    @overload
+    def aggregate(self, /, **columns: Aggregation | type[Accumulator[T_co, Any]]) -> Stream[Change[Row]]: ...
+    @overload
+    def aggregate(
+        self, type: type[R], /, **columns: Aggregation | type[Accumulator[T_co, Any]]
+    ) -> Stream[Change[R]]: ...
+    def aggregate(self, type: Any = Row, /, **columns: Any) -> Stream[Any]:
+        """As `WindowedStream.aggregate`, with each result in a `Change`."""
+        where = calling_line(1)
+        return self._aggregated(where, type, as_aggregations(columns))
 
 
 class Pipeline:

@@ -16,6 +16,7 @@ import penstock as ps
 from penstock.operators.windowed.aggregate import Aggregate, CountAggregate
 from penstock.operators.windowed.changes import Change
 from penstock.operators.windowed.late import Late
+from penstock.operators.windowed.windowed_operator import WindowOptions
 from penstock.windows.slices import Slices
 from penstock.windows.window import SessionWindow, SlicedWindow, Window
 
@@ -42,7 +43,8 @@ gaps = st.builds(lambda gap: ps.session(gap * MICROSECOND), st.integers(1, 9))
 
 
 def operator(window: Window, kind: type = Aggregate, **options: Any) -> Any:
-    made = kind(None, "f.py:1", key="k", window=window, **options)
+    named = {name: options.pop(name) for name in ("lateness", "early", "retracts") if name in options}
+    made = kind(None, "f.py:1", key="k", options=WindowOptions(window, **named), **options)
     return made.placed(Event, Times())
 
 

@@ -31,7 +31,9 @@ class Times:
     fn = None
     unit = "us"
 
-    def moments(self) -> Callable[[Event], int]:
+    def function(self) -> None: ...
+
+    def moment_of(self, fn: None) -> Callable[[Event], int]:
         return lambda row: row.t
 
 
@@ -69,7 +71,6 @@ class Driver:
         del self.watermarks[record.position :]
         self._state = SlotState()
         stage = self._state.stage("s")
-        stage.watermark_us = record.watermark
         self._stage = stage
         undo = stage.undo if self._chance.random() < 0.5 or not self._may_skip_undo else None
         self._undo = stage.undo
@@ -77,6 +78,8 @@ class Driver:
         self._has_undo = undo is not None
         if self._state.keeps_anything:
             self._state.open(Path("log"), record.numbers, self._files)
+        stage.watermark_us = record.watermark
+        self.call.begin(record.watermark)
         self._position, self._watermark = record.position, record.watermark
 
     @property

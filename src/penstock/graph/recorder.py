@@ -33,8 +33,8 @@ class Recorder(msgspec.Struct):
     where: Where
     calls: dict[int, Call] = msgspec.field(default_factory=dict)
     strangers: list[Where] = msgspec.field(default_factory=list)
-    read_by_caller: set[int] = msgspec.field(default_factory=set)
-    """Streams on which `results()` was called: they need no sink."""
+    need_no_sink: set[int] = msgspec.field(default_factory=set)
+    """Streams that may end in nothing: `results()` was called on them, or they are the late rows of a window."""
 
     def add(self, call: Call) -> int:
         """Take down one call; its number stands for the stream it gave."""
@@ -44,13 +44,13 @@ class Recorder(msgspec.Struct):
 
     def graph(self) -> Graph:
         """What was asked for so far, less what only `results()` read."""
-        return self._all().without(frozenset(self.read_by_caller))
+        return self._all().without(frozenset(self.need_no_sink))
 
     def graph_with_results(self, parent: int, where: Where) -> Graph:
         """The same, with the rows of `parent` going to the caller."""
         calls = {**self.calls, len(self.calls): ResultsCall(where, parent)}
         whole = Graph(self.pipeline, self.where, calls, tuple(self.strangers))
-        return whole.without(frozenset(self.read_by_caller))
+        return whole.without(frozenset(self.need_no_sink))
 
     def _all(self) -> Graph:
         return Graph(self.pipeline, self.where, dict(self.calls), tuple(self.strangers))

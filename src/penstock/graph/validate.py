@@ -16,6 +16,7 @@ from penstock.graph.graph import Graph, SinkCall, SourceCall
 from penstock.graph.row_types import RowType
 from penstock.graph.shape_rules import described, shape_mistakes
 from penstock.graph.stages import Stages
+from penstock.graph.window_rules import window_mistakes, window_travel
 from penstock.options import MIB
 from penstock.sequences import CallableSource, SequenceSource
 from penstock.sink import Sink
@@ -36,6 +37,7 @@ def validate(stages: Stages, rows: dict[int, RowType], *, ask_connectors: bool =
         *(connector_mistakes(graph) if ask_connectors else ()),
         *function_mistakes(graph, rows),
         *event_time_mistakes(stages, rows),
+        *window_mistakes(graph, rows),
         *(found for found in travelling if isinstance(found, Mistake)),
     ]
     return Findings(in_line_order(mistakes), tuple(found for found in travelling if isinstance(found, Caution)))
@@ -45,6 +47,7 @@ def _travelling(graph: Graph, rows: dict[int, RowType]) -> Iterator[Mistake | Ca
     for use in uses(graph, rows):
         if callable(use.operator.fn):
             yield from travel_findings(use.where, use.name, use.operator.fn)
+    yield from window_travel(graph, rows)
     for call in graph.calls.values():
         match call:
             case SourceCall(source=SequenceSource() as source):

@@ -40,6 +40,9 @@ class KeyedCall:
     late: int = 0
     """Rows that came too late, since it was made."""
 
+    def begin(self, watermark_us: int) -> None:
+        """A life begins, in which event time has come so far already. Called before all others, where there is time."""
+
     def __call__(self, row: Any) -> Any:
         raise NotImplementedError
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
-from penstock.graph.graph import BroadcastCall, Call, KeyByCall, OperatorCall, SinkCall, SourceCall
+from penstock.graph.graph import BroadcastCall, Call, Graph, KeyByCall, OperatorCall, SinkCall, SourceCall
+from penstock.graph.row_types import RowType
 from penstock.graph.stages import Stage, Stages
+from penstock.graph.window_rules import placed
 from penstock.operators.each import Each
 from penstock.operators.verb import Operator
 from penstock.plan.plan import Node
@@ -27,7 +29,7 @@ class Tree(msgspec.Struct, frozen=True):
     sink_node: int
 
 
-def tree_of(stages: Stages, stage: Stage) -> Tree:
+def tree_of(stages: Stages, stage: Stage, rows: Mapping[int, RowType]) -> Tree:
     """Fuse what was written in a stage. A source's own parsing comes first, a function given to `sink` last."""
     nodes: list[Node] = []
     source = source_of(stage)
@@ -38,7 +40,7 @@ def tree_of(stages: Stages, stage: Stage) -> Tree:
     for number in sorted((*stage.operators, *stage.routing, *stage.fused_sinks)):
         call = stages.graph.calls[number]
         parent = node_of.get(_parent(call), -1)
-        operator = _operator(call)
+        operator = _operator(call, stages.graph, rows)
         node_of[number] = parent
         if operator is not None:
             nodes.append(Node(operator, parent))
@@ -67,10 +69,10 @@ def _parent(call: Call) -> int:
             return -1
 
 
-def _operator(call: Call) -> Operator | None:
+def _operator(call: Call, graph: Graph, rows: Mapping[int, RowType]) -> Operator | None:
     match call:
         case OperatorCall():
-            return call.operator
+            return placed(call, graph, rows)
         case SinkCall(sink=Each() as each):
             return each
         case _:

@@ -51,7 +51,7 @@ def plan_of(examined: Examined) -> PrintablePlan:
     if examined.findings.mistakes:
         raise PipelineInvalid(examined.findings.mistakes)
     stages = examined.stages
-    trees = {number: tree_of(stages, stage) for number, stage in stages.by_number.items()}
+    trees = {number: tree_of(stages, stage, examined.rows) for number, stage in stages.by_number.items()}
     outputs: dict[int, list[Output]] = {number: [] for number in trees}
     edges = []
     for sender, output, edge in _edges(examined, trees):

@@ -12,6 +12,8 @@ import typing
 from collections.abc import Iterable
 from typing import Any, get_args, get_origin
 
+import msgspec
+
 _NUMBERS = (bool, int, float, complex)
 
 
@@ -94,3 +96,21 @@ def fields_of(annotation: Any) -> dict[str, Any] | None:
     except Exception:  # annotations that cannot be resolved only mean: types are not known
         hints = {}
     return {name: hints.get(name, Any) for name in names}
+
+
+def required_fields(kind: Any) -> list[str]:
+    """The fields of a class that a value must be given for."""
+    if typing.is_typeddict(kind):
+        return sorted(kind.__required_keys__)
+    cls: Any = plain_class(kind)
+    if hasattr(cls, "__struct_fields__"):
+        without_default = len(cls.__struct_fields__) - len(cls.__struct_defaults__)
+        unset = msgspec.NODEFAULT
+        defaults = dict(zip(cls.__struct_fields__[without_default:], cls.__struct_defaults__, strict=True))
+        return [name for name in cls.__struct_fields__ if defaults.get(name, unset) is unset]
+    if dataclasses.is_dataclass(cls):
+        absent = dataclasses.MISSING
+        fields = [field for field in dataclasses.fields(cls) if field.init]
+        return [field.name for field in fields if field.default is absent and field.default_factory is absent]
+    defaults = getattr(cls, "_field_defaults", {})
+    return [name for name in getattr(cls, "_fields", ()) if name not in defaults]

@@ -6,7 +6,8 @@ None (0 for counts).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from penstock.windows.aggregations.aggregation import Aggregation
@@ -14,6 +15,7 @@ from penstock.windows.aggregations.chosen import ArgMax, ArgMin, First, Last
 from penstock.windows.aggregations.distinct import ApproximateDistinct, CountDistinct
 from penstock.windows.aggregations.kept import Collect, TopK
 from penstock.windows.aggregations.moments import Mean, Stddev, Variance
+from penstock.windows.aggregations.own import Own
 from penstock.windows.aggregations.quantiles import Quantile
 from penstock.windows.aggregations.totals import Count, Max, Min, Sum
 
@@ -103,3 +105,19 @@ def collect(of: Of | None = None, *, limit: int = 10_000) -> Aggregation:
     A row beyond `limit` is an error of that row. The list is written again with every commit that changes the window.
     """
     return Collect(of, limit)
+
+
+def as_aggregations(columns: Mapping[str, Any]) -> dict[str, Aggregation]:
+    """What users pass to `aggregate`. Raises `TypeError` for what is no aggregation."""
+    if not columns:
+        raise TypeError("aggregate() takes at least one column, such as n=ps.count()")
+    return {name: _as_aggregation(name, column) for name, column in columns.items()}
+
+
+def _as_aggregation(name: str, column: Any) -> Aggregation:
+    if isinstance(column, Aggregation):
+        return column
+    if isinstance(column, type):
+        return Own(None, column)
+    uncalled = f"; write {name}=ps.{column.__name__}(...)" if inspect.isfunction(column) else ""
+    raise TypeError(f"aggregate() takes aggregations such as {name}=ps.count(), not {column!r}{uncalled}")

@@ -34,19 +34,23 @@ class Aggregate(WindowedOperator, frozen=True):
     aggregations: tuple[tuple[str, Aggregation], ...] = ()
     type: Any = dict[str, Any]
     """The class of the rows that it gives."""
+    key_as: str = ""
+    """The field of a result that has the key; empty: that of the rows, or `key`."""
 
     @property
     def name(self) -> str:
+        if self.key_as:  # fold, collect, top: the user has named no columns
+            return f"window({self.window.name}).{self.aggregations[0][1].name}"
         columns = ", ".join(f"{name}={one.name}" for name, one in self.aggregations)
         return f"window({self.window.name}).{self.verb}({columns})"
 
     def row_given(self, before: Any) -> Any:
-        return GenericAlias(Change, (self.type,)) if self.retracts else self.type
+        return GenericAlias(Change, (self.type,)) if self.options.retracts else self.type
 
     @property
     def key_field(self) -> str:
         """The field of a result that has the key."""
-        return self.key if isinstance(self.key, str) else "key"
+        return self.key_as or (self.key if isinstance(self.key, str) else "key")
 
     @property
     def time_type(self) -> Any:
@@ -70,23 +74,23 @@ class Aggregate(WindowedOperator, frozen=True):
         aggregations: Mapping[str, Aggregation] = dict(self.aggregations)
         return CallSpec(
             self.window, aggregations, self.result, self.row_type, self.key, self.moment(), self.lateness_us,
-            self.early_us, self.retracts,
+            self.early_us, self.options.retracts,
         )
 
     def with_state(self, fn: Callable[..., Any], undo: UndoLog | None, state: StageState) -> KeyedCall:
-        spec, watermark = self.spec(), state.watermark_us
+        spec = self.spec()
         # What is on a shelf is right for these aggregations over these windows only.
         name, kind = self.name, GenericAlias(tuple, tuple(self.accumulators().state_types()))
         match self.window:
             case SlicedWindow():
                 slices, shelf = Slices.of(self.window), state.slices(name, kind)
-                if self.early is not None:
-                    return EarlySlicesCall(spec, slices, shelf, undo, watermark, state.slices(f"{name} given", kind))
+                if self.options.early is not None:
+                    return EarlySlicesCall(spec, slices, shelf, undo, state.slices(f"{name} given", kind))
                 if slices.shared:
-                    return SharedSlicesCall(spec, slices, shelf, undo, watermark, state.slices(f"{name} given"))
-                return SlicedCall(spec, slices, shelf, undo, watermark)
+                    return SharedSlicesCall(spec, slices, shelf, undo, state.slices(f"{name} given"))
+                return SlicedCall(spec, slices, shelf, undo)
             case SessionWindow():
-                return SessionCall(spec, self.window.gap_us, state.values(name, kind), undo, watermark)
+                return SessionCall(spec, self.window.gap_us, state.values(name, kind), undo)
             case CountWindow():
                 return CountCall(spec, self.window.rows, state.values(name, kind), undo)
         raise AssertionError(self.window)
@@ -99,7 +103,6 @@ class CountAggregate(Aggregate, frozen=True):
 
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
         yield from super().mistakes(name)
-        given = {"lateness": bool(self.lateness), "early": self.early is not None, "retractions": self.retracts}
-        for option, is_given in given.items():
+        for option, is_given in (("lateness", self.options.lateness), ("early", self.options.early is not None)):
             if is_given:
                 yield f"{name}: {option} without effect: {self.window.name} does not look at times", "leave it out"

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from penstock.ctrl_c import is_ctrl_c
+from penstock.event_time import NO_WATERMARK
 from penstock.operators.keyed_operator import KeyFailed
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.windowed.changes import changes, is_due
@@ -20,15 +21,18 @@ class EarlySlicesCall(SharedSlicesCall):
     """Every `early` of event time, the windows that are open are given; `marks` have the results given last."""
 
     def __init__(
-        self, spec: CallSpec, slices: Slices, shelf: SliceShelf, undo: UndoLog | None, watermark_us: int,
-        marks: SliceShelf,
+        self, spec: CallSpec, slices: Slices, shelf: SliceShelf, undo: UndoLog | None, marks: SliceShelf
     ) -> None:
-        super().__init__(spec, slices, shelf, undo, watermark_us, marks)
+        super().__init__(spec, slices, shelf, undo, marks)
         self._results = spec.accumulators(PLACES).results
         self._row = spec.row_of_values()
         self._retracts = spec.retracts
         assert spec.early_us is not None
         self._early_us = spec.early_us
+        self._watermark: int = NO_WATERMARK
+
+    def begin(self, watermark_us: int) -> None:
+        super().begin(watermark_us)
         self._watermark = watermark_us
 
     def advance(self, watermark_us: int) -> Iterable[Any]:

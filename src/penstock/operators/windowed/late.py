@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from penstock.event_time import NO_WATERMARK
 from penstock.operators.keyed_operator import KeyedCall
 from penstock.operators.keyed_state import StageState
 from penstock.operators.undo_log import UndoLog
@@ -22,14 +23,17 @@ class Late(WindowedOperator, frozen=True):
         return before
 
     def with_state(self, fn: Callable[..., Any], undo: UndoLog | None, state: StageState) -> KeyedCall:
-        return LateCall(self.judge(), state.watermark_us)
+        return LateCall(self.judge())
 
 
 class LateCall(KeyedCall):
     """The same judgement as that of the window: the window counts the rows."""
 
-    def __init__(self, judge: WindowJudge, watermark_us: int) -> None:
+    def __init__(self, judge: WindowJudge) -> None:
         self._judge = judge
+        self._watermark: int = NO_WATERMARK
+
+    def begin(self, watermark_us: int) -> None:
         self._watermark = watermark_us
 
     def __call__(self, row: Any) -> bool:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from penstock.ctrl_c import is_ctrl_c
+from penstock.event_time import NO_WATERMARK
 from penstock.operators.keyed_operator import KeyedCall, KeyFailed
 from penstock.operators.keyed_state import GONE, Entry, Values
 from penstock.operators.undo_log import UndoLog
@@ -26,11 +27,11 @@ PLACES: Final = 3
 class SessionCall(KeyedCall):
     """Sessions of all keys of a slot."""
 
-    def __init__(self, spec: CallSpec, gap: int, shelf: Values, undo: UndoLog | None, watermark_us: int) -> None:
+    def __init__(self, spec: CallSpec, gap: int, shelf: Values, undo: UndoLog | None) -> None:
         self.late = 0
         self.shelf = shelf
         self.gap = gap
-        self.closed = watermark_us - spec.lateness_us
+        self.closed: int = NO_WATERMARK
         self._lateness = spec.lateness_us
         self._undo = undo
         self._moment = spec.moment
@@ -47,7 +48,12 @@ class SessionCall(KeyedCall):
         """The entries in the heap, by identity."""
         self._whole = False
         """True: all entries of the shelf are in memory, and in the heap."""
-        self._early_us, self._retracts, self._watermark = spec.early_us, spec.retracts, watermark_us
+        self._early_us, self._retracts = spec.early_us, spec.retracts
+        self._watermark: int = NO_WATERMARK
+
+    def begin(self, watermark_us: int) -> None:
+        self._watermark = watermark_us
+        self.closed = watermark_us - self._lateness
 
     def __call__(self, row: Any) -> None:
         time = self._moment(row)

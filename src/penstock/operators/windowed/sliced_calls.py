@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from penstock.ctrl_c import is_ctrl_c
+from penstock.event_time import NO_WATERMARK
 from penstock.operators.keyed_operator import KeyedCall, KeyFailed
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.windowed.slice_shelf import GROUP, KEY, PLACES, Accumulator, SliceShelf
@@ -22,18 +23,21 @@ class SlicedCall(KeyedCall):
     """Windows that are one slice each: what is complete leaves the state key by key."""
 
     def __init__(
-        self, spec: CallSpec, slices: Slices, shelf: SliceShelf, undo: UndoLog | None, watermark_us: int
+        self, spec: CallSpec, slices: Slices, shelf: SliceShelf, undo: UndoLog | None
     ) -> None:
         """`undo`: None if nothing that comes after this call can fail for the same row."""
         self.late = 0
         self.slices = slices
         self.shelf = shelf
         self.lateness = spec.lateness_us
-        self.closed = watermark_us - self.lateness
+        self.closed: int = NO_WATERMARK
         """The watermark less the lateness: slices whose windows all end before are complete."""
         code = spec.code(PLACES)
         self._row_of = spec.row_of(code, f"a[{KEY}]")
         self._call = _adder(self, spec, code, undo)
+
+    def begin(self, watermark_us: int) -> None:
+        self.closed = watermark_us - self.lateness
 
     def __call__(self, row: Any) -> None:
         self._call(row)
@@ -80,11 +84,10 @@ class SharedSlicesCall(SlicedCall):
     """Windows that overlap: each is put together from the slices that it shares, and marked as given, key by key."""
 
     def __init__(
-        self, spec: CallSpec, slices: Slices, shelf: SliceShelf, undo: UndoLog | None, watermark_us: int,
-        marks: SliceShelf,
+        self, spec: CallSpec, slices: Slices, shelf: SliceShelf, undo: UndoLog | None, marks: SliceShelf
     ) -> None:
         """`marks`: the keys of each window that were given."""
-        super().__init__(spec, slices, shelf, undo, watermark_us)
+        super().__init__(spec, slices, shelf, undo)
         self.marks = marks
         made = spec.accumulators(PLACES)
         self._copy = made.copy

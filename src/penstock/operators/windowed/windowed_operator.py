@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, Self, TypeAlias
 
+import msgspec
 from msgspec.structs import replace
 
 from penstock.operators.keyed_operator import KeyedOperator
@@ -17,15 +18,22 @@ WindowJudge: TypeAlias = Callable[[Any, int], bool]
 """`(row, watermark)` -> whether the row is late."""
 
 
+class WindowOptions(msgspec.Struct, frozen=True):
+    """What `KeyedStream.window` was given, apart from the time."""
+
+    window: Window
+    lateness: Duration = 0
+    early: Duration | None = None
+    """How often windows that are not complete are given; None: never."""
+    retracts: bool = False
+
+
 class WindowedOperator(KeyedOperator, frozen=True):
     """Base of the verbs that follow `window`."""
 
     has_function: ClassVar[bool] = False
 
-    window: Window = Window()
-    lateness: Duration = 0
-    early: Duration | None = None
-    retracts: bool = False
+    options: WindowOptions = WindowOptions(Window())
     row_type: Any = Any
     """Of the rows that it is given; the planner says."""
     event_time: Any = None
@@ -44,17 +52,23 @@ class WindowedOperator(KeyedOperator, frozen=True):
         return Any
 
     @property
+    def window(self) -> Window:
+        return self.options.window
+
+    @property
     def lateness_us(self) -> int:
-        return microseconds(self.lateness)
+        return microseconds(self.options.lateness)
 
     @property
     def early_us(self) -> int | None:
-        return None if self.early is None else microseconds(self.early)
+        return None if self.options.early is None else microseconds(self.options.early)
 
     def moment(self) -> Callable[[Any], int]:
         """The time of a row."""
-        found: Callable[[Any], int] = _no_time if self.event_time is None else self.event_time.moments()
-        return found
+        if self.event_time is None:
+            return _no_time
+        made: Callable[[Any], int] = self.event_time.moment_of(self.event_time.function())
+        return made
 
     def judge(self) -> WindowJudge:
         moment, lateness = self.moment(), self.lateness_us
@@ -70,7 +84,7 @@ class WindowedOperator(KeyedOperator, frozen=True):
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
         for what, remedy in self.window.mistakes():
             yield f"{name}: {what}", remedy
-        for option, value in (("lateness", self.lateness), ("early", self.early)):
+        for option, value in (("lateness", self.options.lateness), ("early", self.options.early)):
             if value is None:
                 continue
             try:

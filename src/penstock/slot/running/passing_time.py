@@ -32,7 +32,7 @@ class PassingTime:
         """What an earlier life did not get to, before any input is taken."""
         for stage in self._stages:
             if stage.time is not None and not stage.finished:
-                stage.chain.watermark_us = stage.time.watermark
+                stage.chain.begin_at(stage.time.watermark)
                 self._advance(stage, stage.time)
 
     def batch_through(self, stage: SlotStage) -> None:

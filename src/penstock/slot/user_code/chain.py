@@ -179,6 +179,12 @@ class Chain:
         if self._state is not None:
             self._state.watermark_us = watermark_us
 
+    def begin_at(self, watermark_us: int) -> None:
+        """A life begins, in which event time has come so far already."""
+        self.watermark_us = watermark_us
+        for _, call in self.keyed_calls:
+            call.begin(watermark_us)
+
     @property
     def keeps_state(self) -> bool:
         """True: an operator writes to state."""

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from penstock.signatures.annotations import returned_by, shown
+from penstock.signatures.callables import fn_name
 from penstock.windows.aggregations.aggregation import Aggregation, Names
 
 _UNCHANGING = (int, float, bool, str, bytes, type(None), date, datetime, time, timedelta, Decimal)
@@ -24,6 +25,10 @@ class Folded(Aggregation, frozen=True):
 
     verb: ClassVar[str] = "fold"
     guard: ClassVar[int] = -1
+
+    @property
+    def name(self) -> str:
+        return f"fold({fn_name(self.fn)})"
 
     @property
     def names(self) -> Mapping[str, Any]:

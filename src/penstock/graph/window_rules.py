@@ -1,0 +1,166 @@
+"""Checks of windows: rows have times, fields exist, aggregations fit their values, and results fit their class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from penstock.errors import Mistake
+from penstock.graph.event_times import event_time_of
+from penstock.graph.findings import Caution, mistake
+from penstock.graph.function_rules import travel_findings
+from penstock.graph.graph import Graph, OperatorCall
+from penstock.graph.row_types import RowType
+from penstock.names import did_you_mean
+from penstock.operators.verb import Operator
+from penstock.operators.windowed.aggregate import Aggregate
+from penstock.operators.windowed.bounds import UNIT_US
+from penstock.operators.windowed.result_rows import END, START, ResultRow
+from penstock.operators.windowed.windowed_operator import WindowedOperator
+from penstock.signatures.annotations import shown, taken_by
+from penstock.signatures.row_classes import can_take, fields_of, required_fields
+from penstock.windows.aggregations.folded import Folded
+from penstock.windows.row_reading import Value, field_mistake, reading
+from penstock.windows.window import CountWindow, SessionWindow, SlicedWindow, Window
+
+
+def window_mistakes(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[Mistake]:
+    """All mistakes of this kind, but for those that a verb says of its own settings."""
+    for call, operator in _windowed(graph, rows):
+        row_type = rows[call.parent].type
+        found = [*_time(operator, row_type)]
+        if isinstance(operator, Aggregate) and not any(operator.window.mistakes()):
+            found += [*_values(operator, row_type)]
+            if not found:
+                found += [*_aggregations(operator), *_results(operator, row_type)]
+        for what, remedy in found:
+            yield mistake(call.where, f"{operator.name}: {what}", remedy)
+
+
+def window_travel(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[Mistake | Caution]:
+    """Whether the functions in aggregations can be copied to the workers."""
+    for call, operator in _windowed(graph, rows):
+        if isinstance(operator, Aggregate):
+            yield from travel_findings(call.where, operator.name, operator.aggregations)
+
+
+def _windowed(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[tuple[OperatorCall, WindowedOperator]]:
+    for call in graph.calls.values():
+        if isinstance(call, OperatorCall):
+            operator = placed(call, graph, rows)
+            if isinstance(operator, WindowedOperator):
+                yield call, operator
+
+
+def placed(call: OperatorCall, graph: Graph, rows: Mapping[int, RowType]) -> Operator:
+    """A verb as it stands in a plan: one over windows knows the rows that it is given."""
+    operator = call.operator
+    if isinstance(operator, WindowedOperator):
+        return operator.placed(rows[call.parent].type, event_time_of(graph, call.parent))
+    return operator
+
+
+def _time(operator: WindowedOperator, row_type: Any) -> Iterator[tuple[str, str]]:
+    """The rows have times, and what gives them can be asked of these rows."""
+    event_time = operator.event_time
+    if event_time is None:
+        if operator.window.needs_time:
+            yield "the rows have no event time", 'say what it is: .window(..., time="ts"), or .event_time("ts") before'
+        return
+    remedy = 'say where these rows have their time: .window(..., time="ts")'
+    fields = fields_of(row_type)
+    if event_time.field is not None and fields is not None and event_time.field not in fields:
+        yield f"{shown(row_type)} has no field {event_time.field!r}, which {event_time.name} reads", remedy
+    if event_time.field is None and not can_take(taken_by(event_time.fn), row_type):
+        yield f"{event_time.name} takes {shown(taken_by(event_time.fn))}, but the rows are {shown(row_type)}", remedy
+
+
+def _values(operator: Aggregate, row_type: Any) -> Iterator[tuple[str, str]]:
+    for name, aggregation in operator.aggregations:
+        for value in aggregation.values():
+            fields = field_mistake(value, row_type)
+            if fields is not None:
+                what = f"{name}={aggregation.name}: {shown(row_type)} has no field {value!r}"
+                yield what, did_you_mean(str(value), fields)
+            elif callable(value) and not can_take(taken_by(value), row_type):
+                what = f"{name}={aggregation.name} takes {shown(taken_by(value))}, but the rows are {shown(row_type)}"
+                yield what, f"pass a function that takes {shown(row_type)}"
+
+
+def _aggregations(operator: Aggregate) -> Iterator[tuple[str, str]]:
+    types = operator.accumulators().value_types()
+    for name, aggregation in operator.aggregations:
+        for what, remedy in aggregation.mistakes(types[name]):
+            yield f"{name}: {what}", remedy
+        if isinstance(aggregation, Folded) and aggregation.merge is None and merges(operator.window):
+            what = f"{name}: windows are put together from parts, and fold has nothing that merges two values"
+            yield what, "pass merge=, a function of two values"
+
+
+def merges(window: Window) -> bool:
+    """True: accumulators of one window are merged."""
+    if isinstance(window, SlicedWindow):
+        return window.slice_us != window.size_us
+    return isinstance(window, SessionWindow)
+
+
+def _results(operator: Aggregate, row_type: Any) -> Iterator[tuple[str, str]]:
+    result, types = operator.result, operator.accumulators().result_types()
+    taken = (result.key_field, START, END)
+    for name in result.names:
+        if name in taken:
+            yield f"{name!r} is what the window's key, start or end is called", "give the result another name"
+    fields = fields_of(result.type)
+    if fields is None:
+        if not result.is_dict:
+            yield f"{shown(result.type)} has no fields", "name a msgspec.Struct, a dataclass or a NamedTuple"
+        return
+    yield from _fields(operator, result, fields, {result.key_field: _key_type(operator.key, row_type), **types})
+    yield from _rounded(operator.window, result, fields)
+
+
+def _fields(
+    operator: Aggregate, result: ResultRow, fields: Mapping[str, Any], types: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """What the class of the results has, against what it is given."""
+    kind = shown(result.type)
+    for name in result.names:
+        if name not in fields:
+            yield f"{kind} has no field {name!r}", did_you_mean(name, fields)
+    given = {START: result.bound_type(START), END: result.bound_type(END), **types}
+    required = required_fields(result.type)
+    for field, annotation in fields.items():
+        if field not in given:
+            if field in required:
+                remedy = f"add {field}=ps.count() or another aggregation, or give the field a default"
+                yield f"nothing gives field {field!r} of {kind}", remedy
+        elif not can_take(annotation, given[field]):
+            what = f"field {field!r} of {kind} is {shown(annotation)}, but is given {shown(given[field])}"
+            yield what, "change the field, or what is computed"
+
+
+def _key_type(key: Value, row_type: Any) -> Any:
+    return reading(key, row_type, "key_of").type
+
+
+def _rounded(window: Window, result: ResultRow, fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Bounds of windows that whole numbers cannot show."""
+    whole = UNIT_US.get(result.unit, 1)
+    if not any(length % whole for length in _lengths(window)):
+        return
+    for bound in (START, END):
+        if bound in fields and result.bound_type(bound) is int:
+            kind = shown(result.type)
+            what = f"field {bound!r} of {kind} is int, in {result.unit}, and bounds of windows lie between whole ones"
+            yield what, "make the field a float or a datetime"
+
+
+def _lengths(window: Window) -> tuple[int, ...]:
+    match window:
+        case SlicedWindow():
+            return (window.size_us, window.every_us, window.offset_us)
+        case SessionWindow():
+            return (window.gap_us,)
+        case CountWindow():
+            return ()
+    return ()
