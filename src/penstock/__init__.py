@@ -75,16 +75,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Accumulator", "Aggregation", "AlreadyRunning", "Change", "ChangingWindows", "CheckpointDamaged",
-    "CheckpointForeign", "CheckpointOptions", "CommandRefused", "Context", "DeadLetter", "Drop", "Edge", "EdgeStatus",
-    "ErrorPolicy", "EventTimeStatus", "ExtraMissing", "FileUnusable", "FullPolicy", "Handle", "KeyedStream",
-    "LayoutChanged", "Mistake", "NoRunDirectory", "NoSuchCheckpoint", "NotPrivate", "OutputExists", "PathNotUtf8",
-    "PenstockError", "Pipeline", "PipelineFailed", "PipelineInvalid", "Plan", "QueueDamaged", "Ranked", "Reject",
-    "Report", "Results", "Retry", "Row", "RowTimeout", "Sink", "Source", "SourceDamaged", "StageOptions", "StageReport",
-    "StageStatus", "Status", "StoreTaken", "StoreUnavailable", "Stream", "TargetDamaged", "TargetInUse",
-    "TooFewDescriptors", "Unavailable", "Window", "WindowResult", "WindowedStream", "arg_max", "arg_min", "block",
-    "checkpoint", "collect", "count", "count_distinct", "count_window", "dead_letter", "discard", "fail", "first",
-    "last", "mean", "quantile", "read_dead_letters", "session", "skip", "sliding", "stddev", "top_k", "tumbling",
-    "variance",
+    "CheckpointForeign", "CheckpointOptions", "CommandRefused", "Context", "DeadLetter", "Drop", "Edge",
+    "EdgeStatus", "ErrorPolicy", "EventTimeStatus", "ExtraMissing", "FileUnusable", "FullPolicy", "Handle",
+    "KeyState", "KeyedStream", "LayoutChanged", "ListState", "MapState", "Mistake", "NoRunDirectory",
+    "NoSuchCheckpoint", "NotPrivate", "OutputExists", "PathNotUtf8", "PenstockError", "Pipeline", "PipelineFailed",
+    "PipelineInvalid", "Plan", "QueueDamaged", "Ranked", "Reject", "Report", "Results", "Retry", "Row",
+    "RowTimeout", "Sink", "Source", "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status",
+    "StoreTaken", "StoreUnavailable", "Stream", "TargetDamaged", "TargetInUse", "TooFewDescriptors", "Unavailable",
+    "ValueState", "Window", "WindowResult", "WindowedStream", "arg_max", "arg_min", "block", "checkpoint",
+    "collect", "count", "count_distinct", "count_window", "dead_letter", "discard", "fail", "first", "last", "mean",
+    "quantile", "read_dead_letters", "session", "skip", "sliding", "stddev", "top_k", "tumbling", "variance",
 ]  # fmt: skip
 
 _NAMES = {
@@ -96,6 +96,7 @@ _NAMES = {
               "LayoutChanged Mistake NoRunDirectory NoSuchCheckpoint NotPrivate OutputExists PathNotUtf8 PenstockError "
               "PipelineFailed PipelineInvalid QueueDamaged RowTimeout SourceDamaged StoreTaken StoreUnavailable "
               "TargetDamaged TargetInUse TooFewDescriptors",
+    "operators.key_state": "KeyState ListState MapState ValueState",
     "operator": "Context Drop Reject Retry Unavailable",
     "options": "Edge ErrorPolicy FullPolicy StageOptions block dead_letter fail skip",
     "operators.windowed.changes": "Change",

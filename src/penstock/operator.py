@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -13,6 +13,7 @@ from penstock.options import Duration, parse_duration
 
 T_contra = TypeVar("T_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
+S_contra = TypeVar("S_contra", contravariant=True)
 
 
 def _no_row_in_progress() -> str:
@@ -124,6 +125,12 @@ class RowOperator(Protocol[T_contra, R_co]):
     """A class with `__call__(row)`, and optionally `open(context)` (first, once per worker life) and `close()`."""
 
     def __call__(self, row: T_contra, /) -> R_co: ...
+
+
+class KeyProcess(Protocol[T_contra, S_contra, R_co]):
+    """What `process` is given: `__call__(row, state)`, and optionally what a class may have, as `process` says."""
+
+    def __call__(self, row: T_contra, state: S_contra, /) -> Iterable[R_co] | None: ...
 
 
 class Verdict(Exception):

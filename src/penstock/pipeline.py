@@ -1,7 +1,8 @@
 """What users build with: `Pipeline`, `Stream`. Every call is recorded with its line; nothing runs before `run`.
 
 This module is above the planner, which turns the recorded calls into a plan, and the engine, which runs the plan.
-Both are imported where they are called: building needs neither, and `import penstock` must be quick.
+Both are imported where they are called: building needs neither, and `import penstock` must be quick. So are the verbs
+that keep state, which most pipelines have no use for.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from penstock.batch import Columns
 from penstock.endpoints import as_sink, as_source
 from penstock.errors import Mistake, PenstockError
 from penstock.event_time import Unit
+from penstock.graph.event_times import event_time_of
 from penstock.graph.graph import (
     DEFAULT_EDGE,
     BroadcastCall,
@@ -33,7 +35,7 @@ from penstock.graph.graph import (
 )
 from penstock.graph.recorder import Recorder, calling_line
 from penstock.names import did_you_mean
-from penstock.operator import RowOperator
+from penstock.operator import KeyProcess, RowOperator
 from penstock.operators.event_time import EventTime, Field
 from penstock.operators.filter import Filter
 from penstock.operators.flat_map import FlatMap
@@ -41,7 +43,6 @@ from penstock.operators.map import Map
 from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
 from penstock.operators.parse_json import ParseJson
-from penstock.operators.scan import Scan
 from penstock.operators.verb import Operator
 from penstock.operators.windowed.aggregate import Aggregate, CountAggregate
 from penstock.operators.windowed.changes import Change
@@ -289,6 +290,44 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
     def _again(self, number: int) -> Self:
         return type(self)(self._recorder, number, self._key)
 
+    @property
+    def _event_time(self) -> EventTime | None:
+        """How rows were given their times."""
+        return event_time_of(self._recorder.graph(), self._number)
+
+    def process(self, fn: type[KeyProcess[T_co, Any, R]] | KeyProcess[T_co, Any, R]) -> Stream[R]:
+        """Call `fn(row, state)` for each row: it returns rows to pass on, or None, and keeps in `state` what it likes.
+
+        `fn` is a class (made in each worker), an instance or a function; its second argument is annotated with a
+        subclass of `KeyState`, which declares what is kept for each key. A class may have `open(context)`, and
+        `on_timer(state, time)`, `on_wall_timer(state, time)` and `on_end(state)`, which return rows, too: for timers
+        that were set by event time and by the wall clock, and for each key once the input is through.
+        """
+        from penstock.operators.process import Process
+
+        where = calling_line(1)
+        return self._then(where, Process(fn, str(where), self._key, has_times=self._event_time is not None))
+
+    def dedupe(self, *, within: Duration | None) -> Stream[T_co]:
+        """Drop a row if one of its key was passed on less than `within` before it; None: if there ever was one.
+
+        By event time, if rows have one; else by the wall clock.
+        """
+        from penstock.operators.dedupe import Dedupe
+
+        where = calling_line(1)
+        return self._then(where, Dedupe(None, str(where), self._key, within, self._event_time))
+
+    def top(self, rows: int, *, by: str | Callable[[T_co], Any]) -> Stream[list[T_co]]:
+        """Keep the `rows` rows of each key for which `by` is largest: a field, or a function of the row.
+
+        Gives the whole list, the best row first, each time that a row enters it. Of equal rows the first one stays.
+        """
+        from penstock.operators.top import Top
+
+        where = calling_line(1)
+        return self._then(where, Top(Field(by) if isinstance(by, str) else by, str(where), self._key, rows))
+
     def scan(self, initial: S, fn: Callable[[S, T_co], tuple[S, R]]) -> Stream[R]:
         """Keep a state for each key: `fn(state, row)` returns the next state, and the row to pass on.
 
@@ -296,6 +335,8 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
         and a row that fails leaves its key's state as it was. A state may be any value that a row may be; what was
         changed in place may be returned.
         """
+        from penstock.operators.scan import Scan
+
         where = calling_line(1)
         return self._then(where, Scan(fn, str(where), self._key, initial))
 

@@ -168,15 +168,19 @@ def _fused(stages: Stages, stage: Stage) -> Iterator[Mistake]:
 def _state_and_coroutines(stages: Stages, stage: Stage) -> Iterator[Mistake]:
     """Rows of coroutines overlap: taking back what one wrote would take back what others built on it."""
     operators = [call for n in stage.operators if isinstance(call := stages.graph.calls[n], OperatorCall)]
-    keeper = next((call for call in operators if call.operator.writes_state), None)
+    keeper = next((call for call in operators if call.operator.writes_state or _ends(call)), None)
     for call in operators:
         if keeper is not None and callable(call.operator.fn) and call.operator.is_async and call.operator.awaits:
             yield mistake(
                 call.where,
                 f"{described(call)} is a coroutine, whose rows overlap, in the stage of {described(keeper)}, which "
-                "keeps state",
+                f"{'keeps state' if keeper.operator.writes_state else 'has on_end'}",
                 f'open a stage between the two: .stage("name"){_call_text(call)}',
             )
+
+
+def _ends(call: OperatorCall) -> bool:
+    return callable(call.operator.fn) and call.operator.gives_at_end
 
 
 def _call_text(call: OperatorCall) -> str:

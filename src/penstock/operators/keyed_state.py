@@ -16,6 +16,21 @@ GONE: Final = -1
 """The stamp of an entry that was removed."""
 
 
+class CannotTakeBack(Exception):
+    """What a failed row has written cannot be told from what was there: a value was changed in place."""
+
+
+class StateNotEncoded(Exception):
+    """A value of the state cannot be stored."""
+
+    def __init__(self, where: str, key: Any, error: BaseException) -> None:
+        super().__init__(where, key, error)
+        self.where = where
+        """The operator, and the shelf."""
+        self.key = key
+        self.error = error
+
+
 class Entry:
     """What is kept for one key."""
 
@@ -73,6 +88,10 @@ class Shelf(Protocol[E]):
         """Take the entry out."""
         ...
 
+    def forget(self, entry: E) -> None:
+        """As `remove`, and not undone: for what time takes out, rather than a row."""
+        ...
+
     def all(self) -> list[E]:
         """Every entry, those that were only in the log included."""
         ...
@@ -90,6 +109,10 @@ class Values(Shelf[Entry], Protocol):
 
     def add(self, key: Any, value: Any) -> Entry:
         """Make the entry of a key that has none."""
+        ...
+
+    def replace(self, entry: Entry, value: Any) -> None:
+        """Set another value, where nobody changes one in place: user code never sees it, or it is `frozen`."""
         ...
 
 
@@ -207,6 +230,10 @@ class StageState(Protocol):
     @property
     def watermark_us(self) -> int:
         """Event time of the stage, as it stood before the rows in progress were taken: what is older is late."""
+        ...
+
+    def now_us(self) -> int:
+        """The clock on the wall, in microseconds since 1970."""
         ...
 
     def values(self, name: str, type: Any = Any) -> Values: ...

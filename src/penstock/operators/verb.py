@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 import msgspec
 
@@ -21,6 +21,9 @@ from penstock.signatures.callables import dir_of_instances, fn_name, function_of
 
 CallText: TypeAlias = Callable[[str], str]
 """Makes the text of a call of `fn`: `call("row")`."""
+
+
+STATE_MODULES: Final = ("penstock.slot.state.slot_state", "penstock.operators.at_end")
 
 
 class Shape(Enum):
@@ -132,12 +135,26 @@ class Operator(msgspec.Struct, frozen=True):
     @property
     def modules(self) -> Sequence[str]:
         """What a worker needs for it, and is imported before workers are forked."""
-        return ()
+        return STATE_MODULES if self.uses_state else ()
+
+    @property
+    def uses_state(self) -> bool:
+        """True: something of it is in the state of the slot, if only at the end."""
+        return self.writes_state or self.gives_at_end
 
     @property
     def made_in_worker(self) -> bool:
         """True: `fn` is a class whose instances are callable; each worker makes its own."""
         return inspect.isclass(self.fn) and "__call__" in dir_of_instances(self.fn)
+
+    @property
+    def gives_at_end(self) -> bool:
+        """True: `fn` has an `on_end()`, which may give rows once the input is through."""
+        if not self.has_function or self.becomes is Becomes.NOTHING or self.writes_state:
+            return False
+        if inspect.isclass(self.fn) and not self.made_in_worker:
+            return False
+        return "on_end" in dir_of_instances(self.fn if inspect.isclass(self.fn) else type(self.fn))
 
     @property
     def is_async(self) -> bool:

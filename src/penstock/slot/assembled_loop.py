@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from penstock.slot.input.decoding import Decoding
@@ -15,7 +15,7 @@ from penstock.slot.process.pauses import Pauses
 from penstock.slot.records.committed_log import Participant
 from penstock.slot.records.dead_letter_file import DEAD_LETTERS
 from penstock.slot.records.life import Life
-from penstock.slot.records.record import Record
+from penstock.slot.records.record import STATE, Record
 from penstock.slot.records.retries import RETRIES
 from penstock.slot.running.called_ahead import CalledAhead
 from penstock.slot.running.calls import Calls
@@ -28,7 +28,6 @@ from penstock.slot.running.ready_rows import ReadyRows
 from penstock.slot.running.runner import PlainRunner, Runner
 from penstock.slot.running.timed_rows import TimedRows
 from penstock.slot.sleeping import Sleeping
-from penstock.slot.state.changelog import STATE
 from penstock.slot.turn.backpressure import Backpressure
 from penstock.slot.turn.commit import Commit
 from penstock.slot.turn.last_error import LastErrors
@@ -100,14 +99,14 @@ class AssembledLoop:
     def _turn_of(self, stages: Sequence[SlotStage], record: Record) -> Turn:
         keeping, world, crash = self._keeping, self._world, self._world.crash
         participants: dict[str, Participant] = {DEAD_LETTERS: keeping.dead_letters, RETRIES: keeping.retries}
-        if keeping.state.keeps_anything:
+        told: list[Callable[[SlotStage], None]] = [self._meter.committed, acknowledge]
+        if keeping.state is not None:
             participants[STATE] = keeping.state
-        state = keeping.state
-        state_told = [lambda stage: state.committed()] if state.keeps_anything else []
+            told.append(keeping.state.committed)
         last_errors = LastErrors(world.paths.last_errors, world.clock, world.files)
         commit = Commit(
             stages, keeping.journal, record, participants=participants, bell=keeping.bell, crash=crash,
-            told=(self._meter.committed, acknowledge, last_errors.tell, *state_told, *world.when_open()),
+            told=(*told, last_errors.tell, *world.when_open()),
         )
         backpressure = Backpressure(keeping.bell, keeping.waiter, self._meter, keeping.control, world.look_s)
         return Turn(

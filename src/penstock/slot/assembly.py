@@ -86,8 +86,8 @@ class Assembler(msgspec.Struct, frozen=True):
         )
         given = stage.event_time
         inputs.gives_times = given is not None
-        keeps = any(node.operator.writes_state for node in stage.nodes)
-        time = StageTime(inputs, given, is_used=stage.timed) if stage.timed or keeps else None
+        waits = any(node.operator.uses_state for node in stage.nodes)
+        time = StageTime(inputs, given, is_used=stage.timed) if stage.timed or waits else None
         pages = [Page(world.paths.page(plan, stage.name, n), world.opening, writable=n == slot) for n in range(workers)]
         return SlotStage(
             number=number, plan=stage, context=context, inputs=inputs, chain=chain, outs=[Out() for _ in leaves],

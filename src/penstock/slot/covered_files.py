@@ -14,9 +14,9 @@ import msgspec
 
 from penstock.plan.paths import SlotPaths
 from penstock.slot.records.dead_letter_file import DEAD_LETTERS
-from penstock.slot.records.record import Record
+from penstock.slot.records.record import STATE, Record
 from penstock.slot.records.retries import RETRIES, generation_path
-from penstock.slot.state.changelog import STATE, segment_path, segments_of
+from penstock.slot.state.changelog import segment_path, segments_of
 
 
 class CoveredFile(msgspec.Struct, frozen=True):

@@ -23,13 +23,13 @@ from penstock.slot.records.dead_letter_file import DeadLetterFile
 from penstock.slot.records.journal import Journal
 from penstock.slot.records.retries import RetryFile
 from penstock.slot.records.work_page import WorkPage
-from penstock.slot.state.slot_state import SlotState
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn.slot_stage import SlotStage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from penstock.slot.state.slot_state import SlotState
     from penstock.slot.user_code.event_loop import EventLoop
 
 
@@ -87,7 +87,7 @@ class Keeping(msgspec.Struct, frozen=True):
     journal: Journal
     dead_letters: DeadLetterFile
     retries: RetryFile
-    state: SlotState
+    state: SlotState | None
     bell: Bell
     waiter: Waits
     control: Control

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock.ctrl_c import is_ctrl_c
 from penstock.dead_letter_store import letters_file
 from penstock.errors import TargetDamaged
 from penstock.metrics.catalogue import Activity
+from penstock.plan.plan import StagePlan
 from penstock.plan.topology import Topology, has_coroutines
 from penstock.slot.assembled_loop import AssembledLoop
 from penstock.slot.assembly import Assembler
@@ -24,14 +27,15 @@ from penstock.slot.records.control import Control
 from penstock.slot.records.dead_letter_file import DEAD_LETTERS, DeadLetterFile
 from penstock.slot.records.journal import Journal
 from penstock.slot.records.life import Life
-from penstock.slot.records.record import Record
+from penstock.slot.records.record import STATE, Record
 from penstock.slot.records.retries import RETRIES, RetryFile
 from penstock.slot.records.work_page import CLOSES, OPENED, WorkPage
-from penstock.slot.state.changelog import STATE
-from penstock.slot.state.slot_state import SlotState
 from penstock.slot.turn.meter import Meter
 from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.user_code.event_loop import EventLoop
+
+if TYPE_CHECKING:
+    from penstock.slot.state.slot_state import SlotState
 
 
 class Worker:
@@ -57,7 +61,7 @@ class Worker:
         self._stages = [assembler.stage(number, stage) for number, stage in enumerate(stages)]
         self._meter = Meter([stage.page for stage in self._stages], world.clock)
         self._meter.now_doing(Activity.STARTING)
-        self._state = SlotState(copies=life.careful > 0, clock=world.clock)
+        self._state = _state_of(stages, life, world)
         self._waiter = world.waiter_of(self._bell, self.event_loop)
         self._opens = False
         """True: something of the user's may be open."""
@@ -100,7 +104,8 @@ class Worker:
         if self._keeping is not None:
             self._keeping.dead_letters.close()
             self._keeping.retries.close()
-            self._keeping.state.close()
+            if self._state is not None:
+                self._state.close()
         self._meter.now_doing(Activity.FINISHED)
 
     def _restore(self, record: Record) -> None:
@@ -162,7 +167,7 @@ class Worker:
         )
         if life.anew:
             retries.let_go()
-        if self._state.keeps_anything:
+        if self._state is not None:
             self._state.open(
                 self._slot_files.changelog, record.logs.get(STATE, ()), world.files, lambda: self._control.pinned
             )
@@ -189,3 +194,12 @@ class Worker:
         if self.loop is None:
             raise RuntimeError("idempotency_key names the row in progress; read it inside a call, not outside")
         return self.loop.idempotency_key()
+
+
+def _state_of(stages: Sequence[StagePlan], life: Life, world: World) -> SlotState | None:
+    """What keyed stages keep; None: there is none in the slot."""
+    if not any(node.operator.uses_state for stage in stages for node in stage.nodes):
+        return None
+    from penstock.slot.state.slot_state import SlotState  # most workers have no use for it
+
+    return SlotState(copies=life.careful > 0, clock=world.clock)

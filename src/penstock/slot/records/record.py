@@ -16,6 +16,8 @@ from penstock.plan.paths import channel_name
 if TYPE_CHECKING:
     from penstock.plan.topology import Slot, Topology
 
+STATE: Final = "state"
+"""The name of the changelog of keyed stages among the logs."""
 RECORD_VERSION: Final = 4
 
 

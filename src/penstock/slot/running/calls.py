@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from penstock.operators.keyed_state import CannotTakeBack
 from penstock.slot.input.batches import batch_slice
 from penstock.slot.input.intake import Intake
 from penstock.slot.input.suspicion import Suspicion
@@ -19,7 +20,6 @@ from penstock.slot.process.pauses import Pauses
 from penstock.slot.process.row_failure import Failure
 from penstock.slot.records.work_page import Doing, Mark, WorkPage
 from penstock.slot.running.gathering import Together
-from penstock.slot.state.shelf import CannotTakeBack
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn.row_errors import RowErrors, StageEnd
 from penstock.slot.turn.slot_stage import SlotStage

@@ -14,6 +14,7 @@ from penstock.ctrl_c import is_ctrl_c
 from penstock.event_time import shown_moment
 from penstock.metrics.catalogue import Activity
 from penstock.operators.keyed_operator import KeyFailed
+from penstock.operators.keyed_state import CannotTakeBack
 from penstock.operators.verb import Operator
 from penstock.slot.output.outputs import FRAME_BYTES
 from penstock.slot.process.forks import leave_if_child, leave_if_child_by
@@ -23,7 +24,6 @@ from penstock.slot.process.stops import StageFailed, Stopped
 from penstock.slot.process.user_errors import one_line, user_traceback
 from penstock.slot.records.control import Control
 from penstock.slot.records.work_page import WorkPage
-from penstock.slot.state.shelf import CannotTakeBack
 from penstock.slot.turn.meter import Meter
 from penstock.slot.turn.row_errors import RowErrors
 from penstock.slot.turn.slot_stage import SlotStage

@@ -12,6 +12,7 @@ import msgspec
 
 from penstock.channel.codec import RowCodec
 from penstock.ctrl_c import is_ctrl_c
+from penstock.operators.keyed_state import StateNotEncoded
 
 
 class Op(IntEnum):
@@ -75,17 +76,6 @@ class Columns(msgspec.Struct, array_like=True):
     keys: tuple[int, bytes]
     values: tuple[int, bytes]
     fields: tuple[int, bytes]
-
-
-class StateNotEncoded(Exception):
-    """A value of the state cannot be stored."""
-
-    def __init__(self, where: str, key: Any, error: BaseException) -> None:
-        super().__init__(where, key, error)
-        self.where = where
-        """The operator, and the shelf."""
-        self.key = key
-        self.error = error
 
 
 class ChangeCodec:

@@ -19,8 +19,6 @@ from penstock.run_files import refused
 from penstock.slot.records.committed_log import frame, open_log
 
 WHAT: Final = "the changelog of the state"
-STATE: Final = "state"
-"""Its name in records."""
 
 
 def segment_path(base: Path, number: int) -> Path:

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from penstock.channel.router import group_of_key
 from penstock.operators.frozen import is_frozen
-from penstock.operators.keyed_state import MapEntry
+from penstock.operators.keyed_state import CannotTakeBack, MapEntry
 from penstock.slot.state.change import Change, Op
-from penstock.slot.state.shelf import CannotTakeBack, groups_of
+from penstock.slot.state.shelf import groups_of
 from penstock.slot.state.values import ByKey
 
 _NOTHING: Final = object()

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import msgspec
 
 from penstock.operators.frozen import is_frozen
-from penstock.operators.keyed_state import GONE, Entry, Touched
+from penstock.operators.keyed_state import GONE, CannotTakeBack, Entry, Touched
 from penstock.operators.undo_log import UndoLog
 from penstock.plan.membership import KEY_GROUPS
 from penstock.slot.state.bands import banded
@@ -69,10 +69,6 @@ class Cold:
         self.load = load
 
 
-class CannotTakeBack(Exception):
-    """What a failed row has written cannot be told from what was there: a value was changed in place."""
-
-
 class EngineShelf(Generic[E]):
     """Base of the kinds."""
 
@@ -112,6 +108,9 @@ class EngineShelf(Generic[E]):
 
     def remove(self, entry: E) -> None:
         self._undo.add((self._bring_back, (entry,)))
+        self._take_out(entry)
+
+    def forget(self, entry: E) -> None:
         self._take_out(entry)
 
     def all(self) -> list[E]:

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from penstock.channel.router import group_of_key
-from penstock.operators.keyed_state import GONE
+from penstock.operators.keyed_state import GONE, StateNotEncoded
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.windowed.slice_shelf import END, GROUP, KEY, STAMP, Accumulator, TouchedAccumulators
 from penstock.plan.membership import KEY_GROUPS
 from penstock.slot.state.bands import ALL_BANDS, band_of
-from penstock.slot.state.change import Change, ChangeCodec, Op, StateNotEncoded
+from penstock.slot.state.change import Change, ChangeCodec, Op
 from penstock.slot.state.shelf import Cold, ShelfName
 
 _CACHED_KEYS: Final = 65536

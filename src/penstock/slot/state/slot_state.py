@@ -33,6 +33,7 @@ class SlotState:
         self.copies = copies
         self.cold = Cold(self._load)
         self._now_ns = clock.now_ns
+        self._wall_ns = clock.wall_ns
         self._stages: dict[str, StageShelves] = {}
         self._shelves: list[Shelf] = []
         self._log: Changelog | None = None
@@ -53,10 +54,9 @@ class SlotState:
         assert self._log is None
         self._shelves.append(shelf)
 
-    @property
-    def keeps_anything(self) -> bool:
-        """True: there are shelves."""
-        return bool(self._shelves)
+    def now_us(self) -> int:
+        """The clock on the wall."""
+        return self._wall_ns() // 1000
 
     # A life begins and ends.
 
@@ -135,8 +135,8 @@ class SlotState:
             self._within(BUDGET_S, self._write_group)
         return self._log.flush()
 
-    def committed(self) -> None:
-        """The record that `flush` was for is committed."""
+    def committed(self, stage: object = None) -> None:
+        """The record that `flush` was for is committed; `stage` is the one that was at work."""
         assert self._log is not None
         if self._not_named:
             self._log.remove(self._not_named)

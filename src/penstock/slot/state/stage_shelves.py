@@ -47,6 +47,9 @@ class OperatorState:
     def watermark_us(self) -> int:
         return self._stage.watermark_us
 
+    def now_us(self) -> int:
+        return self._stage.room.now_us()
+
     def values(self, name: str, type: Any = Any) -> ValueShelf:
         return self._shelf(ValueShelf, name, type)
 

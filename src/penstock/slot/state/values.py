@@ -47,6 +47,15 @@ class ValueShelf(ByKey[Entry]):
         self._put_in(entry)
         return entry
 
+    def replace(self, entry: Entry, value: Any) -> None:
+        self._undo.add((self._put_back_value, (entry, entry.value)))
+        entry.value = value
+        self.touch(entry)
+
+    def _put_back_value(self, entry: Entry, value: Any) -> None:
+        entry.value = value
+        self.touch(entry)
+
     def _made(self, key: Any, value: Any, group: int, at: int) -> Entry:
         return Entry(key, value, group)
 

@@ -23,6 +23,7 @@ from penstock.error_text import cut
 from penstock.event_time import END_OF_TIME, shown_moment
 from penstock.operator import Drop
 from penstock.operators.keyed_operator import KeyFailed
+from penstock.operators.keyed_state import StateNotEncoded
 from penstock.operators.verb import Operator
 from penstock.plan.plan import EdgePlan, StageSettings
 from penstock.slot.input.batches import row_at
@@ -35,7 +36,6 @@ from penstock.slot.process.user_errors import one_line, user_traceback
 from penstock.slot.records.dead_letter_file import DeadLetterFile
 from penstock.slot.records.life import Blamed
 from penstock.slot.records.retries import RetryFile, WaitingRow
-from penstock.slot.state.change import StateNotEncoded
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn import trial
 from penstock.slot.turn.error_policy import Decision, FailStage, RetryRow, SetAside, SkipRow, decide, last_resort

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from penstock.operators.keyed_state import StateNotEncoded
 from penstock.slot.input.batches import as_row_list, batch_length
 from penstock.slot.input.intake import Intake
 from penstock.slot.input.queue_inputs import QueueInputs
@@ -21,7 +22,6 @@ from penstock.slot.process.stops import CarefulRestart, StageFailed
 from penstock.slot.process.user_errors import one_line
 from penstock.slot.records.retries import WaitingRow
 from penstock.slot.records.work_page import TURN_INPUT, Doing, Mark, WorkPage
-from penstock.slot.state.change import StateNotEncoded
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn.commit import Commit
 from penstock.slot.turn.meter import Meter
@@ -289,7 +289,7 @@ class Turn:
 
     def _encode_state(self, stage: SlotStage, mark: Mark) -> BaseException | None:
         """Log what was written to state. First of all, for a value that cannot be stored is a failure of its row."""
-        if not stage.chain.keeps_state:
+        if not stage.chain.logs_state:
             return None
         self._work.enter(mark, Doing.ENCODING)
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.batch import Lines
 from penstock.channel.column_batch import ColumnBatch
@@ -32,8 +32,6 @@ from penstock.slot.output.expansion import Expansion
 from penstock.slot.output.spool import Spool
 from penstock.slot.process.row_failure import Failure, Unmade
 from penstock.slot.process.row_timeout import RowTimer
-from penstock.slot.state.slot_state import SlotState
-from penstock.slot.state.stage_shelves import StageShelves
 from penstock.slot.user_code.async_rows import AsyncRows, Coroutines
 from penstock.slot.user_code.batch_tree import BatchTree, Origin
 from penstock.slot.user_code.behind import Behind, Runs
@@ -41,6 +39,10 @@ from penstock.slot.user_code.instances import Instances
 from penstock.slot.user_code.plain_rows import PlainRows
 from penstock.slot.user_code.row_in_work import row_in_work
 from penstock.slot.user_code.row_program import AsRows, ProgramNode, RowProgram, compile_async_program, compile_program
+
+if TYPE_CHECKING:  # stages that keep nothing do not load it
+    from penstock.slot.state.slot_state import SlotState
+    from penstock.slot.state.stage_shelves import StageShelves
 
 
 class Chain:
@@ -114,9 +116,9 @@ class Chain:
 
         `state`: of the slot; None: what operators keep is in memory only.
         """
-        if self._keeps_state:
-            self._state = (state or SlotState()).stage(self._label)
-            self._undo = self._state.undo
+        if any(node.operator.uses_state for node in self._nodes):
+            self._state = _state_of(self._label, state)
+            self._undo = self._state.undo if self._keeps_state else None
         nodes = [
             ProgramNode(n.operator, n.parent, self._function(index, n.operator), n.operator.is_async)
             for index, n in enumerate(self._nodes)
@@ -190,6 +192,11 @@ class Chain:
         """True: an operator writes to state."""
         return self._keeps_state
 
+    @property
+    def logs_state(self) -> bool:
+        """True: there is something that `encode_state` may have to log."""
+        return self._state is not None
+
     def encode_state(self) -> None:
         """Log what was written to state. Raises `StateNotEncoded` for a value that cannot be stored."""
         if self._state is not None:
@@ -255,6 +262,10 @@ class Chain:
         fn = self._instances.function(operator)
         if isinstance(operator, EventTime):
             return operator.moment_of(fn)
+        if self._state is not None and operator.gives_at_end:
+            from penstock.operators.at_end import at_end  # most stages have no use for it
+
+            self.keyed_calls.append((index, at_end(fn, self._state.of(f"on_end of {operator.verb}"))))
         if self._state is None or self._undo is None or not operator.writes_state:
             return fn
         call = operator.with_state(fn, self._undo, self._state.of(operator.verb))
@@ -309,3 +320,11 @@ class Chain:
             nodes, leaves, self._label, interrupted=self._timer is not None, spool=self.spool,
             as_rows=self._as_rows, undo=self._undo,
         )
+
+
+def _state_of(stage: str, room: SlotState | None) -> StageShelves:
+    if room is None:
+        from penstock.slot.state.slot_state import SlotState  # only in tests of the chain itself
+
+        room = SlotState()
+    return room.stage(stage)
