@@ -7,7 +7,7 @@ from pathlib import Path
 from sim_machine import RUN, Machine
 from sim_schedule import Killed, Violation
 
-from penstock.checkpoint import cut
+from penstock.checkpoints import cut
 from penstock.checkpoints.claimed import claim
 from penstock.checkpoints.manifest import Holder, Manifest
 from penstock.checkpoints.memory_store import MemoryStore
