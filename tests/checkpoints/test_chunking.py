@@ -7,7 +7,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.checkpoint import chunking
+from penstock.checkpoints import chunking
 from penstock.checkpoints.chunking import shared_chunks
 from penstock.checkpoints.manifest import Chunk, Chunks, length_of
 
