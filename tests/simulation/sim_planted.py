@@ -17,7 +17,7 @@ from penstock.channel import ring
 from penstock.channel.frame import Frame, Header
 from penstock.channel.queue import QueueReader, QueueWriter
 from penstock.channel.ring import RingWriter
-from penstock.checkpoint import cut
+from penstock.checkpoints import cut
 from penstock.event_time import END_OF_TIME, NO_WATERMARK
 from penstock.slot.input.intake import Intake
 from penstock.slot.input.queue_inputs import QueueInput, QueueInputs
