@@ -22,13 +22,13 @@ def beyond(manifests: Sequence[Manifest], keep: int) -> Doomed:
     return without(manifests, passing[: -max(keep, 1)])
 
 
-def without(manifests: Sequence[Manifest], numbers: Sequence[int]) -> Doomed:
+def without(manifests: Sequence[Manifest], numbers: Sequence[int], *, newest_too: bool = False) -> Doomed:
     """These, and the files that no other one needs. `manifests`: all that count.
 
-    The newest of all stays, whatever is asked for: the next one may share its files, and the log's numbers would go
-    back (`claimed`).
+    The newest of all stays unless `newest_too`: the next one may share its files, and the log's numbers would go back
+    where no claim is behind it (`claimed`).
     """
-    newest = max((manifest.number for manifest in manifests), default=0)
+    newest = 0 if newest_too else max((manifest.number for manifest in manifests), default=0)
     gone = [manifest for manifest in manifests if manifest.number in numbers and manifest.number != newest]
     stay = [manifest for manifest in manifests if manifest not in gone]
     needed = {file for manifest in stay for file in manifest.files}

@@ -6,6 +6,9 @@ from enum import IntEnum
 
 from penstock.errors import (
     AlreadyRunning,
+    CheckpointDamaged,
+    CheckpointForeign,
+    CommandRefused,
     FileUnusable,
     LayoutChanged,
     NoRunDirectory,
@@ -14,6 +17,8 @@ from penstock.errors import (
     PenstockError,
     PipelineFailed,
     QueueDamaged,
+    StoreTaken,
+    StoreUnavailable,
     TargetInUse,
 )
 from penstock.report import Report
@@ -44,7 +49,8 @@ class ExitCode(IntEnum):
 
 
 _REFUSALS = (
-    AlreadyRunning, FileUnusable, LayoutChanged, NoRunDirectory, NotPrivate, OutputExists, QueueDamaged, TargetInUse,
+    AlreadyRunning, CheckpointDamaged, CheckpointForeign, CommandRefused, FileUnusable, LayoutChanged, NoRunDirectory,
+    NotPrivate, OutputExists, QueueDamaged, StoreTaken, StoreUnavailable, TargetInUse,
 )
 
 

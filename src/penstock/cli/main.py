@@ -26,6 +26,7 @@ COMMANDS = {
     "check": ("penstock.cli.check", "check"),
     "plan": ("penstock.cli.plan", "plan"),
     "status": ("penstock.cli.status", "status"),
+    "checkpoints": ("penstock.cli.checkpoints", "checkpoints"),
     "dead-letters": ("penstock.cli.dead_letters", "dead_letters"),
     "clean": ("penstock.cli.clean", "clean"),
     "demo": ("penstock.cli.demo", "demo"),
