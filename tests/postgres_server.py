@@ -69,6 +69,11 @@ class Server:
         self.settings = {**_SETTINGS, **settings}
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def owner(self) -> int:
+        """The user who runs it."""
+        return _owner().pw_uid
+
     def dsn(self, database: str = "postgres", user: str = "penstock") -> str:
         return f"host={self.folder} port=5432 user={user} dbname={database}"
 
@@ -164,17 +169,22 @@ def require_postgres() -> None:
 
 
 @contextmanager
-def made_server(data: Path | None = None, **settings: str) -> Iterator[Server]:
-    """A new server, running. `data`: an empty folder for its data, on a disk of the test's choice."""
-    require_postgres()
+def owned() -> Iterator[Path]:
+    """A folder that the server's user may enter: not below those of pytest."""
     owner = _owner()
     with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         os.chown(folder, owner.pw_uid, owner.pw_gid)
         folder.chmod(0o755)
-        data = data or folder / "data"
-        if data.exists():
-            os.chown(data, owner.pw_uid, owner.pw_gid)
+        yield folder
+
+
+@contextmanager
+def made_server(**settings: str) -> Iterator[Server]:
+    """A new server, running."""
+    require_postgres()
+    with owned() as folder:
+        data = folder / "data"
         subprocess.run(
             [str(_bin("initdb")), "-D", str(data), "-N", "-U", "penstock", "--auth=trust", "-E", "UTF8", "--locale=C"],
             check=True, stdout=subprocess.DEVNULL, cwd=folder, **_as_owner(),
