@@ -295,3 +295,21 @@ def test_no_transaction_relies_on_what_an_earlier_one_left_in_its_session(key: s
         writer.commit(b"%d" % number)
     assert pg.query("SELECT count(*) FROM t") == [(6,)]
     writer.close()
+
+
+def test_what_was_committed_outlives_a_crash_of_a_server_that_does_not_wait_for_its_disk() -> None:
+    lazy = {"synchronous_commit": "off", "wal_writer_delay": "10s", "wal_writer_flush_after": "1GB"}
+    with made_server(**lazy) as server:
+        writer = opened(server.dsn())
+        for number in range(1, 21):
+            writer.write([{"n": number}])
+            writer.commit(b"%d" % number)
+        server.kill()
+        server.start()
+        with pytest.raises(ps.Unavailable, match=r"writing to table public\.t was not possible"):
+            writer.commit(b"21")
+        writer.close()
+        successor = opened(server.dsn())
+        assert successor.last_record() == b"20"
+        assert server.execute("SELECT count(*) FROM t") == [(20,)]
+        successor.close()
