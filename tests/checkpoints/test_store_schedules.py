@@ -150,6 +150,22 @@ def test_whatever_processes_do_a_store_in_a_directory_is_right(steps):
         leaves_no_garbage(world)
 
 
+@pytest.mark.timeout(300)
+@settings(max_examples=15)
+@given(_steps)
+def test_whatever_processes_do_a_store_of_objects_is_right(steps):
+    pytest.importorskip("obstore")
+    from obstore.store import MemoryStore as Objects
+
+    from penstock.checkpoints.object_store import ObjectStore
+
+    objects = Objects()
+    world = World(lambda: ObjectStore(objects, "objects"))
+    for step in steps:
+        world.go(step)
+    leaves_no_garbage(world)
+
+
 def leaves_no_garbage(world: World) -> None:
     """A last claim, and a last checkpoint: nothing else is left."""
     claimed = claim(world.open_store(), holder(99))

@@ -140,7 +140,10 @@ def claim(store: CheckpointStore, holder: Holder) -> Claimed:
     for problem in reading.problems:
         log.warning("%s", problem)
     claimed = Claimed(store, mine, reading.manifests, whole=not reading.problems)
-    _sweep(store, mine, [number for number in reading.numbers if number not in mine.kept], claimed)
+    try:
+        _sweep(store, mine, [number for number in reading.numbers if number not in mine.kept], claimed)
+    except StoreUnavailable as exc:  # what is not needed only takes up room
+        log.warning("%s", exc)
     return claimed
 
 

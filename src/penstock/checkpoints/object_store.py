@@ -164,15 +164,15 @@ def _s3(place: str) -> Any:
 
 @contextmanager
 def _told(where: str, what: str) -> Iterator[None]:
-    errors = _obstore().exceptions
     try:
         yield
-    except (errors.PermissionDeniedError, errors.UnauthenticatedError) as exc:
-        raise StoreUnavailable(where, f"{what}: access denied", f"{_CREDENTIALS}, then try again") from exc
-    except (errors.BaseError, OSError, ValueError) as exc:
-        said = " ".join(str(exc).split())
-        if isinstance(exc, FileNotFoundError) or "NoSuchBucket" in said:
+    except (_obstore().exceptions.BaseError, OSError, ValueError) as exc:
+        # A file that is written wraps each error in an OSError: what is left of its kind is its text.
+        said = " ".join(str(exc).partition("Debug source:")[0].split())
+        if "NoSuchBucket" in said or isinstance(exc, FileNotFoundError):
             raise StoreUnavailable(where, f"{what}: there is no such bucket", "make it, then try again") from exc
+        if "403 Forbidden" in said or "401 Unauthorized" in said:
+            raise StoreUnavailable(where, f"{what} ({_short(said)})", f"{_CREDENTIALS}, then try again") from exc
         raise StoreUnavailable(where, f"{what} ({_short(said)})") from exc
 
 
