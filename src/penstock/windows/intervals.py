@@ -45,6 +45,10 @@ class Match(Protocol):
         """Once `closed` is this, the row is not needed any more, be it to see that others have a match."""
         ...
 
+    def oldest_undecided(self, closed: int) -> int:
+        """No row that is not decided at `closed` has an earlier time."""
+        ...
+
 
 class Interval(msgspec.Struct, frozen=True):
     """The right row's time - the left one's is from -`before` to `after`, both included."""
@@ -71,6 +75,9 @@ class Interval(msgspec.Struct, frozen=True):
         # The last row of the other side that it matches is decided then.
         return self.decided_at(other, self.matching(side, time)[1] - 1)
 
+    def oldest_undecided(self, closed: int) -> int:
+        return closed - max(self.before, self.after)
+
 
 class SameWindow(msgspec.Struct, frozen=True):
     """Both rows are in the same window. Windows do not overlap: a pair would be given once for each of them."""
@@ -89,3 +96,6 @@ class SameWindow(msgspec.Struct, frozen=True):
 
     def needed_until(self, side: Side, time: int, how: How) -> int:
         return self.slices.end_of(time)
+
+    def oldest_undecided(self, closed: int) -> int:
+        return self.slices.end_of(closed) - self.slices.slice

@@ -1,0 +1,1 @@
+"""`join`: rows of two streams that belong together."""
