@@ -39,6 +39,7 @@ from penstock.operator import KeyProcess, RowOperator
 from penstock.operators.event_time import EventTime, Field
 from penstock.operators.filter import Filter
 from penstock.operators.flat_map import FlatMap
+from penstock.operators.joined.join import Join
 from penstock.operators.map import Map
 from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
@@ -341,6 +342,52 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
         return self._then(where, Scan(fn, str(where), self._key, initial))
 
     @overload
+    def join(
+        self, other: Stream[R], *, within: Duration | tuple[Duration, Duration],
+        on: str | Callable[[R], Any] | None = None, how: Literal["inner"] = "inner",
+        lateness: Duration = 0.0,
+    ) -> Stream[tuple[T_co, R]]: ...
+    @overload
+    def join(
+        self, other: Stream[R], *, within: Duration | tuple[Duration, Duration],
+        on: str | Callable[[R], Any] | None = None, how: Literal["left"],
+        lateness: Duration = 0.0,
+    ) -> Stream[tuple[T_co, R | None]]: ...
+    @overload
+    def join(
+        self, other: Stream[R], *, within: Duration | tuple[Duration, Duration],
+        on: str | Callable[[R], Any] | None = None, how: Literal["right"],
+        lateness: Duration = 0.0,
+    ) -> Stream[tuple[T_co | None, R]]: ...
+    @overload
+    def join(
+        self, other: Stream[R], *, within: Duration | tuple[Duration, Duration],
+        on: str | Callable[[R], Any] | None = None, how: Literal["outer"],
+        lateness: Duration = 0.0,
+    ) -> Stream[tuple[T_co | None, R | None]]: ...
+    def join(
+        self, other: Stream[Any], *, within: Any, on: Any = None, how: Any = "inner", lateness: Duration = 0.0
+    ) -> Stream[Any]:
+        """Give the pairs of a row of this stream and a row of `other` whose keys are equal and whose times are near.
+
+        They are at most `within` apart; `within=(before, after)`: the other row is at most so much earlier, or later.
+        `on` is the key of the other rows, a field or a function; without it, that of this stream. With `how="left"`,
+        `"right"` or `"outer"`, rows that have no match are given, too, with None in its place, once none can come any
+        more. The rows of `other` enter this stage; both streams need an event time. Late rows are counted, not joined.
+        """
+        where = calling_line(1)
+        join = Join(None, str(where), self._key, _on(on, self._key), within, None, how, lateness)
+        return self._joined(where, other, join)
+
+    def _joined(self, where: Where, other: Stream[Any], join: Join) -> Stream[Any]:
+        if not isinstance(other, Stream):
+            raise TypeError(f"join() takes a stream, not {other!r}")
+        if other._recorder is not self._recorder:
+            self._recorder.strangers.append(where)
+            return Stream(self._recorder, self._number)
+        return Stream(self._recorder, self._add(OperatorCall(where, self._number, join, other._number)))
+
+    @overload
     def window(
         self, window: Window, *, time: str | Callable[[T_co], datetime | float] | None = None, unit: Unit = "s",
         disorder: Duration = 0.0, idle_after: Duration | None = None, lateness: Duration = 0.0,
@@ -457,6 +504,34 @@ class WindowedStream(Windows[K_co, T_co], Generic[K_co, T_co]):
         best = self._aggregated(where, WindowResult, {"value": TopK(None, n, by)}, "key")
         return best._then(where, RankRows(None, str(where)))
 
+    @overload
+    def join(
+        self, other: Stream[R], *, on: str | Callable[[R], Any] | None = None, how: Literal["inner"] = "inner",
+    ) -> Stream[tuple[T_co, R]]: ...
+    @overload
+    def join(
+        self, other: Stream[R], *, on: str | Callable[[R], Any] | None = None, how: Literal["left"],
+    ) -> Stream[tuple[T_co, R | None]]: ...
+    @overload
+    def join(
+        self, other: Stream[R], *, on: str | Callable[[R], Any] | None = None, how: Literal["right"],
+    ) -> Stream[tuple[T_co | None, R]]: ...
+    @overload
+    def join(
+        self, other: Stream[R], *, on: str | Callable[[R], Any] | None = None, how: Literal["outer"],
+    ) -> Stream[tuple[T_co | None, R | None]]: ...
+    def join(self, other: Stream[Any], *, on: Any = None, how: Any = "inner") -> Stream[Any]:
+        """Give pairs of a row of this stream and a row of `other` that have one key and are in one window.
+
+        The windows are tumbling ones. `on` and `how` are those of `KeyedStream.join`.
+        """
+        where = calling_line(1)
+        options = self._options
+        join = Join(
+            None, str(where), self._key, _on(on, self._key), None, options.window, how, options.lateness
+        )
+        return KeyedStream(self._recorder, self._number, self._key)._joined(where, other, join)
+
 
 class ChangingWindows(Windows[K_co, T_co], Generic[K_co, T_co]):
     """Windows whose results are given before they are complete, and are taken back when they change."""
@@ -567,6 +642,11 @@ def _examined(graph: Graph, settings: Mapping[str, object]) -> Examined:
     for caution in (*examined.findings.cautions, *guard_cautions(graph, examined.rows, linecache.getlines)):
         warnings.warn_explicit(visible_lines(caution.what), UserWarning, caution.file, caution.line, registry=_warned)
     return examined
+
+
+def _on(on: Any, key: Any) -> Any:
+    """The key of the rows that are joined."""
+    return key if on is None else on
 
 
 def _refuse_while_imported(verb: Literal["run", "start", "results"], where: Where) -> None:

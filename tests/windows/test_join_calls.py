@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from window_driver import Driver, Event, Times
 
 import penstock as ps
 from penstock.operators.joined.join import Join
 from penstock.operators.joined.right_row import RightRow
+from penstock.slot.state.slot_state import SlotState
 from penstock.windows.intervals import HOWS, LEFT, RIGHT, How, Interval, Match, SameWindow
-from window_driver import Driver, Event, Times
 
 MICROSECOND = 1e-6
 
@@ -97,3 +98,21 @@ def belongs(match: Match, left: int, right: int) -> bool:
 def test_joins_that_cannot_be_are_told(options: dict[str, Any], what: str) -> None:
     join = Join(None, "f.py:1", key="k", right_key="k", **options)
     assert any(what in found and remedy for found, remedy in join.mistakes(join.name))
+
+
+@settings(max_examples=50)
+@given(options=joins, times=st.lists(st.integers(0, 40), max_size=20), closed=st.integers(0, 60))
+def test_a_row_is_kept_only_as_long_as_one_that_is_not_late_could_need_it(
+    options: dict[str, Any], times: list[int], closed: int
+) -> None:
+    of = Join(None, "f.py:1", key="k", right_key="k", **options).between(Event, Event, Times(), Times())
+    state = SlotState()
+    call = of.with_state(None, state.stage("s").undo, state.stage("s").of("join"))  # type: ignore[arg-type]
+    for time in times:
+        call(Event("a", time, 0))
+    for watermark in (closed, closed + 1):  # what the first one leaves over goes with the next one
+        assert list(call.advance(watermark)) == []
+    to_come = [time for time in range(-20, 100) if not of.match.is_late(time, closed)]
+    [buffer] = call.sides[LEFT].buffers.all() or [None]  # type: ignore[attr-defined]
+    kept = [] if buffer is None else buffer.times
+    assert [time for time in sorted(times) if any(belongs(of.match, time, right) for right in to_come)] == kept

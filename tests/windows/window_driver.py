@@ -120,7 +120,8 @@ class Driver:
         """One life, from where the last one was committed. False: it was killed."""
         while True:
             # What an earlier life has not got to comes before any row.
-            if self._position and self._advance_to(max(map(self.time_of, self._events[: self._position])) - self._disorder):
+            newest = max(map(self.time_of, self._events[: self._position]), default=None)
+            if newest is not None and self._advance_to(newest - self._disorder):
                 return False
             if self._is_killed():
                 return False

@@ -55,6 +55,8 @@ class OperatorCall(msgspec.Struct, frozen=True):
     where: Where
     parent: int
     operator: Operator
+    other: int | None = None
+    """Of a `join`: the stream that is joined, which enters the stage beside its own input."""
 
 
 KEYS_ARE = (
@@ -120,6 +122,8 @@ def parents_of(call: Call) -> tuple[int, ...]:
             return ()
         case MergeCall():
             return call.parents
+        case OperatorCall(other=int() as other):
+            return (call.parent, other)
         case _:
             return (call.parent,)
 

@@ -38,12 +38,18 @@ class Stage(msgspec.Struct, frozen=True):
     opener: Opener
     name: str
     inputs: tuple[int, ...]
-    """Calls whose rows enter, merges taken apart; empty for a source."""
+    """Calls whose rows enter, merges taken apart; empty for a source. Those that are joined come last."""
     operators: tuple[int, ...]
     """Numbers of its `OperatorCall`s, parents first."""
     routing: tuple[int, ...]
     """Numbers of its `key_by` and `broadcast` calls: one at most, if all is well."""
     fused_sinks: tuple[int, ...]
+    joined: int = 0
+    """How many of the inputs are joined."""
+
+    def is_joined(self, place: int) -> bool:
+        """True: the input in this place is the right side of the stage's join."""
+        return place >= len(self.inputs) - self.joined
 
     @property
     def where(self) -> Where:
@@ -96,19 +102,45 @@ def stages_of(graph: Graph) -> Stages:
                 pass
             case _ if call.parent in home:
                 home[number] = home[call.parent]
-    return Stages(graph, {n: _stage(graph, n, opener, home) for n, opener in openers.items()}, home)
+    stages = {n: _stage(graph, n, opener, home) for n, opener in openers.items()}
+    return Stages(graph, _senders_first(stages, home), home)
+
+
+def _senders_first(stages: Mapping[int, Stage], home: Mapping[int, int]) -> dict[int, Stage]:
+    """In the order of their calls, but that a stage which is joined comes before the one that joins it.
+
+    A stage that is joined to what comes of itself has no place; it keeps its own (`join_rules` tells of it).
+    """
+    placed: dict[int, Stage] = {}
+    beginning: set[int] = set()
+
+    def place(number: int) -> None:
+        if number in placed or number in beginning:
+            return
+        beginning.add(number)
+        for call in stages[number].inputs:
+            if call in home:
+                place(home[call])
+        placed[number] = stages[number]
+
+    for number in stages:
+        place(number)
+    return placed
 
 
 def _stage(graph: Graph, number: int, opener: Opener, home: Mapping[int, int]) -> Stage:
     inside = {n: graph.calls[n] for n, stage in home.items() if stage == number and n != number}
+    others = [call.other for call in inside.values() if isinstance(call, OperatorCall) and call.other is not None]
+    joined = tuple(part for other in others for part in inputs_of(graph, other))
     return Stage(
         number,
         opener,
         name_of(opener),
-        () if isinstance(opener, SourceCall) else inputs_of(graph, opener.parent),
+        () if isinstance(opener, SourceCall) else (*inputs_of(graph, opener.parent), *joined),
         tuple(n for n, call in inside.items() if isinstance(call, OperatorCall)),
         tuple(n for n, call in inside.items() if isinstance(call, KeyByCall | BroadcastCall)),
         tuple(n for n, call in inside.items() if isinstance(call, SinkCall)),
+        len(joined),
     )
 
 

@@ -13,6 +13,7 @@ from penstock.graph.event_times import event_time_mistakes
 from penstock.graph.findings import Caution, Findings, in_line_order
 from penstock.graph.function_rules import function_mistakes, travel_findings, uses
 from penstock.graph.graph import Graph, SinkCall, SourceCall
+from penstock.graph.join_rules import join_mistakes
 from penstock.graph.row_types import RowType
 from penstock.graph.shape_rules import described, shape_mistakes
 from penstock.graph.stages import Stages
@@ -38,6 +39,7 @@ def validate(stages: Stages, rows: dict[int, RowType], *, ask_connectors: bool =
         *function_mistakes(graph, rows),
         *event_time_mistakes(stages, rows),
         *window_mistakes(graph, rows),
+        *join_mistakes(stages, rows),
         *(found for found in travelling if isinstance(found, Mistake)),
     ]
     return Findings(in_line_order(mistakes), tuple(found for found in travelling if isinstance(found, Caution)))

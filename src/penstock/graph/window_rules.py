@@ -12,6 +12,7 @@ from penstock.graph.function_rules import travel_findings
 from penstock.graph.graph import Graph, OperatorCall
 from penstock.graph.row_types import RowType
 from penstock.names import did_you_mean
+from penstock.operators.joined.join import Join
 from penstock.operators.verb import Operator
 from penstock.operators.windowed.aggregate import Aggregate
 from penstock.operators.windowed.bounds import UNIT_US
@@ -53,10 +54,13 @@ def _windowed(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[tuple[Opera
 
 
 def placed(call: OperatorCall, graph: Graph, rows: Mapping[int, RowType]) -> Operator:
-    """A verb as it stands in a plan: one over windows knows the rows that it is given."""
-    operator = call.operator
+    """A verb as it stands in a plan: windows and joins know the rows that they are given."""
+    operator, parent, other = call.operator, call.parent, call.other
     if isinstance(operator, WindowedOperator):
-        return operator.placed(rows[call.parent].type, event_time_of(graph, call.parent))
+        return operator.placed(rows[parent].type, event_time_of(graph, parent))
+    if isinstance(operator, Join) and other is not None:
+        times = event_time_of(graph, parent), event_time_of(graph, other)
+        return operator.between(rows[parent].type, rows[other].type, *times)
     return operator
 
 

@@ -63,5 +63,5 @@ def _stage(stage: StagePlan) -> str:
 def _edge(edge: EdgePlan) -> str:
     key = f" {edge.key!r}" if isinstance(edge.key, str) else ""
     route = f"{edge.route.value}{key}" if edge.route is Route.HASH else edge.route.value
-    merged = " in turn" if edge.merge else ""
+    merged = (" in turn" if edge.merge else "") + (" joined" if edge.is_right else "")
     return f"{route}{merged}; queues of {edge.channel_bytes} bytes; rows {described_type(edge.row_type)}"

@@ -124,6 +124,8 @@ class EdgePlan(msgspec.Struct, frozen=True):
     """The receiving stage's policy, for what senders do in its stead: keys, and the text of its sink."""
     timeout_s: float | None = None
     """The receiving stage's time-out, for its keys."""
+    is_right: bool = False
+    """True: the receiver joins its rows to those of its other inputs."""
     merge: bool = False
     """True: the receiver takes turns in the order of their numbers (behind an ordered stage)."""
 

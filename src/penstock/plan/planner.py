@@ -12,10 +12,11 @@ from msgspec.structs import replace
 
 from penstock.errors import Mistake, PipelineInvalid
 from penstock.graph.findings import Findings, in_line_order
-from penstock.graph.graph import BroadcastCall, Graph, KeyByCall, ResultsCall
+from penstock.graph.graph import BroadcastCall, Graph, KeyByCall, OperatorCall, ResultsCall
 from penstock.graph.row_types import RowType, row_types
 from penstock.graph.stages import Stage, Stages, stages_of
 from penstock.graph.validate import validate
+from penstock.operators.joined.join import Join
 from penstock.options import KIB
 from penstock.plan.fusion import Tree, source_of, tree_of
 from penstock.plan.option_rules import option_mistakes
@@ -109,15 +110,25 @@ def _edges(examined: Examined, trees: Mapping[int, Tree]) -> Iterator[tuple[int,
     stages = examined.stages
     names: dict[str, int] = {}
     for receiver in stages.by_number.values():
-        for call in receiver.inputs:
+        for place, call in enumerate(receiver.inputs):
             sender = stages.by_number[stages.home[call]]
             name = f"{sender.name}->{receiver.name}"
             names[name] = names.get(name, 0) + 1
             if names[name] > 1:
                 name = f"{name}#{names[name]}"
-            yield sender.number, Output(trees[sender.number].node_of[call], name), _edge(
-                examined, name, sender, receiver, call
-            )
+            edge = _edge(examined, name, sender, receiver, call)
+            if receiver.is_joined(place):
+                edge = _joined(stages, receiver, edge)
+            yield sender.number, Output(trees[sender.number].node_of[call], name), edge
+
+
+def _joined(stages: Stages, receiver: Stage, edge: EdgePlan) -> EdgePlan:
+    """An edge that a join takes as its right side: its rows have a key of their own."""
+    for number in receiver.operators:
+        call = stages.graph.calls[number]
+        if isinstance(call, OperatorCall) and isinstance(call.operator, Join):
+            return replace(edge, key=call.operator.right_key, key_where=str(call.where), is_right=True)
+    raise AssertionError(edge.name)
 
 
 def _edge(examined: Examined, name: str, sender: Stage, receiver: Stage, call: int) -> EdgePlan:

@@ -73,6 +73,7 @@ def route_text(edge: EdgePlan) -> str:
     text = edge.route.value
     if edge.route is Route.HASH and edge.key is not None:
         text = f"hash by {edge.key!r}" if isinstance(edge.key, str) else f"hash by {fn_name(edge.key)}"
+    text = f"{text}, joined" if edge.is_right else text
     return f"{text}, in turn" if edge.merge else text
 
 

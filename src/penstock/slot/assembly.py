@@ -9,6 +9,7 @@ import msgspec
 from penstock.channel.bell import Bell
 from penstock.channel.codec import RowCodec
 from penstock.channel.gate import EdgeGate, Gate
+from penstock.channel.joined_rows import JoinedRows
 from penstock.channel.queue import QueueReader, QueueWriter
 from penstock.metrics.page import Page
 from penstock.operator import Context, Hooks
@@ -120,7 +121,8 @@ class Assembler(msgspec.Struct, frozen=True):
                 path, bell = world.paths.queue(edge, sender, slot), self._bell(edge.sender, sender)
                 reader = QueueReader(path, world.opening, bell, world.files)
                 name = channel_name(edge, sender, slot)
-                queues.append(QueueInput(reader, RowCodec(edge.row_type, projection), name, port))
+                codec = JoinedRows(edge.row_type) if edge.is_right else RowCodec(edge.row_type, projection)
+                queues.append(QueueInput(reader, codec, name, port))
             merges = edge.merge and len(senders) > 1
             gates.append(EdgeGate(range(first, len(queues)), merges, stride=topology.stride(edge)))
         names = [edge.name for edge in topology.plan.inputs(stage.name)]
