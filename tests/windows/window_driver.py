@@ -79,16 +79,10 @@ class Driver:
         self._undo = stage.undo
         self.call: KeyedCall = self._operator.with_state(None, undo, stage.of(self._operator.verb))  # type: ignore[arg-type]
         self._has_undo = undo is not None
-        if self._keeps_anything:
-            self._state.open(Path("log"), record.numbers, self._files)
+        self._state.open(Path("log"), record.numbers, self._files)
         stage.watermark_us = record.watermark
         self.call.begin(record.watermark)
         self._position, self._watermark = record.position, record.watermark
-
-    @property
-    def _keeps_anything(self) -> bool:
-        """False: the operator has asked for no shelf."""
-        return bool(self._state._shelves)
 
     @property
     def _may_skip_undo(self) -> bool:
@@ -96,10 +90,10 @@ class Driver:
 
     def _commit(self) -> None:
         self._committed = Committed(
-            self._state.flush() if self._keeps_anything else [], self._watermark, self._position, len(self.given),
+            self._state.flush(), self._watermark, self._position, len(self.given),
             self._committed.late + self.call.late - self._late_before,
         )
-        if self._keeps_anything and self._chance.random() < 0.5:
+        if self._chance.random() < 0.5:
             self._state.committed()
         self._late_before = self.call.late
 

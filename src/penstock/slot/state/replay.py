@@ -66,7 +66,7 @@ class Replay:
 
     def _meaning(self, catalogue: Catalogue) -> list[int]:
         """Which shelves the numbers of a catalogue mean."""
-        stage = self._shelves[0].name.stage
+        stage = self._shelves[0].name.stage if self._shelves else ""
         if catalogue.format != FORMAT:
             raise StageFailed(
                 stage, f"the state has format {catalogue.format}, and this version of penstock reads format {FORMAT}: "
