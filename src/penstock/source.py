@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -88,6 +89,14 @@ class Reader(ABC, Generic[T_co]):
         it as acknowledged, or drops it when it comes again. Committed rows are safe in the queues from any death of
         processes, but not from a loss of power. An exception restarts the worker; `Unavailable` makes it wait.
         """
+
+    def watermark(self) -> datetime | float | None:
+        """Return how far event time has come, as far as the source itself knows; None: the rows alone tell.
+
+        No row that `read` returns from now on happened before this: a `datetime` with its time zone, or seconds since
+        1970. Called after each `read`, where the stage gives its rows their times with `event_time`.
+        """
+        return None
 
     def close(self) -> None:
         """The last call, at most once; never after a kill."""

@@ -7,13 +7,14 @@ from collections import Counter
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from watching import LOG, SECOND, Counted, Event, Seen, watched
 
 import penstock as ps
 from penstock.event_time import END_OF_TIME
-from penstock.testing import run
+from penstock.testing import Pause, ScriptedSource, Watermark, run
 
 
 def same(event: Event) -> Event:
@@ -128,3 +129,167 @@ def test_every_row_is_in_time_and_every_second_is_counted_whole(random: Random, 
     check(LOG)
     assert as_counter(outcome.outputs["out"]) == by_second(expected)
     assert sum(seen.kind == "row" for seen in LOG) == len(expected)
+
+
+# What follows, and when. All by a clock that stands still while there is something to do.
+
+
+def seconds(*times: float) -> list[Event]:
+    return [Event(round(at * SECOND)) for at in times]
+
+
+def counts_of(steps: list[Any], **options: Any) -> tuple[list[tuple[float, int]], list[Seen]]:
+    """The counts in the order in which they came out, and what the calls saw."""
+    LOG.clear()
+    app = ps.Pipeline("times")
+    stream: Any = app.source(ScriptedSource(steps), name="source").event_time("us", unit="us", **options)
+    watched(stream.stage("watch").key_by("key")).sink(print, name="out")
+    outcome = run(app, {"source": ScriptedSource(steps)})
+    assert not outcome.dead_letters
+    counted = [(row.end_us / SECOND, row.rows) for row in outcome.outputs["out"] if row.end_us != END_OF_TIME]
+    return counted, list(LOG)
+
+
+def told(log: list[Seen]) -> list[float]:
+    """How far event time had come, each time that a call was told."""
+    return [seen.us / SECOND for seen in log if seen.kind == "time" and seen.us != END_OF_TIME]
+
+
+def test_disorder_is_waited_for() -> None:
+    counted, log = counts_of([*seconds(0, 1, 2.5), Pause("1s"), *seconds(1.5), Pause("1s"), *seconds(9)], disorder="1s")
+    assert told(log) == [1.5, 8.0]
+    assert counted == [(1, 1), (2, 2), (3, 1), (10, 1)]
+
+
+def test_what_is_older_than_the_disorder_allows_is_late_and_counted() -> None:
+    LOG.clear()
+    app = ps.Pipeline("times")
+    steps = [*seconds(0, 5), Pause("1s"), *seconds(2, 4.5, 6)]
+    stream: Any = app.source(ScriptedSource(steps), name="source").event_time("us", unit="us", disorder="1s")
+    watched(stream.stage("watch").key_by("key")).sink(print, name="out")
+    outcome = run(app, {"source": ScriptedSource(steps)})
+    assert outcome.report.stages["watch"].late == 1
+    assert outcome.report.stages["source"].late == outcome.report.stages["out"].late == 0
+    assert "late" in str(outcome.report)
+    assert sum(row.rows for row in outcome.outputs["out"]) == 4
+
+
+def test_rows_of_one_batch_are_not_late_to_each_other() -> None:
+    """What is late is judged by what was known before the batch came; the disorder says what is known behind it."""
+    counted, log = counts_of([*seconds(5, 1), Pause("1s"), *seconds(7)])
+    assert told(log) == [5.0, 7.0]
+    assert counted == [(2, 1), (6, 1), (8, 1)]
+
+
+def test_a_watermark_of_the_source_closes_what_no_row_has() -> None:
+    steps = [*seconds(0.5), Watermark(3), Pause("1s"), *seconds(3.5)]
+    counted, log = counts_of(steps, disorder="60s")
+    assert told(log)[-1] == 3.0
+    assert counted[0] == (1, 1)
+    assert log.index(Seen(log[0].watch, "time", 3 * SECOND)) < log.index(Seen(log[0].watch, "row", 3_500_000))
+
+
+@pytest.mark.parametrize("time", ["10", True, float("nan")])
+def test_a_watermark_that_is_no_moment_is_refused(time: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        Watermark(time)
+
+
+def two_sources(quiet: list[Any], busy: list[Any], idle_after: str | None) -> list[Seen]:
+    LOG.clear()
+    app = ps.Pipeline("times")
+    one: Any = app.source(ScriptedSource(quiet), name="quiet").event_time("us", unit="us", idle_after=idle_after)
+    other: Any = app.source(ScriptedSource(busy), name="busy").event_time("us", unit="us")
+    watched(one.merge(other).stage("watch").key_by("key")).sink(print, name="out")
+    run(app, {"quiet": ScriptedSource(quiet), "busy": ScriptedSource(busy)})
+    return list(LOG)
+
+
+QUIET = [*seconds(1), Pause("10s"), *seconds(20)]
+BUSY = [step for at in range(2, 12) for step in (*seconds(at), Pause("1s"))]
+
+
+def test_the_slowest_input_is_waited_for() -> None:
+    assert told(two_sources(QUIET, BUSY, None)) == [1.0, 11.0]
+
+
+def test_an_input_that_has_nothing_for_long_is_set_aside_and_comes_back() -> None:
+    log = two_sources(QUIET, BUSY, "2500ms")
+    assert told(log) == [1.0, *map(float, range(4, 12))]
+    check(log)
+
+
+def test_end_of_one_input_is_the_end_of_its_times() -> None:
+    assert told(two_sources(seconds(1), BUSY, None)) == list(map(float, range(2, 12)))
+
+
+async def sleepy(event: Event) -> Event:
+    await asyncio.sleep(0.05 if event.number == 0 else 0)
+    return event
+
+
+def test_time_does_not_overtake_rows_in_flight() -> None:
+    LOG.clear()
+    app = ps.Pipeline("times")
+    rows = [Event(n * SECOND, n) for n in range(6)]
+    steps: list[Any] = [step for row in rows for step in (row, Pause("1ms"))]
+    stream: Any = app.source(ScriptedSource(steps), name="source").event_time("us", unit="us").stage("call").map(sleepy)
+    watched(stream.stage("watch").key_by("key")).sink(print, name="out")
+    run(app, {"source": ScriptedSource(steps)})
+    check(LOG)
+    assert [seen.us for seen in LOG if seen.kind == "row"] == [row.us for row in rows]
+
+
+class Flaky:
+    """The first attempt of row 2 fails."""
+
+    def __init__(self) -> None:
+        self.failed = False
+
+    def __call__(self, event: Event) -> Event:
+        if event.number == 2 and not self.failed:
+            self.failed = True
+            raise OSError("once")
+        return event
+
+
+def test_a_row_that_waits_for_another_attempt_holds_time_back_and_is_not_late() -> None:
+    LOG.clear()
+    app = ps.Pipeline("times")
+    steps: list[Any] = [step for n in range(6) for step in (Event(n * SECOND, n), Pause("1s"))]
+    stream: Any = app.source(ScriptedSource(steps), name="source").event_time("us", unit="us")
+    stream = stream.stage("call", retries=1, retry_delay="2500ms").map(Flaky())
+    watched(stream.stage("watch").key_by("key")).sink(print, name="out")
+    outcome = run(app, {"source": ScriptedSource(steps)})
+    assert outcome.report.stages["call"].retries == 1
+    assert outcome.report.stages["watch"].late == 0
+    rows = [seen.us // SECOND for seen in LOG if seen.kind == "row"]
+    assert rows.index(2) > rows.index(3)
+    assert told(LOG)[:2] == [0.0, 1.0] and 2.0 not in told(LOG)
+
+
+def test_a_row_that_failed_for_good_does_not_move_time() -> None:
+    def fails(event: Event) -> Event:
+        if event.number == 1:
+            raise ValueError("broken")
+        return event
+
+    LOG.clear()
+    app = ps.Pipeline("times")
+    rows = [Event(SECOND, 0), Event(3_000_000 * SECOND, 1), Event(2 * SECOND, 2)]
+    stream: Any = app.source(rows, name="source").event_time("us", unit="us").map(fails)
+    watched(stream.stage("watch").key_by("key")).sink(print, name="out")
+    outcome = run(app, {"source": rows})
+    assert len(outcome.dead_letters) == 1
+    assert told(LOG) == [2.0]
+
+
+def test_a_wrong_time_is_an_error_of_its_row() -> None:
+    app = ps.Pipeline("times")
+    given: Any = [{"at": 1}, {"at": "noon"}, {"at": 3}]
+    app.source(given, name="source").event_time("at").sink(print, name="out")
+    outcome = run(app, {"source": given})
+    assert [row["at"] for row in outcome.outputs["out"]] == [1, 3]
+    [letter] = outcome.dead_letters
+    assert "a time must be a number or a datetime, not str: 'noon'; convert it before" in letter.error
+    assert letter.operator.startswith("event_time('at')")

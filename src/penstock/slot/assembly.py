@@ -86,7 +86,6 @@ class Assembler(msgspec.Struct, frozen=True):
             ),
         )
         given = stage.event_time
-        inputs.gives_times = given is not None
         waits = any(node.operator.uses_state for node in stage.nodes)
         time = StageTime(inputs, given, is_used=stage.timed) if stage.timed or waits else None
         pages = [Page(world.paths.page(plan, stage.name, n), world.opening, writable=n == slot) for n in range(workers)]
@@ -107,6 +106,7 @@ class Assembler(msgspec.Struct, frozen=True):
         reading = Reading(
             stage.source, context, self.life.run_id, self.world.clock, row_type=stage.source_type,
             gather_rows=MOST_ROWS if any(node.operator.batch for node in stage.nodes) else 0,
+            gives_times=stage.event_time is not None,
         )
         return SourceInput(reading, self.topology.splits(stage, self.life.slot), frozenset(stage.splits), wake)
 
@@ -126,7 +126,9 @@ class Assembler(msgspec.Struct, frozen=True):
             merges = edge.merge and len(senders) > 1
             gates.append(EdgeGate(range(first, len(queues)), merges, stride=topology.stride(edge)))
         names = [edge.name for edge in topology.plan.inputs(stage.name)]
-        return QueueInputs(queues, Gate(gates, len(queues)), self.life.run_id, names, world.clock)
+        inputs = QueueInputs(queues, Gate(gates, len(queues)), self.life.run_id, names, world.clock)
+        inputs.gives_times = stage.event_time is not None
+        return inputs
 
     def _edge_output(self, stage: StagePlan, name: str) -> EdgeOutput:
         topology, world, slot = self.topology, self.world, self.life.slot

@@ -8,8 +8,9 @@ from penstock.testing.key_state import key_state
 from penstock.testing.list_sink import ListSink
 from penstock.testing.outcome import Outcome
 from penstock.testing.run import run
-from penstock.testing.scripted_source import Abort, Pause, ScriptedSource
+from penstock.testing.scripted_source import Abort, Pause, ScriptedSource, Watermark
 
 __all__ = [
-    "Abort", "Crash", "ListSink", "ManualClock", "Outcome", "Pause", "ScriptedSource", "crash", "key_state", "run",
-]
+    "Abort", "Crash", "ListSink", "ManualClock", "Outcome", "Pause", "ScriptedSource", "Watermark", "crash",
+    "key_state", "run",
+]  # fmt: skip

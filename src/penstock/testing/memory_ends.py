@@ -7,6 +7,7 @@ import functools
 import inspect
 import pickle
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from msgspec.structs import replace
@@ -149,6 +150,9 @@ class _Copies(Reader[Any]):
     def read(self) -> Any:
         given: Any = self._given.read()  # rows, for that is what tests give
         return None if given is None else _copied(list(given))
+
+    def watermark(self) -> datetime | float | None:
+        return self._given.watermark()
 
     def position(self) -> Position:
         return self._given.position()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from penstock.clock import SYSTEM_CLOCK, Clock
+from penstock.event_time import moments
 from penstock.operator import Context
 from penstock.options import Duration, parse_duration
 from penstock.source import EndOfSplit, Position, Reader, Source
@@ -36,8 +38,24 @@ class Abort:
         return "Abort()"
 
 
+class Watermark:
+    """Event time has come this far: no row behind this step happened before. Only where `event_time` gives the times.
+
+    So windows close, and timers fire, without a row that says so.
+    """
+
+    def __init__(self, time: datetime | float) -> None:
+        """`time`: a `datetime` with its time zone, or seconds since 1970."""
+        moments("s")(time)  # raises what the pipeline would raise
+        self.time = time
+
+    def __repr__(self) -> str:
+        return f"Watermark({self.time!r})"
+
+
 Step: TypeAlias = Any
-"""A row, a `Pause` or an `Abort`."""
+"""A row, a `Pause`, an `Abort` or a `Watermark`."""
+_STEPS = (Pause, Abort, Watermark)
 
 
 def die(reader: ScriptedReader) -> None:
@@ -46,15 +64,15 @@ def die(reader: ScriptedReader) -> None:
 
 
 class ScriptedSource(Source[T_co], Generic[T_co]):
-    """Gives the rows of `steps` in order, in one batch up to each `Pause` or `Abort`."""
+    """Gives the rows of `steps` in order, in one batch up to each `Pause`, `Abort` or `Watermark`."""
 
-    def __init__(self, steps: Sequence[T_co | Pause | Abort], *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, steps: Sequence[T_co | Pause | Abort | Watermark], *, clock: Clock = SYSTEM_CLOCK) -> None:
         """`clock` measures pauses; use a `ManualClock` if the reader runs in the test's own process."""
         self._steps = tuple(steps)
         self._clock = clock
 
     @property
-    def steps(self) -> Sequence[T_co | Pause | Abort]:
+    def steps(self) -> Sequence[T_co | Pause | Abort | Watermark]:
         """The script."""
         return self._steps
 
@@ -81,6 +99,8 @@ class ScriptedReader(Reader[Any]):
         self._aborts_survived = lives_before
         self._abort = abort
         self._until_s: float | None = None
+        before = [step.time for step in steps[:position] if isinstance(step, Watermark)]
+        self._watermark = before[-1] if before else None
 
     @property
     def resumes_s(self) -> float | None:
@@ -97,9 +117,16 @@ class ScriptedReader(Reader[Any]):
                 self._at += 1
                 if self._number_of_abort() > self._aborts_survived:
                     self._abort(self)
+            elif isinstance(step, Watermark):
+                self._at += 1
+                self._watermark = step.time
+                return None  # asked again, it goes on; and this is looked at between the two
             else:
                 return self._rows()
         raise EndOfSplit
+
+    def watermark(self) -> datetime | float | None:
+        return self._watermark
 
     def position(self) -> Position:
         return self._at
@@ -120,7 +147,7 @@ class ScriptedReader(Reader[Any]):
 
     def _rows(self) -> list[Any]:
         rows: list[Any] = []
-        while self._at < len(self._steps) and not isinstance(self._steps[self._at], Pause | Abort):
+        while self._at < len(self._steps) and not isinstance(self._steps[self._at], _STEPS):
             rows.append(self._steps[self._at])
             self._at += 1
         return rows

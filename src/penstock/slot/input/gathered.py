@@ -7,6 +7,7 @@ in this where the stage has batch functions.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from penstock.batch import Batch, Lines
@@ -75,6 +76,9 @@ class GatheringReader(Reader[Any]):
             return more
         self._held, self._position = more, position
         return None
+
+    def watermark(self) -> datetime | float | None:
+        return self._reader.watermark() if self._held is None else None
 
     def position(self) -> Position:
         return self._reader.position() if self._held is None else self._position

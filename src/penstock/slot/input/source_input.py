@@ -35,8 +35,6 @@ class SourceInput:
         self._last_split = ""
         self._idle_until = 0.0
         self._stopped = False
-        self.gives_times = False
-        """As of `QueueInputs`; here nobody else can."""
         self._wake = wake
         self.read_waits_s = 0.0
         """How long the next read is expected to wait for rows, in seconds: up at once, down slowly."""

@@ -12,7 +12,7 @@ from zlib import crc32
 
 from penstock.batch import Lines
 from penstock.errors import SourceDamaged
-from penstock.event_time import END_OF_TIME
+from penstock.event_time import END_OF_TIME, NO_WATERMARK, moments
 from penstock.operator import Context
 from penstock.slot.input.batches import as_row_list, batch_length, normalized, require_rows
 from penstock.slot.input.gathered import GatheringReader
@@ -27,6 +27,7 @@ from penstock.source import EndOfSplit, Reader, Rejected, Source, WithRejected
 from penstock.text_form import TextForm
 
 _NONE: Final[dict[int, Rejected]] = {}
+_moment = moments("s")
 
 
 class Reading:
@@ -34,9 +35,11 @@ class Reading:
 
     def __init__(
         self, source: Source[Any], context: Context, run_id: str, clock: Clock, *, gather_rows: int = 0,
-        row_type: Any = Any,
+        row_type: Any = Any, gives_times: bool = False,
     ) -> None:
-        """`gather_rows`: blocks of lines are gathered to this many; 0: they are taken as they come.
+        """`gives_times`: rows are given their event times here.
+
+        `gather_rows`: blocks of lines are gathered to this many; 0: they are taken as they come.
 
         `row_type`: what rows of columns are.
         """
@@ -46,6 +49,7 @@ class Reading:
         self.clock = clock
         self.gather_rows = gather_rows
         self.row_type = row_type
+        self.gives_times = gives_times
         self.acknowledging: dict[str, SplitInput] = {}
         """By name: splits with rows that are done, and not yet acknowledged to a reader that wants to know."""
 
@@ -67,6 +71,8 @@ class SplitInput:
         self._reader: Reader[Any] | None = None
         self._acknowledges = False
         """True: the reader is told what is committed."""
+        self._knows_time = False
+        """True: the reader may know how far event time has come."""
         self._batches_ahead = 0
         self._rows = 0
         """Rows that were read, ever; as far as this life knows."""
@@ -100,6 +106,8 @@ class SplitInput:
                 return self._damaged(damage)
             if given is None:
                 self.origin.had_nothing = not self.ended and self._batches_ahead == 0
+                if self.origin.had_nothing and self._knows_time:
+                    self.origin.raise_to(self._watermark())
                 return None
             batch, rejected = checked(given, self._name, self._reading.row_type)
             failures: dict[int, tuple[Any, BaseException | str]] = {
@@ -107,8 +115,16 @@ class SplitInput:
             }
             assert self._reader is not None
             intake = self._intake(batch, self._reader.position(), failures)
+            if intake is not None and self._knows_time:
+                intake.watermark = self._watermark()
             if intake is not None or batch_length(batch) == 0:
                 return intake
+
+    def _watermark(self) -> int:
+        """What the reader knows of event time, behind what it gave last."""
+        assert self._reader is not None
+        told = self._reader.watermark()
+        return NO_WATERMARK if told is None else _moment(told)
 
     def _given(self) -> Any:
         """What the reader gives next; None: nothing now, or its end."""
@@ -134,6 +150,7 @@ class SplitInput:
         reading = self._reading
         reader = reading.source.open(self._split, self.record.position, reading.context)
         self._acknowledges = type(reader).acknowledge is not Reader.acknowledge
+        self._knows_time = reading.gives_times and type(reader).watermark is not Reader.watermark
         if not reader.repeatable:
             # Rows that an earlier life has done are not the first ones of what comes now: none is passed over, and no
             # number of a row means what it meant to an earlier life.
@@ -195,6 +212,7 @@ class SplitInput:
             record.rows_done = intake.done
             return
         record.position, record.rows_done = intake.end, 0
+        self.origin.raise_to(intake.watermark)
         self._batches_ahead -= 1
         self._end_if_through()
         if self._acknowledges:
