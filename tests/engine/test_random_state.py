@@ -43,10 +43,10 @@ def test_no_two_workers_draw_the_same(where: Any, tmp_path: Path) -> None:
 
 def test_the_rng_of_a_context_is_the_same_for_the_same_slot_life_and_run() -> None:
     def context(**other: Any) -> ps.Context:
-        given = {"pipeline": "p", "stage": "s", "slot": 0, "workers": 2, "attempt": 1, "seed": "run", **other}
+        given = {"pipeline": "p", "stage": "s", "slot": 0, "workers": 2, "attempt": 1, "run_id": "run", **other}
         return ps.Context(**given)
 
     first = context().rng.random()
     assert context().rng.random() == first
-    for other in ({"slot": 1}, {"attempt": 2}, {"stage": "t"}, {"seed": "later"}):
+    for other in ({"slot": 1}, {"attempt": 2}, {"stage": "t"}, {"run_id": "later"}):
         assert context(**other).rng.random() != first

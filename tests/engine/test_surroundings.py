@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import sysconfig
@@ -129,3 +130,40 @@ def test_the_longest_names_there_may_be_run(tmp_path: Path) -> None:
     """)
     done = python(tmp_path, "long.py")
     assert done.stdout.split() == ["1", "1"], done.stderr
+
+
+TRACES = """
+    import os, sys
+    notes = os.open(os.environ["NOTES"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    sys.addaudithook(lambda event, args: os.write(notes, f"{os.getpid()} {event}\\n".encode()) and None)
+"""
+
+
+def test_a_tool_that_traces_all_processes_keeps_its_descriptor_in_every_one(tmp_path: Path) -> None:
+    """In workers of a later zygote, too, which is forked from a supervisor with much of its own to close."""
+    write(tmp_path / "site", "sitecustomize.py", TRACES)
+    write(tmp_path, "traced.py", """
+        import os, pathlib, signal, penstock as ps
+
+        def kills_once(x):
+            if x == 2 and not pathlib.Path("killed").exists():
+                pathlib.Path("killed").touch()
+                os.kill(os.getppid(), signal.SIGKILL)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return x, os.getpid()
+
+        app = ps.Pipeline("traced")
+        app.source(range(4), name="n").stage("work").map(kills_once).sink(print)
+        if __name__ == "__main__":
+            app.run(progress=False)
+    """)
+    given = environment(tmp_path)
+    given |= {"PYTHONPATH": f"{tmp_path / 'site'}:{given['PYTHONPATH']}", "NOTES": str(tmp_path / "notes")}
+    done = subprocess.run(
+        [sys.executable, "traced.py"], cwd=tmp_path, env=given, capture_output=True, text=True, timeout=TIMEOUT_S,
+        check=False,
+    )
+    rows = [ast.literal_eval(line) for line in done.stdout.splitlines()]
+    assert [x for x, _ in rows] == [0, 1, 2, 3], done.stderr
+    traced = {line.split()[0] for line in (tmp_path / "notes").read_text().splitlines()}
+    assert {str(pid) for _, pid in rows} <= traced

@@ -12,6 +12,9 @@ import pytest
 
 from penstock.supervisor.zygote_start import StartedZygote, open_descriptors
 
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+"""That of the tests may be; a supervisor is not."""
+
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
