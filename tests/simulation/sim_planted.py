@@ -153,11 +153,11 @@ def _checksum_not_looked_at() -> Any:
 
 
 def _letters_not_cut_back() -> Any:
-    def go_on(self: DeadLetterFile, log: CommittedLog, committed_length: int) -> None:
+    def resume(self: DeadLetterFile, log: CommittedLog, committed_length: int) -> None:
         self._count_letters(log.file_bytes)
         log.length = log.file_bytes
 
-    return patch.object(DeadLetterFile, "_go_on_behind", go_on)
+    return patch.object(DeadLetterFile, "_resume_behind", resume)
 
 
 def _successor_does_not_publish() -> Any:

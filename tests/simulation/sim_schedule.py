@@ -211,7 +211,7 @@ class Schedule:
         now = self.now
         runnable = [p for p in self.processes if p.wakes_at is None or p.rung or p.wakes_at <= now]
         if runnable:
-            self._go_on(self._choose(runnable))
+            self._let_run(self._choose(runnable))
             return
         times = [p.wakes_at for p in self.processes if p.wakes_at is not None]
         times += [event[0] for event in self._events[:1]]
@@ -239,7 +239,7 @@ class Schedule:
                 return self._preferred
         return runnable[int(self.random.random() * len(runnable))]
 
-    def _go_on(self, process: Process) -> None:
+    def _let_run(self, process: Process) -> None:
         quantum = int(self.random.expovariate(1.0) * self.mean_quantum)
         if process.dies_in is not None:
             quantum = min(quantum, process.dies_in)

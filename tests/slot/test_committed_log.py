@@ -35,7 +35,7 @@ def test_what_is_committed_is_there_in_order_and_nothing_else_however_the_writer
         log, committed, length = opened(path, 0), list[bytes](), 0
         for bodies, ending in turns:
             if ending == "x":
-                log.begin_anew()
+                log.start_over()
                 length, committed = log.flush(), []
             for body in bodies:
                 log.append(frame(body))

@@ -72,7 +72,7 @@ def test_the_mark_of_a_call_for_several_batches_is_about_all_rows_that_are_not_c
     gathering = gathering_of(intakes, 100)
     gathering.fill()
     turn = SimpleNamespace(
-        begin=_nothing, succeeded=_nothing, go_on=_nothing,
+        begin=_nothing, succeeded=_nothing, after_piece=_nothing,
         mark_of_all=lambda stage, more: Mark(0, TURN_INPUT, 1, 0, pending + more),
     )
 

@@ -47,7 +47,7 @@ def is_served(
         inputs=Reading(source_waits_s) if source else Queues(more),
         bytes_per_row=0.0, time=None,
     )
-    turn.go_on(stage)
+    turn.after_piece(stage)
     return bool(flushed)
 
 

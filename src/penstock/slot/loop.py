@@ -62,14 +62,14 @@ class SlotLoop:
     def run(self) -> None:
         """Until every stage of the slot has finished."""
         while not self.finished:
-            if not self.go_on():
+            if not self.do_next():
                 self._sleep(self._turn.collects_for() if self._turn.pending else SAFETY_POLL_S)
 
     @property
     def finished(self) -> bool:
         return all(runner.stage.finished for runner in self._runners)
 
-    def go_on(self) -> bool:
+    def do_next(self) -> bool:
         """Do one thing, or end the turn where it is time. False: there is nothing to do now."""
         if self._step():
             return True
@@ -164,7 +164,7 @@ class SlotLoop:
             self._ran_coroutines_at = self._now_s()
 
     def _has_work(self) -> bool:
-        if self._due.can_go_on:
+        if self._due.can_run:
             return True
         runners = (self._runners[self._current],) if self._collects() else self._runners
         return any(not runner.stage.finished and self._is_at_work(runner) for runner in runners)

@@ -47,13 +47,13 @@ class MemorySlot:
         self._is_stepping = True
         self._bell.say_awake()
         try:
-            worked = loop.go_on()
+            worked = loop.do_next()
         except CarefulRestart as restart:
-            self._begin_anew(careful=restart.rows)
+            self._begin_next_life(careful=restart.rows)
             worked = True
         except Killed:
             self.restarts += 1
-            self._begin_anew()
+            self._begin_next_life()
             worked = True
         finally:
             self._is_stepping = False
@@ -63,7 +63,7 @@ class MemorySlot:
             self.close()
         return worked
 
-    def _begin_anew(self, *, careful: int = 0) -> None:
+    def _begin_next_life(self, *, careful: int = 0) -> None:
         """The life is over as if it were killed: what it has not committed never happened."""
         assert self._worker is not None
         if self._worker.event_loop is not None:

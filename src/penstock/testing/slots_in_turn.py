@@ -34,7 +34,7 @@ class SlotsInTurn:
         """To the end of all slots. `slots`: in the order in which they are asked. Raises what slots raise."""
         self._slots = slots
         while not all(slot.finished for slot in slots):
-            self._go_on()
+            self._let_one_run()
 
     def give_way(self, seconds: float) -> None:
         """A slot waits in the middle of what it does: for this long, or (`math.inf`) until another one has made room.
@@ -43,11 +43,11 @@ class SlotsInTurn:
         lets nobody begin anything, for that might have to wait for this very slot.
         """
         if seconds == math.inf:
-            self._go_on()
+            self._let_one_run()
         else:
             self._clock.sleep(seconds)
 
-    def _go_on(self) -> None:
+    def _let_one_run(self) -> None:
         """Let a slot do one thing, or time pass."""
         if any(slot.step() for slot in self._slots):  # the first that can
             self._idle = 0

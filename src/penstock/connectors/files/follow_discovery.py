@@ -91,7 +91,7 @@ class FollowDiscovery:
         if head_of(seen.path) is None:
             return  # gone, or packed and hardly begun
         past = self._memory.of(seen.inode)
-        if past is not None and self._go_on_in(seen, past):  # `BreaksOff`: looked at again
+        if past is not None and self._resume_in(seen, past):  # `BreaksOff`: looked at again
             return
         if past is not None:
             self._memory.forget(seen.inode)
@@ -101,7 +101,7 @@ class FollowDiscovery:
         if file := begin(seen.path, home):
             self._generations.insert_newest(home, file)
 
-    def _go_on_in(self, seen: Sighting, past: Place) -> bool:
+    def _resume_in(self, seen: Sighting, past: Place) -> bool:
         """Read what follows `past` in a file. False: it does not hold what was read."""
         if past.offset == READ_WHOLE:
             if past.size != seen.size:
@@ -122,7 +122,7 @@ class FollowDiscovery:
             if has_file and past.inode in there and not packing(seen.path) and seen.size > past.offset:
                 continue  # the file that was read still exists, and this one has more: another file that begins alike
             try:
-                if self._go_on_in(seen, past):
+                if self._resume_in(seen, past):
                     return True
             except BreaksOff:
                 if not self._settling.is_settled(seen.inode, seen.size, seen.mtime_ns):

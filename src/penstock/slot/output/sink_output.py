@@ -94,6 +94,7 @@ class PositionOutput(SinkOutput):
         return []
 
     def finish(self) -> None:
+        # Before the last commit: killed between the two, the successor calls it again.
         try:
             self._writer.finish()
         except BaseException as exc:  # the sink's code, be it an exit or a panic
@@ -131,6 +132,7 @@ class FlushOutput(PositionOutput):
 
     def prepare(self, counts: Counts) -> list[Refused]:
         if self._written:
+            # Killed between this flush and the flip: the target has these rows, and the successor writes them again.
             try:
                 self._writer.flush()
             except RowsRejected as rejected:

@@ -69,7 +69,7 @@ class CommittedLog:
         """Forget what was appended since the last `flush`."""
         self._waiting.clear()
 
-    def begin_anew(self) -> None:
+    def start_over(self) -> None:
         """From now on the log is empty, and what is in the file is overwritten: not before a record says so."""
         # The file keeps its bytes for now: until the next record is committed, the last one counts them.
         self.forget()

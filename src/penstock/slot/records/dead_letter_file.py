@@ -42,12 +42,12 @@ class DeadLetterFile:
         if files.exists(path):
             self._log = self._open()
             try:
-                self._go_on_behind(self._log, committed_length)
+                self._resume_behind(self._log, committed_length)
             except BaseException:
                 self._log.close()
                 raise
 
-    def _go_on_behind(self, log: CommittedLog, committed_length: int) -> None:
+    def _resume_behind(self, log: CommittedLog, committed_length: int) -> None:
         there = log.file_bytes
         length = min(committed_length, there)
         whole = self._count_letters(length)

@@ -108,7 +108,7 @@ class RetryFile:
         self._next = self.generation << _GENERATION_SHIFT
         self._log = open_log(self._path, _WHAT, os.O_CREAT, files)
         try:
-            self._go_on_behind(committed_length)
+            self._resume_behind(committed_length)
         except BaseException:
             self.close()
             raise
@@ -186,7 +186,7 @@ class RetryFile:
             self._compact()
         if not self._waiting:
             # This record says 0 bytes; only the flush after it overwrites the old ones.
-            self._log.begin_anew()
+            self._log.start_over()
         elif self._log.length == 0:  # a log that starts over holds what waits, and nothing of what is done
             self._log.forget()
             if self._log.file_bytes:
@@ -246,7 +246,7 @@ class RetryFile:
         # for its delay once more at most.
         heapq.heappush(self._due, (min(row.due_s, self.now_s() + row.wait_s), row.number))
 
-    def _go_on_behind(self, committed_length: int) -> None:
+    def _resume_behind(self, committed_length: int) -> None:
         there = self._log.file_bytes
         if there < committed_length:
             raise QueueDamaged(self._path, f"the waiting retries were cut from {committed_length} to {there} bytes")

@@ -162,9 +162,9 @@ class CalledAhead:
             self._settle(row)
         except BaseException as exc:  # asyncio would keep it to itself; `in_flight` raises it
             self._broken = exc
-        self._go_on()
+        self._start_more()
 
-    def _go_on(self) -> None:
+    def _start_more(self) -> None:
         """Start what can be started."""
         try:
             self._start_all()
@@ -197,7 +197,7 @@ class CalledAhead:
         except BaseException as exc:  # as above
             self._broken = exc
         self._due.append(row)
-        self._go_on()
+        self._start_more()
 
     # What the supervisor sees.
 

@@ -78,7 +78,7 @@ class Calls:
         if careful:
             self._turn.flush()
         else:
-            self._turn.go_on(stage)
+            self._turn.after_piece(stage)
 
     def _run_piece(self, stage: SlotStage, intake: Intake, mark: Mark, careful: bool) -> None:
         rows = self._piece(stage, intake, mark)

@@ -55,7 +55,7 @@ class DueRetries:
         return True
 
     @property
-    def can_go_on(self) -> bool:
+    def can_run(self) -> bool:
         """True: a row was waiting for those in flight, and none is any more."""
         return self._held is not None and self._flights[self._held.stage].idle
 

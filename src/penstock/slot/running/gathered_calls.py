@@ -113,7 +113,7 @@ class GatheredRunner:
             if stops and mine:
                 break
         self._errors.settle(stage)
-        self._turn.go_on(stage)
+        self._turn.after_piece(stage)
 
     def _advance(self, span: Span, failures: Sequence[Failure], first: int, rows: int, stops: bool) -> None:
         """`failures`: of this batch, their indices counted through the call, in which its rows begin at `first`."""

@@ -153,7 +153,7 @@ class InFlight:
     def _begin(self) -> None:
         """Rows of the first intake are about to be given out."""
         if self._begun:
-            self._turn.goes_on(self.stage, self._intakes[0])
+            self._turn.continue_batch(self.stage, self._intakes[0])
         else:
             self._begun = True
             self._turn.begin(self.stage, self._intakes[0])
@@ -181,7 +181,7 @@ class InFlight:
         else:
             self._give_out_piece(intake)
         self._errors.settle(stage)
-        self._turn.go_on(stage)
+        self._turn.after_piece(stage)
         if intake.left == 0:
             self._through()
             if stage.carries_turns or stage.deals_turns:

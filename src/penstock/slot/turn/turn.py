@@ -68,11 +68,11 @@ class Turn:
 
     def begin(self, stage: SlotStage, intake: Intake) -> None:
         """A batch was taken."""
-        self.goes_on(stage, intake)
+        self.continue_batch(stage, intake)
         stage.counts.frames_in += 1
         self._meter.batch_taken(intake, is_last=not stage.edges)
 
-    def goes_on(self, stage: SlotStage, intake: Intake) -> None:
+    def continue_batch(self, stage: SlotStage, intake: Intake) -> None:
         """More rows of a batch that was begun are through."""
         self._switch_to(stage)
         self._intake = intake
@@ -108,7 +108,7 @@ class Turn:
             self._set_aside(stage, stage.sink_output.write(batches, stage.counts))
             self._crash.reached("after_sink_write", stage.counts.rows_in + rows)
 
-    def go_on(self, stage: SlotStage) -> None:
+    def after_piece(self, stage: SlotStage) -> None:
         """After a piece: encode what fills a frame; commit when it is time, though there may be more to read."""
         if not self.pending:
             return
@@ -210,7 +210,7 @@ class Turn:
         """What its operators know of the time is another state: it is committed, even if nothing came of it."""
         self._switch_to(stage)
         self.pending = True
-        self.go_on(stage)
+        self.after_piece(stage)
 
     def encode_given(self, stage: SlotStage) -> list[tuple[Any, BaseException]]:
         """Encode what followed from the time, and commit if it is enough for a turn. Gives what cannot be encoded."""
@@ -263,12 +263,14 @@ class Turn:
             if chunk is None:
                 stage.spills.pop(0)
             else:
+                # Both in one commit: killed before it, the successor sends from the old offset; after it, from here.
                 stage.outs[spill.leaf].rows.extend(chunk[0])
                 spill.offset = chunk[1]
             if spill.leaf >= len(stage.edges):
                 self.write(stage, 0)
             self.pending = True
             self.flush()
+        # Only now: until that commit the record named the file, and a successor would have read it.
         spool.clean(())
 
     def finish(self, stage: SlotStage) -> None:
