@@ -73,7 +73,7 @@ class Sender:
             finished=False, turn_out=0, deals_turns=True,
             carries_turns=False, save=StageRecord, publish=self._publish, learn=lambda rows, sent: None,
             show_counts=lambda commit: None, clear_outs=self._clear, rows_in_flight=0,
-            linger_s=1.0, time=None, spills=[], chain=SimpleNamespace(keeps_state=False),
+            linger_s=1.0, time=None, spills=[], chain=SimpleNamespace(keeps_state=False, logs_state=False),
         )
         journal: Any = SimpleNamespace(commit=lambda record: None)
         self.waiter = Waiter(self.bell)
