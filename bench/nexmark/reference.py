@@ -76,7 +76,7 @@ QUERIES: Final = {
     "q18": """SELECT auction, bidder, price, channel, url, date_time, extra FROM bid
         QUALIFY row_number() OVER (PARTITION BY bidder, auction ORDER BY date_time DESC, extra) = 1""",
     "q19": """SELECT auction, bidder, price, channel, url, date_time, extra,
-            row_number() OVER (PARTITION BY auction ORDER BY price DESC) AS place FROM bid QUALIFY place <= 10""",
+            row_number() OVER (PARTITION BY auction ORDER BY price DESC, position) AS place FROM bid QUALIFY place <= 10""",
     "q20": """SELECT b.auction, b.bidder, b.price, b.channel, b.url, b.date_time, b.extra, a.item_name, a.description,
             a.initial_bid, a.reserve, a.date_time, a.expires, a.seller, a.category, a.extra
         FROM bid b JOIN auction a ON b.auction = a.id WHERE a.category = 10""",
@@ -97,7 +97,7 @@ class Reference:
         """`events`: JSON lines as `generator.write` gives them."""
         self._db = duckdb.connect()
         self._db.execute(
-            f"""CREATE TABLE event AS SELECT * REPLACE (
+            f"""CREATE TABLE event AS SELECT row_number() OVER () AS position, * REPLACE (
                 make_timestamp(date_time * 1000) AS date_time, make_timestamp(expires * 1000) AS expires)
             FROM read_json({str(events)!r}, format = 'newline_delimited', columns = {_COLUMNS})"""
         )
