@@ -15,6 +15,7 @@ import msgspec
 
 from penstock import columns
 from penstock.batch import Lines, WrittenLines
+from penstock.channel.by_position import ByPosition, OtherFields, by_name, goes_by_position
 from penstock.channel.column_batch import ColumnBatch
 from penstock.channel.exact import ExactRows, all_plain
 from penstock.channel.packed_rows import PackedForm, PackedRows
@@ -39,6 +40,8 @@ class Codec(IntEnum):
     """Several payloads, each with its codec; only in side files."""
     WRITTEN = 7
     """The lines that the sink will write."""
+    POSITIONAL = 8
+    """msgpack of the edge's row type, by position."""
 
 
 class Decoded(msgspec.Struct, frozen=True):
@@ -51,13 +54,18 @@ class Decoded(msgspec.Struct, frozen=True):
 class RowCodec:
     """Encodes and decodes the batches of one edge."""
 
-    def __init__(self, row_type: Any = Any, projection: Projection | None = None) -> None:
-        """`projection`: what is decoded of typed rows; None: all of it."""
+    def __init__(
+        self, row_type: Any = Any, projection: Projection | None = None, *, whole_rows: bool = False
+    ) -> None:
+        """`projection`: what is decoded of typed rows; None: all of it. `whole_rows`: so does whoever is sent rows."""
         self._row_type = row_type
         self._packed = None if projection is None else PackedForm(projection)
         travel = travel_of(row_type)
         self._structs = travel.structs
         self._exact = ExactRows(travel.structs)
+        by_position = len(travel.structs) == 1 and goes_by_position(row_type)
+        self._by_position = ByPosition(row_type, self._exact) if by_position else None
+        self._whole_rows = whole_rows
         self._plain = travel.form is Form.PLAIN
         self._encoder = msgspec.msgpack.Encoder()
         self._untyped = msgspec.msgpack.Decoder()
@@ -78,8 +86,10 @@ class RowCodec:
             return Codec.ARROW, columns.encode_table(batch.table())
         kinds = _kinds(batch)
         try:
-            if self._structs and kinds <= self._structs and self._exact.all_fit(batch):
-                return Codec.TYPED, self._encoder.encode(batch)
+            if self._structs and kinds <= self._structs:
+                codec, payload = self._typed_payload(batch)
+                if payload is not None:
+                    return codec, payload
             if kinds <= SCALARS or (self._plain and kinds <= {dict, list} and all_plain(batch)):
                 return Codec.PLAIN, self._encoder.encode(batch)
         except (OverflowError, TypeError, UnicodeEncodeError):  # beyond 64 bits, a lone surrogate
@@ -87,6 +97,12 @@ class RowCodec:
         for kind in kinds:  # classes may have been made since this codec was
             keep_as_it_is(kind)
         return Codec.PICKLE, pickle.dumps(batch, 5)
+
+    def _typed_payload(self, rows: list[Any]) -> tuple[Codec, bytes | None]:
+        """None: some row is not exactly what its class says."""
+        if self._whole_rows and self._by_position is not None:  # by name, those who read little find it sooner
+            return Codec.POSITIONAL, self._by_position.encode(rows)
+        return Codec.TYPED, self._encoder.encode(rows) if self._exact.all_fit(rows) else None
 
     def decode(self, codec: int, payload: bytes, rows: int = -1, watch: RowWatch | None = None) -> Decoded:
         """The rows of a payload. `rows`: how many there are, where that is known.
@@ -102,6 +118,8 @@ class RowCodec:
                 except msgspec.ValidationError:
                     # It says nothing about the other rows of the batch.
                     return self._decode_one_by_one(payload)
+            case Codec.POSITIONAL:
+                return self._decode_by_position(payload)
             case Codec.PLAIN:
                 return Decoded(self._untyped.decode(payload))
             case Codec.PICKLE:
@@ -149,6 +167,18 @@ class RowCodec:
             failures.update({len(rows) + index: failure for index, failure in part.failures.items()})
             rows.extend(made)
         return Decoded(rows, failures)
+
+    def _decode_by_position(self, payload: bytes) -> Decoded:
+        if self._by_position is not None:
+            try:
+                return Decoded(self._by_position.decode(payload))
+            except (OtherFields, msgspec.ValidationError):  # the class has changed since
+                pass
+        payload = by_name(payload, self._row_type)
+        try:
+            return Decoded(self._typed.decode(payload))
+        except msgspec.ValidationError:
+            return self._decode_one_by_one(payload)
 
     def _decode_one_by_one(self, payload: bytes) -> Decoded:
         one = msgspec.msgpack.Decoder(self._row_type)

@@ -54,15 +54,30 @@ class Fields(Exact):
 
     def __init__(self) -> None:
         self.values: list[Value] = []
-        self.kinds: list[Any] = []
+        self.kinds: tuple[Any, ...] = ()
 
     def add(self, value: Value) -> None:
         self.values.append(value)
-        self.kinds.append(value.kind)
+        self.kinds = (*self.kinds, value.kind)
 
     def fits(self, value: Any, depth: int) -> bool:
+        return self._each_fits(astuple(value), depth)
+
+    def all_fit(self, tuples: list[Any], depth: int) -> bool:
+        """The same for the values of several Structs."""
+        kinds = self.kinds
+        for each in tuples:
+            values: tuple[Any, ...] = each
+            for field, kind in zip(values, kinds):
+                if type(field) is not kind:
+                    if not self._each_fits(values, depth):
+                        return False
+                    break
+        return True
+
+    def _each_fits(self, values: tuple[Any, ...], depth: int) -> bool:
         kinds, index = self.kinds, 0
-        for field in astuple(value):
+        for field in values:
             if type(field) is not kinds[index] and not self.values[index].fits(field, depth):
                 return False
             index += 1
@@ -138,38 +153,39 @@ class ExactRows:
         self._only: Fields | None = next(iter(self._fields.values())) if len(structs) == 1 else None
         self._spelled_out: Callable[[list[Any]], bool] | None = None
         if self._only is not None and not is_compiled():
-            self._spelled_out = _spelled_out(next(iter(structs)), self._only)
+            self._spelled_out = _spelled_out(self._only)
 
     def all_fit(self, rows: list[Any]) -> bool:
         """True when each row, whose class is among those known, is exactly what its fields' annotations say."""
         try:
-            return self._all_fit(rows)
-        except (AttributeError, RecursionError):  # a field without a value; far too deep
-            return False
-
-    def _all_fit(self, rows: list[Any]) -> bool:
-        only = self._only
-        if only is None:
+            if self._only is not None:
+                return self.tuples_fit(list(map(astuple, rows)))
             for row in rows:
                 if not self._fields[type(row)].fits(row, 0):
                     return False
             return True
-        if self._spelled_out is not None:
-            return self._spelled_out(rows)
-        for row in rows:
-            if not only.fits(row, 0):
-                return False
-        return True
+        except (AttributeError, RecursionError):  # a field without a value; far too deep
+            return False
+
+    def tuples_fit(self, tuples: list[Any]) -> bool:
+        """The same for the fields' values of rows of the only class that there is."""
+        assert self._only is not None
+        try:
+            return self._only.all_fit(tuples, 0) if self._spelled_out is None else self._spelled_out(tuples)
+        except (AttributeError, RecursionError):  # as above
+            return False
 
 
-def _spelled_out(struct: Any, fields: Fields) -> Callable[[list[Any]], bool]:
-    """The same as `fits` of each row, with every field named: in a loop that is not compiled, a third of the time."""
+def _spelled_out(fields: Fields) -> Callable[[list[Any]], bool]:
+    """The same as `Fields.all_fit`, with every field named: in a loop that is not compiled, a third of the time."""
     given: dict[str, Any] = {"type": type}
     wrong = []
-    for number, name in enumerate(struct.__struct_fields__):
-        given[f"kind{number}"], given[f"fits{number}"] = fields.kinds[number], fields.values[number].fits
-        wrong.append(f"type(row.{name}) is not kind{number} and not fits{number}(row.{name}, 0)")
-    loop = f"for row in rows:\n        if {' or '.join(wrong) or False}:\n            return False\n    return True"
+    for number, value in enumerate(fields.values):
+        given[f"kind{number}"], given[f"fits{number}"] = fields.kinds[number], value.fits
+        wrong.append(f"type(v{number}) is not kind{number} and not fits{number}(v{number}, 0)")
+    names = "".join(f"v{number}, " for number in range(len(wrong)))
+    test = " or ".join(wrong) or "False"
+    loop = f"for ({names}) in rows:\n        if {test}:\n            return False\n    return True"
     exec(f"def all_fit(rows, {', '.join(f'{name}={name}' for name in given)}):\n    {loop}", given)
     made: Callable[[list[Any]], bool] = given["all_fit"]
     return made

@@ -135,10 +135,11 @@ class Assembler(msgspec.Struct, frozen=True):
         edge = topology.plan.edge(name)
         queues = []
         text = text_of(topology.plan, edge)
+        whole = projection_of(topology.plan, topology.plan.stages[edge.receiver]) is None
         for receiver in topology.receivers(edge, slot):
             path, bell = world.paths.queue(edge, slot, receiver), self._bell(edge.receiver, receiver)
             writer = QueueWriter(path, world.opening, bell, world.files)
-            queues.append(QueueOutput(writer, RowCodec(edge.row_type), text))
+            queues.append(QueueOutput(writer, RowCodec(edge.row_type, whole_rows=whole), text))
         timer = None
         if edge.timeout_s is not None and callable(edge.key):
             timer = world.timer_of(edge.timeout_s, self.work.runs_since)
