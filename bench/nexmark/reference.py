@@ -76,7 +76,8 @@ QUERIES: Final = {
     "q18": """SELECT auction, bidder, price, channel, url, date_time, extra FROM bid
         QUALIFY row_number() OVER (PARTITION BY bidder, auction ORDER BY date_time DESC, extra) = 1""",
     "q19": """SELECT auction, bidder, price, channel, url, date_time, extra,
-            row_number() OVER (PARTITION BY auction ORDER BY price DESC, position) AS place FROM bid QUALIFY place <= 10""",
+            row_number() OVER (PARTITION BY auction ORDER BY price DESC, position) AS place
+        FROM bid QUALIFY place <= 10""",
     "q20": """SELECT b.auction, b.bidder, b.price, b.channel, b.url, b.date_time, b.extra, a.item_name, a.description,
             a.initial_bid, a.reserve, a.date_time, a.expires, a.seller, a.category, a.extra
         FROM bid b JOIN auction a ON b.auction = a.id WHERE a.category = 10""",
