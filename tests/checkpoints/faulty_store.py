@@ -30,6 +30,7 @@ class FaultyStore(CheckpointStore):
 
     def __init__(self, inner: CheckpointStore) -> None:
         super().__init__(inner.where)
+        self.answers_are_final = inner.answers_are_final
         self.inner = inner
         self.dead = False
         self._fault: Fault | None = None

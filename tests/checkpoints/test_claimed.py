@@ -185,7 +185,7 @@ def test_a_checkpoint_whose_answer_was_lost_is_one_and_the_next_comes_behind_it(
 def test_a_checkpoint_of_which_only_the_last_look_failed_keeps_its_files():
     store = FaultyStore(MemoryStore())
     claimed = claim(store, holder())
-    store.fail(Fault("sizes", 0, "fails after"))
+    store.fail(Fault("sizes", 1, "fails after"))
     with pytest.raises(StoreUnavailable):
         take(claimed, b"one", b"queue")
     take(claimed, b"one two", b"other")

@@ -11,10 +11,11 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 
 from penstock.checkpoints.draft import Draft
-from penstock.checkpoints.history import FILES, entry_name, numbers_in, read_entry, read_log
+from penstock.checkpoints.history import FILES, LOG, entry_name, numbers_in, read_entry, read_log
 from penstock.checkpoints.manifest import Claim, Cut, Entry, Holder, Manifest, encode_entry
 from penstock.checkpoints.retention import Doomed, beyond
 from penstock.checkpoints.store import CheckpointStore, FileLost
@@ -58,6 +59,7 @@ class Claimed:
             draft.close()
         except StoreUnavailable:
             self._orphans += draft.files
+            self._clear()
             raise
         attempt, program = uuid.uuid4().hex, _version()
 
@@ -68,7 +70,11 @@ class Claimed:
             )
 
         self._unsure.append(draft.files)
-        made = self._append(manifest)
+        try:
+            made = self._append(manifest)
+        except StoreUnavailable:
+            self._settle()
+            raise
         self._orphans += [file for files in self._unsure for file in files]
         self._unsure.clear()
         return made
@@ -83,13 +89,31 @@ class Claimed:
             self._require_newest(self._next - 1)
             delete(self.store, doomed, None if self._whole else self.lineage)
             self.manifests = [manifest for manifest in self.manifests if manifest.number not in doomed.numbers]
-        self.store.delete([f"{FILES}/{file}" for file in self._orphans])
-        self._orphans.clear()
+        self._clear()
         return doomed
+
+    def _settle(self) -> None:
+        """After a failure: a store whose answers are final says what became of the attempts. Else later ones find out.
+
+        Their files would take up the very room that the next attempt lacks.
+        """
+        if self.store.answers_are_final:
+            with suppress(StoreUnavailable):
+                if entry_name(self._next).partition("/")[2] not in self.store.sizes(LOG):
+                    self._orphans += [file for files in self._unsure for file in files]
+                    self._unsure.clear()
+                    self._clear()
+
+    def _clear(self) -> None:
+        """Delete what attempts have left; later, if that cannot be done now."""
+        with suppress(StoreUnavailable):
+            self.store.delete([f"{FILES}/{file}" for file in self._orphans])
+            self._orphans.clear()
 
     def _append(self, manifest: Callable[[int], Manifest]) -> Manifest:
         while True:
             entry = manifest(self._next)
+            self._require_claim()  # before anything is in the log that lacks a part
             created = self.store.create(entry_name(entry.number), encode_entry(entry))
             there = entry if created else self._whose(entry.number)
             self.manifests.append(there)
@@ -113,13 +137,20 @@ class Claimed:
         return self._taken
 
     def _require_newest(self, number: int) -> None:
+        numbers = self._require_claim()
+        if numbers[-1] > number:
+            raise self._refused(_entry_at(self.store, numbers[-1]))
+
+    def _require_claim(self) -> list[int]:
+        """All entries, our claim among them, which is there until somebody else's has taken its place."""
         numbers = numbers_in(self.store)
-        if numbers and numbers[-1] > number:
+        if numbers and numbers[-1] >= self._next and self.lineage not in numbers:
             raise self._refused(_entry_at(self.store, numbers[-1]))
         if self.lineage not in numbers:
             # What the next checkpoint would share with those before is no longer there, either.
             what = "it does not hold any more what this run wrote: it was emptied, or is no longer mounted"
             raise StoreUnavailable(self.store.where, what, "bring it back, or stop this run and run again")
+        return numbers
 
 
 def claim(store: CheckpointStore, holder: Holder) -> Claimed:

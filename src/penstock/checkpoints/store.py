@@ -50,6 +50,9 @@ class CheckpointStore(ABC):
     be another user's. One thread at a time. Nothing is opened before the first call.
     """
 
+    answers_are_final = True
+    """False: a call that has failed may still have its effect later, when a request arrives that was given up."""
+
     def __init__(self, where: str) -> None:
         self.where = where
         """The store and the pipeline, as messages name them."""
