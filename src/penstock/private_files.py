@@ -190,6 +190,11 @@ def held_below(place: Path, names: Sequence[str], *, make: bool) -> Iterator[int
         os.close(fd)
 
 
+def hold_again(path: Path) -> int:
+    """A descriptor of a directory that is ours, for which `hold` or `held_below` has looked at the way to it before."""
+    return _opened(path, None, tighten=True)
+
+
 def is_ours(path: Path, *, tighten: bool = False) -> bool:
     """True: `hold` would not object to this directory. Looks at nothing that is in it, and changes nothing."""
     try:

@@ -17,7 +17,7 @@ from typing import Final
 
 from penstock.checkpoints.store import Bytes, CheckpointStore, FileLost, StoreFile
 from penstock.errors import NotPrivate, StoreUnavailable, remedy_of
-from penstock.private_files import held_below, open_own
+from penstock.private_files import held_below, hold_again, open_own
 
 _UNFINISHED: Final = ".unfinished-"
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -136,11 +136,21 @@ class _Tree:
     def __init__(self, place: Path, pipeline: str) -> None:
         self._place = place
         self._pipeline = pipeline
+        self._seen: set[str] = set()
 
     @contextmanager
     def folder(self, name: str) -> Iterator[int]:
-        with held_below(self._place, (self._pipeline, name), make=False) as fd:
+        if name not in self._seen:
+            # The way to it is looked at once: a look takes longer than what is done there.
+            with held_below(self._place, (self._pipeline, name), make=False) as fd:
+                self._seen.add(name)
+                yield fd
+            return
+        fd = hold_again(self._place / self._pipeline / name)
+        try:
             yield fd
+        finally:
+            os.close(fd)
 
     def make(self) -> None:
         """The folders, where they are not there yet; their names are on the disk, too."""

@@ -7,8 +7,8 @@ deleted when its checkpoint is, or when the last log that has a chunk in it is w
 from __future__ import annotations
 
 from collections.abc import Iterable
-from zlib import crc32
 
+from penstock.channel.checksum import crc32
 from penstock.checkpoints.chunking import LARGE_BYTES
 from penstock.checkpoints.history import FILES
 from penstock.checkpoints.manifest import Chunk, Chunks, file_prefix

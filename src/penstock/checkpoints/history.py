@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from typing import Final
-from zlib import crc32
 
 import msgspec
 
+from penstock.channel.checksum import crc32
 from penstock.checkpoints.manifest import Chunk, Claim, Entry, Manifest, decode_entry
 from penstock.checkpoints.store import CheckpointStore, FileLost
 from penstock.errors import CheckpointDamaged, CheckpointForeign, NoSuchCheckpoint

@@ -8,10 +8,10 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from typing import Final, TypeAlias
-from zlib import crc32
 
 import msgspec
 
+from penstock.channel.checksum import crc32
 from penstock.errors import CheckpointDamaged, CheckpointForeign
 
 FORMAT_VERSION: Final = 1
