@@ -70,9 +70,14 @@ def _at_once(values: Sequence[Any], kind: type, column: Column) -> Texts | None:
     return None if writer is None else writer(values, column)
 
 
-def _integers(values: Sequence[int], column: Column) -> Texts | None:
+def fits_integers(values: Sequence[int], column: Column) -> bool:
+    """Whether all are in range."""
     most = 1 << (INTEGERS[column.base] - 1)
-    return list(map(str, values)) if -most <= min(values) and max(values) < most else None
+    return -most <= min(values) and max(values) < most
+
+
+def _integers(values: Sequence[int], column: Column) -> Texts | None:
+    return list(map(str, values)) if fits_integers(values, column) else None
 
 
 def _floats(values: Sequence[float], column: Column) -> Texts | None:
@@ -86,17 +91,25 @@ def _numbers(values: Sequence[Any], column: Column) -> Texts | None:
     return None if any("N" in text and text != "NaN" for text in texts) else texts
 
 
-def _strings(values: Sequence[str], column: Column) -> Texts | None:
+def fits_as_text(values: Sequence[str], column: Column) -> bool:
+    """Whether all are text that the server can hold, and none is too long."""
     if column.length is not None and max(map(len, values)) > column.length:
-        return None
+        return False
     joined = "".join(values)
     if "\0" in joined:
-        return None
+        return False
     if not joined.isascii():
         try:
             joined.encode()
         except UnicodeEncodeError:
-            return None
+            return False
+    return True
+
+
+def _strings(values: Sequence[str], column: Column) -> Texts | None:
+    if not fits_as_text(values, column):
+        return None
+    joined = "".join(values)
     if "\\" in joined or "\t" in joined or "\n" in joined or "\r" in joined:
         return [value.translate(_ESCAPES) for value in values]
     return list(values)
@@ -110,11 +123,15 @@ def _bytes(values: Sequence[bytes], column: Column) -> Texts | None:
     return ["\\\\x" + value.hex() for value in values]
 
 
-def _moments(values: Sequence[datetime.datetime], column: Column) -> Texts | None:
+def fits_as_moments(values: Sequence[datetime.datetime], column: Column) -> bool:
+    """Whether all have a zone, or none has, as the column does; and no second loses digits."""
     if column.second_digits < 6:
-        return None
-    with_zone = {value.tzinfo is not None for value in values}
-    return list(map(str, values)) if with_zone == {column.base == "timestamptz"} else None
+        return False
+    return {value.tzinfo is not None for value in values} == {column.base == "timestamptz"}
+
+
+def _moments(values: Sequence[datetime.datetime], column: Column) -> Texts | None:
+    return list(map(str, values)) if fits_as_moments(values, column) else None
 
 
 def _as_text(values: Sequence[Any], column: Column) -> Texts | None:

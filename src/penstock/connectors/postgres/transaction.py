@@ -1,4 +1,4 @@
-"""The rows of a commit on their way into the table: as COPY's text, straight or by way of a temporary table.
+"""The rows of a commit on their way into the table by COPY, straight or by way of a temporary table.
 
 May be sent again: `rejects.py` tries parts and rolls them back.
 """
@@ -6,10 +6,12 @@ May be sent again: `rejects.py` tries parts and rolls them back.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+from penstock.connectors.postgres.column_binary import Plain, plain
 from penstock.connectors.postgres.column_text import fields
 from penstock.connectors.postgres.connection import Connection, quoted
 from penstock.connectors.postgres.pieces import Piece
@@ -20,6 +22,7 @@ CHUNK = 2_000
 """Rows that are encoded while the server reads those before them."""
 ROW = "_penstock_row"
 """The column of the temporary table with a row's number: of several rows of one key the last counts."""
+_NUMBER = Column(ROW, "bigint", "int8")
 
 
 @dataclass
@@ -29,6 +32,8 @@ class Encoded:
     columns: tuple[Column, ...]
     numbers: Sequence[int]
     lines: list[str] = field(default_factory=list)
+    plain: Plain | None = None
+    """The same for COPY's binary format, if all values are plain; then lines are made only if the server refuses."""
 
     def part(self, start: int, stop: int) -> Encoded:
         return Encoded(self.columns, self.numbers[start:stop], self.lines[start:stop])
@@ -50,8 +55,14 @@ class Encoder:
     def encode(self, piece: Piece) -> Made:
         """Nothing is made of it yet, but of columns that the table does not have."""
         columns = self._columns(piece)
-        encoded = Encoded(tuple(columns), piece.numbers)
+        encoded = Encoded(tuple(columns), piece.numbers, plain=self._plain(piece, columns))
         return encoded, self._chunks(piece, encoded)
+
+    def _plain(self, piece: Piece, columns: Sequence[Column]) -> Plain | None:
+        if self.refused or not columns or any(None in piece.values.get(key, (None,)) for key in self._target.keys):
+            return None
+        numbered = [(_NUMBER, piece.numbers)] if self._numbered else []
+        return plain([*((column, piece.values[column.name]) for column in columns), *numbered])
 
     def _columns(self, piece: Piece) -> list[Column]:
         found = []
@@ -116,21 +127,47 @@ class Transaction:
         self._schema = schema
         self._staged = is_staged(target, schema)
 
-    def put(self, columns: Sequence[Column], chunks: Iterator[str], encoder: Encoder | None = None) -> None:
+    def put(self, made: Made, encoder: Encoder) -> None:
         """Send rows, and have them inserted. From the first row on that `encoder` refuses, it only makes text."""
-        into = self._stage(columns) if self._staged else self._target.table.sql
-        names = [column.name for column in columns] + ([ROW] if self._staged else [])
-        copy = f"COPY {into} ({', '.join(map(quoted, names))}) FROM STDIN"
-        with self._connection.raw.cursor() as cursor, cursor.copy(copy.encode()) as sent:
-            for chunk in chunks:
-                if encoder is None or not encoder.refused:
-                    sent.write(chunk.encode())
-        if self._staged and (encoder is None or not encoder.refused):
-            self._connection.execute(self._insert(into, columns))
+        encoded, chunks = made
+        into = self._into(encoded.columns)
+        if encoded.plain is not None and not encoder.refused:
+            self._copy_plain(into, encoded.columns, encoded.plain)
+        else:
+            with self._copy(into, encoded.columns) as sent:
+                for chunk in chunks:
+                    if not encoder.refused:
+                        sent.write(chunk.encode())
+        if not encoder.refused:
+            self._insert_from(into, encoded.columns)
 
     def put_again(self, encoded: Encoded) -> None:
         """Send lines that were made before."""
-        self.put(encoded.columns, iter(("\n".join(encoded.lines) + "\n",)))
+        into = self._into(encoded.columns)
+        with self._copy(into, encoded.columns) as sent:
+            sent.write(("\n".join(encoded.lines) + "\n").encode())
+        self._insert_from(into, encoded.columns)
+
+    def _into(self, columns: Sequence[Column]) -> str:
+        return self._stage(columns) if self._staged else self._target.table.sql
+
+    @contextmanager
+    def _copy(self, into: str, columns: Sequence[Column], options: str = "") -> Iterator[Any]:
+        names = [column.name for column in columns] + ([ROW] if self._staged else [])
+        statement = f"COPY {into} ({', '.join(map(quoted, names))}) FROM STDIN{options}"
+        with self._connection.raw.cursor() as cursor, cursor.copy(statement.encode()) as sent:
+            yield sent
+
+    def _copy_plain(self, into: str, columns: Sequence[Column], plain_: Plain) -> None:
+        with self._copy(into, columns, " (FORMAT BINARY)") as sent:
+            sent.set_types(plain_.types)
+            write = sent.write_row
+            for row in plain_.rows():
+                write(row)
+
+    def _insert_from(self, into: str, columns: Sequence[Column]) -> None:
+        if self._staged:
+            self._connection.execute(self._insert(into, columns))
 
     def _stage(self, columns: Sequence[Column]) -> str:
         """A temporary table for these columns, empty. Kept for the session, for to make one costs the server more.

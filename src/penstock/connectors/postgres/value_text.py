@@ -229,7 +229,11 @@ def _of_kind(value: Any, kind: type) -> Any:
 
 
 def _json(value: Any, column: Column) -> str:
-    """A document of the value; `msgspec.Raw` is one already."""
+    return json_text(value)
+
+
+def json_text(value: Any) -> str:
+    """A document of the value; `msgspec.Raw` is one already. Raises `Misfit`."""
     try:
         text = _JSON.encode(value)
         if b"null" in text:

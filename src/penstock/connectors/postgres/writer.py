@@ -80,9 +80,9 @@ class TableWriter(TransactionalWriter[Any]):
         made = [encoder.encode(piece) for piece in pieces]
         self._connection.begin()
         try:
-            for encoded, chunks in made:
-                if encoded.columns:
-                    transaction.put(encoded.columns, chunks, encoder)
+            for each in made:
+                if each[0].columns:
+                    transaction.put(each, encoder)
             if not encoder.refused:
                 self._slot.store(record)
                 return self._connection.commit()
