@@ -104,8 +104,9 @@ class Checkpoints:
                 self._store, manifest, paths, self._letters, lineage_of(manifest) + 1000 * self.restores,
                 machine.memory.share, machine.memory, lambda folder: None,
             ),
+            self._shape,
             {queue.path.name: queue.capacity for queue in queue_files(self._topology, paths)},
-            {(slot.group, slot.number): slot.journal for slot in slot_files(self._topology, paths)},
+            (),
         )
         for slot in slot_files(self._topology, paths):
             load_record(slot.journal, machine.memory.share)

@@ -8,7 +8,7 @@ than its records is refused, and rightly so.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,8 @@ from penstock.channel import ring_copy
 from penstock.checkpoints.consistent import DEAD_LETTERS_FOLDER
 from penstock.checkpoints.history import content
 from penstock.checkpoints.manifest import ChannelCut, Chunks, LogCut, Manifest, SlotCut
+from penstock.checkpoints.reopen import reopen
+from penstock.checkpoints.run_shape import RunShape
 from penstock.checkpoints.store import CheckpointStore
 from penstock.errors import CheckpointDamaged
 from penstock.plan.paths import RunPaths
@@ -47,25 +49,33 @@ class Restoring(msgspec.Struct, frozen=True):
 
 
 def records_of(manifest: Manifest, where: str) -> dict[tuple[str, int], Record]:
-    """The records of a checkpoint, by seat and number. Raises `CheckpointDamaged`."""
+    """The records of a checkpoint, by slot group and number. Raises `CheckpointDamaged`."""
     return {(slot.seat, slot.number): _record(slot, manifest, where) for slot in manifest.cut.slots}
 
 
-def restore(to: Restoring, capacities: Mapping[str, int], journals: Mapping[tuple[str, int], Path]) -> None:
-    """Write it all. `capacities`: of each channel, by its name; `journals`: of each slot, by seat and number.
+def restore(to: Restoring, shape: RunShape, capacities: Mapping[str, int], endless: Collection[str]) -> None:
+    """Write it all. `shape`: that of the run; `capacities`: of each channel, by its name.
 
+    `endless`: the sources that have no end of their own. A run that was told to end goes on (`reopen`).
     Raises `CheckpointDamaged`, `StoreUnavailable`, and `OSError` or `FileUnusable` where there is no room.
     """
     cut = to.manifest.cut
-    records = records_of(to.manifest, to.store.where)
-    stages = [stage for record in records.values() for stage in record.stages]
-    inputs = {name: end for stage in stages for name, end in stage.inputs.items()}
-    outputs = {name: end for stage in stages for name, end in stage.outputs.items()}
+    found = records_of(to.manifest, to.store.where)
+    channels = {channel.name: channel for channel in cut.channels}
+    if set(found) != {(slot.group, slot.number) for slot in shape.slots} or set(channels) != set(capacities):
+        raise CheckpointDamaged(to.store.where, to.manifest.id, "it does not hold the slots and queues of its layout")
+    records = [found[slot.group, slot.number] for slot in shape.slots]
+    data = {name: _frames_of(to, channel, records) for name, channel in channels.items()}
+    data = reopen(shape, records, data, endless)
     to.make_folder(to.paths.root / "queues")
-    for channel in cut.channels:
-        _restore_queue(to, channel, capacities[channel.name], inputs[channel.name], outputs[channel.name])
-    for place, record in records.items():
-        journal = journals[place]
+    for name, frames in data.items():
+        taken, given = _ends(records, name)
+        ring_copy.put_back(
+            to.paths.root / "queues" / name, to.opening, capacities[name], frames, head=taken.head,
+            head_rows=taken.rows, tail_rows=given.rows, files=to.files,
+        )
+    for slot, record in zip(shape.slots, records, strict=True):
+        journal = slot.journal(to.paths)
         to.make_folder(journal.parent)
         create_journal(journal, msgspec.structs.replace(record, lineage=to.lineage), files=to.files)
     for log in cut.logs:
@@ -83,17 +93,20 @@ def _record(slot: SlotCut, manifest: Manifest, where: str) -> Record:
         ) from exc
 
 
-def _restore_queue(
-    to: Restoring, channel: ChannelCut, capacity: int, taken: InputRecord, given: OutputRecord
-) -> None:
+def _ends(records: Sequence[Record], name: str) -> tuple[InputRecord, OutputRecord]:
+    stages = [stage for record in records for stage in record.stages]
+    (taken,) = [stage.inputs[name] for stage in stages if name in stage.inputs]
+    (given,) = [stage.outputs[name] for stage in stages if name in stage.outputs]
+    return taken, given
+
+
+def _frames_of(to: Restoring, channel: ChannelCut, records: Sequence[Record]) -> bytes:
     data = b"".join(content(to.store, to.manifest, channel.chunks))
+    taken, given = _ends(records, channel.name)
     if (channel.head, channel.tail) != (taken.head, given.tail) or len(data) != channel.tail - channel.head:
         what = f"what it holds of {channel.name} is not what its records say"
         raise CheckpointDamaged(to.store.where, to.manifest.id, what)
-    ring_copy.put_back(
-        to.paths.root / "queues" / channel.name, to.opening, capacity, data, head=taken.head, head_rows=taken.rows,
-        tail_rows=given.rows, files=to.files,
-    )
+    return data
 
 
 def _restore_log(to: Restoring, log: LogCut) -> None:

@@ -141,6 +141,21 @@ class RunPaths(msgspec.Struct, frozen=True):
         """What the supervisor is told."""
         return self.root / "spec"
 
+    @property
+    def checkpoint_state(self) -> Path:
+        """How checkpoints get on."""
+        return self.root / "checkpoints.json"
+
+    @property
+    def checkpoint_bell(self) -> Path:
+        """FIFO that the checkpointer sleeps on."""
+        return self.root / "checkpoint.bell"
+
+    @property
+    def checkpoint_requests(self) -> Path:
+        """Folder of savepoints that are asked for."""
+        return self.root / "savepoints"
+
     def slot(self, group: str, slot: int) -> SlotPaths:
         return SlotPaths(self.root / "slots" / f"{group}.{slot}")
 

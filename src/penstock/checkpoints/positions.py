@@ -1,0 +1,46 @@
+"""Where a run stood that was told to end before its input was through, kept for the next run of the pipeline.
+
+One checkpoint, in a store of its own in the state directory, without which nothing else of the run would be left. It
+is taken when no worker lives any more. A run that is through with its input leaves none.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from penstock.checkpoints.claimed import claim
+from penstock.checkpoints.cut import copy_run
+from penstock.checkpoints.directory_store import DirectoryStore
+from penstock.checkpoints.manifest import Holder
+from penstock.checkpoints.store_cut import store_cut
+from penstock.checkpoints.this_run import ThisRun
+from penstock.private_files import remove_directory
+
+_FOLDER = "positions"
+
+
+def positions_place(state_dir: Path, run_name: str) -> Path:
+    """Where those of a pipeline are; `run_name`: of its run directory, which names user and working directory, too."""
+    return state_dir / _FOLDER / run_name
+
+
+def store_at(place: Path, pipeline: str) -> DirectoryStore:
+    """The store in such a place."""
+    return DirectoryStore(place, pipeline)
+
+
+def keep_positions(run: ThisRun, place: Path) -> None:
+    """Raises `StoreUnavailable`, `StoreTaken`, `NotPrivate`, `QueueDamaged`, `FileUnusable`, `OSError`."""
+    store = store_at(place, run.pipeline)
+    holder = Holder(host=os.uname().nodename, pid=os.getpid(), run_id=run.run_id, run_dir=run.run_dir)
+    claimed, files, facts = claim(store, holder), run.files(), run.facts()
+    run.sync_outputs(0.0)
+    copy_run(files, 1, lambda copied: store_cut(copied, facts, claimed, files.files, None) and None)
+    claimed.retain(1)
+
+
+def forget_positions(place: Path) -> None:
+    """The run is through, or starts over."""
+    if place.is_dir():
+        remove_directory(place)
