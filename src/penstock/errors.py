@@ -91,12 +91,15 @@ class AlreadyRunning(PenstockError):
 
 
 class LayoutChanged(PenstockError):
-    """An earlier run left queues whose layout differs from that of the new run."""
+    """An earlier run left queues, or a checkpoint, whose layout differs from that of the new run."""
 
-    def __init__(self, difference: Sequence[str]) -> None:
+    def __init__(self, difference: Sequence[str], where: str = "") -> None:
+        """`where`: the checkpoint, in words."""
         self.difference = tuple(difference)
+        self.where = where
+        found = f"{where} is of another layout" if where else "an earlier run left queues of another layout"
         super().__init__(
-            "an earlier run left queues of another layout:\n"
+            f"{found}:\n"
             + "\n".join(f"  {line}" for line in self.difference)
             + "\nrun the old description to its end, or discard what is left with `--fresh` (fresh=True)"
         )

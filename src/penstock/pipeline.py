@@ -67,6 +67,7 @@ from penstock.windows.aggregations.own import Accumulator
 from penstock.windows.window import Window
 
 if TYPE_CHECKING:
+    from penstock.checkpoint_options import CheckpointOptions
     from penstock.engine.handle import Handle
     from penstock.engine.results import Results
     from penstock.plan.planner import Examined
@@ -594,8 +595,14 @@ class Pipeline:
         run_dir: Path | str | None = None,
         state_dir: Path | str | None = None,
         progress: bool | None = None,
+        checkpoint: CheckpointOptions | None = None,
+        from_checkpoint: str = "",
     ) -> Report:
         """Run to the end. Resume what a killed or failed run left, unless `fresh` is true.
+
+        `checkpoint`: where to take checkpoints (`penstock.checkpoint`); if nothing was left, the run resumes from the
+        newest one, or from the one that `from_checkpoint` names. A run that is told to end before its input was
+        through leaves its positions in the state directory, and the next run resumes there.
 
         Raises `PipelineInvalid`, `PipelineFailed`, and other subclasses of `PenstockError` if the run is refused.
         """
@@ -603,7 +610,10 @@ class Pipeline:
 
         _refuse_while_imported("run", calling_line(1))
         plan = self.plan(settings=settings)
-        return engine.run(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, progress=progress)
+        return engine.run(
+            plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, progress=progress, checkpoint=checkpoint,
+            from_checkpoint=from_checkpoint,
+        )
 
     def start(
         self,
@@ -612,6 +622,8 @@ class Pipeline:
         fresh: bool = False,
         run_dir: Path | str | None = None,
         state_dir: Path | str | None = None,
+        checkpoint: CheckpointOptions | None = None,
+        from_checkpoint: str = "",
     ) -> Handle:
         """Start the run, and return a handle to watch, drain and stop it. Raises the same errors as `run`."""
         from penstock.engine import engine

@@ -36,6 +36,8 @@ class Report:
     duration_s: float
     stages: Mapping[str, StageReport]
     undelivered_rows: int
+    resumes: bool = False
+    """True: it was told to end before its input was through, and the next run resumes from there."""
 
     @property
     def dead_letters(self) -> int:

@@ -41,6 +41,11 @@ def resolve_state_dir(state_dir: Path | str | None) -> Path:
     return resolved(named) if named else default_state_dir()
 
 
+def positions_place(state_dir: Path, run_name: str) -> Path:
+    """Where it is kept how far a run came that was told to end. `run_name`: that of its run directory."""
+    return state_dir / "positions" / run_name
+
+
 def _places() -> list[Path]:
     own = f"penstock-{os.getuid()}"
     home = _home_of_state()

@@ -41,7 +41,7 @@ W_PIN: Final = 24
 may, but side files are kept."""
 _FILES_ONLY: Final = 2
 W_PIN_OWNER: Final = 25
-"""Who pinned it last (the number of a checkpointer's life): what a dead one left is taken away."""
+"""The cut that pinned it last, by its number: for whoever looks."""
 
 
 class WouldBlock(Exception):
@@ -234,6 +234,11 @@ class RingReader(_Ring):
     def free_room(self) -> None:
         """What is there was copied, but for side files. A writer that sleeps for room has to be rung."""
         self._words[W_PIN] = _FILES_ONLY
+
+    @property
+    def room_pinned(self) -> bool:
+        """True: from `pin` to `free_room`."""
+        return bool(int(self._words[W_PIN]) & 1)
 
     def unpin(self) -> None:
         """Take the pin away. A writer that sleeps for room has to be rung."""

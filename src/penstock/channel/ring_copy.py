@@ -23,7 +23,7 @@ class PinnedRing:
     """A queue that is pinned until `release`."""
 
     def __init__(self, path: Path, opening: Opening, owner: int) -> None:
-        """`owner`: the number of a checkpointer's life. Raises `QueueDamaged`, `FileUnusable`."""
+        """`owner`: the number of the cut. Raises `QueueDamaged`, `FileUnusable`."""
         self.path = path
         self._ring = RingReader(path, opening)
         self.capacity = self._ring.capacity
@@ -52,6 +52,15 @@ def unpin(path: Path, opening: Opening) -> None:
     ring = RingReader(path, opening)
     try:
         ring.unpin()
+    finally:
+        ring.close()
+
+
+def room_is_pinned(path: Path, opening: Opening) -> bool:
+    """True: the writer may not overwrite what the reader is through with. Raises `QueueDamaged`, `FileUnusable`."""
+    ring = RingReader(path, opening)
+    try:
+        return ring.room_pinned
     finally:
         ring.close()
 

@@ -11,9 +11,7 @@ import os
 import select
 import socket
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -26,7 +24,7 @@ from penstock.checkpoints.news import Failed, Made, Started, Taken, encode
 from penstock.checkpoints.requests import Answer, answer, waiting_requests
 from penstock.checkpoints.store_cut import RunFacts, same_history, store_cut
 from penstock.checkpoints.stores import open_store
-from penstock.checkpoints.this_run import ThisRun
+from penstock.checkpoints.told import Told
 from penstock.errors import PenstockError, StoreTaken
 from penstock.metrics.checkpoint_state import CheckpointState, write_state
 from penstock.plan.paths import RunPaths
@@ -34,19 +32,6 @@ from penstock.slot.process import lifeline, signals
 
 _LONGEST_PAUSE_S = 30.0
 _SPARE_S = 1.0
-
-
-class Told(msgspec.Struct, frozen=True):
-    """What the supervisor tells a checkpointer."""
-
-    run: ThisRun
-    store: str
-    every_s: float
-    keep: int
-    life: int
-    """Its number, from 1 on."""
-    last: bool
-    """True: no worker lives any more; take one checkpoint, and exit."""
 
 
 def main(socket_fd: int, told: bytes) -> None:
@@ -69,6 +54,7 @@ class Checkpointer:
         self._socket = sock
         self._claimed: Claimed | None = None
         self._state = CheckpointState(store=told.store, every_s=told.every_s)
+        self._cuts = 0
         self._synced_s = 0.0
         """Wall clock before which all outputs were synced."""
 
@@ -116,10 +102,14 @@ class Checkpointer:
     def _take(self, *, savepoint: bool) -> Manifest:
         claimed = self._claim()
         files, facts = self._told.run.files(), self._told.run.facts()
-        made: list[Manifest] = []
-        copy_run(files, self._told.life, lambda copied: made.append(self._stored(copied, files, facts, claimed, savepoint)))
+        self._cuts += 1
+
+        def stored(copied: Copied) -> Manifest:
+            return self._stored(copied, files, facts, claimed, savepoint)
+
+        made = copy_run(files, self._told.life << 32 | self._cuts, stored)
         claimed.retain(self._told.keep)
-        return made[0]
+        return made
 
     def _stored(
         self, copied: Copied, files: RunFiles, facts: RunFacts, claimed: Claimed, savepoint: bool
@@ -148,8 +138,3 @@ class Checkpointer:
 
     def _say(self, news: Started | Made | Failed | Taken) -> None:
         self._socket.send(encode(news), socket.MSG_NOSIGNAL)
-
-
-def told_as(told: Told) -> Mapping[str, Any]:
-    """For `main`, but for the socket."""
-    return {"told": msgspec.msgpack.encode(told)}

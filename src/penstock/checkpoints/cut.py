@@ -12,13 +12,14 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from penstock.byte_files import DISK, Files
 from penstock.channel.bell import Bell, FifoBell, Sleep
 from penstock.channel.kept_files import read_part, remove_kept, size_of
-from penstock.channel.ring_copy import PinnedRing, side_files, unpin
+from penstock.channel.ring_copy import PinnedRing, room_is_pinned, side_files, unpin
 from penstock.channel.words import fence
 from penstock.checkpoints.consistent import Backlog, NamedFile, NamedLog, backlogs, logs, whole_files
 from penstock.checkpoints.run_shape import RunShape, SlotFiles
@@ -29,6 +30,7 @@ from penstock.slot.records.control import Control
 from penstock.slot.records.journal import load_record
 from penstock.slot.records.record import Record
 
+T = TypeVar("T")
 _LOOKS = 1000
 """A record that is read while its slot commits twice is torn; as often as this in a row, it is damage."""
 _PIECE_BYTES = 4 * 1024 * 1024
@@ -70,18 +72,18 @@ class Copied(msgspec.Struct, frozen=True):
 class Pins:
     """What keeps a run's files from changing under a copy."""
 
-    def __init__(self, run: RunFiles, life: int) -> None:
-        """`life`: the number of this checkpointer's life, which is not 0."""
+    def __init__(self, run: RunFiles, number: int) -> None:
+        """`number`: of the cut; not 0, and no other one of this run has it."""
         self._run = run
         self.rings: list[PinnedRing] = []
         """As the channels of the run's shape."""
         self._control = Control(run.paths.control, run.opening)
         # Before the first record is read: see `kept_files`.
-        self._control.pin(life)
+        self._control.pin(number)
         fence()
         try:
             for channel in run.shape.channels:
-                self.rings.append(PinnedRing(run.paths.root / channel.path, run.opening, life))
+                self.rings.append(PinnedRing(run.paths.root / channel.path, run.opening, number))
         except BaseException:
             self.release()
             raise
@@ -105,16 +107,16 @@ class Pins:
         _remove_kept(self._run)
 
 
-def copy_run(run: RunFiles, life: int, put: Callable[[Copied], None]) -> None:
-    """Take a cut, and have `put` store it, while the logs and files in it are kept where they are.
+def copy_run(run: RunFiles, number: int, put: Callable[[Copied], T]) -> T:
+    """Take a cut, and have `put` store it, whose result is given; logs and files stay where they are meanwhile.
 
     Raises `Inconsistent`, `QueueDamaged`, `FileUnusable`, and what `put` raises.
     """
-    pins = Pins(run, life)
+    pins = Pins(run, number)
     try:
         copied = _copied(run, pins.rings)
         pins.free_room()
-        put(copied)
+        return put(copied)
     finally:
         pins.release()
 
@@ -182,6 +184,11 @@ def release(run: RunFiles) -> None:
     control.unpin()
     control.close()
     _remove_kept(run)
+
+
+def holds_room(run: RunFiles) -> bool:
+    """True: a checkpointer keeps writers from room. Raises `QueueDamaged`, `FileUnusable`."""
+    return any(room_is_pinned(run.paths.root / channel.path, run.opening) for channel in run.shape.channels)
 
 
 def _wake_writers(run: RunFiles) -> None:

@@ -34,6 +34,7 @@ class Taken(msgspec.Struct, tag=True, frozen=True):
 
 
 News: TypeAlias = Started | Made | Failed | Taken
+_decoder: msgspec.msgpack.Decoder[News] = msgspec.msgpack.Decoder(Started | Made | Failed | Taken)
 MOST_BYTES = 64 * 1024
 _MOST_TEXT = 8000
 
@@ -47,4 +48,4 @@ def encode(news: News) -> bytes:
 
 def decode(data: bytes) -> News:
     """What `encode` gave."""
-    return msgspec.msgpack.decode(data, type=News)
+    return _decoder.decode(data)

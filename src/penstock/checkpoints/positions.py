@@ -7,6 +7,7 @@ is taken when no worker lives any more. A run that is through with its input lea
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from penstock.checkpoints.claimed import claim
@@ -16,13 +17,6 @@ from penstock.checkpoints.manifest import Holder
 from penstock.checkpoints.store_cut import store_cut
 from penstock.checkpoints.this_run import ThisRun
 from penstock.private_files import remove_directory
-
-_FOLDER = "positions"
-
-
-def positions_place(state_dir: Path, run_name: str) -> Path:
-    """Where those of a pipeline are; `run_name`: of its run directory, which names user and working directory, too."""
-    return state_dir / _FOLDER / run_name
 
 
 def store_at(place: Path, pipeline: str) -> DirectoryStore:
@@ -36,7 +30,7 @@ def keep_positions(run: ThisRun, place: Path) -> None:
     holder = Holder(host=os.uname().nodename, pid=os.getpid(), run_id=run.run_id, run_dir=run.run_dir)
     claimed, files, facts = claim(store, holder), run.files(), run.facts()
     run.sync_outputs(0.0)
-    copy_run(files, 1, lambda copied: store_cut(copied, facts, claimed, files.files, None) and None)
+    copy_run(files, 1, lambda copied: store_cut(copied, facts, claimed, files.files, None))
     claimed.retain(1)
 
 
@@ -44,3 +38,5 @@ def forget_positions(place: Path) -> None:
     """The run is through, or starts over."""
     if place.is_dir():
         remove_directory(place)
+        with suppress(OSError):  # those of others are in it
+            place.parent.rmdir()

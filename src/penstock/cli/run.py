@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
+from penstock.checkpoint_options import CheckpointOptions
 from penstock.cli import exit_codes, logs
+from penstock.cli.checkpoint_flags import checkpoint_options
 from penstock.cli.directories import run_dir_option, state_dir_option
 from penstock.cli.exit_codes import ExitCode
 from penstock.cli.main import show_error, tell
@@ -28,6 +30,7 @@ from penstock.standard_streams import is_terminal
 @takes_arguments
 @set_option
 @click.option("--fresh", is_flag=True, help="Discard what an earlier run left instead of resuming it.")
+@checkpoint_options
 @run_dir_option
 @state_dir_option
 @click.option("--log-level", type=click.Choice(logs.LEVELS), default="info", show_default=True)
@@ -37,6 +40,7 @@ from penstock.standard_streams import is_terminal
 @click.pass_context
 def run(
     ctx: click.Context, target: str, arguments: tuple[str, ...], given: tuple[str, ...], fresh: bool,
+    checkpoint: CheckpointOptions | None, from_checkpoint: str,
     run_dir: Path | None, state_dir: Path | None, log_level: str, json_logs: bool, no_progress: bool, strict: bool,
 ) -> None:  # fmt: skip
     """Run the pipeline that TARGET names: clicks.py or package.module, optionally followed by :app. The program finds
@@ -49,7 +53,10 @@ def run(
     try:
         pipeline = load_pipeline(target, arguments)
         settings = gather(os.environ, given)
-        report = _run(pipeline, settings=settings, fresh=fresh, run_dir=run_dir, state_dir=state_dir, progress=progress)
+        report = _run(
+            pipeline, settings=settings, fresh=fresh, run_dir=run_dir, state_dir=state_dir, progress=progress,
+            checkpoint=checkpoint, from_checkpoint=from_checkpoint,
+        )
     except PenstockError as exc:
         if isinstance(exc, PipelineFailed) and exc.report.stages:
             _tell_report(exc.report, as_json=json_logs)
@@ -69,7 +76,8 @@ def run(
     ctx.exit(exit_codes.of_report(report, strict=strict))
 
 
-_NEXT = "the next run starts from the beginning"
+_FROM_THE_BEGINNING = "the next run starts from the beginning"
+_RESUMES = "the next run resumes from there (`--fresh` starts over)"
 
 
 class CutShort(Exception):
@@ -78,12 +86,15 @@ class CutShort(Exception):
     def __init__(self, pipeline: str, report: Report | None) -> None:
         self.report = report
         self.stopped = report is not None and report.outcome == "stopped"
+        resumes = report is not None and report.resumes
+        following = _RESUMES if resumes else _FROM_THE_BEGINNING
         if report is None:
             how = "ended by a signal before anything ran"
         elif self.stopped:
-            how = f"stopped; rows in progress were dropped; {_NEXT}"
+            kept = "rows in progress are kept" if resumes else "rows in progress were dropped"
+            how = f"stopped; {kept}; {following}"
         else:
-            how = f"drained before the end of its input; every row that it had read was delivered; {_NEXT}"
+            how = f"drained before the end of its input; every row that it had read was delivered; {following}"
         super().__init__(f"{pipeline} was {how}")
 
 

@@ -26,11 +26,12 @@ from penstock.plan.topology import Topology
 from penstock.private_files import require_safe_place
 from penstock.program import current_program
 from penstock.standard_streams import fill_gaps
-from penstock.state_dir import default_state_dir, passed_over, resolve_state_dir
+from penstock.state_dir import default_state_dir, passed_over, positions_place, resolve_state_dir
 from penstock.supervisor import descriptors
 from penstock.supervisor.cleanup import remove_run_dir
 
 if TYPE_CHECKING:
+    from penstock.checkpoint_options import CheckpointOptions
     from penstock.slot.records.life import Crash
 
 log = logging.getLogger("penstock.engine")
@@ -39,18 +40,23 @@ log = logging.getLogger("penstock.engine")
 def deploy(
     plan: Plan, *, fresh: bool, run_dir: Path | str | None, state_dir: Path | str | None,
     crashes: Mapping[str, tuple[Crash, ...]] | None = None, signals: Sequence[int] = (),
+    checkpoint: CheckpointOptions | None = None, from_checkpoint: str = "",
 ) -> Deployment:
     """Make everything that workers will find, or take over what is there. `signals`: see `Order`.
 
     Raises `AlreadyRunning`, `LayoutChanged`, `OutputExists`, `NoRunDirectory`, `NotPrivate`, `QueueDamaged`,
-    `FileUnusable`, `PathNotUtf8`.
+    `FileUnusable`, `PathNotUtf8`; and where it resumes from a checkpoint what stores raise.
     """
     fill_gaps()
     _require_descriptors(Topology.first(plan))
     program = current_program()
     state, usual = _state_dir(state_dir), rundir.named(run_dir) is None
     name = rundir.folder_name(plan.pipeline, program.cwd)
-    order = Order(plan, program, fresh, state, crashes or {}, usual, _left_to(run_dir, name), signals)
+    positions = None if any(stage.caller for stage in plan.stages.values()) else positions_place(state, name)
+    order = Order(
+        plan, program, fresh, state, crashes or {}, usual, _left_to(run_dir, name), checkpoint, from_checkpoint,
+        positions, signals,
+    )
     places = [parent / name for parent in rundir.parents(run_dir, state)]
     looks = [parent / name for parent in rundir.places(run_dir, state)]
     if usual:
@@ -98,9 +104,10 @@ def _deploy_in(path: Path, order: Order, others: Sequence[Path]) -> Deployment:
     """In this place; what was left in `others`, where runs of this pipeline may lie too, is fetched or discarded."""
     held, made = _hold(path, order), False
     try:
-        left = None if order.fresh else rundir.read_manifest(path)
+        starts_over = order.fresh or bool(order.from_checkpoint)
+        left = None if starts_over else rundir.read_manifest(path)
         elsewhere = [place for place in others if rundir.was_left_in(place)]
-        if left is None and elsewhere and not order.fresh:
+        if left is None and elsewhere and not starts_over:
             from penstock.engine.fetch_left import fetch_left
 
             made = True
@@ -115,13 +122,31 @@ def _deploy_in(path: Path, order: Order, others: Sequence[Path]) -> Deployment:
             from penstock.engine.fetch_left import discard_doubles
 
             discard_doubles(elsewhere, order, left)
-        return _make_run(order, path, held) if left is None else _take_over(order, path, held, left)
+        if left is not None:
+            return _take_over(order, path, held, left)
+        return _resume(order, path, held) or _make_run(order, path, held)
     except BaseException:
         held.disclaim()
         if made and not RunPaths(path).manifest.exists():
             remove_run_dir(path)
         held.let_go()
         raise
+
+
+def _resume(order: Order, path: Path, held: Held) -> Deployment | None:
+    """From a checkpoint, or from where a run stood that was told to end; None: there is neither."""
+    kept = order.positions is not None and order.positions.is_dir()
+    if order.fresh:
+        if kept and order.positions is not None:
+            from penstock.checkpoints.positions import forget_positions
+
+            forget_positions(order.positions)
+        return None
+    if not kept and order.checkpoint is None:
+        return None
+    from penstock.engine.resume import resume  # what most runs do without
+
+    return resume(order, path, held)
 
 
 def _make_run(order: Order, path: Path, held: Held) -> Deployment:

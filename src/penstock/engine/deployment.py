@@ -11,6 +11,7 @@ import msgspec
 from penstock.engine import forks
 
 if TYPE_CHECKING:
+    from penstock.checkpoint_options import CheckpointOptions
     from penstock.engine.supervisor_process import SupervisorProcess
     from penstock.plan.paths import RunPaths
     from penstock.plan.plan import Plan
@@ -33,6 +34,12 @@ class Order(msgspec.Struct, frozen=True):
     """True: the user named no place, and the folder above shall be ours alone."""
     left_to: Path | None
     """Where on disk what the run may leave goes to; None: it stays where it is."""
+    checkpoint: CheckpointOptions | None = None
+    """Where checkpoints go, and come from."""
+    from_checkpoint: str = ""
+    """The one to resume from; empty: what was left, else the newest one."""
+    positions: Path | None = None
+    """Where it is kept how far a run came that was told to end; None: it is not."""
     signals: Sequence[int] = ()
     """Those heard so far, where the caller only notes them."""
 

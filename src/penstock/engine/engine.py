@@ -20,6 +20,7 @@ from penstock.engine.deploy import deploy
 from penstock.standard_streams import is_terminal, tell
 
 if TYPE_CHECKING:
+    from penstock.checkpoint_options import CheckpointOptions
     from penstock.engine.deployment import Deployment
     from penstock.engine.handle import Handle
     from penstock.engine.results import Results
@@ -35,10 +36,14 @@ _PROGRESS_S = 0.25
 
 def start(
     plan: Plan, *, fresh: bool = False, run_dir: Path | str | None = None, state_dir: Path | str | None = None,
-    crashes: Mapping[str, tuple[Crash, ...]] | None = None,
+    crashes: Mapping[str, tuple[Crash, ...]] | None = None, checkpoint: CheckpointOptions | None = None,
+    from_checkpoint: str = "",
 ) -> Handle:
     """Deploy and start; returns when every worker was born. `crashes` are a test's, by stage."""
-    handle = _handle(_deployed(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes))
+    handle = _handle(_deployed(
+        plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes, checkpoint=checkpoint,
+        from_checkpoint=from_checkpoint,
+    ))
     with _left_if_interrupted(handle):
         handle.wait_until_running()
     return handle
@@ -47,6 +52,7 @@ def start(
 def run(
     plan: Plan, *, fresh: bool = False, run_dir: Path | str | None = None, state_dir: Path | str | None = None,
     progress: bool | None = None, crashes: Mapping[str, tuple[Crash, ...]] | None = None,
+    checkpoint: CheckpointOptions | None = None, from_checkpoint: str = "",
 ) -> Report:
     """Start and wait. SIGINT, SIGTERM and SIGHUP drain; a second SIGINT or SIGTERM stops.
 
@@ -55,7 +61,8 @@ def run(
     """
     with _signals() as signals:
         handle = _handle(_deployed(
-            plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes, signals=signals
+            plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes, signals=signals,
+            checkpoint=checkpoint, from_checkpoint=from_checkpoint,
         ))
         shown = _progress(handle, progress)
         try:
@@ -105,11 +112,13 @@ def results(
 def _deployed(
     plan: Plan, *, fresh: bool, run_dir: Path | str | None, state_dir: Path | str | None,
     crashes: Mapping[str, tuple[Crash, ...]] | None = None, signals: Sequence[int] = (),
+    checkpoint: CheckpointOptions | None = None, from_checkpoint: str = "",
 ) -> Deployment:
     return open_results.deployed(
         plan.pipeline,
         lambda: deploy(
-            plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes, signals=signals
+            plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes, signals=signals,
+            checkpoint=checkpoint, from_checkpoint=from_checkpoint,
         ),
     )
 

@@ -320,7 +320,7 @@ def _report(pipeline: str, ended: Ended | None) -> Report:
         )
         for s in ended.stages
     }
-    return Report(pipeline, cast(Outcome, ended.outcome), ended.duration_s, stages, ended.undelivered_rows)
+    return Report(pipeline, cast(Outcome, ended.outcome), ended.duration_s, stages, ended.undelivered_rows, ended.kept)
 
 
 def ended_status(topology: Topology, ended: Ended | None) -> Status:

@@ -16,7 +16,7 @@ from penstock.plan.paths import RunPaths
 from penstock.plan.topology import Channel, Slot, Topology
 from penstock.slot.records.life import Crash
 from penstock.slot.records.record import Record, first_record
-from penstock.supervisor.protocol import RunSpec, SlotSpec, StageSpec
+from penstock.supervisor.protocol import CheckpointSpec, RunSpec, SlotSpec, StageSpec
 
 _SLOT_BYTES = 64 * 1024
 """About what the small files of one slot take."""
@@ -71,9 +71,10 @@ def bytes_needed(topology: Topology) -> int:
 
 def run_spec(
     topology: Topology, *, run_id: str, dead_letters: Path, crashes: Mapping[str, Sequence[Crash]], program: bytes,
-    preload: tuple[str, ...], log_level: int, left_to: Path | None,
+    preload: tuple[str, ...], log_level: int, left_to: Path | None, layout: Mapping[str, str] | None = None,
+    checkpoint: CheckpointSpec | None = None, positions: Path | None = None,
 ) -> RunSpec:
-    """All of it. `program`, `preload`: for the zygote."""
+    """All of it. `program`, `preload`: for the zygote; `layout`: the plan's fingerprint."""
     plan = topology.plan
     return RunSpec(
         pipeline=plan.pipeline, run_id=run_id, dead_letters=str(dead_letters),
@@ -89,6 +90,10 @@ def run_spec(
         caller_queues=_caller_queues(topology),
         left_to=None if left_to is None else str(left_to),
         program=program, preload=preload, log_level=log_level, drains_to_finish=not plan.bounded,
+        layout=dict(layout or {}), checkpoint=checkpoint, positions="" if positions is None else str(positions),
+        outputs=tuple(
+            claim for stage in plan.stages.values() if stage.sink is not None for claim in stage.sink.claims
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from penstock.channel.ring_copy import unpin
 from penstock.dead_letter_store import letters_folder
 from penstock.engine import rundir
 from penstock.engine.deployment import Deployment, Order
@@ -24,6 +25,7 @@ from penstock.plan.membership import MEMBERSHIP_IS, Membership, decode_membershi
 from penstock.plan.paths import RunPaths
 from penstock.plan.topology import Topology, with_splits
 from penstock.run_files import read_checked
+from penstock.shared_file import by_calls
 from penstock.supervisor.leftover import reserve
 from penstock.supervisor.stragglers import kill_stragglers
 from penstock.terminal_text import visible
@@ -44,8 +46,11 @@ def require_same(order: Order, path: Path, left: Manifest) -> Membership:
     return membership
 
 
-def take_over(order: Order, path: Path, held: Held, left: Manifest) -> Deployment:
-    """Resume from the queues as they are. Raises what `require_same` does, and `FileUnusable`."""
+def take_over(order: Order, path: Path, held: Held, left: Manifest, *, restored: str = "") -> Deployment:
+    """Resume from the queues as they are. Raises what `require_same` does, and `FileUnusable`.
+
+    `restored`: the words for where they come from, if it is no run that was left here.
+    """
     paths = RunPaths(path)
     membership = require_same(order, path, left)
     _kill_stragglers(left)  # before the supervisor starts, whose zygote bears their mark
@@ -55,9 +60,10 @@ def take_over(order: Order, path: Path, held: Held, left: Manifest) -> Deploymen
     topology = Topology(with_splits(order.plan, _frozen_splits(paths.splits)), membership)
     require_whole(topology, paths)
     _make_anew(topology, paths, left)
-    dead_letters = letters_folder(left.state_dir, order.plan.pipeline, left.run_id)
+    state_dir = order.state_dir if restored else left.state_dir
+    dead_letters = letters_folder(state_dir, order.plan.pipeline, left.run_id)
     write_program(order, topology, paths, left.run_id, dead_letters)
-    _tell(order, path, left)
+    _tell(order, left, restored or f"what the run of {time.ctime(left.started_s)} left in {path}")
     return Deployment(
         paths, topology, order.program, left.run_id, held.lock_fd, held.claims, held.supervisor, dead_letters,
         order.moves_to(path),
@@ -103,6 +109,8 @@ def _wake(path: Path, left: Manifest) -> None:
 
 def _make_anew(topology: Topology, paths: RunPaths, left: Manifest) -> None:
     """What no row depends on: whatever became of it, it is as at the start."""
+    for channel in topology.channels():  # pins of a checkpointer that died with its supervisor
+        unpin(paths.queue(channel.edge, channel.sender, channel.receiver), by_calls)
     try:
         make_shared(paths)
         write_layout(topology, paths, left.started_s)
@@ -115,11 +123,10 @@ def _make_anew(topology: Topology, paths: RunPaths, left: Manifest) -> None:
         raise FileUnusable(exc.filename or paths.root, "the run directory", exc) from exc
 
 
-def _tell(order: Order, path: Path, left: Manifest) -> None:
+def _tell(order: Order, left: Manifest, what: str) -> None:
     given = left.fingerprint.get(ARGUMENTS, "")
     gives = fingerprint(order.plan, order.program.arguments)[ARGUMENTS]
     other = "" if given == gives else f", although its arguments were {given} and are now {gives}"
     log.warning(
-        "%s resumes what the run of %s left in %s%s (`--fresh` or fresh=True starts over)", order.plan.pipeline,
-        time.ctime(left.started_s), path, visible(other),
+        "%s resumes %s%s (`--fresh` or fresh=True starts over)", order.plan.pipeline, what, visible(other),
     )

@@ -5,6 +5,7 @@ Written at the start, and again at a take-over, because the code may have change
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from penstock.engine.rundir import Manifest
 from penstock.engine.shipping import modules_named, ship
 from penstock.engine.worker_output import log_level
 from penstock.metrics import layout
+from penstock.plan.fingerprint import fingerprint
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import Plan
 from penstock.plan.topology import Topology, has_coroutines
 from penstock.private_files import replace_own
 from penstock.run_files import write_checked
+from penstock.supervisor.protocol import CheckpointSpec
 
 
 def write_program(order: Order, topology: Topology, paths: RunPaths, run_id: str, dead_letters: Path) -> None:
@@ -31,9 +34,19 @@ def write_program(order: Order, topology: Topology, paths: RunPaths, run_id: str
     spec = run_spec(
         topology, run_id=run_id, dead_letters=dead_letters, crashes=order.crashes,
         program=pickle.dumps(order.program), preload=_preload(topology.plan, pickled), log_level=log_level(),
-        left_to=order.moves_to(paths.root),
+        left_to=order.moves_to(paths.root), layout=fingerprint(topology.plan, order.program.arguments),
+        checkpoint=_checkpoint_spec(order), positions=order.positions,
     )
+    if order.checkpoint is not None and not paths.checkpoint_bell.exists():
+        os.mkfifo(paths.checkpoint_bell, 0o600)
     write_checked(paths.spec, "the supervisor's instructions", msgspec.msgpack.encode(spec))
+
+
+def _checkpoint_spec(order: Order) -> CheckpointSpec | None:
+    wanted = order.checkpoint
+    if wanted is None:
+        return None
+    return CheckpointSpec(str(wanted.store), wanted.every_s, wanted.keep, wanted.max_age_s)
 
 
 def _as_run(plan: Plan) -> Plan:

@@ -58,6 +58,11 @@ class Lives:
         """True: all have been born once, and the caller was told."""
 
     @property
+    def running(self) -> bool:
+        """True: all have been born once."""
+        return self._running
+
+    @property
     def over(self) -> bool:
         """True: every slot is through, or nobody follows."""
         return all(child.state in (ChildState.FINISHED, ChildState.GONE) for child in self._children)

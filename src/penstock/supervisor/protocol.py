@@ -49,6 +49,16 @@ class StageSpec(msgspec.Struct, frozen=True):
     """True: when no row ever succeeded by the end, the stage has failed."""
 
 
+class CheckpointSpec(msgspec.Struct, frozen=True):
+    """Checkpoints, as the supervisor needs to know them."""
+
+    store: str
+    """Its address."""
+    every_s: float
+    keep: int
+    max_age_s: float | None
+
+
 class RunSpec(msgspec.Struct, frozen=True):
     """All that the supervisor is told."""
 
@@ -69,6 +79,14 @@ class RunSpec(msgspec.Struct, frozen=True):
     """Where on disk what this run may leave goes to; None: it stays where it is."""
     caller_queues: tuple[str, ...] = ()
     """Those of the queues that end in the calling process."""
+    layout: dict[str, str] = {}
+    """The plan's fingerprint."""
+    outputs: tuple[str, ...] = ()
+    """Files and folders that sinks write to."""
+    checkpoint: CheckpointSpec | None = None
+    """Where checkpoints go; None: there are none."""
+    positions: str = ""
+    """Where the next run finds how far this one came, if it is told to end; empty: nothing is kept."""
 
 
 # Between supervisor and zygote.
@@ -186,6 +204,8 @@ class Ended(msgspec.Struct, tag=True, frozen=True):
     """True: the run directory is for the next run; else whoever was told removes it."""
     left_in: str = ""
     """Where it is then."""
+    kept: bool = False
+    """True: it was told to end, and the next run resumes from where it stood."""
 
 
 ToSupervisor: TypeAlias = Drain | Stop | CallerFailed

@@ -67,6 +67,10 @@ def _run(root: Path, spec: RunSpec, caller: CallerLink, zygote: StartedZygote) -
     supervisor = Supervisor(root, spec, caller, ZygoteProcess(zygote, spec))
     ended = supervisor.run()
     os.close(lifeline)
+    if not ended.leaves_queues:
+        from penstock.supervisor.last_checkpoint import keep_or_forget  # nobody waits for it at the start
+
+        ended = keep_or_forget(root, spec, ended, caller)
     if ended.leaves_queues and spec.caller_queues and not caller.gone:
         return ended  # the caller may still read its queues there, and settles what is left then
     if ended.leaves_queues:

@@ -22,6 +22,7 @@ from penstock.shared_file import by_calls
 from penstock.slot.records.control import Control
 from penstock.slot.records.life import FailureNote
 from penstock.supervisor.caller_link import CallerLink
+from penstock.supervisor.checkpoint_keeper import CheckpointKeeper
 from penstock.supervisor.child import Child
 from penstock.supervisor.final_totals import final_totals
 from penstock.supervisor.lives import Lives
@@ -64,6 +65,10 @@ class Supervisor:
             selector=self._selector, notices=self._notices, shutdown=self._shutdown, heard=self._lives.hear,
             lost=self._lose_zygote, fail=self._fail,
         )
+        self._checkpoints = (
+            None if spec.checkpoint is None
+            else CheckpointKeeper(spec, run_dir, self._selector, self._notices, self._shutdown, self._fail)
+        )
         self._watch = WorkerWatch(self._children, self._notices, machine.clock)
         self._started = time.monotonic()
         self._failure: FailureNote | None = None
@@ -87,6 +92,8 @@ class Supervisor:
             self._zygotes.close()
             kill_descendants()
         self._zygotes.close()
+        if self._checkpoints is not None:
+            self._checkpoints.close()
         kill_descendants()
         self._relay.drain()
         ended = self._end()
@@ -119,6 +126,7 @@ class Supervisor:
         times = chain(
             self._lives.due_in(now, can_spawn=self._zygotes.ready), self._zygotes.due_in(now), self._watch.due_in(now),
             [] if self._shutdown.deadline is None else [self._shutdown.deadline - now],
+            [] if self._checkpoints is None else self._checkpoints.due_in(now),
         )
         return max(min(times, default=_LONGEST_SLEEP_S), 0.0)
 
@@ -128,11 +136,13 @@ class Supervisor:
         self._zygotes.tick(now)
         self._go_down(self._shutdown.tick(now))
         self._watch.look(now)
+        if self._checkpoints is not None and self._lives.running:
+            self._checkpoints.tick(now)
 
     def _reap(self) -> None:
         """Whatever has exited among our children: a zygote, the workers of a dead one, orphans of user code."""
         while (pid := _exited_child()) is not None:
-            if self._zygotes.reap(pid):
+            if self._zygotes.reap(pid) or (self._checkpoints is not None and self._checkpoints.reap(pid)):
                 continue
             _, status, usage = os.wait4(pid, 0)
             self._lives.ended(pid, status, usage.ru_maxrss)

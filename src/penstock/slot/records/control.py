@@ -13,7 +13,7 @@ CONTROL_BYTES: Final = 4096
 _W_DRAIN: Final = 0
 _W_STOP: Final = 1
 _W_PINNED: Final = 8
-"""0, or the number of the checkpointer's life that copies what records speak of. A flipped bit only keeps files."""
+"""0, or a number that says which cut copies what records speak of. A flipped bit only keeps files."""
 # Not 1: a flipped bit must not drain or stop a run, which would look like the end of its input.
 _DRAIN: Final = 0x5045_4E53_4452_4149
 _STOP: Final = 0x5045_4E53_5354_4F50
@@ -59,9 +59,14 @@ class Control:
         """True: somebody copies the files that records speak of, so none is removed (`Removals`)."""
         return bool(self._words[_W_PINNED])
 
-    def pin(self, life: int) -> None:
+    @property
+    def pin_word(self) -> int:
+        """The number that it was pinned with; 0: it is not."""
+        return int(self._words[_W_PINNED])
+
+    def pin(self, number: int) -> None:
         """By a checkpointer, before it reads the first record."""
-        self._words[_W_PINNED] = life
+        self._words[_W_PINNED] = number
 
     def unpin(self) -> None:
         """By a checkpointer that has copied all; by the supervisor in its stead, if it is dead."""
