@@ -625,11 +625,14 @@ class Pipeline:
         checkpoint: CheckpointOptions | None = None,
         from_checkpoint: str = "",
     ) -> Handle:
-        """Start the run, and return a handle to watch, drain and stop it. Raises the same errors as `run`."""
+        """Start the run, and return a handle to watch, drain and stop it. Arguments and errors are those of `run`."""
         from penstock.engine import engine
 
         _refuse_while_imported("start", calling_line(1))
-        return engine.start(self.plan(settings=settings), fresh=fresh, run_dir=run_dir, state_dir=state_dir)
+        return engine.start(
+            self.plan(settings=settings), fresh=fresh, run_dir=run_dir, state_dir=state_dir, checkpoint=checkpoint,
+            from_checkpoint=from_checkpoint,
+        )
 
 
 def plan_of_connectors_unasked(app: Pipeline) -> Plan:

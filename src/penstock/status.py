@@ -76,6 +76,25 @@ class EdgeStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointStatus:
+    """How the checkpoints of a run get on."""
+
+    store: str
+    newest: str
+    """The id of the newest one; empty: there is none yet."""
+    age_s: float
+    """Since the newest one was taken; 0.0: there is none yet."""
+    took_s: float
+    size_bytes: int
+    """All that it holds; `written_bytes` of it are not shared with those before."""
+    written_bytes: int
+    failed: int
+    """Attempts that failed since the run, or its checkpointer, was started."""
+    last_error: str | None
+    """Why the last attempt failed; None: it did not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """A pipeline at one moment."""
 
@@ -89,6 +108,8 @@ class Status:
     """The stage that limits the pipeline; None: nothing is saturated."""
     stages: Mapping[str, StageStatus]
     edges: Mapping[str, EdgeStatus]
+    checkpoints: CheckpointStatus | None = None
+    """None: the run has no store for them, or none was tried yet."""
 
     def to_json(self) -> str:
         """Return the status as one JSON object."""

@@ -67,7 +67,7 @@ def test_flags_reach_the_run(engine: Running, penstock_command: Command, tmp_pat
     )
     assert engine.given == {
         "settings": {"load.workers": "4"}, "fresh": True, "run_dir": Path("r"), "state_dir": Path("s"),
-        "progress": False,
+        "progress": False, "checkpoint": None, "from_checkpoint": "",
     }  # fmt: skip
 
 

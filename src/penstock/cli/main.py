@@ -28,6 +28,7 @@ COMMANDS = {
     "status": ("penstock.cli.status", "status"),
     "checkpoints": ("penstock.cli.checkpoints", "checkpoints"),
     "dead-letters": ("penstock.cli.dead_letters", "dead_letters"),
+    "checkpoint": ("penstock.cli.savepoint", "checkpoint"),
     "clean": ("penstock.cli.clean", "clean"),
     "demo": ("penstock.cli.demo", "demo"),
 }

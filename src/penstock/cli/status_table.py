@@ -15,7 +15,7 @@ from penstock.engine.rundir import DAMAGED, REMOVING, FoundRun
 from penstock.event_time import shown_moment
 from penstock.metrics import text
 from penstock.metrics.diagnosis import explain, fill
-from penstock.status import EdgeStatus, EventTimeStatus, StageStatus, Status
+from penstock.status import CheckpointStatus, EdgeStatus, EventTimeStatus, StageStatus, Status
 from penstock.terminal_text import visible
 
 WIDTH = 80
@@ -43,8 +43,23 @@ def run_lines(status: Status, run: FoundRun, cores: int | None, *, empty_queues:
         p50, p99 = text.brief(status.end_to_end_p50_s), text.brief(status.end_to_end_p99_s)
         yield f"end to end: p50 {p50}, p99 {p99}"
     yield from wrap(explain(status, cores=cores))
+    if status.checkpoints is not None:
+        yield from _checkpoint_lines(status.checkpoints)
     for stage in status.stages.values():
         yield from _troubles(stage)
+
+
+def _checkpoint_lines(state: CheckpointStatus) -> Iterator[str]:
+    if state.newest:
+        size, written = text.size(state.size_bytes), text.size(state.written_bytes)
+        yield from wrap(
+            f"checkpoint {state.newest}: {text.brief(state.age_s)} ago, took {text.brief(state.took_s)}, {size}, of "
+            f"which {written} new"
+        )
+    else:
+        yield "no checkpoint yet"
+    if state.last_error is not None:
+        yield from wrap(f"checkpoints: {state.failed} failed, the last one by this: {visible(state.last_error)}")
 
 
 def brief_lines(status: Status, run: FoundRun, cores: int | None) -> Iterator[str]:

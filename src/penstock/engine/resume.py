@@ -33,7 +33,14 @@ from penstock.engine.run_spec import bytes_needed, layout_of, queue_files
 from penstock.engine.rundir import Manifest as RunManifest
 from penstock.engine.take_over import take_over
 from penstock.engine.told_files import write_layout, write_manifest
-from penstock.errors import CheckpointDamaged, FileUnusable, LayoutChanged, NoRunDirectory
+from penstock.errors import (
+    CheckpointDamaged,
+    FileUnusable,
+    LayoutChanged,
+    NoRunDirectory,
+    NotPrivate,
+    StoreUnavailable,
+)
 from penstock.metrics import text
 from penstock.plan.fingerprint import ARGUMENTS, difference, fingerprint
 from penstock.plan.membership import MEMBERSHIP_IS, decode_membership, membership_changes
@@ -89,6 +96,13 @@ def sources(order: Order) -> Iterator[Source]:
     """What can be resumed from, the newest first. Raises `StoreUnavailable`, `NoSuchCheckpoint`, `ValueError`."""
     name = order.plan.pipeline
     store = None if order.checkpoint is None else open_store(order.checkpoint.store, name)
+    try:
+        yield from _sources(order, name, store)
+    except NotPrivate as exc:  # of a store; of a run directory it would mean to try another place
+        raise StoreUnavailable(str(exc.path), exc.why, "choose another store") from exc
+
+
+def _sources(order: Order, name: str, store: CheckpointStore | None) -> Iterator[Source]:
     if order.from_checkpoint:
         if store is not None:
             yield Source(store, manifest_of(store, order.from_checkpoint), False)

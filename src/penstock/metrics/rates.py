@@ -14,7 +14,7 @@ from penstock.metrics import event_times, latency
 from penstock.metrics.catalogue import MOST_RECEIVERS, Activity, Word
 from penstock.metrics.diagnosis import find_bottleneck
 from penstock.metrics.snapshot import EdgeReading, PageReading, Snapshot, StageReading
-from penstock.status import EdgeStatus, StageStatus, Status
+from penstock.status import CheckpointStatus, EdgeStatus, StageStatus, Status
 
 Spent: TypeAlias = tuple[int, int, int]
 """Nanoseconds busy, waiting for input, waiting for output."""
@@ -42,6 +42,18 @@ def compute(before: Snapshot | None, after: Snapshot) -> Status:
         bottleneck=find_bottleneck(stages, edges) if after.phase in _ALIVE else None,
         stages=stages,
         edges=edges,
+        checkpoints=_checkpoints(after),
+    )
+
+
+def _checkpoints(now: Snapshot) -> CheckpointStatus | None:
+    state = now.checkpoints
+    if state is None:
+        return None
+    age_s = max(now.wall_s - state.taken_s, 0.0) if state.id else 0.0
+    return CheckpointStatus(
+        state.store, state.id, age_s, state.took_s, state.content_bytes, state.own_bytes, state.failed,
+        state.last_error or None,
     )
 
 

@@ -15,8 +15,10 @@ from penstock.channel.queue_file import QueueReading, look
 from penstock.clock import SYSTEM_CLOCK, Clock
 from penstock.errors import NotPrivate, PenstockError, QueueDamaged
 from penstock.metrics.catalogue import Word
+from penstock.metrics.checkpoint_state import CheckpointState, read_state
 from penstock.metrics.layout import LAST_ERROR_DIR, LAYOUT_FILE, EdgeLayout, StageLayout, decode
 from penstock.metrics.page import Page
+from penstock.plan.paths import RunPaths
 from penstock.private_files import read_own
 from penstock.run_files import refused
 from penstock.shared_file import by_calls
@@ -70,6 +72,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     wall_s: float
     stages: Mapping[str, StageReading]
     edges: Mapping[str, EdgeReading]
+    checkpoints: CheckpointState | None = None
 
     def totals(self) -> dict[str, int]:
         """Rows that each source stage will give; empty unless all sources know."""
@@ -110,6 +113,7 @@ def _read(run_dir: Path, path: Path, clock: Clock) -> Snapshot:
         wall_s=clock.wall(),
         stages={stage.name: _read_stage(run_dir, stage, clock) for stage in layout.stages},
         edges={edge.name: _read_edge(run_dir, edge) for edge in layout.edges},
+        checkpoints=read_state(RunPaths(run_dir).checkpoint_state),
     )
 
 

@@ -67,8 +67,8 @@ def _run(root: Path, spec: RunSpec, caller: CallerLink, zygote: StartedZygote) -
     supervisor = Supervisor(root, spec, caller, ZygoteProcess(zygote, spec))
     ended = supervisor.run()
     os.close(lifeline)
-    if not ended.leaves_queues:
-        from penstock.supervisor.last_checkpoint import keep_or_forget  # nobody waits for it at the start
+    if not ended.leaves_queues and _something_stays(spec, ended):
+        from penstock.supervisor.last_checkpoint import keep_or_forget  # most runs end without
 
         ended = keep_or_forget(root, spec, ended, caller)
     if ended.leaves_queues and spec.caller_queues and not caller.gone:
@@ -78,6 +78,12 @@ def _run(root: Path, spec: RunSpec, caller: CallerLink, zygote: StartedZygote) -
     if caller.gone and supervisor.stopped:
         remove_run_dir(root)  # it was told to, by one who did not wait
     return ended
+
+
+def _something_stays(spec: RunSpec, ended: Ended) -> bool:
+    """True: the end of the run is noted outside of its directory, or what an earlier run noted there is to go."""
+    told_to_end = ended.outcome in ("drained", "stopped")
+    return spec.checkpoint is not None or bool(spec.positions and (told_to_end or Path(spec.positions).is_dir()))
 
 
 def _settle(root: Path, spec: RunSpec, caller: CallerLink) -> Path:
