@@ -237,13 +237,213 @@ def q19(events: ps.Stream[Event], workers: int) -> Rows:
     )
 
 
+# Joins, and what needs a state of its own.
+
+def _timed(events: ps.Stream[Event]) -> ps.Stream[Event]:
+    return events.event_time("date_time", unit="ms")
+
+
+def _whose(event: Person | Auction) -> int:
+    return event.id if isinstance(event, Person) else event.seller
+
+
+class Seller(ps.KeyState):
+    person = ps.ValueState[Person | None](None)
+    auctions = ps.ListState(int)
+
+
+def _local(event: Person | Auction, state: Seller) -> Iterator[list[Any]]:
+    if isinstance(event, Person):
+        state.person = event
+        auctions = list(state.auctions)
+        state.auctions.clear()
+    else:
+        auctions = [event.id]
+    person = state.person
+    if person is None:
+        state.auctions.extend(auctions)
+        return
+    for auction in auctions:
+        yield [person.name, person.city, person.state, auction]
+
+
+def q3(events: ps.Stream[Event], workers: int) -> Rows:
+    def is_wanted(event: Event) -> TypeGuard[Person | Auction]:
+        if isinstance(event, Person):
+            return event.state in ("or", "id", "ca")
+        return isinstance(event, Auction) and event.category == 10
+
+    return events.filter(is_wanted).stage("join", workers=workers).key_by(_whose).process(_local)
+
+
+class Offer(ps.KeyState):
+    auction = ps.ValueState[Auction | None](None)
+    best = ps.ValueState[Bid | None](None)
+    early = ps.ListState(Bid)
+    """Bids that came before their auction."""
+
+
+class Won(msgspec.Struct, frozen=True):
+    auction: Auction
+    bid: Bid
+
+
+class Winning:
+    """The bid that wins an auction, once no other can come: the highest or the lowest, and the first of equal ones."""
+
+    def __init__(self, sign: int = 1) -> None:
+        """`sign`: -1 for the lowest."""
+        self._sign = sign
+
+    def __call__(self, event: Auction | Bid, state: Offer) -> None:
+        if isinstance(event, Auction):
+            state.auction = event
+            state.set_timer((event.expires + 1) / 1000)
+            for bid in state.early:
+                self._take(event, bid, state)
+            state.early.clear()
+        elif state.auction is not None:
+            self._take(state.auction, event, state)
+        else:  # it counts if its auction comes in the same millisecond
+            state.early.append(event)
+            state.set_timer((event.date_time + 1) / 1000)
+
+    def on_timer(self, state: Offer, time: float) -> list[Won]:
+        auction, best = state.auction, state.best
+        if auction is None:
+            state.clear()
+            return []
+        if round(time * 1000) <= auction.expires:
+            return []  # set for an early bid
+        state.clear()
+        return [] if best is None else [Won(auction, best)]
+
+    def _take(self, auction: Auction, bid: Bid, state: Offer) -> None:
+        if not auction.date_time <= bid.date_time <= auction.expires:
+            return
+        best = state.best
+        if best is None or bid.price * self._sign > best.price * self._sign:
+            state.best = bid
+
+
+def _about(event: Auction | Bid) -> int:
+    return event.id if isinstance(event, Auction) else event.auction
+
+
+def _no_person(event: Event) -> TypeGuard[Auction | Bid]:
+    return not isinstance(event, Person)
+
+
+def _won(events: ps.Stream[Event], workers: int, sign: int = 1) -> ps.Stream[Won]:
+    offers = _timed(events).filter(_no_person).stage("winning", workers=workers).key_by(_about)
+    return offers.process(Winning(sign))
+
+
+def q9(events: ps.Stream[Event], workers: int) -> Rows:
+    def row(won: Won) -> list[Any]:
+        auction, bid = won.auction, won.bid
+        return [
+            auction.id, auction.item_name, auction.description, auction.initial_bid, auction.reserve,
+            auction.date_time, auction.expires, auction.seller, auction.category, bid.auction, bid.bidder, bid.price,
+            bid.date_time,
+        ]
+
+    return _won(events, workers).map(row)
+
+
+class Prices(ps.KeyState):
+    count = ps.ValueState(0)
+    total = ps.ValueState(0)
+
+
+class MeanOfFinal:
+    """The mean price of a category, once the input is through."""
+
+    def __call__(self, won: Won, state: Prices) -> None:
+        state.count += 1
+        state.total += won.bid.price
+
+    def on_end(self, state: Prices) -> list[list[Any]]:
+        return [[state.key, state.total / state.count]]
+
+
+def q4(events: ps.Stream[Event], workers: int) -> Rows:
+    return _won(events, workers).stage("mean").key_by(lambda won: won.auction.category).process(MeanOfFinal)
+
+
+class Sold(ps.KeyState):
+    prices = ps.ListState(tuple[int, int, int])
+
+
+class MeanOfEleven:
+    """The mean of each price of a seller and the ten before it, by the time of the bids, which is not that of sale."""
+
+    def __call__(self, won: Won, state: Sold) -> None:
+        state.prices.append((won.bid.date_time, won.auction.id, won.bid.price))
+
+    def on_end(self, state: Sold) -> Iterator[list[Any]]:
+        prices = [price for _, _, price in sorted(state.prices)]
+        for place in range(len(prices)):
+            last = prices[max(place - 10, 0) : place + 1]
+            yield [state.key, sum(last) / len(last)]
+
+
+def q6(events: ps.Stream[Event], workers: int) -> Rows:
+    lowest = _won(events, workers, sign=-1)
+    return lowest.stage("mean", workers=workers).key_by(lambda won: won.auction.seller).process(MeanOfEleven)
+
+
+def q8(events: ps.Stream[Event], workers: int) -> Rows:
+    timed = _timed(events)
+    opened = timed.filter(is_auction)
+
+    def row(pair: tuple[Person, Auction]) -> tuple[int, str, int]:
+        person = pair[0]
+        return person.id, person.name, person.date_time // 10_000 * 10_000
+
+    joined = (
+        timed.filter(is_person).stage("join", workers=workers).key_by("id").window(ps.tumbling("10s"))
+        .join(opened, on="seller").map(row)
+    )
+    return joined.stage("once", workers=workers).key_by(lambda row: row).dedupe(within=None).map(list)
+
+
+class Lot(ps.KeyState):
+    auction = ps.ValueState[Auction | None](None)
+    early = ps.ListState(Bid)
+
+
+def _bids_of_category(event: Auction | Bid, state: Lot) -> Iterator[list[Any]]:
+    if isinstance(event, Auction):
+        state.auction = event
+        bids = list(state.early)
+        state.early.clear()
+    else:
+        bids = [event]
+    auction = state.auction
+    if auction is None:
+        state.early.extend(bids)
+    elif auction.category == 10:
+        for bid in bids:
+            yield [
+                *_whole(bid), auction.item_name, auction.description, auction.initial_bid, auction.reserve,
+                auction.date_time, auction.expires, auction.seller, auction.category, auction.extra,
+            ]
+
+
+def q20(events: ps.Stream[Event], workers: int) -> Rows:
+    offers = events.filter(_no_person).stage("join", workers=workers).key_by(_about)
+    return offers.process(_bids_of_category)
+
+
 QUERIES: Final[dict[str, Callable[[ps.Stream[Event], int], Rows]]] = {
-    "q0": q0, "q1": q1, "q2": q2, "q5": q5, "q7": q7, "q11": q11, "q14": q14, "q15": q15, "q16": q16, "q17": q17,
-    "q18": q18, "q19": q19, "q21": q21, "q22": q22,
+    "q0": q0, "q1": q1, "q2": q2, "q3": q3, "q4": q4, "q5": q5, "q6": q6, "q7": q7, "q8": q8, "q9": q9, "q11": q11,
+    "q14": q14, "q15": q15, "q16": q16, "q17": q17, "q18": q18, "q19": q19, "q20": q20, "q21": q21, "q22": q22,
 }
 
 TIMES: Final[dict[str, tuple[int, ...]]] = {
-    "q0": (3,), "q1": (3,), "q7": (3,), "q11": (2, 3), "q14": (4,), "q18": (5,), "q19": (5,)
+    "q0": (3,), "q1": (3,), "q7": (3,), "q8": (2,), "q9": (5, 6, 12), "q11": (2, 3), "q14": (4,),
+    "q18": (5,), "q19": (5,), "q20": (5, 11, 12),
 }
 """The columns of the rows that are milliseconds since the epoch."""
 

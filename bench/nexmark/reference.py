@@ -38,10 +38,10 @@ QUERIES: Final = {
                 FROM bid, range(5) AS r(back)) GROUP BY auction, starts)
         SELECT auction, n FROM counted QUALIFY n = max(n) OVER (PARTITION BY starts)""",
     "q6": f"""WITH winning AS (
-            SELECT a.seller, b.price, b.date_time,
-                row_number() OVER (PARTITION BY a.id ORDER BY b.price, b.date_time) AS place
+            SELECT a.id, a.seller, b.price, b.date_time,
+                row_number() OVER (PARTITION BY a.id ORDER BY b.price, b.position) AS place
             FROM auction a JOIN bid b ON a.id = b.auction AND {_IN_TIME})
-        SELECT seller, avg(price) OVER (PARTITION BY seller ORDER BY date_time ROWS 10 PRECEDING) FROM winning
+        SELECT seller, avg(price) OVER (PARTITION BY seller ORDER BY date_time, id ROWS 10 PRECEDING) FROM winning
         WHERE place = 1""",
     "q7": f"""SELECT auction, price, bidder, date_time FROM bid
         QUALIFY price = max(price) OVER (PARTITION BY {_TEN_SECONDS})""",
@@ -51,7 +51,7 @@ QUERIES: Final = {
     "q9": f"""SELECT a.id, a.item_name, a.description, a.initial_bid, a.reserve, a.date_time, a.expires, a.seller,
             a.category, b.auction, b.bidder, b.price, b.date_time
         FROM auction a JOIN bid b ON a.id = b.auction AND {_IN_TIME}
-        QUALIFY row_number() OVER (PARTITION BY a.id ORDER BY b.price DESC, b.date_time) = 1""",
+        QUALIFY row_number() OVER (PARTITION BY a.id ORDER BY b.price DESC, b.position) = 1""",
     "q10": """SELECT auction, bidder, price, date_time, strftime(date_time, '%Y-%m-%d'), strftime(date_time, '%I:%M')
         FROM bid""",
     # Sessions of a bidder end where nothing came for 10 s.

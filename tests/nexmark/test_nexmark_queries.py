@@ -16,7 +16,7 @@ from nexmark.reference import Reference
 
 from nexmark import compare
 
-STATEFUL = ("q5", "q7", "q11", "q16", "q17", "q19")
+STATEFUL = ("q3", "q5", "q6", "q7", "q8", "q9", "q11", "q16", "q19", "q20")
 
 
 @pytest.fixture(scope="module")
