@@ -59,7 +59,6 @@ from penstock.signatures.annotations import columns_taken_by
 from penstock.sink import Sink
 from penstock.source import Source
 from penstock.terminal_text import visible_lines
-from penstock.windows.aggregates import as_aggregations
 from penstock.windows.aggregations.aggregation import Aggregation
 from penstock.windows.aggregations.folded import Folded
 from penstock.windows.aggregations.kept import Collect, TopK
@@ -479,6 +478,8 @@ class WindowedStream(Windows[K_co, T_co], Generic[K_co, T_co]):
         `merge(other)` and `result()`, of which one is made for each key and window.
         """
         where = calling_line(1)
+        from penstock.windows.aggregates import as_aggregations
+
         return self._aggregated(where, type, as_aggregations(columns))
 
     def fold(
@@ -548,6 +549,8 @@ class ChangingWindows(Windows[K_co, T_co], Generic[K_co, T_co]):
     def aggregate(self, type: Any = Row, /, **columns: Any) -> Stream[Any]:
         """As `WindowedStream.aggregate`, with each result in a `Change`."""
         where = calling_line(1)
+        from penstock.windows.aggregates import as_aggregations
+
         return self._aggregated(where, type, as_aggregations(columns))
 
 
