@@ -27,7 +27,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 @pytest.fixture
 def zygote(pipe: tuple[int, int], tmp_path: Path) -> Iterator[StartedZygote]:
     """Forked while this process has both ends of the pipe."""
-    started = StartedZygote(str(tmp_path), open_descriptors() - {*pipe})
+    started = StartedZygote(str(tmp_path), open_descriptors(but=pipe))
     yield started
     started.give_up()
     started.socket.close()
@@ -56,3 +56,22 @@ def test_how_a_zygote_ended_is_known_as_often_as_it_is_asked(pipe: tuple[int, in
     assert [zygote.wait(), zygote.wait()] == [-signal.SIGKILL] * 2
     zygote.reap()
     zygote.kill()  # nothing: its number may be another's by now
+
+
+def test_a_number_that_was_anothers_when_the_supervisor_began_is_not_kept(tmp_path: Path) -> None:
+    """A tool closes its file, and the lifeline gets the number: a zygote that kept it would hide the end."""
+    freed = os.open(os.devnull, os.O_RDONLY)
+    keeps = open_descriptors()
+    reader, writer = os.pipe()
+    os.dup2(writer, freed)
+    os.close(writer)
+    started = StartedZygote(str(tmp_path), keeps)
+    try:
+        os.close(freed)
+        assert select.select([reader], [], [], 60)[0]
+        assert os.read(reader, 1) == b""
+    finally:
+        started.give_up()
+        started.socket.close()
+        os.close(started.stderr)
+        os.close(reader)

@@ -34,7 +34,7 @@ def main(socket_fd: int, caller_fd: int, run_dir: str) -> None:
     for fd in (socket_fd, caller_fd):
         os.set_inheritable(fd, False)
     # What else is open here came with the interpreter, and is for every process of ours: of a tool that traces, say.
-    zygote = StartedZygote(run_dir, open_descriptors() - {socket_fd, caller_fd})
+    zygote = StartedZygote(run_dir, open_descriptors(but=(socket_fd, caller_fd)))
 
     from penstock.supervisor.supervised_run import supervise
 

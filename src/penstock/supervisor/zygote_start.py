@@ -10,16 +10,20 @@ import gc
 import os
 import signal
 import socket
+from collections.abc import Collection
 from functools import partial
 
 from penstock.slot.process import signals
 from penstock.slot.process.process_end import end_with
 
+Opened = tuple[int, str]
+"""A descriptor and what it leads to: the number alone may be another file's by the next look."""
+
 
 class StartedZygote:
     """A zygote that was told nothing yet."""
 
-    def __init__(self, run_dir: str, keeps: frozenset[int]) -> None:
+    def __init__(self, run_dir: str, keeps: frozenset[Opened]) -> None:
         """`keeps`: descriptors that are not the supervisor's own; the zygote closes all others."""
         self._run_dir = run_dir
         self._keeps = keeps
@@ -60,7 +64,7 @@ class StartedZygote:
         self.wait()
 
 
-def _become_zygote(socket_fd: int, stderr: int, run_dir: str, keeps: frozenset[int]) -> int:
+def _become_zygote(socket_fd: int, stderr: int, run_dir: str, keeps: frozenset[Opened]) -> int:
     """In the child. Its frames stand on those of the supervisor, so that nothing there is ever freed."""
     # Nor are cycles that wait for the collector: they would close descriptors that by then are others'.
     gc.freeze()
@@ -71,7 +75,7 @@ def _become_zygote(socket_fd: int, stderr: int, run_dir: str, keeps: frozenset[i
     os.dup2(stderr, 2)
     # What is the supervisor's: with its end of the lifeline, nobody would notice its death; with its locks, nobody
     # could take them; with its sockets, those at the other end would not see that it is gone.
-    for fd in open_descriptors() - keeps - {0, 1, 2, socket_fd}:
+    for fd, _ in open_descriptors(but=(0, 1, 2, socket_fd)) - keeps:
         os.close(fd)
     from penstock.supervisor import zygote
 
@@ -79,8 +83,9 @@ def _become_zygote(socket_fd: int, stderr: int, run_dir: str, keeps: frozenset[i
     return 0
 
 
-def open_descriptors() -> frozenset[int]:
+def open_descriptors(but: Collection[int] = ()) -> frozenset[Opened]:
     """Those of this process."""
     with os.scandir("/proc/self/fd") as entries:
         found = {int(entry.name): os.readlink(entry.path) for entry in entries}
-    return frozenset(fd for fd, path in found.items() if path != f"/proc/{os.getpid()}/fd")  # which is closed by now
+    own = f"/proc/{os.getpid()}/fd"  # by which they were listed; it is closed by now
+    return frozenset((fd, path) for fd, path in found.items() if fd not in but and path != own)
