@@ -16,7 +16,8 @@ def _grown(earlier: Chunks, length: int) -> tuple[Chunks, int]:
     kept, begin = shared_chunks(earlier, length)
     assert length_of(kept) == begin <= length
     assert kept == earlier[: len(kept)]
-    new = (Chunk("f", begin, length - begin, 0),) if begin < length else ()
+    large = chunking.LARGE_BYTES
+    new = tuple(Chunk("f", at, min(large, length - at), 0) for at in range(begin, length, large))
     return kept + new, length - begin
 
 
@@ -38,6 +39,17 @@ def test_a_log_may_be_cut_back(lengths):
     for length in lengths:
         chunks, _ = _grown(chunks, length)
         assert length_of(chunks) == length
+
+
+@given(st.integers(1, 40), st.integers(1, 30 * chunking.LARGE_BYTES))
+def test_a_long_log_is_not_written_again_because_it_grew_a_little_or_a_lot(turns, growth):
+    chunks: Chunks = ()
+    written = 0
+    for turn in range(1, turns + 1):
+        chunks, new = _grown(chunks, turn * growth)
+        assert new < growth + 2 * chunking.LARGE_BYTES
+        written += new
+    assert len(chunks) <= turns * growth // chunking.LARGE_BYTES + math.log2(chunking.LARGE_BYTES) + 2
 
 
 def test_a_log_that_did_not_grow_is_shared_whole():
