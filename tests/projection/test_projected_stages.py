@@ -239,3 +239,80 @@ def test_killed_workers_lose_and_repeat_nothing() -> None:
     crashes = [testing.crash("errors", at="before_commit"), testing.crash("count", at="after_append")]
     outcome = testing.run(app, {"rows": given}, processes=True, crashes=crashes)
     assert sorted(map(repr, outcome.outputs["out"])) == sorted(repr(visit) for visit in given if failed(visit))
+
+
+class Click(msgspec.Struct):
+    user: str
+    at: float
+    ms: int
+    path: str = "/"
+
+
+CLICKS = [Click(f"u{number % 3}", number / 2 - number % 5 * 4, number % 7, f"/{number}") for number in range(200)]
+WINDOW = ps.tumbling("10s")
+
+
+def counted(seen: int, click: Click) -> tuple[int, tuple[str, int]]:
+    return seen + 1, (click.user, seen)
+
+
+KEYED: dict[str, tuple[Callable[[Any], Any], set[str] | None]] = {
+    "sums": (lambda w: w.aggregate(n=ps.count(), ms=ps.sum("ms"), slow=ps.max(lambda click: -click.ms)), {"ms"}),
+    "counts": (lambda w: w.aggregate(n=ps.count()), set()),
+    "a function": (lambda w: w.aggregate(n=ps.mean(lambda click: click.ms)), {"ms"}),
+    "late rows": (lambda w: w.late, set()),
+    "rows": (lambda w: w.aggregate(first=ps.first()), None),
+    "collected": (lambda w: w.collect(), None),
+    "a function of rows": (lambda w: w.aggregate(most=ps.max(lambda click: repr(click))), None),
+}
+
+
+def clicks_app(build: Callable[[Any], Any]) -> ps.Pipeline:
+    app = ps.Pipeline("clicks")
+    timed = app.source(CLICKS, name="rows").stage("times").event_time("at", disorder="5s")
+    build(timed.stage("work", workers=2).key_by("user")).sink(ps.discard(), name="out")
+    return app
+
+
+@pytest.mark.parametrize("name", KEYED)
+def test_windows_read_keys_times_and_what_they_aggregate(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    build, fields = KEYED[name]
+    app = clicks_app(lambda keyed: build(keyed.window(WINDOW)))
+    found = projected(app, "work")
+    read = {"at"} if name == "late rows" else {"user", "at"}
+    assert (found and set(found.fields)) == (None if fields is None else fields | read)
+    assert told(app, CLICKS) == without_projection(monkeypatch, lambda: told(app, CLICKS))
+
+
+@pytest.mark.parametrize(
+    "window", [ps.sliding("10s", every="5s"), ps.session("3s"), ps.count_window(4)], ids=["sliding", "session", "count"]
+)
+def test_every_kind_of_window_reads_only_that(window: ps.Window, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = clicks_app(lambda keyed: keyed.window(window).aggregate(n=ps.count(), ms=ps.sum("ms")))
+    found = projected(app, "work")
+    assert found is not None
+    assert found.fields == ("user", "at", "ms")
+    assert told(app, CLICKS) == without_projection(monkeypatch, lambda: told(app, CLICKS))
+
+
+@pytest.mark.parametrize(
+    ("build", "fields"),
+    [
+        (lambda keyed: keyed.scan(0, counted), ("user",)),
+        (lambda keyed: keyed.scan(0, lambda seen, click: (seen + 1, click)), None),
+        (lambda keyed: keyed.dedupe(within="3s"), ("user", "at")),
+        (lambda keyed: keyed.filter(lambda click: click.ms > 2).map(shown_click), ("user", "ms")),
+    ],
+    ids=["scan", "a scan that gives the row", "dedupe", "a filter and a map"],
+)  # fmt: skip
+def test_keyed_verbs_read_their_keys(
+    build: Callable[[Any], Any], fields: tuple[str, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = clicks_app(build)
+    found = projected(app, "work")
+    assert (found and found.fields) == fields
+    assert told(app, CLICKS) == without_projection(monkeypatch, lambda: told(app, CLICKS))
+
+
+def shown_click(click: Click) -> str:
+    return f"{click.user} {click.ms}"

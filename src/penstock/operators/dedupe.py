@@ -13,6 +13,7 @@ from penstock.operators.keyed_state import StageState
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Becomes
 from penstock.options import Duration, parse_duration
+from penstock.signatures.fields_read import both, fields_of
 
 _FORGETS_LATER_US: Final = 1_000_000
 """By the wall clock keys are forgotten so much later, many at once."""
@@ -40,6 +41,10 @@ class Dedupe(KeyedOperator, frozen=True):
 
     def row_given(self, before: Any) -> Any:
         return before
+
+    def fields_read(self, row_class: type) -> frozenset[str] | None:
+        times = frozenset[str]() if self.time is None else self.time.fields_read(row_class)
+        return both(fields_of([self.key], row_class), times)
 
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
         if self.within is None:

@@ -11,7 +11,7 @@ from penstock.event_time import moments
 from penstock.operators.verb import Becomes, Operator
 from penstock.options import Duration, parse_duration
 from penstock.signatures.callables import fn_name
-from penstock.signatures.fields_read import fields_read
+from penstock.signatures.fields_read import fields_of
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ class EventTime(Operator, frozen=True):
         return None if self.idle_after is None else parse_duration(self.idle_after)
 
     def fields_read(self, row_class: type) -> frozenset[str] | None:
-        return fields_read(self.fn, row_class) if self.field is None else frozenset({self.field})
+        return fields_of([self.field or self.fn], row_class)
 
     def row_given(self, before: Any) -> Any:
         return before

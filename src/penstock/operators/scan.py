@@ -12,6 +12,7 @@ from penstock.operators.keyed_operator import KeyedCall, KeyedOperator, KeyOf
 from penstock.operators.keyed_state import StageState, Values
 from penstock.operators.undo_log import UndoLog
 from penstock.signatures.annotations import returned_by, shown, taken_by
+from penstock.signatures.fields_read import both, fields_of, fields_read
 from penstock.signatures.row_classes import can_take
 
 
@@ -31,6 +32,9 @@ class Scan(KeyedOperator, frozen=True):
 
     def row_given(self, before: Any) -> Any:
         return _parts(returned_by(self.fn))[1]
+
+    def fields_read(self, row_class: type) -> frozenset[str] | None:
+        return both(fields_of([self.key], row_class), fields_read(self.fn, row_class, 1))
 
     @property
     def state_type(self) -> Any:

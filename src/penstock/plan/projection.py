@@ -15,7 +15,7 @@ from penstock.operators.verb import Becomes
 from penstock.plan.plan import Node, Output, Plan, Route, StagePlan
 from penstock.plan.topology import text_of
 from penstock.plan.travel import Form, is_immutable, travel_of
-from penstock.signatures.fields_read import fields_read
+from penstock.signatures.fields_read import fields_of
 
 
 class Projection(msgspec.Struct, frozen=True):
@@ -82,7 +82,7 @@ def _all_read(
     for edge in (plan.edge(output.edge) for output in given):
         if edge.route is not Route.HASH:
             continue
-        found.append(frozenset({edge.key}) if isinstance(edge.key, str) else fields_read(edge.key, row_class))
+        found.append(fields_of([edge.key], row_class))
     types = {field.name: field.type for field in msgspec.structs.fields(row_class)}
     read: set[str] = set()
     for names in found:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dis
 import inspect
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -25,18 +25,38 @@ _TWO_AT_ONCE = frozenset({"LOAD_FAST_LOAD_FAST", "LOAD_FAST_BORROW_LOAD_FAST_BOR
 """About two variables: of the second one they are a `LOAD_FAST`."""
 
 
-def fields_read(fn: Any, row_class: type) -> frozenset[str] | None:
-    """The fields that `fn` reads of a row, which is its first argument; None: it may do more than that."""
+def fields_read(fn: Any, row_class: type, argument: int = 0) -> frozenset[str] | None:
+    """The fields that `fn` reads of a row; None: it may do more than that. `argument`: which one the row is, from 0."""
     found = _code_and_place(fn)
     if found is None:
         return None
     code, place = found
+    place += argument
     if place >= code.co_argcount or code.co_flags & (inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
         return None
     if _looks_around(code):
         return None
     read = _attributes(code, code.co_varnames[place])
     return read if read is not None and all(_is_field(row_class, name) for name in read) else None
+
+
+def fields_of(values: Iterable[Any], row_class: type) -> frozenset[str] | None:
+    """The fields that are read for values of a row. Each is a field's name, or a function of the row.
+
+    None: a function may do more, or a value is None, which stands for the row itself.
+    """
+    read: set[str] = set()
+    for value in values:
+        found = frozenset({value}) if isinstance(value, str) else fields_read(value, row_class)
+        if found is None:
+            return None
+        read |= found
+    return frozenset(read)
+
+
+def both(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:
+    """The fields of both; None: one of them is not known."""
+    return None if one is None or other is None else one | other
 
 
 def _code_and_place(fn: Any) -> tuple[types.CodeType, int] | None:

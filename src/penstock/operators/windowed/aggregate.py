@@ -18,6 +18,7 @@ from penstock.operators.windowed.session_call import SessionCall
 from penstock.operators.windowed.sliced_calls import SharedSlicesCall, SlicedCall
 from penstock.operators.windowed.spec import CallSpec
 from penstock.operators.windowed.windowed_operator import WindowedOperator
+from penstock.signatures.fields_read import both, fields_of
 from penstock.windows.accumulators import AccumulatorCode
 from penstock.windows.aggregations.aggregation import Aggregation
 from penstock.windows.row_reading import reading
@@ -46,6 +47,10 @@ class Aggregate(WindowedOperator, frozen=True):
 
     def row_given(self, before: Any) -> Any:
         return GenericAlias(Change, (self.type,)) if self.options.retracts else self.type
+
+    def fields_read(self, row_class: type) -> frozenset[str] | None:
+        values = [self.key, *(value for _, aggregation in self.aggregations for value in aggregation.values())]
+        return both(super().fields_read(row_class), fields_of(values, row_class))
 
     @property
     def key_field(self) -> str:

@@ -63,6 +63,10 @@ class WindowedOperator(KeyedOperator, frozen=True):
     def early_us(self) -> int | None:
         return None if self.options.early is None else microseconds(self.options.early)
 
+    def fields_read(self, row_class: type) -> frozenset[str] | None:
+        """Those of the rows' times; a verb that looks at more says so."""
+        return frozenset() if self.event_time is None else self.event_time.fields_read(row_class)
+
     def moment(self) -> Callable[[Any], int]:
         """The time of a row."""
         if self.event_time is None:
