@@ -69,6 +69,16 @@ def moments(unit: str) -> Callable[[Any], int]:
     return moment
 
 
+def moments_of_field(unit: str, name: str) -> Callable[[Any], int]:
+    """What makes the moment of a row, be it a dict or an object, that has its time in a field."""
+    moment = moments(unit)
+
+    def moment_of_row(row: Any) -> int:
+        return moment(row[name] if isinstance(row, dict) else getattr(row, name))
+
+    return moment_of_row
+
+
 def _of_datetime(value: datetime) -> int:
     try:
         passed = value - _EPOCH

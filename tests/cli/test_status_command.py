@@ -12,7 +12,8 @@ from click.testing import Result
 from run_dirs import SECOND_NS, HandClock, HandmadeRun
 
 from penstock.engine.rundir import FoundRun
-from penstock.metrics.catalogue import Word
+from penstock.event_time import END_OF_TIME, NO_WATERMARK, shown_moment
+from penstock.metrics.catalogue import Word, watermark_word
 
 Command = Callable[..., Result]
 
@@ -96,6 +97,30 @@ def test_a_running_pipeline_is_told_in_full(
     assert "one more worker would bring about +50 %" in text
     assert "enrich: 1 dead letter, 3 retries, 2 restarts" in result.stdout
     assert "enrich: last error: ValueError: no such user" in result.stdout
+
+
+def test_event_times_are_shown_with_what_is_waited_for(machine: Machine, penstock_command: Command) -> None:
+    run = busy_clicks(machine)
+    at, wall_us = watermark_word, int(machine.clock.wall() * 1e6)
+    times = Word.EVENT_TIME
+    run.set_words("ingest", {times: at(wall_us - 5_000_000), times + 1: 1, times + 3: at(wall_us), times + 4: 2})
+    for slot, behind_us in ((0, 65_000_000), (1, 5_000_000)):
+        known = {times: at(wall_us - behind_us), times + 1: 1, times + 3: at(wall_us - behind_us), times + 4: 1}
+        run.set_words("enrich", {**known, times + 5: slot, Word.LATE: 7}, slot=slot)
+    run.set_words("load", {times: at(NO_WATERMARK), times + 1: 1, times + 3: at(END_OF_TIME), times + 4: 2})
+    result = penstock_command("status")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    start = lines.index("event time has come to behind idle".split())
+    at_0 = shown_moment((wall_us - 65_000_000) // 1_000_000 * 1_000_000)
+    assert [line[:1] for line in lines[start + 1 : start + 7]] == [
+        ["ingest"], ["splits"], ["enrich"], ["ingest->enrich"], ["load"], ["enrich->load"]
+    ]
+    assert lines[start + 3][1:] == [at_0, "65.5", "s", "-"]
+    assert lines[start + 4][1:] == [at_0, "65.5", "s", "1", "of", "2"]
+    assert lines[start + 5][1:] == ["-", "-", "-"]
+    assert lines[start + 6][1:] == ["the", "end", "-", "-"]
+    assert "enrich: 1 dead letter, 3 retries, 14 late rows, 2 restarts" in result.stdout
+    assert all(len(line) <= 80 for line in result.stdout.splitlines())
 
 
 def test_no_line_is_longer_than_80_columns(machine: Machine, penstock_command: Command) -> None:

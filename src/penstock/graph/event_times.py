@@ -93,7 +93,7 @@ def _state_before(stages: Stages, stage: Stage, number: int) -> str | None:
         if stages.home.get(parent) != stage.number:
             continue
         call = graph.calls[parent]
-        if isinstance(call, OperatorCall) and call.operator.writes_state:
+        if isinstance(call, OperatorCall) and call.operator.uses_state:
             return call.operator.name
         found = _state_before(stages, stage, parent)
         if found is not None:

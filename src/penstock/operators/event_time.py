@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from penstock.event_time import moments
+from penstock.event_time import moments, moments_of_field
 from penstock.operators.verb import Becomes, Operator
 from penstock.options import Duration, parse_duration
 from penstock.signatures.callables import fn_name
@@ -70,14 +70,9 @@ class EventTime(Operator, frozen=True):
 
     def moment_of(self, fn: Callable[[Any], Any]) -> Callable[[Any], int]:
         """What gives the moment of a row. `fn`: as `function()` has made it."""
-        moment = moments(self.unit)
         if isinstance(fn, Field):
-            name = fn.name
-
-            def of_field(row: Any) -> int:
-                return moment(row[name] if row.__class__ is dict else getattr(row, name))
-
-            return of_field
+            return moments_of_field(self.unit, fn.name)
+        moment = moments(self.unit)
         return lambda row: moment(fn(row))
 
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:

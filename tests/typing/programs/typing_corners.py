@@ -62,6 +62,8 @@ reveal_type(lines.parse_json(list[int]))  # Stream[list[int]]
 reveal_type(n.map_many(lambda rows: [r * 1.5 for r in rows]))  # Stream[float]
 reveal_type(n.key_by(lambda x: x % 7))  # KeyedStream[int, int]
 reveal_type(n.stage("x").key_by(lambda x: x % 7).map(lambda x: {"a": x}))  # Stream[dict[str, int]]
+reveal_type(n.event_time(lambda x: x, disorder="5s", unit="ms"))  # Stream[int]
+reveal_type(n.stage("y").key_by(lambda x: x % 7).event_time(lambda x: float(x)))  # KeyedStream[int, int]
 reveal_type(n.merge(lines, lines.map(len)))  # Stream[int | str]
 out = ListSink[int]()
 n.sink(out)
