@@ -149,6 +149,28 @@ def table_to_rows(table: Any, row_type: Any) -> list[Any]:
     return rows
 
 
+def ends_of(table: Any, field: str) -> list[Any]:
+    """The least and the greatest value of a column of numbers or times; empty where it must be looked at row by row.
+
+    That is where it is of another type, or some row has no value.
+    """
+    if field not in table.column_names:
+        return []
+    column, types = table.column(field), arrow().types
+    if types.is_timestamp(column.type) and column.type.tz is not None:
+        column = column.cast(arrow().timestamp("us", tz=column.type.tz), safe=False)
+    elif not types.is_integer(column.type) and not types.is_float64(column.type):
+        return []
+    import pyarrow.compute as compute
+
+    if not len(column) or column.null_count:
+        return []
+    if types.is_floating(column.type) and compute.any(compute.is_nan(column)).as_py():
+        return []
+    ends = compute.min_max(column)
+    return [ends["min"].as_py(), ends["max"].as_py()]
+
+
 def rows_or_failures(table: Any, row_type: Any) -> tuple[list[Any], dict[int, tuple[Any, str]]]:
     """As `table_to_rows`, with None for rows that cannot be made: what to show of them, and why, by their index."""
     return convertible(table, lambda piece: table_to_rows(piece, row_type))

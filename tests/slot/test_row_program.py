@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from penstock.operator import Context
 from penstock.operators.each import Each
+from penstock.operators.event_time import EventTime
 from penstock.operators.filter import Filter
 from penstock.operators.flat_map import FlatMap, checked
 from penstock.operators.map import Map
@@ -78,11 +79,23 @@ class Tree:
     leaves: list[int]
 
     def operators(self, fn_of: Callable[[UserFunction], Any] = lambda function: function) -> list[Operator]:
-        return [f.kind(fn_of(f), f"f.py:{f.number}") for f in self.functions]
+        return [
+            EventTime(fn_of(f), f"f.py:{f.number}", unit="us") if f.kind is EventTime
+            else f.kind(fn_of(f), f"f.py:{f.number}")
+            for f in self.functions
+        ]  # fmt: skip
+
+    @property
+    def has_times(self) -> bool:
+        return any(f.kind is EventTime for f in self.functions)
 
     def interpret(self, row: int) -> list[list[int]] | int:
-        """What each leaf gets of a row, or the number of the function that failed first."""
+        """What each leaf gets of a row, and the moments of its rows behind them, if there are any.
+
+        Or the number of the function that failed first.
+        """
         values: dict[int, list[int]] = {-1: [row]}
+        moments: list[int] = []
 
         def visit(parent: int) -> None:
             for index in [i for i, p in enumerate(self.parents) if p == parent]:
@@ -93,6 +106,9 @@ class Tree:
                     values[index] = [x for x in given if function.value(x)]
                 elif function.kind is FlatMap:
                     values[index] = [y for x in given for y in function.value(x)]
+                elif function.kind is EventTime:
+                    moments.extend(function.value(x) for x in given)
+                    values[index] = given
                 else:
                     values[index] = []
                     for x in given:
@@ -103,7 +119,7 @@ class Tree:
             visit(-1)
         except Bad as bad:
             return int(bad.args[0])
-        return [values[leaf] for leaf in self.leaves]
+        return [*(values[leaf] for leaf in self.leaves), *([moments] if self.has_times else [])]
 
 
 @st.composite
@@ -112,7 +128,8 @@ def trees(draw: st.DrawFn, most: int = 7) -> Tree:
     functions: list[UserFunction] = []
     parents: list[int] = []
     for number in range(count):
-        kind = draw(st.sampled_from([Map, Filter, FlatMap, Each]))
+        kinds = [Map, Filter, FlatMap, Each, *([EventTime] if all(f.kind is not EventTime for f in functions) else [])]
+        kind = draw(st.sampled_from(kinds))
         parents.append(draw(st.sampled_from([-1, *[i for i in range(number) if functions[i].kind is not Each]])))
         functions.append(
             UserFunction(kind, number, draw(st.integers(0, 96)), draw(st.booleans()), draw(st.booleans()))
@@ -133,9 +150,9 @@ def make_chain(tree: Tree, operators: Sequence[Operator], **options: Any) -> Cha
 
 
 def check(tree: Tree, operators: Sequence[Operator], chain: Chain, given_rows: list[int], stop: bool) -> None:
-    outs = [Out() for _ in tree.leaves]
+    outs = [Out() for _ in range(len(tree.leaves) + tree.has_times)]
     failures = chain.run(given_rows, outs, stop_at_failure=stop)
-    expected: list[list[int]] = [[] for _ in tree.leaves]
+    expected: list[list[int]] = [[] for _ in outs]
     expected_failures = []
     for index, row in enumerate(given_rows):
         result = tree.interpret(row)
@@ -146,6 +163,8 @@ def check(tree: Tree, operators: Sequence[Operator], chain: Chain, given_rows: l
             continue
         for mine, more in zip(expected, result, strict=True):
             mine.extend(more)
+    if tree.has_times:  # of what one row gives, only the latest moment is told
+        assert max(outs.pop().rows, default=None) == max(expected.pop(), default=None)
     assert [out.rows for out in outs] == expected
     assert [(f.index, f.operator, f.error.args[0]) for f in failures] == expected_failures
 

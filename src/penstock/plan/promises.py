@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from penstock.operators.verb import Becomes, Shape
 from penstock.options import KIB, MIB
-from penstock.plan.plan import EdgePlan, Plan, StagePlan
+from penstock.plan.plan import EdgePlan, Node, Plan, StagePlan
 from penstock.plan.travel import travel_of
 from penstock.sink import Delivery
 
@@ -86,7 +86,23 @@ def edge_shape(plan: Plan, edge: EdgePlan) -> Shape:
 
 def shape_after(plan: Plan, stage: StagePlan, node: int) -> Shape:
     """How rows leave a node; -1: how they enter the stage."""
-    return input_shape(plan, stage) if node < 0 else stage.nodes[node].operator.gives
+    if node < 0:
+        return input_shape(plan, stage)
+    operator = stage.nodes[node].operator
+    # What only looks at a column passes columns on as they came, where nothing else in the stage makes rows of them.
+    if operator.becomes is Becomes.PASSED and _all_look_only(stage):
+        return shape_after(plan, stage, stage.nodes[node].parent)
+    return operator.gives
+
+
+def converts(plan: Plan, stage: StagePlan, node: Node) -> bool:
+    """True: an operator is given rows in another shape than they have."""
+    given = shape_after(plan, stage, node.parent)
+    return given is not node.operator.takes and not (node.operator.becomes is Becomes.PASSED and _all_look_only(stage))
+
+
+def _all_look_only(stage: StagePlan) -> bool:
+    return all(n.operator.becomes is Becomes.PASSED or n.operator.batch for n in stage.nodes)
 
 
 def size_text(size: int) -> str:

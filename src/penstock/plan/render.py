@@ -11,7 +11,7 @@ import msgspec
 from penstock.operators.verb import Shape
 from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
 from penstock.plan.projection import Projection, projection_of
-from penstock.plan.promises import edge_shape, notes, promise, queues, shape_after, size_text, total_bytes
+from penstock.plan.promises import converts, edge_shape, notes, promise, queues, shape_after, size_text, total_bytes
 from penstock.plan.travel import Form, travel_of
 from penstock.signatures.annotations import shown
 from penstock.signatures.callables import fn_name
@@ -83,8 +83,8 @@ def _tree(plan: Plan, stage: StagePlan, parent: int, depth: int) -> Iterator[str
     inner = depth + (len(children) > 1)
     for child in children:
         operator = stage.nodes[child].operator
-        given = shape_after(plan, stage, parent)
-        if given is not operator.takes:
+        if converts(plan, stage, stage.nodes[child]):
+            given = shape_after(plan, stage, parent)
             yield f"{'  ' * inner}({given.value} to {operator.takes.value})"
         yield _columns(f"{'  ' * inner}{operator.name}", operator.where)
         yield from _leaving(plan, stage, child, inner)
@@ -151,7 +151,7 @@ def _stage_value(plan: Plan, stage: StagePlan) -> dict[str, object]:
                 "parent": node.parent,
                 "takes": node.operator.takes.value,
                 "gives": node.operator.gives.value,
-                "converts": shape_after(plan, stage, node.parent) is not node.operator.takes,
+                "converts": converts(plan, stage, node),
             }
             for node in stage.nodes
         ],

@@ -14,7 +14,9 @@ from typing import Any, Protocol
 from penstock import columns
 from penstock.channel.column_batch import ColumnBatch
 from penstock.ctrl_c import is_ctrl_c
+from penstock.event_time import moments
 from penstock.operators.batch_operator import BatchOperator
+from penstock.operators.event_time import EventTime
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Becomes, Operator, Shape
 from penstock.plan.plan import Node
@@ -138,8 +140,7 @@ class BatchTree:
             if isinstance(node.operator, BatchOperator):
                 return self._call_batch(index, node, node.operator, value)
             if node.operator.becomes is Becomes.PASSED:
-                rows = self._rows_for(node, value)
-                self._noted += self._watched(lambda: list(map(self._functions[index], rows)))
+                self._noted += self._moments(index, node, value)
                 return value
             return self._watched(partial(self._functions[index], self._rows_for(node, value)))
         except _OperatorRaised:
@@ -151,6 +152,17 @@ class BatchTree:
                 raise
             forks.leave_if_child_by(exc)
             raise _OperatorRaised(node.operator, exc) from exc
+
+    def _moments(self, index: int, node: Node, value: Any) -> list[int]:
+        """Those of the rows; of columns, at least the latest, where all of them have one."""
+        operator = node.operator
+        if isinstance(value, ColumnBatch) and isinstance(operator, EventTime) and operator.field is not None:
+            ends = columns.ends_of(value.table(), operator.field)
+            if ends:
+                return list(map(moments(operator.unit), ends))
+        rows = self._rows_for(node, value)
+        found: list[int] = self._watched(lambda: list(map(self._functions[index], rows)))
+        return found
 
     def _call_batch(self, index: int, node: Node, operator: BatchOperator, value: Any) -> Any:
         most = operator.rows or _ANY

@@ -80,6 +80,8 @@ class Chain:
         self._plain: PlainRows | None = None
         self.async_rows: AsyncRows | None = None
         self._tree: BatchTree | None = None
+        self._over_columns: BatchTree | None = None
+        """Beside `_plain`, where all that operators want of columns is one of them: they need not become rows."""
         self.keyed_calls: list[tuple[int, KeyedCall]] = []
         """(number of its node, keyed operator) in the order of the tree; there once the chain is open."""
         self._behind: dict[int, Behind] = {}
@@ -135,6 +137,8 @@ class Chain:
             )
         elif nodes:
             self._plain = self._plain_rows(nodes)
+            if all(node.operator.becomes is Becomes.PASSED for node in self._nodes):
+                self._over_columns = self._tree_of(self._nodes, self._leaves, [node.fn for node in nodes])
         for index, _ in self.keyed_calls:
             self._behind[index] = Behind(self._nodes, self._leaves, index, partial(self._runs, nodes))
 
@@ -157,6 +161,8 @@ class Chain:
             failures = self._plain.run_lines(batch, outs, stop_at_failure)
             if failures is not None:
                 return failures
+        if self._over_columns is not None and isinstance(batch, ColumnBatch):
+            return self._over_columns.run(batch, outs, stop_at_failure=stop_at_failure)
         rows = self.rows_of(batch)
         if rows is None:
             return self._run_those_made(batch, outs, stop_at_failure)
