@@ -13,7 +13,9 @@ import pytest
 import penstock as ps
 from penstock.testing import Pause, ScriptedSource
 
-WAIT_S = 60.0
+pytestmark = pytest.mark.timeout(600)
+
+WAIT_S = 120.0
 
 
 class Reading(msgspec.Struct):
