@@ -1,4 +1,4 @@
-"""Tables of PostgreSQL as sinks, exactly once: rows and the slot's position in one transaction of the server."""
+"""PostgreSQL: tables as sinks, exactly once (rows and position in one transaction), and queries as sources."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from penstock.connectors.postgres.names import table_name
+from penstock.connectors.postgres.query import PostgresQuery
 from penstock.connectors.postgres.table_sink import PostgresSink
 from penstock.sink import Sink
+from penstock.source import Source
 
-__all__ = ["table"]
+__all__ = ["query", "table"]
 
 
 def table(
@@ -46,3 +48,19 @@ def table(
     """
     keys = (key,) if isinstance(key, str) else tuple(key or ())
     return PostgresSink(dsn, table_name(table, schema), type, keys, if_exists)
+
+
+def query(dsn: str, sql: str, type: Any = dict[str, Any], *, key: str) -> Source[Any]:
+    """Read the rows of `sql`, in the order of the column `key`, from the database that `dsn` names (see `table`).
+
+    `key` is a column of the result that is unique and never NULL; it should have an index, for rows are read in pages:
+    those behind the last key. Nothing is held open between two pages. So a restarted worker goes on behind the last
+    row that was committed, and the rows must still be there: what is behind that key when a page is read is read.
+    The last key is looked up when a run starts afresh; rows with greater keys, which are added later, are not read.
+    Rows whose key is NULL are not read either. `sql` stands in a subquery: one SELECT, without parameters.
+
+    Rows are dicts, or of `type`, made by `msgspec.convert`. A row that does not fit it, or with a value that Python
+    has no type for, becomes a dead letter. One worker reads a query; read parts of a table by several queries.
+    If the server is away, the run waits (`Unavailable`), up to `unavailable_for`.
+    """
+    return PostgresQuery(dsn, sql, type, key)
