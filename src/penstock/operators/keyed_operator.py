@@ -79,6 +79,10 @@ class KeyedOperator(Operator, frozen=True):
         """What is called in a worker. `undo` is for what it writes to anything but its shelves, which do it alone."""
         raise NotImplementedError
 
+    def without_undo(self, fn: Callable[..., Any], state: StageState) -> KeyedCall | None:
+        """The same, where no row can fail any more; its shelves must note nothing either. None: no difference."""
+        return None
+
 
 def keyed(operators: Iterable[Operator]) -> Iterator[KeyedOperator]:
     """Those that keep state by key."""

@@ -13,6 +13,7 @@ from penstock.operators.verb import Becomes
 from penstock.operators.windowed.changes import Change
 from penstock.operators.windowed.count_call import CountCall
 from penstock.operators.windowed.early_calls import EarlySlicesCall
+from penstock.operators.windowed.moment_text import moment_text
 from penstock.operators.windowed.result_rows import ResultRow
 from penstock.operators.windowed.session_call import SessionCall
 from penstock.operators.windowed.sliced_calls import SharedSlicesCall, SlicedCall
@@ -78,8 +79,8 @@ class Aggregate(WindowedOperator, frozen=True):
     def spec(self) -> CallSpec:
         aggregations: Mapping[str, Aggregation] = dict(self.aggregations)
         return CallSpec(
-            self.window, aggregations, self.result, self.row_type, self.key, self.moment(), self.lateness_us,
-            self.early_us, self.options.retracts,
+            self.window, aggregations, self.result, self.row_type, self.key, self.moment(),
+            moment_text(self.event_time, self.row_type), self.lateness_us, self.early_us, self.options.retracts,
         )
 
     def with_state(self, fn: Callable[..., Any], undo: UndoLog | None, state: StageState) -> KeyedCall:
@@ -99,6 +100,9 @@ class Aggregate(WindowedOperator, frozen=True):
             case CountWindow():
                 return CountCall(spec, self.window.rows, state.values(name, kind), undo)
         raise AssertionError(self.window)
+
+    def without_undo(self, fn: Callable[..., Any], state: StageState) -> KeyedCall | None:
+        return self.with_state(fn, None, state) if isinstance(self.window, SlicedWindow) else None
 
 
 class CountAggregate(Aggregate, frozen=True):

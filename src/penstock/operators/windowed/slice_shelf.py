@@ -5,6 +5,7 @@ An accumulator is a list: `[stamp, group, end, key, *places]`. The engine's shel
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 STAMP: Final = 0
@@ -18,14 +19,22 @@ Accumulator: TypeAlias = list[Any]
 
 
 class TouchedAccumulators:
-    """Those that were written to since they were last logged."""
+    """Those that were written to since they were last logged, by bands of groups, as the log has them."""
 
-    __slots__ = ("entries", "turn")
+    __slots__ = ("add", "bands", "turn")
 
-    def __init__(self) -> None:
+    def __init__(self, band_of_group: Sequence[int]) -> None:
         self.turn = 1
-        """Grows with each commit. An accumulator with this stamp is in `entries`."""
-        self.entries: list[Accumulator] = []
+        """Grows with each commit. An accumulator with this stamp is in its band."""
+        self.bands: list[list[Accumulator]] = [[] for _ in range(max(band_of_group) + 1)]
+        self.add: list[Callable[[Accumulator], None]] = [self.bands[band].append for band in band_of_group]
+        """What adds an accumulator of each group."""
+
+    def logged(self) -> None:
+        """All of them are in the log."""
+        self.turn += 1
+        for band in self.bands:
+            band.clear()
 
 
 class SliceShelf(Protocol):
@@ -38,6 +47,9 @@ class SliceShelf(Protocol):
     touched: TouchedAccumulators
     cold: set[int]
     """Key groups that are only in the log."""
+
+    groups: dict[Any, int]
+    """The groups of some keys, which are all text: those that `group_of` remembers."""
 
     def group_of(self, key: Any) -> int:
         """The group of a key. Raises `TypeError` for what is no key."""

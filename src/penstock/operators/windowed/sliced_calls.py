@@ -132,7 +132,7 @@ class SharedSlicesCall(SlicedCall):
         made = [touched.turn, group, end, key, *values]
         self.marks.open(end)[key] = made
         self.marks.members[group].append(made)
-        touched.entries.append(made)
+        touched.add[group](made)
 
     def window(self, end: int) -> Mapping[Any, Accumulator | KeyFailed]:
         """The accumulators of a window; `KeyFailed` where the user's own could not be merged."""
@@ -177,7 +177,7 @@ def _adder(call: SlicedCall, spec: CallSpec, code: AccumulatorCode, undo: UndoLo
         undone = code.undo()
         counted = ["note(put_late, c, c.late)"]
     lines = [
-        "t = moment(row)",
+        *spec.moment_text[0],
         f"end = {slices.end_text('t')}",
         f"if {late}:", *_indented([*counted, "c.late += 1", "return"]),
         *code.reads(),
@@ -188,22 +188,24 @@ def _adder(call: SlicedCall, spec: CallSpec, code: AccumulatorCode, undo: UndoLo
         "if a is None:",
         "    if cold: a = find(end, key)",
         "    if a is None:",
-        "        g = group_of(key)",
+        "        g = groups.get(key)",
+        "        if g is None: g = group_of(key)",
         f"        a = [touched.turn, g, end, key, {code.first()}]",
         *_indented(_indented(noted)),
         "        d[key] = a",
         "        members[g].append(a)",
-        "        touched.entries.append(a)",
+        "        touch[g](a)",
         "        return",
         *undone,
         "if a[0] != touched.turn:",
-        "    touched.entries.append(a)",
+        "    touch[a[1]](a)",
         "    a[0] = touched.turn",
         *code.update(),
     ]
     made: Callable[[Any], None] = function("row", lines, {
         **names, "c": call, "slices": shelf.slices, "open_slice": shelf.open, "find": shelf.find, "cold": shelf.cold,
-        "group_of": shelf.group_of, "touched": shelf.touched, "members": shelf.members,
+        "group_of": shelf.group_of, "groups": shelf.groups, "touched": shelf.touched, "touch": shelf.touched.add,
+        "members": shelf.members,
         "is_late": slices.is_late, "shelf": shelf, "take_back": take_back, "put_late": put_late,
         "note": None if undo is None else undo.note,
     })

@@ -25,6 +25,8 @@ class CallSpec(msgspec.Struct, frozen=True):
     key: Value
     moment: Callable[[Any], int]
     """The time of a row."""
+    moment_text: tuple[Sequence[str], Mapping[str, Any]] = (("t = moment(row)",), {})
+    """The same as text that makes `t`, and what the text uses."""
     lateness_us: int = 0
     early_us: int | None = None
     """How often windows that are not complete are given; None: never."""
@@ -37,7 +39,9 @@ class CallSpec(msgspec.Struct, frozen=True):
     def keyed(self, code: AccumulatorCode) -> tuple[str, Mapping[str, Any]]:
         """An expression for the key of `row`, and the names that it uses."""
         found = reading(self.key, self.row_type, "key_of")
-        return found.text, {**code.names, "key_of": found.function, "moment": self.moment}
+        return found.text, {
+            **code.names, **self.moment_text[1], "key_of": found.function, "moment": self.moment,
+        }
 
     def row_of(self, code: AccumulatorCode, key: str) -> Callable[[list[Any], int, int], Any]:
         """`(accumulator, start, end)` -> the row of its results. `key`: an expression over the accumulator `a`."""

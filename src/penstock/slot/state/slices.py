@@ -15,7 +15,7 @@ from penstock.operators.undo_log import UndoLog
 from penstock.operators.windowed.slice_shelf import END, GROUP, KEY, STAMP, Accumulator, TouchedAccumulators
 from penstock.plan.membership import KEY_GROUPS
 from penstock.slot.state.bands import ALL_BANDS, band_of
-from penstock.slot.state.change import Change, ChangeCodec, Op
+from penstock.slot.state.change import Change, ChangeCodec, Columns, Op
 from penstock.slot.state.shelf import Cold, ShelfName
 
 _CACHED_KEYS: Final = 65536
@@ -35,14 +35,15 @@ class SliceShelf:
         self.codec: ChangeCodec = AccumulatorCodec(str(name), Any)
         self.slices: dict[int, dict[Any, Accumulator]] = {}
         self.members: list[list[Accumulator]] = [[] for _ in range(KEY_GROUPS)]
-        self.touched = TouchedAccumulators()
+        self.touched = TouchedAccumulators([band_of(group) for group in range(KEY_GROUPS)])
         self.cold = cold.groups
         self._load = cold.load
         self._taken_out: list[Accumulator] = []
         self._dropped: list[int] = []
         self._in_log = set[int]()
         """Slices of which something was logged."""
-        self._groups: dict[Any, int] = {}
+        self.groups: dict[Any, int] = {}
+        """Of keys that are text: equal keys of other types need not be of one type."""
         self._gone = 0
         """Accumulators that are gone and still among `members`."""
         self._tidied = 0
@@ -51,14 +52,13 @@ class SliceShelf:
     # What calls ask.
 
     def group_of(self, key: Any) -> int:
-        # Only text is remembered: equal keys of other types need not be of one type.
-        group = self._groups.get(key) if key.__class__ is str else None
+        group = self.groups.get(key) if key.__class__ is str else None
         if group is None:
             group = group_of_key(key)
             if key.__class__ is str:
-                if len(self._groups) >= _CACHED_KEYS:
-                    self._groups.clear()
-                self._groups[key] = group
+                if len(self.groups) >= _CACHED_KEYS:
+                    self.groups.clear()
+                self.groups[key] = group
         return group
 
     def find(self, end: int, key: Any) -> Accumulator | None:
@@ -94,10 +94,13 @@ class SliceShelf:
         gone = [a for a in self._taken_out if a[END] not in dropped and self._is_gone(a[END], a[KEY])]
         for (band, end), taken in _by_place(gone).items():
             yield band, Change(Op.REMOVE, _groups(taken), [a[KEY] for a in taken], at=end)
-        turn = self.touched.turn
-        for (band, end), written in _by_place(a for a in self.touched.entries if a[STAMP] == turn).items():
-            self._in_log.add(end)
-            yield band, Change(Op.SET, _groups(written), [], written, end)
+        if self._taken_out:
+            for written in self.touched.bands:
+                written[:] = [a for a in written if a[STAMP] != GONE]
+        self._in_log.update(self.slices)
+        for band, written in enumerate(self.touched.bands):
+            if written:
+                yield band, Change(Op.SET, b"", [], written)
 
     def _is_gone(self, end: int, key: Any) -> bool:
         """False: the key came again."""
@@ -106,8 +109,7 @@ class SliceShelf:
 
     def logged(self) -> None:
         self._in_log.difference_update(set(self._dropped) - set(self.slices))
-        self.touched.entries = []
-        self.touched.turn += 1
+        self.touched.logged()
         self._taken_out, self._dropped = [], []
         if self._gone > _MOST_GONE and self._gone > sum(map(len, self.slices.values())):
             for _ in range(_TIDIED_AT_ONCE):
@@ -122,18 +124,22 @@ class SliceShelf:
         return there
 
     def snapshot(self, group: int) -> list[Change]:
-        places = _by_place(self._tidy(group))
-        found = [Change(Op.SET, _groups(mine), [], mine, end) for (_, end), mine in places.items()]
-        self._in_log.update(change.at for change in found)
-        return found
+        there = self._tidy(group)
+        self._in_log.update(self.slices)
+        return [Change(Op.SET, b"", [], there)] if there else []
 
     def load(self, group: int, changes: Iterable[Change]) -> None:
         found: dict[int, dict[Any, Accumulator]] = {}
         for change in changes:
             match change.op:
                 case Op.SET:
-                    self._in_log.add(change.at)
-                    found.setdefault(change.at, {}).update((a[KEY], a) for a in change.values)
+                    for accumulator in change.values:
+                        end = accumulator[END]
+                        of_slice = found.get(end)
+                        if of_slice is None:
+                            self._in_log.add(end)
+                            of_slice = found[end] = {}
+                        of_slice[accumulator[KEY]] = accumulator
                 case Op.REMOVE:
                     for key in change.keys:
                         found.get(change.at, {}).pop(key, None)
@@ -150,7 +156,13 @@ class SliceShelf:
 
 
 class AccumulatorCodec(ChangeCodec):
-    """Accumulators bring their keys along."""
+    """Accumulators bring their keys, groups and slices along."""
+
+    def decode(self, columns: Columns) -> Change:
+        change = super().decode(columns)
+        if change.op == Op.SET:
+            change.groups = _groups(change.values)
+        return change
 
     def _found(self, change: Change, error: BaseException) -> StateNotEncoded:
         keys = change.keys or [accumulator[KEY] for accumulator in change.values]

@@ -21,7 +21,7 @@ from penstock.event_time import NO_WATERMARK
 from penstock.operator import Context
 from penstock.operators.batch_operator import BatchOperator
 from penstock.operators.event_time import EventTime
-from penstock.operators.keyed_operator import KeyedCall
+from penstock.operators.keyed_operator import KeyedCall, KeyedOperator
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Becomes, Operator
 from penstock.options import BATCH_ROWS, parse_duration
@@ -71,6 +71,8 @@ class Chain:
         self._as_rows: AsRows = list if expansion is None else expansion.as_rows
         self._keeps_state = any(node.operator.writes_state for node in nodes)
         self._undo: UndoLog | None = None
+        self._undoes = False
+        """True: an operator notes in it what it writes."""
         self._state: StageShelves | None = None
         """Once the chain is open, if an operator keeps any."""
         self._timer = timer
@@ -125,6 +127,8 @@ class Chain:
             ProgramNode(n.operator, n.parent, self._function(index, n.operator), n.operator.is_async)
             for index, n in enumerate(self._nodes)
         ]
+        if not self._undoes:
+            self._undo = None  # and programs have not a line for it
         self._instances.open(context)
         if self.has_batch_operators:
             self._tree = self._tree_of(self._nodes, self._leaves, [node.fn for node in nodes])
@@ -274,10 +278,44 @@ class Chain:
             self.keyed_calls.append((index, at_end(fn, self._state.of(f"on_end of {operator.verb}"))))
         if self._state is None or self._undo is None or not operator.writes_state:
             return fn
-        call = operator.with_state(fn, self._undo, self._state.of(operator.verb))
-        if isinstance(call, KeyedCall):
-            self.keyed_calls.append((index, call))
+        state, call = self._state.of(operator.verb), None
+        if isinstance(operator, KeyedOperator) and not self._may_fail_after(index):
+            call = operator.without_undo(fn, state)
+        if call is None:
+            self._undoes = True
+            made = operator.with_state(fn, self._undo, state)
+            if not isinstance(made, KeyedCall):
+                return made
+            call = made
+        self.keyed_calls.append((index, call))
         return call
+
+    def _may_fail_after(self, index: int) -> bool:
+        """True: a row may fail once this operator has been given it: there is more that is done with it.
+
+        What follows as time passes is not done with the row.
+        """
+        above = set[int]()
+        at = self._nodes[index].parent
+        while at != -1:
+            above.add(at)
+            at = self._nodes[at].parent
+        others = [number for number in range(len(self._nodes)) if number != index and number not in above]
+        return (
+            self._timer is not None or self.has_batch_operators
+            or self._nodes[index].operator.becomes is not Becomes.NOTHING
+            or any(self._nodes[number].operator.becomes is Becomes.ROWS for number in above)
+            or not all(self._gives_later(self._nodes[number].parent) for number in others)
+            or not all(map(self._gives_later, self._leaves))
+        )
+
+    def _gives_later(self, node: int) -> bool:
+        """True: what it gives, it gives as time passes. -1: the input of the stage."""
+        while node != -1:
+            if self._nodes[node].operator.becomes is Becomes.NOTHING:
+                return True
+            node = self._nodes[node].parent
+        return False
 
     def _check_without_state(self) -> None:
         """Rows of coroutines overlap: taking back what one wrote would take back what others built on it."""
