@@ -20,6 +20,15 @@ def test_pipelines_of_a_directory(tmp_path):
     assert pipelines_in(f"file://{str(place).replace(' ', '%20')}") == ["clicks", "orders"]
 
 
+def test_what_else_is_in_the_directory_is_left_alone(tmp_path):
+    (tmp_path / "project" / "log").mkdir(parents=True)
+    (tmp_path / "project").chmod(0o775)
+    (tmp_path / "notes" / "files").mkdir(parents=True)
+    (tmp_path / "notes" / "log").write_text("")
+    assert pipelines_in(tmp_path) == []
+    assert (tmp_path / "project").stat().st_mode & 0o777 == 0o775
+
+
 def test_pipelines_of_a_bucket(s3_server):
     place = f"s3://{s3_server}/some where"
     assert pipelines_in(place) == []

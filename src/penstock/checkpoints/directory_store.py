@@ -115,14 +115,20 @@ class DirectoryStore(CheckpointStore):
 
 
 def pipelines_below(place: Path) -> list[str]:
-    """The folders of a place, which may be those of pipelines. Raises `StoreUnavailable`."""
+    """The folders of a place that look like those of pipelines. Raises `StoreUnavailable`."""
     try:
         with os.scandir(place) as found:
-            return [entry.name for entry in found if entry.is_dir(follow_symlinks=False)]
+            return [entry.name for entry in found if entry.is_dir(follow_symlinks=False) and _is_store(entry.path)]
     except FileNotFoundError:
         return []
     except OSError as exc:
         raise _unavailable(place, "it cannot be read", exc) from exc
+
+
+def _is_store(path: str) -> bool:
+    """False for whatever else is in that place: opening a store takes rights of others away."""
+    parts = (os.path.join(path, folder) for folder in _FOLDERS)
+    return all(os.path.isdir(part) and not os.path.islink(part) for part in parts)
 
 
 def _unavailable(place: Path, what: str, error: OSError) -> StoreUnavailable:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from penstock.checkpoints.history import Found, content
+from penstock.checkpoints.history import Found, content, numbers_in
 from penstock.checkpoints.manifest import Chunk, Manifest, length_of
 from penstock.checkpoints.store import CheckpointStore
 from penstock.errors import CheckpointDamaged
@@ -23,13 +23,18 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def verify(store: CheckpointStore, checkpoints: Iterable[Found]) -> Iterator[Verdict]:
-    """All content of each, what they share once. Raises `StoreUnavailable`, `NotPrivate`."""
+    """All content of each, what they share once. Raises `StoreUnavailable`, `NotPrivate`.
+
+    A run that is up deletes old checkpoints meanwhile: those are left out.
+    """
     seen: dict[Chunk, str] = {}
     for found in checkpoints:
         if found.manifest is None:
-            yield Verdict(found.number, () if found.problem is None else (_told(found.problem),), 0)
+            verdict = Verdict(found.number, () if found.problem is None else (_told(found.problem),), 0)
         else:
-            yield _verdict(store, found.manifest, seen)
+            verdict = _verdict(store, found.manifest, seen)
+        if not verdict.problems or found.number in numbers_in(store):
+            yield verdict
 
 
 def _verdict(store: CheckpointStore, manifest: Manifest, seen: dict[Chunk, str]) -> Verdict:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 import click
 import msgspec
@@ -27,19 +26,15 @@ from penstock.store_address import StoreAddress, parse_store
 from penstock.terminal_text import visible, visible_json, visible_lines
 
 
-class _Store(click.ParamType[StoreAddress]):
+def _address(ctx: click.Context, param: click.Parameter, value: str) -> StoreAddress:
     """A STORE argument."""
-
-    name = "store"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> StoreAddress:
-        try:
-            return value if isinstance(value, StoreAddress) else parse_store(value)
-        except ValueError as exc:
-            self.fail(str(exc), param, ctx)
+    try:
+        return parse_store(value)
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), ctx, param) from exc
 
 
-_store_argument = click.argument("address", type=_Store(), metavar="STORE")
+_store_argument = click.argument("address", callback=_address, metavar="STORE")
 _pipeline_option = click.option("--pipeline", metavar="NAME", help="The pipeline, if the store holds several.")
 _format_option = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
