@@ -167,3 +167,19 @@ def test_a_tool_that_traces_all_processes_keeps_its_descriptor_in_every_one(tmp_
     assert [x for x, _ in rows] == [0, 1, 2, 3], done.stderr
     traced = {line.split()[0] for line in (tmp_path / "notes").read_text().splitlines()}
     assert {str(pid) for _, pid in rows} <= traced
+
+
+def test_the_collector_runs_while_the_program_is_imported_in_a_worker(tmp_path: Path) -> None:
+    """It is off while penstock's own modules are imported there."""
+    write(tmp_path, "collected.py", """
+        import gc, penstock as ps
+
+        AT_IMPORT = gc.isenabled()
+
+        app = ps.Pipeline("collected")
+        app.source([1], name="n").stage("work").map(lambda x: AT_IMPORT).sink(print)
+        if __name__ == "__main__":
+            app.run(progress=False)
+    """)
+    done = python(tmp_path, "collected.py")
+    assert done.stdout == "True\n", done.stderr
