@@ -37,6 +37,7 @@ def moments(unit: str) -> Callable[[Any], int]:
     factor = _MICROSECONDS / _PER_SECOND[unit]
     whole = max(_MICROSECONDS // _PER_SECOND[unit], 1)
     part = max(_PER_SECOND[unit] // _MICROSECONDS, 1)
+    first, last = _FIRST / factor, _LAST / factor
 
     def of_other(value: Any) -> int:
         """Of a value whose class is none of the usual three: a subclass of them, or a number of a library."""
@@ -53,17 +54,17 @@ def moments(unit: str) -> Callable[[Any], int]:
         kind = value.__class__
         at: int
         if kind is float:
-            if not isfinite(value):
-                raise ValueError(f"{value!r} is not a moment; reject such rows before event_time, or repair them")
-            at = round(value * factor)
+            if first <= value <= last:  # NaN is neither
+                at = round(value * factor)
+                return at
         elif kind is int:
-            at = value * whole // part
+            if first <= value <= last:
+                at = value * whole // part
+                return at
         elif kind is datetime:
-            at = _of_datetime(value)
+            return _of_datetime(value)
         else:
             return of_other(value)
-        if _FIRST <= at <= _LAST:
-            return at
         raise ValueError(_outside(value, unit))
 
     return moment
@@ -91,6 +92,8 @@ def _of_datetime(value: datetime) -> int:
 
 
 def _outside(value: Any, unit: str) -> str:
+    if not isfinite(value):
+        return f"{value!r} is not a moment; reject such rows before event_time, or repair them"
     return f"{value!r} in {unit} since 1970 is outside of the years 1 to 9999; is its unit another one? Write unit=..."
 
 

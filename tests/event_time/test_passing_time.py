@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from watching import LOG, SECOND, Counted, Event, Seen, watched
+from watching import LOG, SECOND, Counted, Event, Seen, Watch, watched
 
 import penstock as ps
 from penstock.event_time import END_OF_TIME
+from penstock.operators.keyed_operator import KeyFailed
 from penstock.testing import Pause, ScriptedSource, Watermark, run
 
 
@@ -294,3 +296,81 @@ def test_a_wrong_time_is_an_error_of_its_row() -> None:
     [letter] = outcome.dead_letters
     assert "a time must be a number or a datetime, not str: 'noon'; convert it before" in letter.error
     assert letter.operator.startswith("event_time('at')")
+
+
+class Closes(Watch):
+    """Many windows that end at once, and how many rows were on their way at most."""
+
+    most_on_their_way = 0
+    rows = 150_000
+    taken = 0
+
+    def advance(self, watermark_us: int) -> Iterator[Any]:
+        if watermark_us == END_OF_TIME:
+            for number in range(self.rows):
+                Closes.most_on_their_way = max(Closes.most_on_their_way, number - Closes.taken)
+                yield Counted(number, 1)
+
+    def end(self) -> Iterator[Any]:
+        return iter(())
+
+
+def takes(row: Counted) -> Counted:
+    Closes.taken += 1
+    return row
+
+
+def test_what_follows_at_once_is_sent_as_it_comes_and_never_waits_in_memory() -> None:
+    Closes.most_on_their_way = Closes.taken = 0
+    app = ps.Pipeline("times")
+    stream: Any = app.source(seconds(1), name="source").event_time("us", unit="us")
+    closed = watched(stream.stage("watch").key_by("key"), Closes)
+    closed.stage("take", edge=ps.Edge(memory="512 KiB")).map(takes).sink(print, name="out")
+    outcome = run(app, {"source": seconds(1)})
+    assert [row.end_us for row in outcome.outputs["out"]] == list(range(Closes.rows))
+    assert Closes.most_on_their_way < Closes.rows / 2  # what the queue and a turn hold
+    assert outcome.report.stages["watch"].rows_out == Closes.rows
+
+
+class Breaks(Watch):
+    """User code that raises for one key when its time has come, and goes on with the next."""
+
+    def advance(self, watermark_us: int) -> Iterator[Any]:
+        if watermark_us == END_OF_TIME:
+            yield Counted(1, 1)
+            yield KeyFailed("b", 5 * SECOND, ValueError("no such tariff"))
+            yield Counted(2, 1)
+
+
+def test_an_error_at_its_time_is_a_letter_with_operator_key_and_time() -> None:
+    app = ps.Pipeline("times")
+    stream: Any = app.source(seconds(1), name="source").event_time("us", unit="us")
+    watched(stream.stage("watch").key_by("key"), Breaks).sink(print, name="out")
+    outcome = run(app, {"source": seconds(1)})
+    assert [row.end_us for row in outcome.outputs["out"]] == [1, 2, END_OF_TIME]
+    [letter] = outcome.dead_letters
+    assert (letter.stage, letter.row) == ("watch", "b")
+    assert letter.operator.startswith("watching")
+    assert letter.error.startswith("ValueError: no such tariff; it was called at 1970-01-01T00:00:05Z for this key")
+
+
+def test_what_fails_behind_an_operator_when_its_time_has_come_is_tried_again_in_its_place() -> None:
+    attempts: Counter[int] = Counter()
+
+    def fails_once(row: Counted) -> Counted:
+        attempts[row.end_us] += 1
+        if row.end_us == 3 * SECOND or (attempts[row.end_us] == 1 and row.end_us == 2 * SECOND):
+            raise OSError("down")
+        return row
+
+    app = ps.Pipeline("times")
+    given = seconds(0.5, 1.5, 2.5, 3.5)
+    stream: Any = app.source(given, name="source").event_time("us", unit="us")
+    stage = stream.stage("watch", retries=2, retry_delay="1s").key_by("key")
+    watched(stage).map(fails_once).sink(print, name="out")
+    outcome = run(app, {"source": given})
+    ends = [row.end_us // SECOND for row in outcome.outputs["out"] if row.end_us != END_OF_TIME]
+    assert ends == [1, 2, 4]
+    assert attempts[2 * SECOND] == 2 and attempts[3 * SECOND] == 3
+    [letter] = outcome.dead_letters
+    assert letter.row.end_us == 3 * SECOND and letter.attempts == 3
