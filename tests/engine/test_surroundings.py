@@ -176,8 +176,11 @@ def test_the_collector_runs_while_the_program_is_imported_in_a_worker(tmp_path: 
 
         AT_IMPORT = gc.isenabled()
 
+        def at_import(x):
+            return AT_IMPORT
+
         app = ps.Pipeline("collected")
-        app.source([1], name="n").stage("work").map(lambda x: AT_IMPORT).sink(print)
+        app.source([1], name="n").stage("work").map(at_import).sink(print)
         if __name__ == "__main__":
             app.run(progress=False)
     """)
