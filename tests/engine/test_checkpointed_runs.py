@@ -18,11 +18,13 @@ from pathlib import Path
 
 import pytest
 from engine_scripts import environment, processes_of, write
+from msgspec.structs import replace
 
 import penstock as ps
 from penstock.checkpoints.history import read_log
 from penstock.checkpoints.stores import open_store
 from penstock.connectors import files
+from penstock.engine import rundir
 from penstock.errors import LayoutChanged
 from penstock.metrics.checkpoint_state import read_state
 from penstock.plan.paths import RunPaths
@@ -115,12 +117,16 @@ def kill(pid: int) -> None:
 
 def lose_the_machine(program: Program, process: subprocess.Popen[str]) -> None:
     """All processes and all memory are gone; disks stay."""
+    lose_the_processes(program, process)
+    shutil.rmtree(program.folder / "run", ignore_errors=True)
+
+
+def lose_the_processes(program: Program, process: subprocess.Popen[str]) -> None:
     run_dir = program.run_dir
     assert run_dir is not None
     os.kill(process.pid, signal.SIGKILL)
     until(lambda: not [kill(pid) for pid in processes_of(run_dir) if pid != os.getpid()])
     process.communicate()
-    shutil.rmtree(program.folder / "run", ignore_errors=True)
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -138,6 +144,21 @@ def test_a_run_resumes_exactly_once_from_its_newest_checkpoint_when_the_machine_
         lose_the_machine(program, process)
         if not state_survives:
             shutil.rmtree(tmp_path / "state", ignore_errors=True)
+    assert "resumes from checkpoint" in finish(program.start())
+    program.require_exact()
+
+
+def test_queues_on_a_disk_whose_machine_was_restarted_are_passed_over_for_a_checkpoint(tmp_path: Path) -> None:
+    program = Program(tmp_path, 20_000, "store", slow_s=0.02)
+    process = program.start()
+    until(program.newest)
+    run_dir = program.run_dir
+    assert run_dir is not None
+    lose_the_processes(program, process)
+    left = rundir.read_manifest(run_dir)
+    assert left is not None
+    RunPaths(run_dir).settled.unlink(missing_ok=True)  # else all had reached the disk
+    RunPaths(run_dir).manifest.write_bytes(rundir.encode_manifest(replace(left, boot_id="another")))
     assert "resumes from checkpoint" in finish(program.start())
     program.require_exact()
 

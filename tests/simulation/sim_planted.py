@@ -341,7 +341,7 @@ PLANTED: dict[str, Plant] = {
     "time counts as passed before what follows from it is given out": _time_has_come_before_what_follows,
 }
 
-SELDOM = {
+SELDOM = set(OF_CUTS) | {
     "a batch without rows that waits for batch functions is dropped", "a retry file that somebody copies is removed",
     "what a sink stored before a restore is a newer record",
 }

@@ -122,9 +122,12 @@ def _deploy_in(path: Path, order: Order, others: Sequence[Path]) -> Deployment:
             from penstock.engine.fetch_left import discard_doubles
 
             discard_doubles(elsewhere, order, left)
-        if left is not None:
+        if left is not None and not rundir.is_lost(path, left):
             return _take_over(order, path, held, left)
-        return _resume(order, path, held) or _make_run(order, path, held)
+        resumed = _resume(order, path, held)
+        if resumed is not None:
+            return resumed
+        return _make_run(order, path, held) if left is None else _take_over(order, path, held, left)
     except BaseException:
         held.disclaim()
         if made and not RunPaths(path).manifest.exists():

@@ -225,6 +225,11 @@ def is_there(*files: Path) -> bool:
     return False
 
 
+def is_lost(path: Path, left: Manifest) -> bool:
+    """True: the machine was restarted since, and nobody knows which parts of the queues had reached the disk."""
+    return left.boot_id != boot_id() and not RunPaths(path).settled.exists()
+
+
 def was_left_in(place: Path) -> bool:
     """True: there is, or may be, something of a run that was ready."""
     return is_ours(place) and is_there(RunPaths(place).manifest, RunPaths(place).phase)

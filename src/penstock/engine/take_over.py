@@ -35,7 +35,7 @@ log = logging.getLogger("penstock.engine")
 
 def require_same(order: Order, path: Path, left: Manifest) -> Membership:
     """The slots of what was left. Raises `LayoutChanged` or `QueueDamaged` for what this run cannot resume from."""
-    if left.boot_id != rundir.boot_id() and not RunPaths(path).settled.exists():
+    if rundir.is_lost(path, left):
         # Queues live in the page cache: after a crash of the machine nobody knows which pages reached the disk.
         raise QueueDamaged(path, "the machine was restarted after these queues were written; parts may be missing")
     membership = _membership(RunPaths(path).membership)
