@@ -9,6 +9,8 @@ from penstock.connectors.postgres.imports import psycopg
 from penstock.connectors.postgres.outages import blames_rows, said
 from penstock.connectors.postgres.transaction import Encoded, Transaction
 
+_ONE_BY_ONE = 8
+"""Of so few rows each is tried: where most are refused, halves of them are tried in vain."""
 _REFERS = "23503"
 """A row refers to another one, which may be among those that come later."""
 
@@ -45,7 +47,8 @@ def _refused(
         if rows == 1:
             yield part, *error
         else:
-            parts += [part.part(rows // 2, rows), part.part(0, rows // 2)]
+            step = rows // 2 if rows > _ONE_BY_ONE else 1
+            parts += [part.part(start, start + step) for start in reversed(range(0, rows, step))]
 
 
 def _error(connection: Connection, transaction: Transaction, part: Encoded) -> tuple[str, str] | None:
