@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         TooFewDescriptors,
     )
     from penstock.operator import Context, Drop, Reject, Retry, Unavailable
+    from penstock.operators.key_state import KeyState, ListState, MapState, ValueState
     from penstock.operators.windowed.changes import Change
     from penstock.operators.windowed.window_rows import Ranked, WindowResult
     from penstock.options import Edge, ErrorPolicy, FullPolicy, StageOptions, block, dead_letter, fail, skip

@@ -329,17 +329,24 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
         where = calling_line(1)
         return self._then(where, Top(Field(by) if isinstance(by, str) else by, str(where), self._key, rows))
 
-    def scan(self, initial: S, fn: Callable[[S, T_co], tuple[S, R]]) -> Stream[R]:
+    def scan(
+        self, initial: S, fn: Callable[[S, T_co], tuple[S, R]], *, ttl: Duration | None = None,
+        migrate: Callable[[Any], S] | None = None,
+    ) -> Stream[R]:
         """Keep a state for each key: `fn(state, row)` returns the next state, and the row to pass on.
 
         `initial` is the state before the first row of a key. States outlive workers: they are stored with each commit,
         and a row that fails leaves its key's state as it was. A state may be any value that a row may be; what was
         changed in place may be returned.
+
+        A key that has no row for `ttl` is forgotten: by event time, if rows have one, else by the wall clock. If the
+        type of the state has changed since a run was left, the run is refused, or `migrate` makes the new state of the
+        old one (of a Struct, a dict of its fields).
         """
         from penstock.operators.scan import Scan
 
         where = calling_line(1)
-        return self._then(where, Scan(fn, str(where), self._key, initial))
+        return self._then(where, Scan(fn, str(where), self._key, initial, ttl, migrate, self._event_time))
 
     @overload
     def join(

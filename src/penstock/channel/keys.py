@@ -26,7 +26,7 @@ _LARGEST: Final = 2**63 - 1
 
 def key_bytes(key: Any) -> bytes:
     """The same for equal keys. Raises `TypeError` for what is no key."""
-    return _encode(_canonical(key))
+    return _encode(key if key.__class__ is str else _canonical(key))
 
 
 def _canonical(key: Any) -> Any:

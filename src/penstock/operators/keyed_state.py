@@ -7,7 +7,7 @@ row in progress fails.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from penstock.operators.windowed.slice_shelf import SliceShelf
@@ -34,15 +34,13 @@ class StateNotEncoded(Exception):
 class Entry:
     """What is kept for one key."""
 
-    __slots__ = ("at", "group", "key", "stamp", "value")
+    __slots__ = ("group", "key", "stamp", "value")
 
-    def __init__(self, key: Any, value: Any, group: int, at: int = 0) -> None:
+    def __init__(self, key: Any, value: Any, group: int) -> None:
         self.key = key
         self.value = value
         self.group = group
         """The key's group (`channel/keys.py`)."""
-        self.at = at
-        """Its slice, where the shelf has slices."""
         self.stamp = 0
         """The turn of the shelf in which it was last written to; `GONE`: it is not in the shelf any more."""
 
@@ -236,7 +234,9 @@ class StageState(Protocol):
         """The clock on the wall, in microseconds since 1970."""
         ...
 
-    def values(self, name: str, type: Any = Any) -> Values: ...
+    def values(self, name: str, type: Any = Any, migrate: Callable[[Any], Any] | None = None) -> Values:
+        """`migrate`: makes a value of one that was stored under another type."""
+        ...
 
     def lists(self, name: str, type: Any = Any) -> Lists: ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from penstock.channel.router import group_of_key
 from penstock.operators.keyed_state import BufferEntry
@@ -16,7 +16,7 @@ from penstock.slot.state.values import ByKey
 class BufferShelf(ByKey[BufferEntry]):
     """As `keyed_state.Buffers` says."""
 
-    kind = "buffers"
+    kind: ClassVar[str] = "buffers"
 
     def insert(self, key: Any, time_us: int, row: Any) -> BufferEntry:
         entry = self.find(key)
@@ -81,29 +81,29 @@ class BufferShelf(ByKey[BufferEntry]):
             entry.inserted, entry.evicted_before, entry.whole = [], None, False
         super().logged()
 
-    def _made(self, key: Any, value: Any, group: int, at: int) -> BufferEntry:
+    def _made(self, key: Any, value: Any, group: int) -> BufferEntry:
         times, rows = value
         return BufferEntry(key, times, rows, group)
 
-    def _apply(self, change: Change, fresh: dict[tuple[int, Any], Any]) -> None:
+    def _apply(self, change: Change, fresh: dict[Any, Any]) -> None:
         match change.op:
             case Op.EMPTY:
                 for key in change.keys:
-                    fresh[0, key] = ([], [])
+                    fresh[key] = ([], [])
             case Op.INSERT:
                 for key, time_us, row in zip(change.keys, change.fields, change.values):
-                    times, rows = fresh[0, key]
+                    times, rows = fresh[key]
                     place = bisect_right(times, time_us)
                     times.insert(place, time_us)
                     rows.insert(place, row)
             case Op.EVICT:
                 for key, time_us in zip(change.keys, change.fields):
-                    times, rows = fresh[0, key]
+                    times, rows = fresh[key]
                     count = bisect_left(times, time_us)
                     del times[:count], rows[:count]
             case _:
                 for key in change.keys:
-                    fresh.pop((0, key), None)
+                    fresh.pop(key, None)
 
 
 def _inserted(parts: Sequence[tuple[BufferEntry, int, Any]]) -> Iterator[Change]:

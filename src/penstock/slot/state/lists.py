@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from penstock.channel.router import group_of_key
 from penstock.operators.keyed_state import ListEntry
@@ -15,7 +15,7 @@ from penstock.slot.state.values import ByKey
 class ListShelf(ByKey[ListEntry]):
     """As `keyed_state.Lists` says."""
 
-    kind = "lists"
+    kind: ClassVar[str] = "lists"
 
     def append(self, key: Any, value: Any) -> ListEntry:
         entry = self.find(key)
@@ -72,23 +72,23 @@ class ListShelf(ByKey[ListEntry]):
             entry.whole = False
         super().logged()
 
-    def _made(self, key: Any, value: Any, group: int, at: int) -> ListEntry:
+    def _made(self, key: Any, value: Any, group: int) -> ListEntry:
         return ListEntry(key, value, group)
 
-    def _apply(self, change: Change, fresh: dict[tuple[int, Any], Any]) -> None:
+    def _apply(self, change: Change, fresh: dict[Any, Any]) -> None:
         match change.op:
             case Op.EMPTY:
                 for key in change.keys:
-                    fresh[0, key] = []
+                    fresh[key] = []
             case Op.APPEND:
                 for key, value in zip(change.keys, change.values):
-                    fresh[0, key].append(value)
+                    fresh[key].append(value)
             case Op.EVICT:
                 for key, count in zip(change.keys, change.fields):
-                    del fresh[0, key][:count]
+                    del fresh[key][:count]
             case _:
                 for key in change.keys:
-                    fresh.pop((0, key), None)
+                    fresh.pop(key, None)
 
 
 def _appended(parts: Sequence[tuple[ListEntry, list[Any]]]) -> Iterator[Change]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from penstock.channel.router import group_of_key
 from penstock.operators.frozen import is_frozen
@@ -18,7 +18,7 @@ _NOTHING: Final = object()
 class MapShelf(ByKey[MapEntry]):
     """As `keyed_state.Maps` says."""
 
-    kind = "maps"
+    kind: ClassVar[str] = "maps"
 
     def put(self, key: Any, field: Any, value: Any) -> MapEntry:
         entry = self.find(key)
@@ -76,23 +76,23 @@ class MapShelf(ByKey[MapEntry]):
             entry.fields, entry.whole = {}, False
         super().logged()
 
-    def _made(self, key: Any, value: Any, group: int, at: int) -> MapEntry:
+    def _made(self, key: Any, value: Any, group: int) -> MapEntry:
         return MapEntry(key, value, group)
 
-    def _apply(self, change: Change, fresh: dict[tuple[int, Any], Any]) -> None:
+    def _apply(self, change: Change, fresh: dict[Any, Any]) -> None:
         match change.op:
             case Op.EMPTY:
                 for key in change.keys:
-                    fresh[0, key] = {}
+                    fresh[key] = {}
             case Op.PUT:
                 for key, field, value in zip(change.keys, change.fields, change.values):
-                    fresh[0, key][field] = value
+                    fresh[key][field] = value
             case Op.DROP:
                 for key, field in zip(change.keys, change.fields):
-                    fresh[0, key].pop(field, None)
+                    fresh[key].pop(field, None)
             case _:
                 for key in change.keys:
-                    fresh.pop((0, key), None)
+                    fresh.pop(key, None)
 
 
 def _put(parts: Sequence[tuple[MapEntry, Any]]) -> Iterator[Change]:

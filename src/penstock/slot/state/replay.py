@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -10,12 +11,20 @@ from penstock.errors import QueueDamaged
 from penstock.slot.process.stops import StageFailed
 from penstock.slot.process.user_errors import one_line
 from penstock.slot.state.bands import ALL_BANDS, BANDS, band_of, groups_of
-from penstock.slot.state.change import Change, Op
+from penstock.slot.state.change import Change, ChangeCodec, Columns, Op
 from penstock.slot.state.changelog import WHAT, Changelog
 from penstock.slot.state.frames import FORMAT, Band, Catalogue, Snapshot, changes_of, decode_body
 from penstock.slot.state.shelf import Shelf, ShelfName
 
-_REMEDY = "run the code that wrote it, or begin again with --fresh"
+_REMEDY = "run the code that wrote it, give `migrate` where the verb has it, or begin again with --fresh"
+
+
+class _Meant(msgspec.Struct, frozen=True):
+    """The shelf that a number of a catalogue means."""
+
+    number: int
+    migrates: bool
+    """True: the values are of another type."""
 
 
 class _Placed(msgspec.Struct, frozen=True):
@@ -23,7 +32,7 @@ class _Placed(msgspec.Struct, frozen=True):
 
     place: int
     body: Band | Snapshot
-    meant: list[int]
+    meant: list[_Meant]
 
 
 class Replay:
@@ -45,9 +54,11 @@ class Replay:
         """Of changes: what stands behind a snapshot."""
         self.length = 0
         """Their bytes."""
+        self.migrates = False
+        """True: something of it is of another type."""
         self.spent_s = 0.0
         """On decoding them, so far."""
-        meant: list[int] = []
+        meant: list[_Meant] = []
         for place, (path, offset, data) in enumerate(log.bodies()):
             try:
                 body = decode_body(data)
@@ -64,7 +75,7 @@ class Replay:
                     for band in range(BANDS) if body.band == ALL_BANDS else (body.band,):
                         self._bands.setdefault(band, []).append(_Placed(place, body, meant))
 
-    def _meaning(self, catalogue: Catalogue) -> list[int]:
+    def _meaning(self, catalogue: Catalogue) -> list[_Meant]:
         """Which shelves the numbers of a catalogue mean."""
         stage = self._shelves[0].name.stage if self._shelves else ""
         if catalogue.format != FORMAT:
@@ -79,11 +90,13 @@ class Replay:
             number = known.get(_place_of(was))
             if number is None:
                 raise StageFailed(was.stage, f"the run has state of {was}, which is gone; {_REMEDY}")
-            now = self._shelves[number].name
-            if now != was:
+            now, migrate = self._shelves[number].name, self._shelves[number].migrate
+            migrates = now.kind == was.kind and now.type != was.type and migrate is not None
+            if now != was and not migrates:
                 before, after = (was.kind, now.kind) if was.kind != now.kind else (was.type, now.type)
                 raise StageFailed(was.stage, f"the state of {was} changed from {before} to {after}; {_REMEDY}")
-            meant.append(number)
+            self.migrates = self.migrates or migrates
+            meant.append(_Meant(number, migrates))
         return meant
 
     @property
@@ -131,14 +144,21 @@ class Replay:
     def _decoded(self, placed: _Placed) -> Iterator[tuple[int, Change]]:
         """(number of the shelf, change) of a frame."""
         for columns in changes_of(placed.body):
-            number = placed.meant[columns.shelf]
-            shelf = self._shelves[number]
+            meant = placed.meant[columns.shelf]
+            shelf = self._shelves[meant.number]
             try:
-                yield number, shelf.codec.decode(columns)
-            except Exception as exc:  # decoding runs code of the values' classes
+                yield meant.number, _migrated(shelf, columns) if meant.migrates else shelf.codec.decode(columns)
+            except Exception as exc:  # decoding runs code of the values' classes, and so may `migrate`
                 raise StageFailed(
                     shelf.name.stage, f"the state of {shelf.name} cannot be read: {one_line(exc)}; {_REMEDY}"
                 ) from exc
+
+
+def _migrated(shelf: Shelf, columns: Columns) -> Change:
+    assert shelf.migrate is not None
+    change = ChangeCodec(str(shelf.name), Any).decode(columns)
+    change.values = [shelf.migrate(value) for value in change.values]
+    return change
 
 
 def _place_of(name: ShelfName) -> tuple[str, str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -42,6 +42,8 @@ class Shelf(Protocol):
 
     name: ShelfName
     codec: ChangeCodec
+    migrate: Callable[[Any], Any] | None
+    """Makes a value of one that was stored under another type; None: that is refused."""
 
     def changes(self) -> Iterable[tuple[int, Change]]:
         """What was written since `logged`, with its band, in the order in which it must be read."""
@@ -72,12 +74,13 @@ class Cold:
 class EngineShelf(Generic[E]):
     """Base of the kinds."""
 
-    kind: str
+    kind: ClassVar[str] = ""
 
     def __init__(self, name: ShelfName, type: Any, undo: UndoLog, cold: Cold, *, copies: bool) -> None:
         """`copies`: values that can be changed in place are copied before user code gets them (`keep`)."""
         self.name = name
         self.codec = ChangeCodec(str(name), type)
+        self.migrate: Callable[[Any], Any] | None = None
         self.touched: Touched[E] = Touched()
         self._members: list[list[E]] = [[] for _ in range(KEY_GROUPS)]
         """The entries of each group, and some that are gone."""
@@ -140,8 +143,8 @@ class EngineShelf(Generic[E]):
         """What to log of entries of one band that are there and were written to; the whole of them is always right."""
         return self._wholes(entries)
 
-    def _apply(self, change: Change, fresh: dict[tuple[int, Any], Any]) -> None:
-        """Do what the log says to values by slice and key."""
+    def _apply(self, change: Change, fresh: dict[Any, Any]) -> None:
+        """Do what the log says to values by key."""
         raise NotImplementedError
 
     # Entries come and go.
@@ -189,8 +192,7 @@ class EngineShelf(Generic[E]):
         turn = self.touched.turn
         removed = [entry for entry in self._removed if self._placed(entry) is None]
         for band, entries in banded(removed).items():
-            for at, mine in _by_slice(entries).items():
-                yield band, Change(Op.REMOVE, groups_of(mine), [entry.key for entry in mine], at=at)
+            yield band, Change(Op.REMOVE, groups_of(entries), [entry.key for entry in entries])
         written = [entry for entry in self.touched.entries if entry.stamp == turn]
         for band, entries in banded(written).items():
             for change in self._changes(entries):
@@ -216,32 +218,26 @@ class EngineShelf(Generic[E]):
         return there
 
     def load(self, group: int, changes: Iterable[Change]) -> None:
-        fresh: dict[tuple[int, Any], Any] = {}
+        fresh: dict[Any, Any] = {}
         for change in changes:
             self._apply(change, fresh)
-        entries = [self._made(key, value, group, at) for (at, key), value in fresh.items()]
+        entries = [self._made(key, value, group) for key, value in fresh.items()]
         for entry in entries:
             self._place(entry)
         self._count += len(entries) - len(self._members[group])
         self._members[group] = entries
 
-    def _made(self, key: Any, value: Any, group: int, at: int) -> E:
+    def _made(self, key: Any, value: Any, group: int) -> E:
         """An entry of what `_apply` gave."""
         raise NotImplementedError
 
     def _wholes(self, entries: Sequence[E]) -> Iterator[Change]:
         """Entries with their whole values."""
-        for at, mine in _by_slice(entries).items():
-            yield Change(Op.SET, groups_of(mine), [entry.key for entry in mine], [entry.value for entry in mine], at)
+        if entries:
+            keys, values = [entry.key for entry in entries], [entry.value for entry in entries]
+            yield Change(Op.SET, groups_of(entries), keys, values)
 
 
 def groups_of(entries: Sequence[Entry]) -> bytes:
     """Their groups, as a column."""
     return bytes([entry.group for entry in entries])
-
-
-def _by_slice(entries: Sequence[E]) -> dict[int, list[E]]:
-    slices: dict[int, list[E]] = {}
-    for entry in entries:
-        slices.setdefault(entry.at, []).append(entry)
-    return slices

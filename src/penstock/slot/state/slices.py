@@ -6,7 +6,7 @@ window's time is spent on making them. A slice that is complete leaves the log i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from penstock.channel.router import group_of_key
@@ -33,6 +33,7 @@ class SliceShelf:
         """As for other shelves. Accumulators bring their keys along, so their own type is of no use to the codec."""
         self.name = name
         self.codec: ChangeCodec = AccumulatorCodec(str(name), Any)
+        self.migrate: Callable[[Any], Any] | None = None
         self.slices: dict[int, dict[Any, Accumulator]] = {}
         self.members: list[list[Accumulator]] = [[] for _ in range(KEY_GROUPS)]
         self.touched = TouchedAccumulators([band_of(group) for group in range(KEY_GROUPS)])

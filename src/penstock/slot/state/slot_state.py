@@ -39,6 +39,8 @@ class SlotState:
         self._log: Changelog | None = None
         self._replay: Replay | None = None
         self._rotation = Rotation()
+        self._migrates = False
+        """True: the log has values of another type, to be written anew with the next commit."""
         self._not_named: list[Path] = []
         """Segments that the next record does not name."""
 
@@ -73,6 +75,7 @@ class SlotState:
         except BaseException:
             log.close()
             raise
+        self._migrates = self._replay.migrates
         self.cold.groups.update(self._replay.groups)
         self._rotation.logged(self._replay.frames, self._replay.length)
         self._log = log
@@ -127,6 +130,8 @@ class SlotState:
         """As `committed_log.Participant` says."""
         assert self._log is not None
         self.encode()
+        if self._migrates:
+            self._write_all()
         if self._rotation.is_due:
             self._log.begin_segment()
             self._rotation.begin(self._log.last)
@@ -134,6 +139,16 @@ class SlotState:
         if self._rotation.goes_on:
             self._within(BUDGET_S, self._write_group)
         return self._log.flush()
+
+    def _write_all(self) -> None:
+        """Values that were migrated stand in the log in their new form from now on."""
+        assert self._log is not None
+        self._log.begin_segment()
+        self._rotation.begin(self._log.last)
+        self._append(self._catalogue())
+        while self._write_group():
+            pass
+        self._migrates = False
 
     def committed(self, stage: object = None) -> None:
         """The record that `flush` was for is committed; `stage` is the one that was at work."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock.event_time import NO_WATERMARK
@@ -50,8 +51,10 @@ class OperatorState:
     def now_us(self) -> int:
         return self._stage.room.now_us()
 
-    def values(self, name: str, type: Any = Any) -> ValueShelf:
-        return self._shelf(ValueShelf, name, type)
+    def values(self, name: str, type: Any = Any, migrate: Callable[[Any], Any] | None = None) -> ValueShelf:
+        shelf = self._shelf(ValueShelf, name, type)
+        shelf.migrate = migrate
+        return shelf
 
     def lists(self, name: str, type: Any = Any) -> ListShelf:
         return self._shelf(ListShelf, name, type)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from penstock.channel.router import group_of_key
 from penstock.operators.keyed_state import Entry
@@ -40,7 +40,7 @@ class ByKey(EngineShelf[E]):
 class ValueShelf(ByKey[Entry]):
     """As `keyed_state.Values` says."""
 
-    kind = "values"
+    kind: ClassVar[str] = "values"
 
     def add(self, key: Any, value: Any) -> Entry:
         entry = Entry(key, value, group_of_key(key))
@@ -56,12 +56,12 @@ class ValueShelf(ByKey[Entry]):
         entry.value = value
         self.touch(entry)
 
-    def _made(self, key: Any, value: Any, group: int, at: int) -> Entry:
+    def _made(self, key: Any, value: Any, group: int) -> Entry:
         return Entry(key, value, group)
 
-    def _apply(self, change: Change, fresh: dict[tuple[int, Any], Any]) -> None:
+    def _apply(self, change: Change, fresh: dict[Any, Any]) -> None:
         if change.op == Op.SET:
-            fresh.update(zip([(0, key) for key in change.keys], change.values))
+            fresh.update(zip(change.keys, change.values))
         else:
             for key in change.keys:
-                fresh.pop((0, key), None)
+                fresh.pop(key, None)

@@ -123,6 +123,7 @@ class Chain:
         if any(node.operator.uses_state for node in self._nodes):
             self._state = _state_of(self._label, state)
             self._undo = self._state.undo if self._keeps_state else None
+            self._state.undo.alone = self._writes_first_and_alone() and not self._state.room.copies
         nodes = [
             ProgramNode(n.operator, n.parent, self._function(index, n.operator), n.operator.is_async)
             for index, n in enumerate(self._nodes)
@@ -131,7 +132,7 @@ class Chain:
             self._undo = None  # and programs have not a line for it
         self._instances.open(context)
         if self.has_batch_operators:
-            self._tree = self._tree_of(self._nodes, self._leaves, [node.fn for node in nodes])
+            self._tree = self._tree_of(self._nodes, self._leaves, [node.fn for node in nodes], self._undo)
         elif self.is_async:
             self._check_without_state()
             program = compile_async_program(nodes, self._leaves, self._label, as_rows=self._as_rows)
@@ -142,7 +143,7 @@ class Chain:
         elif nodes:
             self._plain = self._plain_rows(nodes)
             if all(node.operator.becomes is Becomes.PASSED for node in self._nodes):
-                self._over_columns = self._tree_of(self._nodes, self._leaves, [node.fn for node in nodes])
+                self._over_columns = self._tree_of(self._nodes, self._leaves, [node.fn for node in nodes], self._undo)
         for index, _ in self.keyed_calls:
             self._behind[index] = Behind(self._nodes, self._leaves, index, partial(self._runs, nodes))
 
@@ -215,7 +216,7 @@ class Chain:
     def keep_last(self) -> None:
         """What was written to state since the last row is not undone any more: rows that time gave are given out."""
         if self._undo is not None:
-            self._undo.begin()
+            self._undo.keep_all()
 
     def take_back_last(self) -> None:
         """What the last row of the last `run` wrote to state is undone: it cannot be sent, so it failed after all."""
@@ -288,7 +289,7 @@ class Chain:
                 return made
             call = made
         self.keyed_calls.append((index, call))
-        return call
+        return call.step or call
 
     def _may_fail_after(self, index: int) -> bool:
         """True: a row may fail once this operator has been given it: there is more that is done with it.
@@ -317,6 +318,11 @@ class Chain:
             node = self._nodes[node].parent
         return False
 
+    def _writes_first_and_alone(self) -> bool:
+        """True: what is done first for each row writes to state, and nothing else does."""
+        writing = [index for index, node in enumerate(self._nodes) if node.operator.writes_state]
+        return writing == [0] and not self.has_batch_operators
+
     def _check_without_state(self) -> None:
         """Rows of coroutines overlap: taking back what one wrote would take back what others built on it."""
         for operator in (node.operator for node in self._nodes if node.operator.writes_state):
@@ -340,29 +346,32 @@ class Chain:
         """What runs some of the nodes by themselves."""
         at = {number: place for place, number in enumerate(numbers)}
         parents = [at.get(self._nodes[number].parent, -1) for number in numbers]
+        # What the last row wrote is no business of those that write nothing.
+        undo = self._undo if any(self._nodes[number].operator.writes_state for number in numbers) else None
         if self._tree is not None:
             tree = [Node(self._nodes[number].operator, parent) for number, parent in zip(numbers, parents)]
-            return self._tree_of(tree, leaves, [nodes[number].fn for number in numbers])
+            return self._tree_of(tree, leaves, [nodes[number].fn for number in numbers], undo)
         mine = [
             ProgramNode(nodes[number].operator, parent, nodes[number].fn) for number, parent in zip(numbers, parents)
         ]
         program = compile_program(
-            mine, leaves, self._label, interrupted=self._timer is not None, as_rows=self._as_rows, undo=self._undo
+            mine, leaves, self._label, interrupted=self._timer is not None, as_rows=self._as_rows, undo=undo
         )
-        return PlainRows(program, self._timer, self._undo)
+        return PlainRows(program, self._timer, undo)
 
     def _tree_of(
-        self, nodes: Sequence[Node], leaves: Sequence[int], functions: Sequence[Callable[[Any], Any]]
+        self, nodes: Sequence[Node], leaves: Sequence[int], functions: Sequence[Callable[[Any], Any]],
+        undo: UndoLog | None,
     ) -> BatchTree:
         return BatchTree(
             nodes, leaves, functions, label=self._label, batch_rows=self.batch_rows, timer=self._timer,
-            as_rows=self._as_rows, undo=self._undo,
+            as_rows=self._as_rows, undo=undo,
         )
 
     def _compile(self, nodes: Sequence[ProgramNode], leaves: Sequence[int]) -> RowProgram:
         return compile_program(
             nodes, leaves, self._label, interrupted=self._timer is not None, spool=self.spool,
-            as_rows=self._as_rows, undo=self._undo,
+            as_rows=self._as_rows, undo=None if self._undo is not None and self._undo.single else self._undo,
         )
 
 
