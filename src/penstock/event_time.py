@@ -38,6 +38,7 @@ def moments(unit: str) -> Callable[[Any], int]:
     whole = max(_MICROSECONDS // _PER_SECOND[unit], 1)
     part = max(_PER_SECOND[unit] // _MICROSECONDS, 1)
     first, last = _FIRST / factor, _LAST / factor
+    first_whole, last_whole = _FIRST * part // whole, _LAST * part // whole
 
     def of_other(value: Any) -> int:
         """Of a value whose class is none of the usual three: a subclass of them, or a number of a library."""
@@ -58,7 +59,7 @@ def moments(unit: str) -> Callable[[Any], int]:
                 at = round(value * factor)
                 return at
         elif kind is int:
-            if first <= value <= last:
+            if first_whole <= value <= last_whole:
                 at = value * whole // part
                 return at
         elif kind is datetime:

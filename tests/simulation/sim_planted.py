@@ -304,7 +304,7 @@ def _time_has_come_before_what_follows() -> Any:
             return False
         event_time.watermark = stage.chain.watermark_us = reached
         for node, call in stage.chain.keyed_calls:
-            self._rows.give(stage, node, call.advance(reached), reached)
+            self._give(stage, node, call.advance(reached), reached)
         if event_time.calls:
             self._turn.has_passed(stage)
         return True

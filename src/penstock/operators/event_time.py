@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import msgspec
 
 from penstock.event_time import moments, moments_of_field
-from penstock.operators.verb import Becomes, Operator
+from penstock.operators.verb import TIME_MODULES, Becomes, Operator
 from penstock.options import Duration, parse_duration
 from penstock.signatures.callables import fn_name
 from penstock.signatures.fields_read import fields_of
@@ -63,6 +63,10 @@ class EventTime(Operator, frozen=True):
 
     def row_given(self, before: Any) -> Any:
         return before
+
+    @property
+    def modules(self) -> Sequence[str]:
+        return TIME_MODULES
 
     def moments(self) -> Callable[[Any], int]:
         """What gives the moment of a row, made anew."""

@@ -23,7 +23,8 @@ CallText: TypeAlias = Callable[[str], str]
 """Makes the text of a call of `fn`: `call("row")`."""
 
 
-STATE_MODULES: Final = ("penstock.slot.state.slot_state", "penstock.operators.at_end")
+TIME_MODULES: Final = ("penstock.slot.running.timed_rows",)
+STATE_MODULES: Final = ("penstock.slot.state.slot_state", "penstock.operators.at_end", *TIME_MODULES)
 
 
 class Shape(Enum):

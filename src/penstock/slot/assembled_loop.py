@@ -26,7 +26,6 @@ from penstock.slot.running.in_flight import InFlight
 from penstock.slot.running.passing_time import PassingTime
 from penstock.slot.running.ready_rows import ReadyRows
 from penstock.slot.running.runner import PlainRunner, Runner
-from penstock.slot.running.timed_rows import TimedRows
 from penstock.slot.sleeping import Sleeping
 from penstock.slot.turn.backpressure import Backpressure
 from penstock.slot.turn.commit import Commit
@@ -69,15 +68,7 @@ class AssembledLoop:
             clock=world.clock,
         )
         self._runners = [self._runner(stage) for stage in stages]
-        rows = TimedRows(
-            turn=self._turn, errors=self._errors, pauses=pauses, work=keeping.work, control=keeping.control,
-            meter=meter, between=self._loop.let_coroutines_run,
-        )
-        self._time = PassingTime(stages, rows, turn=self._turn, clock=world.clock)
-        for stage in stages:
-            if stage.time is not None:
-                stage.time.held_back = partial(keeping.retries.held_back, stage.number)
-                stage.time.calls = [call for _, call in stage.chain.keyed_calls]
+        self._time = self._time_of(stages, pauses)
 
     def run(self) -> None:
         """Until the input is through."""
@@ -95,6 +86,21 @@ class AssembledLoop:
     def idempotency_key(self) -> str:
         """The name of the row in progress."""
         return self._calls.idempotency_key()
+
+    def _time_of(self, stages: Sequence[SlotStage], pauses: Pauses) -> PassingTime:
+        """How time passes in them, where anybody asks."""
+        keeping, rows = self._keeping, None
+        for stage in stages:
+            if stage.time is not None:
+                from penstock.slot.running.timed_rows import TimedRows  # the verbs that need it name it; others do not
+
+                stage.time.held_back = partial(keeping.retries.held_back, stage.number)
+                stage.time.calls = [call for _, call in stage.chain.keyed_calls]
+                rows = rows or TimedRows(
+                    turn=self._turn, errors=self._errors, pauses=pauses, work=keeping.work, control=keeping.control,
+                    meter=self._meter, between=self._loop.let_coroutines_run,
+                )
+        return PassingTime(stages, rows, turn=self._turn, clock=self._world.clock)
 
     def _turn_of(self, stages: Sequence[SlotStage], record: Record) -> Turn:
         keeping, world, crash = self._keeping, self._world, self._world.crash

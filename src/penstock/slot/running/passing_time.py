@@ -6,21 +6,25 @@ within the turn of the batch that moved it or in turns of its own; only then doe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from penstock.event_time import END_OF_TIME
 from penstock.metrics.catalogue import Word
-from penstock.slot.running.timed_rows import TimedRows
 from penstock.slot.time_and_chance import Clock
 from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.turn.turn import Turn
 from penstock.slot.watermarks.stage_time import TELL_S, StageTime
 
+if TYPE_CHECKING:
+    from penstock.slot.running.timed_rows import TimedRows
+
 
 class PassingTime:
     """The time of one slot's stages."""
 
-    def __init__(self, stages: Sequence[SlotStage], rows: TimedRows, *, turn: Turn, clock: Clock) -> None:
+    def __init__(self, stages: Sequence[SlotStage], rows: TimedRows | None, *, turn: Turn, clock: Clock) -> None:
+        """`rows`: gives out what follows; None: no stage has a time."""
         self._stages = tuple(stage for stage in stages if stage.time is not None)
         self._rows = rows
         self._turn = turn
@@ -69,7 +73,7 @@ class PassingTime:
             return
         self._advance(stage, stage.time)
         for node, call in stage.chain.keyed_calls:
-            self._rows.give(stage, node, call.end(), END_OF_TIME)
+            self._give(stage, node, call.end(), END_OF_TIME)
 
     def naps(self) -> list[float]:
         """How long each of those may be slept that wake by the clock."""
@@ -94,13 +98,17 @@ class PassingTime:
         if reached <= event_time.watermark:
             return False
         for node, call in stage.chain.keyed_calls:
-            self._rows.give(stage, node, call.advance(reached), reached)
+            self._give(stage, node, call.advance(reached), reached)
         # Last: killed before the commit that says so, the next life advances once more, over what is left. And what one
         # operator gave is in time for those behind it.
         event_time.watermark = stage.chain.watermark_us = reached
         if event_time.calls:
             self._turn.has_passed(stage)
         return True
+
+    def _give(self, stage: SlotStage, node: int, rows: Iterable[Any], at_us: int) -> None:
+        assert self._rows is not None
+        self._rows.give(stage, node, rows, at_us)
 
     def _look(self, stage: SlotStage, event_time: StageTime, now_s: float) -> None:
         """For inputs that have nothing, and for what is due by the wall clock."""
@@ -109,5 +117,5 @@ class PassingTime:
         for node, call in stage.chain.keyed_calls:
             due, now_us = call.next_tick_us, self._wall_ns() // 1000
             if due is not None and due <= now_us:
-                self._rows.give(stage, node, call.tick(now_us), now_us)
+                self._give(stage, node, call.tick(now_us), now_us)
                 self._turn.has_passed(stage)
