@@ -66,12 +66,39 @@ PROGRAM = """
 """
 
 
+COUNTING = """
+    import sys, time
+    import penstock as ps
+    from penstock.connectors import files
+
+    ROWS, SLOW_S = int(sys.argv[1]), float(sys.argv[2])
+
+    def numbers():
+        for x in range(ROWS):
+            if SLOW_S and x % 100 == 0:
+                time.sleep(SLOW_S)
+            yield {"id": x, "key": x % 101}
+
+    def count(seen, row):
+        return seen + 1, {**row, "seen": seen + 1}
+
+    app = ps.Pipeline("lost")
+    rows = app.source(numbers, name="ingest").stage("count", workers=2, max_restarts="100000/m").key_by("key")
+    rows.scan(0, count).sink(files.json_lines("out.jsonl"), name="store")
+    if __name__ == "__main__":
+        store = ps.checkpoint("store", every="50ms") if "store" in sys.argv else None
+        print(app.run(run_dir="run", state_dir="state", checkpoint=store).outcome, flush=True)
+"""
+
+
 class Program:
     """A program in a folder of its own, started again and again."""
 
-    def __init__(self, folder: Path, rows: int, *options: str, slow_s: float = 0.005) -> None:
+    def __init__(
+        self, folder: Path, rows: int, *options: str, slow_s: float = 0.005, program: str = PROGRAM
+    ) -> None:
         self.folder, self.rows, self.options, self.slow_s = folder, rows, options, slow_s
-        write(folder, "app.py", PROGRAM)
+        write(folder, "app.py", program)
 
     def start(self, *more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -146,6 +173,25 @@ def test_a_run_resumes_exactly_once_from_its_newest_checkpoint_when_the_machine_
             shutil.rmtree(tmp_path / "state", ignore_errors=True)
     assert "resumes from checkpoint" in finish(program.start())
     program.require_exact()
+
+
+def test_state_by_key_is_that_of_the_checkpoint_and_then_of_the_run_that_was_told_to_end(tmp_path: Path) -> None:
+    program = Program(tmp_path, 40_000, "store", slow_s=0.02, program=COUNTING)
+    process = program.start()
+    until(program.newest)
+    lose_the_machine(program, process)
+    process = program.start()
+    until(program.newest)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=100)
+    assert "resumes from checkpoint" in err
+    assert process.returncode == -signal.SIGINT
+    assert "where the run stood" in finish(program.start())
+    with (tmp_path / "out.jsonl").open() as lines:
+        rows = [json.loads(line) for line in lines]
+    assert Counter(row["id"] for row in rows) == Counter(range(40_000))
+    counts = Counter((row["key"], row["seen"]) for row in rows)
+    assert counts == Counter((key, n + 1) for key in range(101) for n in range(len(range(key, 40_000, 101))))
 
 
 def test_queues_on_a_disk_whose_machine_was_restarted_are_passed_over_for_a_checkpoint(tmp_path: Path) -> None:
