@@ -1,6 +1,7 @@
 """What is logged of a shelf, as columns of bytes and back: what becomes of which keys from here on. Pure.
 
-Keys and values travel as rows do (`channel/codec.py`): what comes back is what was given, types and all.
+Keys and values travel as rows do (`channel/codec.py`): what comes back is what was given, types and all. Not compiled:
+compiled Structs lose the annotations by which they are decoded.
 """
 
 from __future__ import annotations

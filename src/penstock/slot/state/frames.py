@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from penstock.slot.state.change import Columns
-from penstock.slot.state.shelf import ShelfName
+from penstock.slot.state.shelf_name import ShelfName
 
 FORMAT: Final = 1
 """Of what stands in the log. Another one is refused, never guessed at."""

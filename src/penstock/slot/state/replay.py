@@ -14,7 +14,8 @@ from penstock.slot.state.bands import ALL_BANDS, BANDS, band_of, groups_of
 from penstock.slot.state.change import Change, ChangeCodec, Columns, Op
 from penstock.slot.state.changelog import WHAT, Changelog
 from penstock.slot.state.frames import FORMAT, Band, Catalogue, Snapshot, changes_of, decode_body
-from penstock.slot.state.shelf import Shelf, ShelfName
+from penstock.slot.state.shelf import Shelf
+from penstock.slot.state.shelf_name import ShelfName
 
 _REMEDY = "run the code that wrote it, give `migrate` where the verb has it, or begin again with --fresh"
 

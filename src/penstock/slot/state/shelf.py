@@ -6,35 +6,19 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Final, Generic, Protocol, TypeVar
 
-import msgspec
-
 from penstock.operators.frozen import is_frozen
 from penstock.operators.keyed_state import GONE, CannotTakeBack, Entry, Touched
 from penstock.operators.undo_log import UndoLog
 from penstock.plan.membership import KEY_GROUPS
 from penstock.slot.state.bands import banded
 from penstock.slot.state.change import Change, ChangeCodec, Op
+from penstock.slot.state.shelf_name import ShelfName
 
 E = TypeVar("E", bound=Entry)
 
 _MOST_GONE: Final = 10_000
 """So many entries that are gone may be held in the lists of groups, beyond as many as are there."""
 _TIDIED_AT_ONCE: Final = 16
-
-
-class ShelfName(msgspec.Struct, frozen=True, array_like=True):
-    """What a shelf is called, and what is on it; stands in the log."""
-
-    stage: str
-    operator: str
-    """The verb, with a number behind it where the stage has several of them."""
-    name: str
-    kind: str
-    type: str
-    """The annotation of a value, down to its fields."""
-
-    def __str__(self) -> str:
-        return f"{self.operator} in stage {self.stage!r}" + (f", {self.name!r}" if self.name else "")
 
 
 class Shelf(Protocol):

@@ -16,7 +16,8 @@ from penstock.operators.windowed.slice_shelf import END, GROUP, KEY, STAMP, Accu
 from penstock.plan.membership import KEY_GROUPS
 from penstock.slot.state.bands import ALL_BANDS, band_of
 from penstock.slot.state.change import Change, ChangeCodec, Columns, Op
-from penstock.slot.state.shelf import Cold, ShelfName
+from penstock.slot.state.shelf import Cold
+from penstock.slot.state.shelf_name import ShelfName
 
 _CACHED_KEYS: Final = 65536
 _MOST_GONE: Final = 10_000

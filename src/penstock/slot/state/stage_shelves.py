@@ -11,7 +11,8 @@ from penstock.signatures.described_type import described_type
 from penstock.slot.state.buffers import BufferShelf
 from penstock.slot.state.lists import ListShelf
 from penstock.slot.state.maps import MapShelf
-from penstock.slot.state.shelf import EngineShelf, ShelfName
+from penstock.slot.state.shelf import EngineShelf
+from penstock.slot.state.shelf_name import ShelfName
 from penstock.slot.state.slices import SliceShelf
 from penstock.slot.state.values import ValueShelf
 

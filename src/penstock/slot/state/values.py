@@ -8,7 +8,8 @@ from penstock.channel.router import group_of_key
 from penstock.operators.keyed_state import Entry
 from penstock.operators.undo_log import UndoLog
 from penstock.slot.state.change import Change, Op
-from penstock.slot.state.shelf import Cold, E, EngineShelf, ShelfName
+from penstock.slot.state.shelf import Cold, E, EngineShelf
+from penstock.slot.state.shelf_name import ShelfName
 
 
 class ByKey(EngineShelf[E]):
