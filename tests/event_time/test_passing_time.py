@@ -374,3 +374,31 @@ def test_what_fails_behind_an_operator_when_its_time_has_come_is_tried_again_in_
     assert attempts[2 * SECOND] == 2 and attempts[3 * SECOND] == 3
     [letter] = outcome.dead_letters
     assert letter.row.end_us == 3 * SECOND and letter.attempts == 3
+
+
+class Ends(Watch):
+    """Gives rows when all is over, more than a turn holds."""
+
+    rows = 30_000
+
+    def __call__(self, row: Event) -> list[Any]:
+        return [row]
+
+    def end(self) -> Iterator[Any]:
+        return (Event(10 * SECOND, number) for number in range(self.rows))
+
+
+def test_rows_that_are_given_at_the_end_are_not_late_to_those_behind() -> None:
+    """Only the END of a queue is the end of time: whatever comes before it may have rows behind it."""
+    LOG.clear()
+    app = ps.Pipeline("times")
+    given = seconds(1, 5)
+    edge = ps.Edge(memory="512 KiB", batch_rows=1000)
+    stream: Any = app.source(given, name="source").event_time("us", unit="us")
+    ends = watched(stream.stage("ends", edge=edge).key_by("key"), Ends)
+    watched(ends.stage("watch", edge=edge).key_by("key")).sink(print, name="out")
+    outcome = run(app, {"source": given})
+    assert outcome.report.stages["watch"].late == 0
+    counted = {row.end_us // SECOND: row.rows for row in outcome.outputs["out"] if row.end_us != END_OF_TIME}
+    assert counted == {2: 1, 6: 1, 11: Ends.rows}
+    check([seen for seen in LOG if seen.watch == LOG[-1].watch])

@@ -12,7 +12,7 @@ from penstock.batch import WrittenLines, rows_of
 from penstock.event_time import END_OF_TIME
 from penstock.operator import Context
 from penstock.operators.keyed_operator import KeyedCall, KeyedOperator
-from penstock.operators.keyed_state import StageState
+from penstock.operators.keyed_state import Entry, StageState
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Becomes
 from penstock.sink import Delivery, RowsRejected, Sink, TransactionalWriter, Writer, WrittenText
@@ -222,24 +222,29 @@ class _Holding(KeyedCall):
             machine().late.append(("back", self._known, watermark_us))
         self._known = watermark_us
         for entry in self._shelf.all():
-            while entry.value and entry.value[0][0] < watermark_us:
-                (at, *row), rest = entry.value[0], entry.value[1:]
-                if at < self._state.watermark_us:  # it was to be given before
-                    machine().late.append(("left", at, self._state.watermark_us))
-                if rest:
-                    entry.value = rest
-                    self._shelf.touch(entry)
-                else:
-                    entry.value = ()
-                    self._shelf.remove(entry)
-                machine().schedule.point()
-                yield tuple(row)
+            if watermark_us < END_OF_TIME or entry.key % 2:  # the others wait for the end itself
+                yield from self._due(entry, watermark_us)
+
+    def _due(self, entry: Entry, watermark_us: int) -> Iterator[Row]:
+        while entry.value and entry.value[0][0] < watermark_us:
+            (at, *row), rest = entry.value[0], entry.value[1:]
+            if at < self._state.watermark_us < END_OF_TIME:  # it was to be given before
+                machine().late.append(("left", at, self._state.watermark_us))
+            if rest:
+                entry.value = rest
+                self._shelf.touch(entry)
+            else:
+                entry.value = ()
+                self._shelf.remove(entry)
+            machine().schedule.point()
+            yield tuple(row)
 
     def end(self) -> Iterator[Row]:
         machine().at_the_end = True
-        if self._state.watermark_us != END_OF_TIME or self._shelf.all():
-            machine().late.append(("end", self._state.watermark_us, len(self._shelf.all())))
-        return iter(())
+        if self._state.watermark_us != END_OF_TIME:
+            machine().late.append(("end", self._state.watermark_us, 0))
+        for entry in self._shelf.all():
+            yield from self._due(entry, END_OF_TIME)
 
 
 # Sinks.

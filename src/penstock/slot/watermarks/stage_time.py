@@ -71,11 +71,15 @@ class StageTime:
     # Out.
 
     def for_receivers(self) -> int:
-        """No row that is given out from now on has an earlier time, but for late ones."""
+        """No row that is given out from now on has an earlier time, but for late ones.
+
+        Never the end of time, which the END of a queue alone tells: operators may give rows when all is over.
+        """
         known = self.watermark
         for call in self.calls:
             known = min(known, call.holds_back_us())
-        self._told = max(self._told, known)
+        if known != END_OF_TIME:
+            self._told = max(self._told, known)
         return self._told
 
     def count_late(self) -> int:
