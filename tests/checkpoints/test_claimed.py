@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 
 from checkpoints.cuts import held, holder, take
@@ -56,6 +58,43 @@ def test_a_zombie_is_refused_even_where_its_number_was_deleted_since():
     with pytest.raises(StoreTaken):
         take(zombie, b"two", b"")
     assert [manifest.lineage for manifest in newest_first(store)] == [successor.lineage]
+
+
+class _SleepsBeforeItsEntry(MemoryStore):
+    """Others go on while a process is about to add an entry."""
+
+    meanwhile: Callable[[], None] | None = None
+
+    def create(self, name: str, data: bytes) -> bool:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return super().create(name, data)
+
+
+class _LeavesTheFirstClaim(MemoryStore):
+    """Of many deletions, one does not come to pass."""
+
+    def delete(self, names: Sequence[str]) -> None:
+        super().delete([name for name in names if name != entry_name(1)])
+
+
+@pytest.mark.parametrize("kind", [MemoryStore, _LeavesTheFirstClaim])
+def test_a_zombie_that_slept_right_before_its_entry_is_refused_though_its_number_is_free(kind):
+    store = _SleepsBeforeItsEntry()
+    zombie = claim(store, holder(1))
+    take(zombie, b"one", b"")
+
+    def go_on() -> None:
+        for pid in (2, 3):
+            take(claim(kind(store.files), holder(pid)), b"one two", b"%d" % pid)
+        assert entry_name(3) not in store.files
+
+    store.meanwhile = go_on
+    with pytest.raises(StoreTaken):
+        take(zombie, b"zombie", b"")
+    assert entry_name(3) in store.files, "its entry was made"
+    assert [manifest.number for manifest in newest_first(store)] == [6, 4, 2], "and does not count"
 
 
 def test_a_zombie_deletes_nothing():
