@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from chaos_harness import CountedUntil, Habits, for_chaos, seconds, survive
@@ -37,7 +38,7 @@ def grouped(row: Noisy) -> dict[str, int]:
 
 
 def plan(dsn: str, enough: Path) -> Plan:
-    app = ps.Pipeline("chaos-postgres")
+    app = ps.Pipeline(f"chaos-postgres-{crc32(bytes(enough)):08x}")
     noisy = app.source(CountedUntil(enough), name="numbers").stage("noisy", workers=2, edge=EDGE).map(add_noise)
     noisy.sink(postgres.table(dsn, "plain", Noisy, if_exists="append"), name="plain", workers=2, edge=EDGE)
     noisy.sink(
@@ -112,7 +113,7 @@ def test_every_row_is_stored_once_when_servers_workers_and_connections_die(habit
             dsn = f"host=127.0.0.1 port={proxy.port} user=penstock dbname=postgres"
             enough = tmp_path / "enough"
             with crashing(server, random.Random(rng.random()), (0.5, 2.0), *WAYS) as crashes:
-                calm = threading.Thread(target=_calm_down, args=(enough, crashes, proxy))
+                calm = threading.Thread(target=_calm_down, args=(enough, crashes, proxy), daemon=True)
                 calm.start()
                 survived = survive(
                     plan(dsn, enough), habits=habits, rng=rng, for_s=seconds(8.0), state_dir=tmp_path / "state",
@@ -143,7 +144,7 @@ def test_a_server_that_dies_in_the_middle_of_copy_and_commit_loses_and_repeats_n
     with made_server(synchronous_commit="off", wal_writer_delay="10s", wal_writer_flush_after="1GB") as server:
         enough = tmp_path / "enough"
         with crashing(server, rng, (0.3, 1.0), way) as crashes:
-            calm = threading.Thread(target=_end_after, args=(seconds(6.0), enough, crashes))
+            calm = threading.Thread(target=_end_after, args=(seconds(6.0), enough, crashes), daemon=True)
             calm.start()
             survived = survive(
                 plan(server.dsn(), enough), habits=QUIET, rng=rng, for_s=3600.0, state_dir=tmp_path / "state",
@@ -169,7 +170,7 @@ def test_a_commit_whose_answer_is_lost_counts_once(tmp_path: Path) -> None:
     ) as proxy:
         enough = tmp_path / "enough"
         dsn = f"host=127.0.0.1 port={proxy.port} user=penstock dbname=postgres"
-        ends = threading.Thread(target=_end_after_commits, args=(10, enough, proxy))
+        ends = threading.Thread(target=_end_after_commits, args=(10, enough, proxy), daemon=True)
         ends.start()
         survived = survive(
             plan(dsn, enough), habits=QUIET, rng=random.Random(3), for_s=3600.0, state_dir=tmp_path / "state"
