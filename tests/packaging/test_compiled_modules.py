@@ -15,17 +15,21 @@ COROUTINES = "its time is asyncio's"
 LIBRARY = "its time is that of the library which it calls"
 GENERATED = "makes the code that runs per row; that code is compiled by Python itself"
 VALUES = "values and names; nothing runs per batch"
+COPIES = "for who copies the run, or waits for that"
 LONG_ROWS = "only for rows that give more than a queue holds"
 DECODED = "its Structs are decoded, and compiled ones lose the annotations that say how"
 INTERPRETED = {
     "channel/backlog.py": ONCE_A_LIFE,
     "channel/column_batch.py": LIBRARY,
+    "channel/kept_files.py": COPIES,
     "channel/pickled_rows.py": ONCE_A_DEATH,
     "channel/pickled_structs.py": LIBRARY,
     "channel/queue_file.py": ONCE_A_LIFE,
+    "channel/ring_copy.py": COPIES,
     "channel/side_file.py": LONG_ROWS,
     "slot/assembled_loop.py": ONCE_A_LIFE,
     "slot/assembly.py": ONCE_A_LIFE,
+    "slot/covered_files.py": COPIES,
     "slot/files_world.py": ONCE_A_LIFE,
     "slot/input/decoding.py": ONCE_A_DEATH,
     "slot/input/gathered.py": LIBRARY,
