@@ -122,6 +122,11 @@ class Replay:
                 found.setdefault(shelf, []).append(change)
         return found
 
+    def nearest(self, groups: set[int]) -> int:
+        """The group that is read soonest: of a band that is decoded already, if there is one."""
+        opened = (group for band in self._opened for group in groups_of(band) if group in groups)
+        return next(opened, min(groups))
+
     def forget(self, group: int) -> None:
         """It is not asked for again."""
         self._snapshots.pop(group, None)
@@ -130,7 +135,11 @@ class Replay:
     def _open(self, band: int) -> dict[int, list[tuple[int, int, Change]]]:
         began = self._now_ns()
         opened: dict[int, list[tuple[int, int, Change]]] = {group: [] for group in groups_of(band)}
+        # What stands before the snapshots of all of its groups is in them.
+        begin = min(self._snapshots[group].place if group in self._snapshots else -1 for group in groups_of(band))
         for placed in self._bands.get(band, ()):
+            if placed.place < begin:
+                continue
             for shelf, change in self._decoded(placed):
                 if change.op == Op.CLOSE:
                     for changes in opened.values():

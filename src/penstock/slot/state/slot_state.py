@@ -190,5 +190,6 @@ class SlotState:
 
     def _warm(self) -> bool:
         """Read another group; False: none is left."""
-        self._load(min(self.cold.groups))
+        assert self._replay is not None
+        self._load(self._replay.nearest(self.cold.groups))
         return bool(self.cold.groups)
