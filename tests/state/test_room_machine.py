@@ -223,3 +223,20 @@ TestRoom = Room.TestCase
 TestRoom.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestSmallSteps = SmallSteps.TestCase
 TestSmallSteps.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
+
+
+def test_what_a_failed_row_took_out_is_logged_once_when_it_is_back() -> None:
+    files = MemoryFiles()
+    room = SlotState()
+    shelf = room.stage("s").of("op").lists("l")
+    room.open(BASE, [], files)
+    entry = shelf.append("a", 1)
+    room.stage("s").undo.begin()
+    shelf.remove(entry)
+    room.stage("s").undo.roll_back()
+    numbers = room.flush()
+    room.close()
+    room = SlotState()
+    shelf = room.stage("s").of("op").lists("l")
+    room.open(BASE, numbers, files)
+    assert [entry.value for entry in shelf.all()] == [[1]]

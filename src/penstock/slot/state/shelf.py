@@ -177,7 +177,8 @@ class EngineShelf(Generic[E]):
         removed = [entry for entry in self._removed if self._placed(entry) is None]
         for band, entries in banded(removed).items():
             yield band, Change(Op.REMOVE, groups_of(entries), [entry.key for entry in entries])
-        written = [entry for entry in self.touched.entries if entry.stamp == turn]
+        # Each once: one that was taken out and brought back, or whose touching was interrupted, stands there twice.
+        written = dict.fromkeys(entry for entry in self.touched.entries if entry.stamp == turn)
         for band, entries in banded(written).items():
             for change in self._changes(entries):
                 yield band, change
