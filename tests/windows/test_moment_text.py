@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from penstock.event_time import moments
@@ -46,6 +46,7 @@ def outcome(made: Any, row: Any) -> Any:
 @pytest.mark.parametrize("row_type", [At, Whole, Real, dict[str, Any], Any])
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @given(value=values)
+@example(value=datetime(2107, 1, 1, 0, 0, 0, 7, tzinfo=UTC))
 def test_the_time_of_a_row_is_what_event_time_makes_of_it(row_type: Any, unit: str, value: Any) -> None:
     event_time = EventTime(Field("at"), "f.py:1", unit=unit)
     exact = event_time.moment_of(event_time.function())

@@ -11,6 +11,8 @@ from penstock.windows.row_reading import reading
 
 _EXACT: Final = 1 << 52
 """Microseconds that a float tells apart: to the year 2112. Times beyond are left to `moment`, which is exact."""
+_EXACT_TIMESTAMP: Final = (1 << 32) * 1_000_000
+"""As above, for the seconds that `timestamp()` gives: from 2106 on, a float of seconds is no longer fine enough."""
 _MICROSECONDS: Final = {"s": 1_000_000, "ms": 1_000, "us": 1}
 """Of each unit. Of nanoseconds, `moment` makes what they are."""
 
@@ -28,7 +30,7 @@ def moment_text(event_time: Any, row_type: Any) -> tuple[Sequence[str], Mapping[
     if kind is datetime:
         usual = "v.__class__ is datetime and v.tzinfo is UTC"
         made = "(t := round(v.timestamp() * 1000000.0))"
-        return [f"v = {found.text}", f"if not ({usual} and 0 <= {made} < {_EXACT}): t = moment(row)"], {
+        return [f"v = {found.text}", f"if not ({usual} and 0 <= {made} < {_EXACT_TIMESTAMP}): t = moment(row)"], {
             "datetime": datetime, "UTC": UTC,
         }
     if kind is int or kind is float:
