@@ -50,6 +50,7 @@ class Checkpoints:
 
         process = machine.schedule.start(f"checkpointer#{self._life}", self._main, ended)
         process.maps = False
+        process.endless = True
         if self._kills_left:
             self._kills_left -= 1
             process.dies_in = int(machine.random.random() * self._most_points)

@@ -165,6 +165,7 @@ class Machine:
     def _flipped(self, index: int, value: int) -> None:
         """A word of a journal was stored: the selector, for a turn that happens."""
         self.commits += 1
+        self.schedule.progress()
 
     def _half_empty(self, bell: Path) -> bool:
         for queue in self.sends_to[bell]:

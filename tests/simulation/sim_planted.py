@@ -38,6 +38,7 @@ from penstock.slot.turn.turn import Turn
 from penstock.slot.watermarks.origin import Origin
 from penstock.slot.watermarks.stage_time import StageTime
 from penstock.supervisor import blame
+from penstock.supervisor.life_watch import LifeWatch
 
 Plant = Callable[[], Any]
 
@@ -117,6 +118,10 @@ def _sink_not_cut_back() -> Any:
 
 def _sinks_newer_record_ignored() -> Any:
     return patch.object(TransactionOutput, "record_of", lambda self, run_id, lineage: None)
+
+
+def _hanging_rows_are_not_ended() -> Any:
+    return patch.object(LifeWatch, "overdue", lambda self, *given, **more: False)
 
 
 def _retry_not_written_off() -> Any:
@@ -320,6 +325,7 @@ PLANTED: dict[str, Plant] = {
     "the room of a queue is ignored": _room_ignored,
     "a row is counted again when it is retried": _retries_counted_as_input,
     "a row that was seen in kills is blamed without evidence": _third_kill_convicts,
+    "a row that has had its time is not ended": _hanging_rows_are_not_ended,
     "a slot looks for work, and then says that it sleeps": _looks_before_it_says_that_it_sleeps,
     "no fence between publishing and looking who sleeps": _no_fence_before_it_looks_who_sleeps,
     "who sleeps for room is not rung": _sleepers_for_room_are_not_rung,

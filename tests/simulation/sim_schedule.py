@@ -17,6 +17,10 @@ from greenlet import getcurrent, greenlet
 TICK_S = 2e-6
 """What each point takes."""
 _MOST_POINTS = 300_000
+"""Of all processes that come to an end by themselves."""
+_MOST_QUIET_S = 60.0
+"""So long there may be no progress. What takes longest is a slot that waits for its next life, 36 seconds at most; a row
+that hangs is ended sooner."""
 _MOST_POINTS_OF_THE_DEAD = 2_000
 
 
@@ -53,6 +57,8 @@ class Process:
         """Words among them, for its own loads."""
         self.maps = True
         """It maps memory; one that uses system calls hides no store."""
+        self.endless = False
+        """It goes on until it is killed, so what it does is no sign that a run does not end."""
         self.points_dead = 0
         self.greenlet = greenlet(body, schedule.hub)
 
@@ -81,6 +87,9 @@ class Schedule:
         self.current: Process | None = None
         self.processes: list[Process] = []
         self.points = 0
+        self._ending_points = 0
+        """Those of processes that come to an end."""
+        self._progress_at = self.now
         self.hidden_stores = self.random.random() < 0.5
         """Stores are seen late, as x86 allows; a fence or a system call shows them."""
         self.mean_quantum = self.random.choice((2.0, 8.0, 25.0, 80.0))
@@ -162,7 +171,12 @@ class Schedule:
         """Another process; it runs when its turn comes."""
         process = Process(self, name, body, ended)
         self.processes.append(process)
+        self.progress()
         return process
+
+    def progress(self) -> None:
+        """Something was done that brings the run nearer to its end."""
+        self._progress_at = self.now
 
     def at(self, when: float, do: Callable[[], None]) -> None:
         """Call it at this time, between the steps of processes."""
@@ -228,6 +242,14 @@ class Schedule:
             if process.misses is not None and process.misses():
                 raise Violation(f"{process.name} sleeps, and nobody rings it, though there is something to do")
 
+    def _look_for_an_end(self, process: Process, used: int) -> None:
+        if not process.endless:
+            self._ending_points += used
+            if self._ending_points > _MOST_POINTS:
+                raise Violation("it does not come to an end")
+        if self.now > self._progress_at + _MOST_QUIET_S:
+            raise Violation(f"nobody has got anything done for {_MOST_QUIET_S:g} s")
+
     def _choose(self, runnable: list[Process]) -> Process:
         if len(runnable) == 1:
             return runnable[0]
@@ -256,8 +278,7 @@ class Schedule:
         self.points += used
         self.now += TICK_S * (used + 1)
         self._left = self._quantum = 0
-        if self.points > _MOST_POINTS:
-            raise Violation("it does not come to an end")
+        self._look_for_an_end(process, used)
         if process.greenlet.dead:
             process.dead = True
             process.show_stores()
