@@ -19,8 +19,8 @@ TICK_S = 2e-6
 _MOST_POINTS = 300_000
 """Of all processes that come to an end by themselves."""
 _MOST_QUIET_S = 60.0
-"""So long there may be no progress. What takes longest is a slot that waits for its next life, 36 seconds at most; a row
-that hangs is ended sooner."""
+"""So long there may be no progress. What takes longest is a slot that waits for its next life, 36 seconds at most; a
+row that hangs is ended sooner."""
 _MOST_POINTS_OF_THE_DEAD = 2_000
 
 
