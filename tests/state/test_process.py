@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -301,3 +302,66 @@ def test_what_is_wrong_with_an_operator_is_told_before_anything_runs() -> None:
     assert "process(number): the state that it takes is annotated int" in _mistakes(number)
     assert "process(nothing): Nothing declares nothing that is kept" in _mistakes(nothing)
     assert "process(Visits) has on_timer, but its rows have no event time" in _mistakes(Visits)
+
+
+class Items(ps.KeyState):
+    values = ps.ListState(int)
+    counts = ps.MapState(str, int)
+
+
+def test_only_what_is_declared_can_be_assigned_to() -> None:
+    """An attribute of the object would be the same for all keys, and die with its worker."""
+    state = testing.key_state(Kept)
+    with pytest.raises(AttributeError, match="seen"):
+        state.seen = 1  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match=r"Kept declares no 'seen'; declare it: seen = ps.ValueState\("):
+        state.seen  # type: ignore[attr-defined]  # noqa: B018
+    state.total = 3
+    assert state.total == 3
+
+
+def test_a_list_of_state_compares_as_a_list_and_says_what_it_can_do() -> None:
+    state = testing.key_state(Items)
+    assert state.values == [] and repr(state.values) == "[]"
+    state.values += [1, 2, 3]
+    assert state.values == [1, 2, 3] and state.values != [1] and state.values != (1, 2, 3)
+    assert repr(state.values) == "[1, 2, 3]" and not hasattr(state.values, "__array__")
+    values: Any = state.values
+    with pytest.raises(AttributeError, match=r"no 'pop'; it has append, extend, remove_first\(count\) and clear"):
+        values.pop(0)
+    with pytest.raises(TypeError, match=r"cannot be deleted; it has append, extend, remove_first\(count\)"):
+        del values[0]
+    with pytest.raises(TypeError, match=r"cannot be replaced; it has append"):
+        values[0] = 4
+    with pytest.raises(TypeError, match=r"values is a list of state, which is not assigned to; it has append"):
+        state.values = [4]  # type: ignore[assignment]
+    with pytest.raises(TypeError, match=r"write state.counts.clear\(\) and state.counts.update"):
+        state.counts = {"a": 1}  # type: ignore[assignment]
+    assert state.values == [1, 2, 3]
+
+
+def test_a_list_or_map_of_state_does_not_become_a_row() -> None:
+    """It would be encoded later than it was given, with what it has by then."""
+    state = testing.key_state(Items)
+    for given_away, write in ((state.values, "list"), (state.counts, "dict")):
+        with pytest.raises(TypeError, match=rf"stays with its key and changes with it; give {write}\(\.\.\.\)"):
+            pickle.dumps((1, given_away))
+
+
+def test_a_timer_that_nobody_hears_of_is_an_error() -> None:
+    class Deaf:
+        def __call__(self, click: Click, state: Items) -> None:
+            if click[0] == "wall":
+                state.set_wall_timer("1s")
+            else:
+                state.set_timer(click[1])
+
+    app = ps.Pipeline("deaf")
+    policy = ps.dead_letter(give_up_after=None)
+    hears = app.source([("", 0.0)], name="clicks").stage("hear", on_error=policy).key_by(user_of)
+    hears.process(Deaf).sink(ps.discard(), name="out")
+    outcome = testing.run(app, {"clicks": [("wall", 1.0), ("event", 1.0)]})
+    errors = sorted(letter.error for letter in outcome.dead_letters)
+    assert len(errors) == 2
+    assert "give the class on_timer(self, state, time)" in errors[0]
+    assert "give the class on_wall_timer(self, state, time)" in errors[1]

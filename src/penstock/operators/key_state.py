@@ -13,7 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Generic, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Protocol, Self, TypeVar, overload
 
 from penstock.event_time import NO_WATERMARK, moments
 from penstock.operators.frozen import is_frozen
@@ -25,6 +25,9 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 _MOMENT: Final = moments("s")
+_LIST_REMEDY: Final = (
+    "it has append, extend, remove_first(count) and clear; keep a list that changes otherwise in ps.ValueState([])"
+)
 
 
 class Timers(Protocol):
@@ -108,6 +111,10 @@ class ListState(Field, Generic[T]):
     def shelf(self, state: StageState) -> Lists:
         return state.lists(self.name, self.type)
 
+    def __set__(self, instance: KeyState, value: KeptList[T]) -> None:
+        if not isinstance(value, KeptList) or not value.is_of(instance._shelves[self.name], instance._key):
+            raise TypeError(f"{self.name} is a list of state, which is not assigned to; {_LIST_REMEDY}")
+
     @overload
     def __get__(self, instance: None, owner: type) -> ListState[T]: ...
     @overload
@@ -127,6 +134,13 @@ class MapState(Field, Generic[K, V]):
 
     def shelf(self, state: StageState) -> Maps:
         return state.maps(self.name, self.type)
+
+    def __set__(self, instance: KeyState, value: KeptMap[K, V]) -> None:
+        if not isinstance(value, KeptMap) or not value.is_of(instance._shelves[self.name], instance._key):
+            raise TypeError(
+                f"{self.name} is a map of state, which is not assigned to; "
+                f"write state.{self.name}.clear() and state.{self.name}.update(...)"
+            )
 
     @overload
     def __get__(self, instance: None, owner: type) -> MapState[K, V]: ...
@@ -158,6 +172,9 @@ class KeptList(Sequence[T]):
     def _entry(self) -> ListEntry | None:
         return self._shelf.find(self._key)
 
+    def is_of(self, shelf: Lists, key: Any) -> bool:
+        return self._shelf is shelf and self._key is key
+
     def _values(self) -> list[T]:
         """To be read; elements that may be changed in place count as changed."""
         entry = self._entry()
@@ -182,6 +199,35 @@ class KeptList(Sequence[T]):
 
     def __iter__(self) -> Iterator[T]:
         return iter(self._values()[:])
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, KeptList):
+            return list(self) == list(other)
+        return list(self) == other if isinstance(other, list) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(list(self))
+
+    def __iadd__(self, values: Iterable[T]) -> Self:
+        self.extend(list(values))
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a list of state stays with its key and changes with it; give list(...) of it away")
+
+    if not TYPE_CHECKING:  # for mypy, these are not there
+
+        def __getattr__(self, name: str) -> NoReturn:
+            remedy = f"; {_LIST_REMEDY}" if hasattr(list, name) and not name.startswith("__") else ""
+            raise AttributeError(f"a list of state has no {name!r}{remedy}", name=name, obj=self)
+
+        def __setitem__(self, index: object, value: object) -> NoReturn:
+            raise TypeError(f"an element of a list of state cannot be replaced; {_LIST_REMEDY}")
+
+        def __delitem__(self, index: object) -> NoReturn:
+            raise TypeError(f"an element of a list of state cannot be deleted; {_LIST_REMEDY}")
 
     def append(self, value: T) -> None:
         self._shelf.append(self._key, value)
@@ -213,6 +259,15 @@ class KeptMap(MutableMapping[K, V]):
 
     def _entry(self) -> MapEntry | None:
         return self._shelf.find(self._key)
+
+    def is_of(self, shelf: Maps, key: Any) -> bool:
+        return self._shelf is shelf and self._key is key
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a map of state stays with its key and changes with it; give dict(...) of it away")
 
     def __getitem__(self, field: K) -> V:
         entry = self._entry()
@@ -251,17 +306,33 @@ class KeptMap(MutableMapping[K, V]):
             self._shelf.remove(entry)
 
 
-class KeyState:
+class _OnlyWhatIsDeclared(type):
+    """Makes classes whose instances have no attributes of their own: these would be the same for all keys, and die."""
+
+    @classmethod
+    def __prepare__(cls, name: str, bases: tuple[type, ...], /, **kwds: Any) -> MutableMapping[str, object]:
+        return {"__slots__": ()}
+
+
+class KeyState(metaclass=_OnlyWhatIsDeclared):
     """Base of classes that declare what a `process` operator keeps for each key. Made by penstock, without arguments.
 
-    Only to be used within the call that it is given to.
+    Only to be used within the call that it is given to. What is not declared cannot be assigned to.
     """
+
+    __slots__ = ("_key", "_shelves", "_stage", "_timers")
 
     def __init__(self) -> None:
         self._key: Any = None
         self._shelves: dict[str, Any] = {}
         self._timers: Timers
         self._stage: StageState
+
+    if not TYPE_CHECKING:  # for mypy, it is not there
+
+        def __getattr__(self, name: str) -> NoReturn:
+            told = f"{type(self).__name__} declares no {name!r}; declare it: {name} = ps.ValueState(...)"
+            raise AttributeError(told, name=name, obj=self)
 
     @property
     def key(self) -> Any:

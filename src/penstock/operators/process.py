@@ -83,7 +83,9 @@ class ProcessCall(KeyedCall):
         self._fn = fn
         self._key_of = key_of
         self._undo = undo
-        self._timers = KeyTimers(state)
+        self._timers = KeyTimers(
+            state, fires=hasattr(fn, ON_TIMER), fires_by_wall=hasattr(fn, ON_WALL_TIMER)
+        )
         self._state = bound_state(declared, state, self._timers)
         self._pending = Pending(state)
 

@@ -12,7 +12,10 @@ from penstock.operators.keyed_state import Maps, StageState, Values
 class KeyTimers:
     """Timers by event time, any number for each key, and one by the wall clock. Those of failed rows are taken back."""
 
-    def __init__(self, state: StageState) -> None:
+    def __init__(self, state: StageState, *, fires: bool = True, fires_by_wall: bool = True) -> None:
+        """Not `fires`, `fires_by_wall`: nobody would be called."""
+        self._fires = fires
+        self._fires_by_wall = fires_by_wall
         self._events: Maps = state.maps("timers", bool)
         self._walls: Values = state.values("wall timers", int)
         self._event_heap: list[tuple[int, int, Any]] | None = None
@@ -22,6 +25,8 @@ class KeyTimers:
         """Keys cannot be compared."""
 
     def set(self, key: Any, at_us: int) -> None:
+        if not self._fires:
+            raise TypeError("nobody is called by this timer; give the class on_timer(self, state, time)")
         self._events.put(key, at_us, True)
         if self._event_heap is not None:
             self._push(self._event_heap, at_us, key)
@@ -44,6 +49,8 @@ class KeyTimers:
             if entry is not None:
                 self._walls.remove(entry)
             return
+        if not self._fires_by_wall:
+            raise TypeError("nobody is called by this timer; give the class on_wall_timer(self, state, time)")
         if entry is None:
             self._walls.add(key, at_us)
         else:
