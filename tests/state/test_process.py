@@ -275,6 +275,16 @@ def test_top_gives_the_best_rows_whenever_they_change(rows: list[Any], most: int
     assert testing.run(app, {"rows": rows}).outputs["out"] == expected_top(rows, most)
 
 
+def test_a_row_that_cannot_be_ranked_is_set_aside_and_keeps_none_out() -> None:
+    app = ps.Pipeline("best")
+    work = app.source([("", 0.0, 0)], name="rows").stage("best").key_by(user_of).top(2, by=time_of)
+    work.sink(ps.discard(), name="out")
+    rows = [("a", 1.0, 0), ("a", float("nan"), 1), ("a", 5.0, 2), ("a", 7.0, 3)]
+    outcome = testing.run(app, {"rows": rows})
+    assert outcome.outputs["out"][-1] == [("a", 7.0, 3), ("a", 5.0, 2)]
+    assert ["filter such rows out before top" in letter.error for letter in outcome.dead_letters] == [True]
+
+
 class Nothing(ps.KeyState):
     """Declares nothing."""
 

@@ -54,6 +54,8 @@ class TopCall(KeyedCall):
 
     def __call__(self, row: Any) -> list[list[Any]]:
         key, by = self._key_of(row), self._by(row)
+        if by != by:  # NaN: it would keep better rows out, as nothing is larger than it
+            raise ValueError(f"{by!r} cannot be ranked; filter such rows out before top")
         entry = self._shelf.find(key)
         best: tuple[tuple[Any, Any], ...] = () if entry is None else entry.value
         place = len(best)
