@@ -71,6 +71,12 @@ def test_flags_reach_the_run(engine: Running, penstock_command: Command, tmp_pat
     }  # fmt: skip
 
 
+def test_a_run_that_resumes_from_a_checkpoint_does_not_start_over(engine: Running, penstock_command: Command) -> None:
+    result = penstock_command("run", "clicks.py", "--checkpoint", "store", "--from", "3", "--fresh")
+    assert (result.exit_code, engine.given) == (ExitCode.USAGE, {})
+    assert "--fresh starts over, --from resumes: give one of them" in result.stderr
+
+
 def test_the_environment_is_read_and_flags_go_before_it(engine: Running, penstock_command: Command) -> None:
     env = {
         "PENSTOCK_SET": "load.workers=2 load.edge.memory='64 MiB'", "PENSTOCK_RUN_DIR": "/r", "PENSTOCK_STATE_DIR": "/s"

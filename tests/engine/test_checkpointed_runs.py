@@ -346,3 +346,25 @@ def test_a_savepoint_is_taken_when_it_is_asked_for_and_kept(tmp_path: Path) -> N
     lose_the_machine(program, process)
     kept = read_log(open_store(tmp_path / "store", "lost")).manifests
     assert {manifest.number: manifest.savepoint for manifest in kept}[savepoint]
+
+
+@pytest.mark.parametrize("case", ["no store", "fresh, too"])
+def test_a_beginning_that_cannot_be_meant_is_refused_and_nothing_is_discarded(tmp_path: Path, case: str) -> None:
+    where = {"run_dir": tmp_path / "run", "state_dir": tmp_path / "state"}
+    out = tmp_path / "out.jsonl"
+    handle = _app(2000, out).start(**where)
+    until(lambda: out.exists() and out.stat().st_size > 100)
+    assert handle.stop().resumes
+    store = None if case == "no store" else ps.checkpoint(tmp_path / "store")
+    with pytest.raises(ValueError, match=r"needs the store|starts over, from_checkpoint='3' resumes; give one"):
+        _app(2000, out).run(checkpoint=store, from_checkpoint="3", fresh=case != "no store", **where)
+    assert _app(2000, out).run(**where).outcome == "finished"
+    assert [json.loads(line)["id"] for line in out.open()] == list(range(2000))
+
+
+def test_a_run_whose_first_checkpoint_is_late_is_told_that_the_store_is_not_to_blame(tmp_path: Path) -> None:
+    where = {"run_dir": tmp_path / "run", "state_dir": tmp_path / "state"}
+    late = ps.checkpoint(tmp_path / "store", every="1ms", max_age="10ms")  # a process takes longer to start
+    told = r"no checkpoint was made within max_age=0\.01 s, and the store has reported no error: run again"
+    with pytest.raises(ps.PipelineFailed, match=told):
+        _app(20_000, tmp_path / "out.jsonl").run(checkpoint=late, **where)

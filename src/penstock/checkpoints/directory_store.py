@@ -133,6 +133,9 @@ def _is_store(path: str) -> bool:
 
 def _unavailable(place: Path, what: str, error: OSError) -> StoreUnavailable:
     told = f"{what} ({error.strerror or error})"
+    if error.errno == errno.ENOENT:
+        remedy = "the store was removed, emptied or unmounted: bring it back, or begin it anew by running again"
+        return StoreUnavailable(str(place), told, remedy)
     return StoreUnavailable(str(place), told, f"{remedy_of(error.errno)}, then try again")
 
 

@@ -26,6 +26,8 @@ def checkpoint_options(command: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         if store is None and (every or keep or max_age or from_checkpoint):
             raise click.UsageError("these need a store: add --checkpoint STORE")
+        if from_checkpoint and others.get("fresh"):
+            raise click.UsageError("--fresh starts over, --from resumes: give one of them")
         given = None
         if store is not None:
             asked: dict[str, Any] = {"every": every, "keep": keep, "max_age": max_age}

@@ -45,8 +45,10 @@ def deploy(
     """Make everything that workers will find, or take over what is there. `signals`: see `Order`.
 
     Raises `AlreadyRunning`, `LayoutChanged`, `OutputExists`, `NoRunDirectory`, `NotPrivate`, `QueueDamaged`,
-    `FileUnusable`, `PathNotUtf8`; and where it resumes from a checkpoint what stores raise.
+    `FileUnusable`, `PathNotUtf8`; and where it resumes from a checkpoint what stores raise. Raises `ValueError` for
+    arguments that contradict each other, before anything that was left is discarded.
     """
+    _require_one_beginning(fresh, checkpoint, from_checkpoint)
     fill_gaps()
     _require_descriptors(Topology.first(plan))
     program = current_program()
@@ -67,6 +69,14 @@ def deploy(
         return _deploy_in_one_of(places, looks, order)
     except UnicodeEncodeError as exc:  # of a path that was to stand in a file: a split, a target, this directory
         raise PathNotUtf8(exc.object) from exc
+
+
+def _require_one_beginning(fresh: bool, checkpoint: CheckpointOptions | None, from_checkpoint: str) -> None:
+    if from_checkpoint and checkpoint is None:
+        what = f"from_checkpoint={from_checkpoint!r} needs the store that it is in"
+        raise ValueError(f"{what}; add checkpoint=penstock.checkpoint(...)")
+    if from_checkpoint and fresh:
+        raise ValueError(f"fresh=True starts over, from_checkpoint={from_checkpoint!r} resumes; give one of them")
 
 
 def _deploy_in_one_of(places: Sequence[Path], looks: Sequence[Path], order: Order) -> Deployment:

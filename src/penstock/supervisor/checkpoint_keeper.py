@@ -90,7 +90,8 @@ class CheckpointKeeper:
         self._due = 0.0
         self._delay_s = _FIRST_DELAY_S
         self._newest_s = time.monotonic()
-        """When the newest checkpoint was heard of; at first: when the run began."""
+        """When the newest checkpoint was heard of; at first: when the first checkpointer was started."""
+        self._made = False
         self._why = ""
         """Why the last attempt failed; empty: it did not."""
         self._told_at = -_TOLD_AGAIN_S
@@ -112,11 +113,7 @@ class CheckpointKeeper:
             return
         self._look_at_pins(now)
         if self._max_age_s is not None and now > self._newest_s + self._max_age_s:
-            why = f": {self._why}" if self._why else ""
-            self._fail(FailureNote(
-                _STAGE, f"the newest checkpoint is older than max_age={self._max_age_s:g} s{why}; fix the store and "
-                "run again to resume, or choose a longer max_age"
-            ))
+            self._fail(FailureNote(_STAGE, self._too_old()))
 
     def reap(self, pid: int) -> bool:
         """Take the exit status, if the process is the checkpointer."""
@@ -150,8 +147,19 @@ class CheckpointKeeper:
         except (QueueDamaged, FileUnusable) as damage:
             self._fail(FailureNote("queues", str(damage)))
 
+    def _too_old(self) -> str:
+        limit = f"max_age={self._max_age_s:g} s"
+        what = f"the newest checkpoint is older than {limit}"
+        if not self._made:
+            what = f"no checkpoint was made within {limit}"
+        if not self._why:  # nothing is wrong with the store, as far as anybody has heard
+            return f"{what}, and the store has reported no error: run again to resume, with a longer max_age"
+        return f"{what}: {self._why}; fix the store and run again to resume, or choose a longer max_age"
+
     def _start(self) -> None:
         self._life += 1
+        if self._life == 1:
+            self._newest_s = time.monotonic()
         try:
             self._process, self._socket = start_checkpointer(self._run_dir, self._spec, self._life, last=False)
         except OSError as exc:
@@ -191,6 +199,7 @@ class CheckpointKeeper:
             case Made():
                 if self._why:
                     self._notices.warn(f"checkpoints are taken again: {news.id}")
+                self._made = True
                 self._newest_s, self._why, self._delay_s = time.monotonic(), "", _FIRST_DELAY_S
             case Failed():
                 self._why = news.why
