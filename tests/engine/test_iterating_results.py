@@ -13,6 +13,7 @@ import pytest
 
 import penstock as ps
 from penstock.engine import rundir
+from penstock.engine.handle import Handle
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +127,29 @@ def test_results_that_another_thread_closes_are_waited_for() -> None:
         assert next(second) == 0
     closing.join(60)
     assert not closing.is_alive() and first.report.outcome == "stopped"
+
+
+def test_results_that_another_thread_closes_are_waited_for_until_their_run_is_let_go_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The end comes first: rows that are on their way to the caller may still be read then."""
+    read_through = Handle.read_through
+
+    def late(handle: Handle) -> None:
+        time.sleep(0.5)
+        read_through(handle)
+
+    monkeypatch.setattr(Handle, "read_through", late)
+    stream = _doubled(1_000_000)
+    first = stream.results()
+    assert next(first) == 0
+    closing = threading.Thread(target=first.close)
+    closing.start()
+    first.handle.wait_a_while(60)
+    with stream.results() as second:
+        assert next(second) == 0
+    closing.join(60)
+    assert not closing.is_alive()
 
 
 def test_results_in_two_places_are_two_runs(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ class Handle:
         self._trouble: FailureNote | None = None
         """Why something that the run said could not be shown."""
         self._on_end: list[Callable[[], None]] = []
+        self._released = False
+        self._on_release: list[Callable[[], None]] = []
         self._thread = threading.Thread(target=self._listen, name="penstock-handle", daemon=True)
         forks.tell_of_forks(self)
         self._thread.start()
@@ -145,6 +147,18 @@ class Handle:
         with self._news:
             if not self._gone:
                 self._on_end.append(call)
+                return
+        call()
+
+    def wait_for_release(self, seconds: float) -> bool:
+        """True when the run directory was let go of meanwhile: that may be later than the end, while rows are read."""
+        return self._wait_for(lambda: self._released, seconds)
+
+    def on_release(self, call: Callable[[], None]) -> None:
+        """Call this, in any thread, when the run directory is let go of."""
+        with self._news:
+            if not self._released:
+                self._on_release.append(call)
                 return
         call()
 
@@ -273,13 +287,20 @@ class Handle:
         """
         with self._news:
             ours, self._locked = self._locked, False
-        if ours:
-            if self._ended is not None and not self._ended.leaves_queues:
-                remove_run_dir(self.run_dir)
-            elif self._ended is not None and self._deployment.caller_reads and not self._ended.left_in:
-                # The supervisor left this to us, because the queues had to stay while they were read.
-                self._ended = replace(self._ended, left_in=str(_settled(self._deployment)))
-            forks.close(self._deployment.lock_fd)
+        if not ours:
+            return
+        if self._ended is not None and not self._ended.leaves_queues:
+            remove_run_dir(self.run_dir)
+        elif self._ended is not None and self._deployment.caller_reads and not self._ended.left_in:
+            # The supervisor left this to us, because the queues had to stay while they were read.
+            self._ended = replace(self._ended, left_in=str(_settled(self._deployment)))
+        forks.close(self._deployment.lock_fd)
+        with self._news:
+            self._released = True
+            calls, self._on_release = self._on_release, []
+            self._news.notify_all()
+        for call in calls:
+            call()
 
 
 def _settled(deployment: Deployment) -> Path:

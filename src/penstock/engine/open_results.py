@@ -22,18 +22,19 @@ if TYPE_CHECKING:
 _ENDING_S = 60.0
 _results: weakref.WeakValueDictionary[Path, Results[Any]] = weakref.WeakValueDictionary()
 _handles: dict[Path, Handle] = {}
-"""Of those results, until the run has ended. Not by weak references: the collector clears them before it tells results
-that they are lost, and so whoever waits would not find the run that they stop."""
+"""Of those results, until their run directory is let go of, which is later than the end while rows are read. Not by
+weak references: the collector clears them before it tells results that they are lost, and so whoever waits would not
+find the run that they stop."""
 
 
 def opened(results: Results[Any]) -> None:
     """Results were made in this process."""
     handle, run_dir = results.handle, results.handle.run_dir
     _results[run_dir], _handles[run_dir] = results, handle
-    handle.on_end(partial(_has_ended, run_dir, handle))
+    handle.on_release(partial(_let_go, run_dir, handle))
 
 
-def _has_ended(run_dir: Path, handle: Handle) -> None:
+def _let_go(run_dir: Path, handle: Handle) -> None:
     if _handles.get(run_dir) is handle:
         del _handles[run_dir]
 
@@ -51,7 +52,7 @@ def deployed(pipeline: str, deploy: Callable[[], Deployment]) -> Deployment:
     if _is_read(running.run_dir):
         raise AlreadyRunning(running.pid, running.run_dir, read_by_caller=pipeline) from None
     ending = _handles.get(running.run_dir)
-    if ending is not None and not (ending.is_owner and ending.wait_a_while(_ENDING_S)):
+    if ending is not None and not (ending.is_owner and ending.wait_for_release(_ENDING_S)):
         raise running
     return deploy()  # what was lost here has let go of it by now; else it is refused once more
 
