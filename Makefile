@@ -12,7 +12,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := src examples tests bench hatch_build.py
 COMPILED := $(CURDIR)/.compiled
 # Whatever runs workers; the rest has nothing to do with what is compiled.
-COMPILED_TESTS := $(addprefix tests/,analytics channel chaos connectors damage dead_letters engine slot supervisor sweep testing)
+COMPILED_TESTS := $(addprefix tests/,analytics channel chaos connectors damage dead_letters engine event_time slot state \
+	supervisor sweep testing windows)
 
 .PHONY: help demo test compiled wheels test-compiled test-surroundings test-busy bench lint format pins clean
 

@@ -102,6 +102,7 @@ def test_the_writer_looks_at_the_head_first_and_at_the_pin_afterwards() -> None:
     assert looked.index(ring.W_HEAD) < looked.index(ring.W_PIN)
 
 
+@pytest.mark.interpreted
 def test_the_owner_of_a_pin_looks_at_the_head_again_after_it() -> None:
     """What was published between its first look and the pin may have been overwritten."""
     ends = Ends()
