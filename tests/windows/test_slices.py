@@ -155,3 +155,9 @@ def test_windows_that_cannot_be_are_told(window: SlicedWindow | SessionWindow, w
 def test_windows_have_the_names_that_users_wrote() -> None:
     names = [one.name for one in (tumbling("10s"), sliding("1m", every="10s"), session(30), count_window(5))]
     assert names == ["tumbling(10s)", "sliding(1m, every=10s)", "session(30s)", "count_window(5)"]
+
+
+def test_a_mistake_in_the_size_of_a_tumbling_window_is_told_once() -> None:
+    assert [what for what, _ in tumbling("0s").mistakes()] == ["size: '0s' is no time at all"]
+    assert [what for what, _ in sliding("0s", every="0s").mistakes()] == ["size: '0s' is no time at all"]
+    assert len(list(sliding("10s", every="0s").mistakes())) == 1

@@ -42,7 +42,7 @@ def length_of(chunks: Sequence[Chunk]) -> int:
 class SlotCut(msgspec.Struct, frozen=True):
     """A slot in the cut; the calling process that reads results is one, too."""
 
-    seat: str
+    group: str
     number: int
     record: bytes
     """As its journal holds it (`slot/records/record.py`)."""

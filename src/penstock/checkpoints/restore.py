@@ -50,7 +50,7 @@ class Restoring(msgspec.Struct, frozen=True):
 
 def records_of(manifest: Manifest, where: str) -> dict[tuple[str, int], Record]:
     """The records of a checkpoint, by slot group and number. Raises `CheckpointDamaged`."""
-    return {(slot.seat, slot.number): _record(slot, manifest, where) for slot in manifest.cut.slots}
+    return {(slot.group, slot.number): _record(slot, manifest, where) for slot in manifest.cut.slots}
 
 
 def restore(to: Restoring, shape: RunShape, capacities: Mapping[str, int], endless: Collection[str]) -> None:
@@ -89,7 +89,7 @@ def _record(slot: SlotCut, manifest: Manifest, where: str) -> Record:
         return decode_record(slot.record)
     except msgspec.MsgspecError as exc:
         raise CheckpointDamaged(
-            where, manifest.id, f"the record of {slot.seat}/{slot.number} cannot be read ({exc})"
+            where, manifest.id, f"the record of {slot.group}/{slot.number} cannot be read ({exc})"
         ) from exc
 
 

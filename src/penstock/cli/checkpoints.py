@@ -223,7 +223,7 @@ def _detail(manifest: Manifest) -> dict[str, object]:
     return {
         **_summary(manifest.pipeline, Found(manifest.number, manifest)),
         "penstock": manifest.program, "layout": cut.layout,
-        "slots": [f"{slot.seat}.{slot.number}" for slot in cut.slots],
+        "slots": [f"{slot.group}.{slot.number}" for slot in cut.slots],
         "queues": {channel.name: length_of(channel.chunks) for channel in cut.channels},
         "logs": {log.path: log.length for log in cut.logs},
         "files": {file.path: length_of(file.chunks) for file in cut.files},

@@ -70,7 +70,9 @@ class SlicedWindow(Window, frozen=True):
         return microseconds(self.offset) % self.every_us
 
     def mistakes(self) -> Iterator[tuple[str, str]]:
-        named = {"size": self.size, "every": self.every, "offset": self.offset}
+        named = {"size": self.size, "offset": self.offset}
+        if self.every != self.size:  # of tumbling ones nobody has written it
+            named["every"] = self.every
         wrong = [(name, found) for name, value in named.items() if (found := _wrong(value, zero=name == "offset"))]
         for name, (what, remedy) in wrong:
             yield f"{name}: {what}", remedy

@@ -15,9 +15,11 @@ from uuid import UUID
 
 import msgspec
 
-from penstock.batch import Batch, Lines
+from penstock.batch import Batch
+from penstock.columns import as_table
 from penstock.connectors.duckdb.imports import pyarrow
 from penstock.connectors.row_fields import Values, values_by_name
+from penstock.connectors.runs_of_rows import split_by_form
 
 ROW = "_penstock_row"
 """Name of the column with the row's number since the last commit."""
@@ -62,30 +64,15 @@ class Pieces:
 def to_pieces(batches: Sequence[Batch[Any]]) -> Pieces:
     """Everything written since the last commit."""
     found = Pieces([], {})
-    rows: list[Any] = []
-    first = 0
-    for batch in batches:
-        if isinstance(batch, Lines):
-            rows.extend(batch.split())
-        elif isinstance(batch, Sequence):
-            rows.extend(batch)
-        else:
-            _add_rows(rows, first, found)
-            first += len(rows)
-            rows = []
-            first += _add_columns(batch, first, found)
-    _add_rows(rows, first, found)
+    split_by_form(
+        batches, lambda rows, first: _add_rows(rows, first, found), lambda part, first: _add_columns(part, first, found)
+    )
     return found
 
 
 def _add_columns(columns: Any, first: int, found: Pieces) -> int:
     pa = pyarrow()
-    if isinstance(columns, pa.RecordBatch):
-        columns = pa.Table.from_batches([columns])
-    elif type(columns).__module__.partition(".")[0] == "pandas":
-        columns = pa.Table.from_pandas(columns, preserve_index=False)
-    elif not isinstance(columns, pa.Table):
-        columns = pa.table(columns)
+    columns = as_table(columns)
     count = int(columns.num_rows)
     if count:
         found.pieces.append(Piece(columns.append_column(ROW, pa.array(range(first, first + count), pa.int64())), None))

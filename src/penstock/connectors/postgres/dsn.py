@@ -5,6 +5,7 @@ libpq reads them; what it says about one that it cannot read quotes parts of it.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -72,6 +73,17 @@ def parameters(dsn: str) -> dict[str, Any]:
             'in a password as %40, %2F and %3A) or "host=... dbname=... user=..."'
         )
     return found
+
+
+def unready(dsn: str) -> list[str]:
+    """Why nothing can be asked of the server, before anybody is asked."""
+    if importlib.util.find_spec("psycopg") is None:
+        return ["psycopg is not installed; `pip install 'penstock[postgres]'` installs it"]
+    try:
+        parameters(dsn)
+    except ValueError as exc:
+        return [str(exc)]
+    return []
 
 
 def secrets_of(known: Mapping[str, Any]) -> tuple[str, ...]:

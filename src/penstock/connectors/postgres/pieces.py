@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.batch import Batch, Lines, rows_and_rejected
+from penstock.batch import Batch, rows_and_rejected
 from penstock.columns import as_table
 from penstock.connectors.row_fields import Values, values_by_name
+from penstock.connectors.runs_of_rows import split_by_form
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +27,11 @@ def to_pieces(batches: Sequence[Batch[Any]]) -> tuple[list[Piece], dict[int, str
     """(everything written since the last commit, rows without Python values and why)."""
     pieces: list[Piece] = []
     unfit: dict[int, str] = {}
-    rows: list[Any] = []
-    first = 0
-    for batch in batches:
-        if isinstance(batch, Lines):
-            rows.extend(batch.split())
-        elif isinstance(batch, Sequence):
-            rows.extend(batch)
-        else:
-            _add_rows(rows, range(first, first + len(rows)), pieces)
-            first += len(rows)
-            rows = []
-            first += _add_columns(batch, first, pieces, unfit)
-    _add_rows(rows, range(first, first + len(rows)), pieces)
+    split_by_form(
+        batches,
+        lambda rows, first: _add_rows(rows, range(first, first + len(rows)), pieces),
+        lambda columns, first: _add_columns(columns, first, pieces, unfit),
+    )
     return pieces, unfit
 
 

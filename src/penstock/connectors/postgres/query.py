@@ -6,7 +6,6 @@ cursor is held open, and a position is a key. Where it ends is found once, when 
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import msgspec
 
 from penstock.connectors.postgres.connection import Connection, quoted
-from penstock.connectors.postgres.dsn import parameters, place
+from penstock.connectors.postgres.dsn import place, unready
 from penstock.connectors.postgres.imports import psycopg
 from penstock.connectors.row_fields import field_types
 from penstock.errors import PenstockError
@@ -72,13 +71,7 @@ class PostgresQuery(Source[Any]):
         fields = field_types(self._kind)
         if fields and self._key not in fields:
             found.append(f"type has no field {self._key!r} for the key; it has: {', '.join(fields)}")
-        if importlib.util.find_spec("psycopg") is None:
-            return [*found, "psycopg is not installed; `pip install 'penstock[postgres]'` installs it"]
-        try:
-            parameters(self._dsn)
-        except ValueError as exc:
-            found.append(str(exc))
-        return found
+        return [*found, *unready(self._dsn)]
 
     def splits(self) -> Mapping[str, Any]:
         """One, with the last key that there is now: what comes later is not read."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import Any
 
 from penstock.connectors.postgres import records
 from penstock.connectors.postgres.connection import Connection
-from penstock.connectors.postgres.dsn import parameters, place
+from penstock.connectors.postgres.dsn import place, unready
 from penstock.connectors.postgres.names import TableName, problems, resolved
 from penstock.connectors.postgres.new_table import NoType, type_of
 from penstock.connectors.postgres.target import Target
@@ -57,13 +56,7 @@ class PostgresSink(Sink[Any]):
         if self._if_exists not in ("error", "append", "overwrite"):
             found.append(f'if_exists={self._if_exists!r}; write "error", "append" or "overwrite"')
         found += self._problems_of_type()
-        if importlib.util.find_spec("psycopg") is None:
-            return [*found, "psycopg is not installed; `pip install 'penstock[postgres]'` installs it"]
-        try:
-            parameters(self._dsn)
-        except ValueError as exc:
-            found.append(str(exc))
-        return found
+        return [*found, *unready(self._dsn)]
 
     def _problems_of_type(self) -> list[str]:
         if self._kind is None:
