@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeGuard
@@ -408,6 +408,26 @@ def q8(events: ps.Stream[Event], workers: int) -> Rows:
     return joined.stage("once", workers=workers).key_by(lambda row: row).dedupe(within=None).map(list)
 
 
+class Side(msgspec.Struct, frozen=True):
+    """A row of the bounded side input."""
+
+    key: int
+    value: str
+
+
+SIDE_INPUT: Final = [Side(key, str(key)) for key in range(10_000)]
+
+
+def q13(
+    events: ps.Stream[Event], workers: int, side: ps.Source[Side] | Sequence[Side] = SIDE_INPUT
+) -> Rows:
+    def row(pair: tuple[Bid, Side]) -> list[Any]:
+        bid, found = pair
+        return [bid.auction, bid.bidder, bid.price, bid.date_time, found.value]
+
+    return _bids(events).lookup(side, on="key", key=lambda bid: bid.auction % 10_000).map(row)
+
+
 class Lot(ps.KeyState):
     auction = ps.ValueState[Auction | None](None)
     early = ps.ListState(Bid)
@@ -438,11 +458,12 @@ def q20(events: ps.Stream[Event], workers: int) -> Rows:
 
 QUERIES: Final[dict[str, Callable[[ps.Stream[Event], int], Rows]]] = {
     "q0": q0, "q1": q1, "q2": q2, "q3": q3, "q4": q4, "q5": q5, "q6": q6, "q7": q7, "q8": q8, "q9": q9, "q11": q11,
-    "q14": q14, "q15": q15, "q16": q16, "q17": q17, "q18": q18, "q19": q19, "q20": q20, "q21": q21, "q22": q22,
+    "q13": q13, "q14": q14, "q15": q15, "q16": q16, "q17": q17, "q18": q18, "q19": q19, "q20": q20, "q21": q21,
+    "q22": q22,
 }
 
 TIMES: Final[dict[str, tuple[int, ...]]] = {
-    "q0": (3,), "q1": (3,), "q7": (3,), "q8": (2,), "q9": (5, 6, 12), "q11": (2, 3), "q14": (4,),
+    "q0": (3,), "q1": (3,), "q7": (3,), "q8": (2,), "q9": (5, 6, 12), "q11": (2, 3), "q13": (3,), "q14": (4,),
     "q18": (5,), "q19": (5,), "q20": (5, 11, 12),
 }
 """The columns of the rows that are milliseconds since the epoch."""

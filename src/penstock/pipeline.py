@@ -200,6 +200,40 @@ class Stream(Generic[T_co]):
         return self._again(self._add(OperatorCall(where, self._number, operator)))
 
     @overload
+    def lookup(
+        self, table: Source[R] | Sequence[R], *, on: str | Callable[[R], Any],
+        key: str | Callable[[T_co], Any] | None = None, how: Literal["inner"] = "inner",
+        reload: Duration | None = None,
+    ) -> Stream[tuple[T_co, R]]: ...
+    @overload
+    def lookup(
+        self, table: Source[R] | Sequence[R], *, on: str | Callable[[R], Any],
+        key: str | Callable[[T_co], Any] | None = None, how: Literal["left"], reload: Duration | None = None,
+    ) -> Stream[tuple[T_co, R | None]]: ...
+    def lookup(
+        self, table: Any, *, on: Any, key: Any = None, how: Any = "inner", reload: Duration | None = None
+    ) -> Stream[Any]:
+        """Give pairs of a row and the row of `table` that has its key: `lookup(files.csv("users.csv", User), on="id")`.
+
+        `on` is the key of the table's rows, a field or a function; `key` that of this stream's rows. Without `key` it
+        is that of `key_by`, or the field that `on` names. With `how="left"`, a row whose key is not in the table is
+        given with None; otherwise it is not given. No two rows of a table have one key.
+
+        A source or list is loaded whole by each worker when it begins. With `reload="10s"`, the worker looks every 10 s
+        whether the files have changed, and loads them again; what is no file is loaded again each time.
+        """
+        from penstock.operators.looked_up.lookup import LeftLookup, Lookup
+
+        where = calling_line(1)
+        own = self._key_of_rows if key is None else key
+        if own is None:
+            own = on if isinstance(on, str) else None
+        source = as_source(table)
+        made = LeftLookup if how == "left" else Lookup
+        given = None if source is not None else table
+        return self._then(where, made(None, str(where), own, on, how, source, given, reload))
+
+    @overload
     def key_by(self, key: str) -> KeyedStream[Any, T_co]: ...
     @overload
     def key_by(self, key: Callable[[T_co], K]) -> KeyedStream[K, T_co]: ...
@@ -268,6 +302,11 @@ class Stream(Generic[T_co]):
         self._recorder.need_no_sink.add(self._number)
         return engine.results(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir)
 
+    @property
+    def _key_of_rows(self) -> Any:
+        """What `key_by` was given; None: nothing."""
+        return None
+
     def _again(self, number: int) -> Self:
         """The stream of a call that passes its rows on as they are."""
         return type(self)(self._recorder, number)
@@ -290,6 +329,10 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
 
     def _again(self, number: int) -> Self:
         return type(self)(self._recorder, number, self._key)
+
+    @property
+    def _key_of_rows(self) -> Any:
+        return self._key
 
     @property
     def _event_time(self) -> EventTime | None:

@@ -163,6 +163,13 @@ class Source(ABC, Generic[T_co]):
         """Return problems as text, found without reading data. Called once, before anything starts."""
         return ()
 
+    def stamp(self) -> Any:
+        """Return something that differs whenever the rows do, found without reading them. None: that is not known.
+
+        Asked by a `lookup` that is to notice when its table has changed, in the worker.
+        """
+        return None
+
     def splits(self) -> Mapping[str, Any]:
         """Return the parts to distribute among workers, by a name that stays the same.
 

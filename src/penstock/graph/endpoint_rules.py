@@ -11,7 +11,7 @@ from pathlib import PurePath
 
 from penstock.errors import ExtraMissing, Mistake
 from penstock.graph.findings import mistake
-from penstock.graph.graph import Graph, SinkCall, SourceCall
+from penstock.graph.graph import Graph, OperatorCall, SinkCall, SourceCall
 from penstock.operators.each import Each
 from penstock.sequences import CallableSource
 from penstock.signatures.annotations import open_arguments, shown
@@ -43,6 +43,9 @@ def connector_mistakes(graph: Graph) -> Iterator[Mistake]:
                 yield from _own_words(call, source.label, source.check_source)
             case SinkCall(sink=Sink() as sink):
                 yield from _own_words(call, sink.sink_label, sink.check_sink)
+            case OperatorCall(operator=operator):
+                for asked in operator.asks:
+                    yield from _own_words(call, f"{operator.verb}: {asked.label}", asked.check)
             case _:
                 continue
 
@@ -133,7 +136,9 @@ def _fusible(call: SinkCall, sink: Sink[object]) -> Iterator[Mistake]:
         yield mistake(call.where, what, "leave out fused=True")
 
 
-def _own_words(call: SourceCall | SinkCall, label: str, check: Callable[[], Sequence[str]]) -> Iterator[Mistake]:
+def _own_words(
+    call: SourceCall | SinkCall | OperatorCall, label: str, check: Callable[[], Sequence[str]]
+) -> Iterator[Mistake]:
     try:
         problems = check()
     except ExtraMissing as error:

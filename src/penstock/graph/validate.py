@@ -14,6 +14,7 @@ from penstock.graph.findings import Caution, Findings, in_line_order
 from penstock.graph.function_rules import function_mistakes, travel_findings, uses
 from penstock.graph.graph import Graph, SinkCall, SourceCall
 from penstock.graph.join_rules import join_mistakes
+from penstock.graph.lookup_rules import lookup_mistakes
 from penstock.graph.row_types import RowType
 from penstock.graph.shape_rules import described, shape_mistakes
 from penstock.graph.stages import Stages
@@ -40,6 +41,7 @@ def validate(stages: Stages, rows: dict[int, RowType], *, ask_connectors: bool =
         *event_time_mistakes(stages, rows),
         *window_mistakes(graph, rows),
         *join_mistakes(stages, rows),
+        *lookup_mistakes(graph, rows),
         *(found for found in travelling if isinstance(found, Mistake)),
     ]
     return Findings(in_line_order(mistakes), tuple(found for found in travelling if isinstance(found, Caution)))
@@ -49,6 +51,8 @@ def _travelling(graph: Graph, rows: dict[int, RowType]) -> Iterator[Mistake | Ca
     for use in uses(graph, rows):
         if callable(use.operator.fn):
             yield from travel_findings(use.where, use.name, use.operator.fn)
+        if use.operator.carries:
+            yield from travel_findings(use.where, use.name, use.operator.carries, limit=LARGE_ITEMS_BYTES)
     yield from window_travel(graph, rows)
     for call in graph.calls.values():
         match call:

@@ -24,6 +24,14 @@ CallText: TypeAlias = Callable[[str], str]
 
 
 TIME_MODULES: Final = ("penstock.slot.running.timed_rows",)
+class Asked(msgspec.Struct, frozen=True):
+    """Something out there that an operator reads, and that can say what is wrong with it before anything starts."""
+
+    label: str
+    check: Callable[[], Sequence[str]]
+    """As `Source.check_source`."""
+
+
 STATE_MODULES: Final = ("penstock.slot.state.slot_state", "penstock.operators.at_end", *TIME_MODULES)
 
 
@@ -123,6 +131,16 @@ class Operator(msgspec.Struct, frozen=True):
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
         """What is wrong with its own settings and function, and what to write instead. `name`: as messages show it."""
         return iter(())
+
+    @property
+    def asks(self) -> Sequence[Asked]:
+        """What it reads beside its rows."""
+        return ()
+
+    @property
+    def carries(self) -> Sequence[Any]:
+        """What else of it than `fn` must be copied to the workers and may be the user's."""
+        return ()
 
     def remedy_for_rows(self, given: Any) -> str:
         """What to write where rows of `given` come, and `row_taken` cannot be one of these."""

@@ -61,6 +61,9 @@ class FileSource(Source[T]):
             found.append(f'on_damaged={self.on_damaged!r} is unknown; it is "fail" or "skip"')
         return found or zstd_problems(paths.expand(self.patterns))
 
+    def stamp(self) -> Any:
+        return {path: Glance.of(path).dump for path in paths.expand(self.patterns)}
+
     def splits(self) -> Mapping[str, Any]:
         """A split per file; large plain files that are `divisible` give one per range."""
         found: dict[str, Any] = {}

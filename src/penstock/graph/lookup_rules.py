@@ -1,0 +1,46 @@
+"""Checks of lookups: the fields that keys are read from exist, and keys of both sides can be equal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from penstock.errors import Mistake
+from penstock.graph.findings import mistake
+from penstock.graph.graph import Graph, OperatorCall
+from penstock.graph.row_types import RowType
+from penstock.names import did_you_mean
+from penstock.operators.looked_up.lookup import LookupOperator
+from penstock.signatures.annotations import shown, taken_by
+from penstock.signatures.row_classes import can_take
+from penstock.windows.row_reading import Value, field_mistake, reading
+
+
+def lookup_mistakes(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[Mistake]:
+    """All mistakes of this kind, but for those that the verb says of its own settings."""
+    for call in graph.calls.values():
+        if isinstance(call, OperatorCall) and isinstance(call.operator, LookupOperator) and call.other is None:
+            operator = call.operator
+            for what, remedy in key_mistakes(operator, rows[call.parent].type, operator.table_type):
+                yield mistake(call.where, f"{operator.name}: {what}", remedy)
+
+
+def key_mistakes(operator: LookupOperator, row_type: Any, table_type: Any) -> Iterator[tuple[str, str]]:
+    """What is wrong with the keys of the rows, and of what they are looked up in."""
+    found = [*_key("key", operator.key, row_type), *_key("on", operator.on, table_type)]
+    if found:
+        yield from found
+        return
+    ours, theirs = reading(operator.key, row_type, "key_of").type, reading(operator.on, table_type, "key_of").type
+    if not can_take(ours, theirs) and not can_take(theirs, ours):
+        what = f"keys of the rows are {shown(ours)}, those of the table {shown(theirs)}: none would be found"
+        yield what, "make them one type: give the table a type, or `key` a function"
+
+
+def _key(option: str, key: Value, row_type: Any) -> Iterator[tuple[str, str]]:
+    fields = field_mistake(key, row_type)
+    if fields is not None:
+        yield f"{option}: {shown(row_type)} has no field {key!r}", did_you_mean(str(key), fields)
+    elif callable(key) and not can_take(taken_by(key), row_type):
+        what = f"`{option}` takes {shown(taken_by(key))}, but the rows are {shown(row_type)}"
+        yield what, f"pass a function that takes {shown(row_type)}"

@@ -1,0 +1,1 @@
+"""`lookup`: rows with what another place says of their key."""
