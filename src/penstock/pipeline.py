@@ -40,6 +40,7 @@ from penstock.operators.event_time import EventTime, Field
 from penstock.operators.filter import Filter
 from penstock.operators.flat_map import FlatMap
 from penstock.operators.joined.join import Join
+from penstock.operators.joined.two_streams import TwoStreams
 from penstock.operators.map import Map
 from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
@@ -215,23 +216,15 @@ class Stream(Generic[T_co]):
     ) -> Stream[Any]:
         """Give pairs of a row and the row of `table` that has its key: `lookup(files.csv("users.csv", User), on="id")`.
 
-        `on` is the key of the table's rows, a field or a function; `key` that of this stream's rows. Without `key` it
-        is that of `key_by`, or the field that `on` names. With `how="left"`, a row whose key is not in the table is
+        `on` is the key of the table's rows, a field or a function; `key` that of this stream's rows: without it, the
+        field that `on` names. With `how="left"`, a row whose key is not in the table is
         given with None; otherwise it is not given. No two rows of a table have one key.
 
         A source or list is loaded whole by each worker when it begins. With `reload="10s"`, the worker looks every 10 s
         whether the files have changed, and loads them again; what is no file is loaded again each time.
         """
-        from penstock.operators.looked_up.lookup import LeftLookup, Lookup
-
         where = calling_line(1)
-        own = self._key_of_rows if key is None else key
-        if own is None:
-            own = on if isinstance(on, str) else None
-        source = as_source(table)
-        made = LeftLookup if how == "left" else Lookup
-        given = None if source is not None else table
-        return self._then(where, made(None, str(where), own, on, how, source, given, reload))
+        return self._then(where, _table_lookup(where, table, on, key, how, reload))
 
     @overload
     def key_by(self, key: str) -> KeyedStream[Any, T_co]: ...
@@ -302,11 +295,6 @@ class Stream(Generic[T_co]):
         self._recorder.need_no_sink.add(self._number)
         return engine.results(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir)
 
-    @property
-    def _key_of_rows(self) -> Any:
-        """What `key_by` was given; None: nothing."""
-        return None
-
     def _again(self, number: int) -> Self:
         """The stream of a call that passes its rows on as they are."""
         return type(self)(self._recorder, number)
@@ -329,10 +317,6 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
 
     def _again(self, number: int) -> Self:
         return type(self)(self._recorder, number, self._key)
-
-    @property
-    def _key_of_rows(self) -> Any:
-        return self._key
 
     @property
     def _event_time(self) -> EventTime | None:
@@ -426,12 +410,63 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
         more. The rows of `other` enter this stage; both streams need an event time. Late rows are counted, not joined.
         """
         where = calling_line(1)
-        join = Join(None, str(where), self._key, _on(on, self._key), within, None, how, lateness)
+        join = Join(
+            None, str(where), self._key, _on(on, self._key), within=within, how=how, lateness=lateness
+        )
         return self._joined(where, other, join)
 
-    def _joined(self, where: Where, other: Stream[Any], join: Join) -> Stream[Any]:
+    @overload
+    def lookup(
+        self, table: Source[R] | Sequence[R], *, on: str | Callable[[R], Any] | None = None,
+        key: str | Callable[[T_co], Any] | None = None, how: Literal["inner"] = "inner",
+        reload: Duration | None = None,
+    ) -> Stream[tuple[T_co, R]]: ...
+    @overload
+    def lookup(
+        self, table: Source[R] | Sequence[R], *, on: str | Callable[[R], Any] | None = None,
+        key: str | Callable[[T_co], Any] | None = None, how: Literal["left"], reload: Duration | None = None,
+    ) -> Stream[tuple[T_co, R | None]]: ...
+    @overload
+    def lookup(
+        self, table: Stream[R], *, on: str | Callable[[R], Any] | None = None, how: Literal["inner"] = "inner",
+        versioned: bool = False, gone: str | Callable[[R], Any] | None = None,
+    ) -> Stream[tuple[T_co, R]]: ...
+    @overload
+    def lookup(
+        self, table: Stream[R], *, on: str | Callable[[R], Any] | None = None, how: Literal["left"],
+        versioned: bool = False, gone: str | Callable[[R], Any] | None = None,
+    ) -> Stream[tuple[T_co, R | None]]: ...
+    def lookup(
+        self, table: Any, *, on: Any = None, key: Any = None, how: Any = "inner", reload: Duration | None = None,
+        versioned: bool = False, gone: Any = None,
+    ) -> Stream[Any]:
+        """Give pairs of a row and what `table` has for its key: a table as in `Stream.lookup`, or a stream.
+
+        The rows of this stream have the key of `key_by`; `on` is that of the table's rows, without it the same.
+
+        Each row of a stream is the version of its key that holds from then on; the versions are kept in the state. A
+        row is given with the one that came last before it. With `versioned=True`, it is given with the one that held
+        at its event time, once no other can come: both streams need an event time. Rows that are late are counted, and
+        not given. A late version is counted, and holds for the rows that follow. A version for which `gone` is true, a
+        field or a function, says that its key has no row from then on. The rows of `table` enter this stage.
+        """
+        where = calling_line(1)
+        if not isinstance(table, Stream):
+            if versioned or gone is not None:
+                raise TypeError("lookup() takes versioned= and gone= with a stream")
+            return self._then(where, _table_lookup(where, table, _on(on, self._key), key or self._key, how, reload))
+        if key is not None or reload is not None:
+            raise TypeError("lookup() takes key= and reload= with a table: rows of a stream have the key of key_by")
+        from penstock.operators.looked_up.stream_lookup import StreamLookup
+
+        operator = StreamLookup(
+            None, str(where), self._key, _on(on, self._key), how=how, versioned=versioned, gone=gone
+        )
+        return self._joined(where, table, operator)
+
+    def _joined(self, where: Where, other: Stream[Any], join: TwoStreams) -> Stream[Any]:
         if not isinstance(other, Stream):
-            raise TypeError(f"join() takes a stream, not {other!r}")
+            raise TypeError(f"{join.verb}() takes a stream, not {other!r}")
         if other._recorder is not self._recorder:
             self._recorder.strangers.append(where)
             return Stream(self._recorder, self._number)
@@ -580,7 +615,8 @@ class WindowedStream(Windows[K_co, T_co], Generic[K_co, T_co]):
         where = calling_line(1)
         options = self._options
         join = Join(
-            None, str(where), self._key, _on(on, self._key), None, options.window, how, options.lateness
+            None, str(where), self._key, _on(on, self._key), window=options.window, how=how,
+            lateness=options.lateness,
         )
         return KeyedStream(self._recorder, self._number, self._key)._joined(where, other, join)
 
@@ -710,6 +746,15 @@ def _examined(graph: Graph, settings: Mapping[str, object]) -> Examined:
     for caution in (*examined.findings.cautions, *guard_cautions(graph, examined.rows, linecache.getlines)):
         warnings.warn_explicit(visible_lines(caution.what), UserWarning, caution.file, caution.line, registry=_warned)
     return examined
+
+
+def _table_lookup(where: Where, table: Any, on: Any, key: Any, how: Any, reload: Duration | None) -> Operator:
+    """The operator of a lookup in a table. `key`: of the rows; None: the field that `on` names."""
+    from penstock.operators.looked_up.lookup import LeftLookup, Lookup
+
+    source, own = as_source(table), on if key is None and isinstance(on, str) else key
+    made = LeftLookup if how == "left" else Lookup
+    return made(None, str(where), own, on, how, source, None if source is not None else table, reload)
 
 
 def _on(on: Any, key: Any) -> Any:

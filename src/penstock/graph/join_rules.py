@@ -1,4 +1,4 @@
-"""Checks of joins: what enters the stage, which times and keys the rows of both sides have."""
+"""Checks of joins, and of lookups in streams: what enters the stage, which times and keys the rows of both have."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from penstock.graph.stages import Stages
 from penstock.graph.window_rules import placed
 from penstock.names import did_you_mean
 from penstock.operators.event_time import EventTime
-from penstock.operators.joined.join import Join
+from penstock.operators.joined.two_streams import TwoStreams
 from penstock.signatures.annotations import shown, taken_by
 from penstock.signatures.row_classes import can_take, fields_of
 from penstock.windows.row_reading import field_mistake, reading
@@ -25,7 +25,7 @@ def join_mistakes(stages: Stages, rows: Mapping[int, RowType]) -> Iterator[Mista
     for call in graph.calls.values():
         if isinstance(call, OperatorCall) and call.other is not None:
             join = placed(call, graph, rows)
-            assert isinstance(join, Join)
+            assert isinstance(join, TwoStreams)
             for what, remedy in (*_shape(stages, call), *_times(join), *_keys(join)):
                 yield mistake(call.where, f"{join.name}: {what}", remedy)
 
@@ -37,7 +37,7 @@ def _shape(stages: Stages, call: OperatorCall) -> Iterator[tuple[str, str]]:
         return
     if len(graph.consumers()[call.parent]) > 1:
         what = f"stage {stage.name!r} has the rows of both sides, and other operators would be given them, too"
-        yield what, "join in a stage of its own, and do the rest before or after it"
+        yield what, "write it in a stage of its own, and do the rest before or after it"
     inside = [graph.calls[number] for number in stage.operators]
     if any(isinstance(each, OperatorCall) and isinstance(each.operator, EventTime) for each in inside):
         what = f"stage {stage.name!r} has the rows of both sides, and event_time would be asked for both"
@@ -56,7 +56,9 @@ def _ancestors(graph: Graph, number: int) -> set[int]:
     return found
 
 
-def _times(join: Join) -> Iterator[tuple[str, str]]:
+def _times(join: TwoStreams) -> Iterator[tuple[str, str]]:
+    if not join.needs_times:
+        return
     sides = {"left": (join.left_time, join.left_type), "right": (join.right_time, join.right_type)}
     for side, (event_time, row_type) in sides.items():
         if event_time is None:
@@ -73,7 +75,7 @@ def _times(join: Join) -> Iterator[tuple[str, str]]:
             yield what, "write event_time behind what makes these rows"
 
 
-def _keys(join: Join) -> Iterator[tuple[str, str]]:
+def _keys(join: TwoStreams) -> Iterator[tuple[str, str]]:
     fields = field_mistake(join.right_key, join.right_type)
     if fields is not None:
         yield f"{shown(join.right_type)} has no field {join.right_key!r}", did_you_mean(str(join.right_key), fields)

@@ -19,7 +19,7 @@ from penstock.graph.graph import (
     StageCall,
     Where,
 )
-from penstock.operators.joined.join import Join
+from penstock.operators.joined.two_streams import TwoStreams
 from penstock.operators.verb import Becomes
 from penstock.signatures.row_classes import union
 
@@ -45,7 +45,7 @@ def _after(call: Call, found: dict[int, RowType]) -> RowType:
             return RowType(Any if call.source is None else call.source.row_type, call.where)
         case OperatorCall():
             before, operator = found[call.parent], call.operator
-            if isinstance(operator, Join) and call.other is not None:
+            if isinstance(operator, TwoStreams) and call.other is not None:
                 operator = operator.between(before.type, found[call.other].type)
             given = operator.row_given(before.type)
             is_kept = operator.becomes in (Becomes.KEPT, Becomes.PASSED) and given is before.type

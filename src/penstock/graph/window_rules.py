@@ -12,7 +12,7 @@ from penstock.graph.function_rules import travel_findings
 from penstock.graph.graph import Graph, OperatorCall
 from penstock.graph.row_types import RowType
 from penstock.names import did_you_mean
-from penstock.operators.joined.join import Join
+from penstock.operators.joined.two_streams import TwoStreams
 from penstock.operators.verb import Operator
 from penstock.operators.windowed.aggregate import Aggregate
 from penstock.operators.windowed.bounds import UNIT_US
@@ -58,7 +58,7 @@ def placed(call: OperatorCall, graph: Graph, rows: Mapping[int, RowType]) -> Ope
     operator, parent, other = call.operator, call.parent, call.other
     if isinstance(operator, WindowedOperator):
         return operator.placed(rows[parent].type, event_time_of(graph, parent))
-    if isinstance(operator, Join) and other is not None:
+    if isinstance(operator, TwoStreams) and other is not None:
         times = event_time_of(graph, parent), event_time_of(graph, other)
         return operator.between(rows[parent].type, rows[other].type, *times)
     return operator

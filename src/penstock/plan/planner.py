@@ -16,7 +16,7 @@ from penstock.graph.graph import BroadcastCall, Graph, KeyByCall, OperatorCall, 
 from penstock.graph.row_types import RowType, row_types
 from penstock.graph.stages import Stage, Stages, stages_of
 from penstock.graph.validate import validate
-from penstock.operators.joined.join import Join
+from penstock.operators.joined.two_streams import TwoStreams
 from penstock.options import KIB
 from penstock.plan.fusion import Tree, source_of, tree_of
 from penstock.plan.option_rules import option_mistakes
@@ -126,7 +126,7 @@ def _joined(stages: Stages, receiver: Stage, edge: EdgePlan) -> EdgePlan:
     """An edge that a join takes as its right side: its rows have a key of their own."""
     for number in receiver.operators:
         call = stages.graph.calls[number]
-        if isinstance(call, OperatorCall) and isinstance(call.operator, Join):
+        if isinstance(call, OperatorCall) and isinstance(call.operator, TwoStreams):
             return replace(edge, key=call.operator.right_key, key_where=str(call.where), is_right=True)
     raise AssertionError(edge.name)
 

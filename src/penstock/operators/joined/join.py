@@ -4,57 +4,35 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from msgspec.structs import replace
-
-from penstock.operators.field_key import field_getter
 from penstock.operators.joined.join_call import JoinCall, JoinSide
-from penstock.operators.keyed_operator import KeyedCall, KeyedOperator
+from penstock.operators.joined.two_streams import TwoStreams
+from penstock.operators.keyed_operator import KeyedCall
 from penstock.operators.keyed_state import StageState
 from penstock.operators.undo_log import UndoLog
-from penstock.operators.verb import Becomes
 from penstock.options import Duration
 from penstock.windows.intervals import HOWS, LEFT, RIGHT, How, Interval, Match, SameWindow, gives_unmatched
-from penstock.windows.row_reading import Value, shown_value
+from penstock.windows.row_reading import shown_value
 from penstock.windows.slices import Slices
 from penstock.windows.window import SlicedWindow, Window, microseconds
 
 
-class Join(KeyedOperator, frozen=True):
-    """A row gives the pairs that it makes with rows that came before it; as time passes, rows without a match follow.
-
-    `key` is that of the left rows. What a join is given are left rows, and right ones in a `RightRow`.
-    """
+class Join(TwoStreams, frozen=True):
+    """A row gives its pairs with rows that came before it; as time passes, rows without a match follow."""
 
     verb: ClassVar[str] = "join"
-    becomes: ClassVar[Becomes] = Becomes.ROWS
-    has_function: ClassVar[bool] = False
 
-    right_key: Value = None
     within: Duration | tuple[Duration, Duration] | None = None
     """How much earlier or later than the left row the right one may be; None: both are in one window."""
     window: Window | None = None
     how: How = "inner"
     lateness: Duration = 0
-    left_type: Any = Any
-    """This and what follows are what the planner says."""
-    right_type: Any = Any
-    left_time: Any = None
-    right_time: Any = None
 
     @property
     def name(self) -> str:
         where = f"within={self.within!r}" if self.window is None else self.window.name
         return f"join(on={shown_value(self.right_key)}, {where}, how={self.how!r})"
-
-    def between(self, left: Any, right: Any, left_time: Any = None, right_time: Any = None) -> Self:
-        """As it stands in a plan."""
-        return replace(self, left_type=left, right_type=right, left_time=left_time, right_time=right_time)
-
-    @property
-    def row_taken(self) -> Any:
-        return Any
 
     def row_given(self, before: Any) -> Any:
         left, right = self.left_type, self.right_type
@@ -73,12 +51,8 @@ class Join(KeyedOperator, frozen=True):
         return Interval(microseconds(before), microseconds(after))
 
     def with_state(self, fn: Callable[..., Any], undo: UndoLog, state: StageState) -> KeyedCall:
-        left = JoinSide(self.key_of(), self.left_time.moment_of(self.left_time.function()), state.buffers("left"))
-        on = self.right_key
-        right_key = field_getter(on) if isinstance(on, str) else on
-        assert right_key is not None
-        right_moment = self.right_time.moment_of(self.right_time.function())
-        right = JoinSide(right_key, right_moment, state.buffers("right"))
+        left = JoinSide(self.key_of(), self.left_moment(), state.buffers("left"))
+        right = JoinSide(self.right_key_of(), self.right_moment(), state.buffers("right"))
         return JoinCall(self.match, self.how, (left, right), microseconds(self.lateness), undo)
 
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
