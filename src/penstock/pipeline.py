@@ -286,14 +286,17 @@ class Stream(Generic[T_co]):
 
         Raises `AlreadyRunning` while earlier results of the pipeline are open: neither closed, lost nor exhausted.
         """
-        from penstock.engine import engine
-
         where = calling_line(1)
         _refuse_while_imported("results", where)
-        graph = self._recorder.graph_with_results(self._number, where)
-        plan = _planned(graph, settings)
-        self._recorder.need_no_sink.add(self._number)
-        return engine.results(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir)
+        from penstock.engine.early_supervisor import started_early
+
+        with started_early(self._recorder.pipeline, run_dir, state_dir) as early:
+            graph = self._recorder.graph_with_results(self._number, where)
+            plan = _planned(graph, settings)
+            self._recorder.need_no_sink.add(self._number)
+            from penstock.engine import engine
+
+            return engine.results(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, early=early)
 
     def _again(self, number: int) -> Self:
         """The stream of a call that passes its rows on as they are."""
@@ -695,14 +698,17 @@ class Pipeline:
 
         Raises `PipelineInvalid`, `PipelineFailed`, and other subclasses of `PenstockError` if the run is refused.
         """
-        from penstock.engine import engine
-
         _refuse_while_imported("run", calling_line(1))
-        plan = self.plan(settings=settings)
-        return engine.run(
-            plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, progress=progress, checkpoint=checkpoint,
-            from_checkpoint=from_checkpoint,
-        )
+        from penstock.engine.early_supervisor import started_early
+
+        with started_early(self.name, run_dir, state_dir) as early:
+            plan = self.plan(settings=settings)
+            from penstock.engine import engine  # while the supervisor imports what it needs
+
+            return engine.run(
+                plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, progress=progress, checkpoint=checkpoint,
+                from_checkpoint=from_checkpoint, early=early,
+            )
 
     def start(
         self,
@@ -715,13 +721,17 @@ class Pipeline:
         from_checkpoint: str = "",
     ) -> Handle:
         """Start the run, and return a handle to watch, drain and stop it. Arguments and errors are those of `run`."""
-        from penstock.engine import engine
-
         _refuse_while_imported("start", calling_line(1))
-        return engine.start(
-            self.plan(settings=settings), fresh=fresh, run_dir=run_dir, state_dir=state_dir, checkpoint=checkpoint,
-            from_checkpoint=from_checkpoint,
-        )
+        from penstock.engine.early_supervisor import started_early
+
+        with started_early(self.name, run_dir, state_dir) as early:
+            plan = self.plan(settings=settings)
+            from penstock.engine import engine
+
+            return engine.start(
+                plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, checkpoint=checkpoint,
+                from_checkpoint=from_checkpoint, early=early,
+            )
 
 
 def plan_of_connectors_unasked(app: Pipeline) -> Plan:

@@ -14,6 +14,7 @@ import pytest
 
 import penstock as ps
 from penstock.engine import forks, rundir
+from penstock.engine.early_supervisor import EarlySupervisor
 from penstock.engine.run_lock import hold
 from penstock.plan.paths import RunPaths
 
@@ -22,6 +23,7 @@ class _Order:
     """All that `hold` asks of an order."""
 
     in_own_place = False
+    early = EarlySupervisor()
 
 
 def _exited() -> int:

@@ -1,7 +1,7 @@
 """Deployment: finds the place of a run, and has its directory made (`make_run`) or taken over (`take_over`) there.
 
-The supervisor is started as soon as the place is ours. Whatever is not needed until then is imported afterwards, for
-all processes of a run wait for the one that is started last.
+Where no supervisor was started early (`early_supervisor`), or that one does not fit, it is started as soon as the place
+is ours. Whatever is not needed until then is imported afterwards, for all processes of a run wait for that one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from penstock.engine import rundir
 from penstock.engine.deployment import Deployment, Order
 from penstock.engine.descriptor_needs import descriptors_needed, descriptors_of_caller
+from penstock.engine.early_supervisor import EarlySupervisor
 from penstock.engine.idle_runs import settle_idle_runs
 from penstock.engine.room import FULL, NoRoom, Unusable
 from penstock.engine.run_lock import Held, hold
@@ -40,7 +41,7 @@ log = logging.getLogger("penstock.engine")
 def deploy(
     plan: Plan, *, fresh: bool, run_dir: Path | str | None, state_dir: Path | str | None,
     crashes: Mapping[str, tuple[Crash, ...]] | None = None, signals: Sequence[int] = (),
-    checkpoint: CheckpointOptions | None = None, from_checkpoint: str = "",
+    checkpoint: CheckpointOptions | None = None, from_checkpoint: str = "", early: EarlySupervisor | None = None,
 ) -> Deployment:
     """Make everything that workers will find, or take over what is there. `signals`: see `Order`.
 
@@ -56,8 +57,8 @@ def deploy(
     name = rundir.folder_name(plan.pipeline, program.cwd)
     positions = None if any(stage.caller for stage in plan.stages.values()) else positions_place(state, name)
     order = Order(
-        plan, program, fresh, state, crashes or {}, usual, _left_to(run_dir, name), checkpoint, from_checkpoint,
-        positions, signals,
+        plan, program, fresh, state, crashes or {}, usual, _left_to(run_dir, name),
+        early or EarlySupervisor(), checkpoint, from_checkpoint, positions, signals,
     )
     places = [parent / name for parent in rundir.parents(run_dir, state)]
     looks = [parent / name for parent in rundir.places(run_dir, state)]
@@ -163,7 +164,7 @@ def _resume(order: Order, path: Path, held: Held) -> Deployment | None:
 
 
 def _make_run(order: Order, path: Path, held: Held) -> Deployment:
-    run_id = rundir.new_run_id()
+    run_id = order.early.run_id
     held.start_supervisor(path, run_id)
     from penstock.engine.make_run import make_run  # while the supervisor imports what it needs
 

@@ -12,6 +12,7 @@ from penstock.engine import forks
 
 if TYPE_CHECKING:
     from penstock.checkpoint_options import CheckpointOptions
+    from penstock.engine.early_supervisor import EarlySupervisor
     from penstock.engine.supervisor_process import SupervisorProcess
     from penstock.plan.paths import RunPaths
     from penstock.plan.plan import Plan
@@ -34,6 +35,8 @@ class Order(msgspec.Struct, frozen=True):
     """True: the user named no place, and the folder above shall be ours alone."""
     left_to: Path | None
     """Where on disk what the run may leave goes to; None: it stays where it is."""
+    early: EarlySupervisor
+    """The supervisor, if it was started before all this was known."""
     checkpoint: CheckpointOptions | None = None
     """Where checkpoints go, and come from."""
     from_checkpoint: str = ""

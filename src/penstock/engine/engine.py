@@ -22,6 +22,7 @@ from penstock.standard_streams import is_terminal, tell
 if TYPE_CHECKING:
     from penstock.checkpoint_options import CheckpointOptions
     from penstock.engine.deployment import Deployment
+    from penstock.engine.early_supervisor import EarlySupervisor
     from penstock.engine.handle import Handle
     from penstock.engine.results import Results
     from penstock.metrics.progress import Progress
@@ -37,12 +38,12 @@ _PROGRESS_S = 0.25
 def start(
     plan: Plan, *, fresh: bool = False, run_dir: Path | str | None = None, state_dir: Path | str | None = None,
     crashes: Mapping[str, tuple[Crash, ...]] | None = None, checkpoint: CheckpointOptions | None = None,
-    from_checkpoint: str = "",
+    from_checkpoint: str = "", early: EarlySupervisor | None = None,
 ) -> Handle:
-    """Deploy and start; returns when every worker was born. `crashes` are a test's, by stage."""
+    """Deploy and start; returns when every worker was born. `crashes` are a test's, by stage; `early`: see `Order`."""
     handle = _handle(_deployed(
         plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes, checkpoint=checkpoint,
-        from_checkpoint=from_checkpoint,
+        from_checkpoint=from_checkpoint, early=early,
     ))
     with _left_if_interrupted(handle):
         handle.wait_until_running()
@@ -52,7 +53,7 @@ def start(
 def run(
     plan: Plan, *, fresh: bool = False, run_dir: Path | str | None = None, state_dir: Path | str | None = None,
     progress: bool | None = None, crashes: Mapping[str, tuple[Crash, ...]] | None = None,
-    checkpoint: CheckpointOptions | None = None, from_checkpoint: str = "",
+    checkpoint: CheckpointOptions | None = None, from_checkpoint: str = "", early: EarlySupervisor | None = None,
 ) -> Report:
     """Start and wait. SIGINT, SIGTERM and SIGHUP drain; a second SIGINT or SIGTERM stops.
 
@@ -62,7 +63,7 @@ def run(
     with _signals() as signals:
         handle = _handle(_deployed(
             plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes, signals=signals,
-            checkpoint=checkpoint, from_checkpoint=from_checkpoint,
+            checkpoint=checkpoint, from_checkpoint=from_checkpoint, early=early,
         ))
         shown = _progress(handle, progress)
         try:
@@ -96,10 +97,11 @@ def run(
 
 
 def results(
-    plan: Plan, *, fresh: bool = False, run_dir: Path | str | None = None, state_dir: Path | str | None = None
+    plan: Plan, *, fresh: bool = False, run_dir: Path | str | None = None, state_dir: Path | str | None = None,
+    early: EarlySupervisor | None = None,
 ) -> Results[Any]:
     """Start a plan that has one stage read by the caller, and give its rows. Raises `AlreadyRunning`."""
-    deployment = _deployed(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir)
+    deployment = _deployed(plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, early=early)
     handle = _handle(deployment)
     with _left_if_interrupted(handle):
         from penstock.engine.results import Results
@@ -112,13 +114,13 @@ def results(
 def _deployed(
     plan: Plan, *, fresh: bool, run_dir: Path | str | None, state_dir: Path | str | None,
     crashes: Mapping[str, tuple[Crash, ...]] | None = None, signals: Sequence[int] = (),
-    checkpoint: CheckpointOptions | None = None, from_checkpoint: str = "",
+    checkpoint: CheckpointOptions | None = None, from_checkpoint: str = "", early: EarlySupervisor | None = None,
 ) -> Deployment:
     return open_results.deployed(
         plan.pipeline,
         lambda: deploy(
             plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, crashes=crashes, signals=signals,
-            checkpoint=checkpoint, from_checkpoint=from_checkpoint,
+            checkpoint=checkpoint, from_checkpoint=from_checkpoint, early=early,
         ),
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from penstock.engine import forks, rundir
 from penstock.engine.deployment import Order
+from penstock.engine.early_supervisor import EarlySupervisor
 from penstock.engine.supervisor_process import SupervisorProcess
 from penstock.errors import AlreadyRunning
 from penstock.plan.paths import RunPaths
@@ -27,14 +28,15 @@ _LOOK_S = 0.02
 class Held:
     """What a deployment holds by now."""
 
-    def __init__(self, lock_fd: int) -> None:
+    def __init__(self, lock_fd: int, early: EarlySupervisor) -> None:
         self.lock_fd = lock_fd
+        self._early = early
         self.claims: list[int] = []
         self._supervisor: SupervisorProcess | None = None
 
     def start_supervisor(self, path: Path, run_id: str) -> None:
-        """Start the one that will be given it all; what it needs takes it as long as the files take here."""
-        self._supervisor = SupervisorProcess(path, run_id)
+        """Start the one that will be given it all, unless it is under way."""
+        self._supervisor = self._early.take(path, run_id)
 
     @property
     def supervisor(self) -> SupervisorProcess:
@@ -65,7 +67,8 @@ def hold(path: Path, order: Order) -> Held:
     began = time.monotonic()
     while True:
         try:
-            return Held(forks.close_in_children(rundir.lock_run_dir(path, in_own_place=order.in_own_place)))
+            lock_fd = forks.close_in_children(rundir.lock_run_dir(path, in_own_place=order.in_own_place))
+            return Held(lock_fd, order.early)
         except AlreadyRunning as running:
             if time.monotonic() > began + _patience_s(path, running.pid):
                 raise
