@@ -9,11 +9,13 @@ from sim_schedule import Killed, Violation
 
 from penstock.checkpoints import cut
 from penstock.checkpoints.claimed import claim
+from penstock.checkpoints.history import read_log
 from penstock.checkpoints.manifest import Holder, Manifest
 from penstock.checkpoints.memory_store import MemoryStore
-from penstock.checkpoints.restore import Restoring, restore
+from penstock.checkpoints.restore import Restoring, records_of, restore
 from penstock.checkpoints.run_shape import shape_of
 from penstock.checkpoints.store_cut import RunFacts, lineage_of, same_history, store_cut
+from penstock.checkpoints.tell_durable import tell_durable
 from penstock.engine.run_spec import layout_of, queue_files, slot_files
 from penstock.errors import QueueDamaged
 from penstock.memory_files import MemoryFiles
@@ -21,6 +23,7 @@ from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
 from penstock.plan.topology import Topology
 from penstock.slot.records.journal import load_record
+from penstock.slot.records.record import Record
 
 
 class Checkpoints:
@@ -38,6 +41,7 @@ class Checkpoints:
         self._most_points = machine.random.choice((100, 600))
         """One that is killed is so after so many points at most."""
         self.restores = 0
+        machine.durable_record = self._durable_record
 
     def start(self) -> None:
         """One begins, and another one when it is killed, whose pins the supervisor takes away."""
@@ -60,14 +64,15 @@ class Checkpoints:
         try:
             claimed = claim(self._store, Holder(host="here", pid=self._life, run_id="run"))
 
-            def put(copied: cut.Copied) -> None:
+            def put(copied: cut.Copied) -> cut.Copied:
                 before = same_history(claimed.manifests, "run", copied.records[0].lineage)
                 store_cut(copied, _FACTS, claimed, machine.disk, before)
+                return copied
 
             while True:
                 machine.schedule.wait(machine.random.expovariate(1 / self.mean_pause_s), ringable=False)
                 try:
-                    cut.copy_run(self._run(), self._life, put)
+                    tell_durable(self._run(), cut.copy_run(self._run(), self._life, put))
                 except QueueDamaged:
                     if machine.damaged:  # it is told, and the checkpoint before counts
                         continue
@@ -84,6 +89,10 @@ class Checkpoints:
             RunPaths(RUN), self._shape, self._letters, machine.opening, machine.disk, machine.bell_at,
             machine.clock.wall_s,
         )
+
+    def _durable_record(self, group: str, slot: int) -> Record:
+        manifests = read_log(self._store).manifests
+        return records_of(manifests[-1], "memory")[group, slot] if manifests else Record()
 
     @property
     def newest(self) -> Manifest | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sim_endpoints import Row, Target
@@ -24,6 +24,7 @@ from penstock.slot.ports import World
 from penstock.slot.process.crash_points import CrashPoints
 from penstock.slot.records.journal import load_record
 from penstock.slot.records.life import FailureNote
+from penstock.slot.records.record import Record
 from penstock.slot.time_and_chance import Clock
 
 RUN = Path("/run")
@@ -72,6 +73,8 @@ class Machine:
         """The queues that each slot sends to, by its bell."""
         self.damaged = False
         """A bit of a queue was flipped."""
+        self.durable_record: Callable[[str, int], Record] | None = None
+        """Of a slot, in the newest checkpoint; None: nobody takes checkpoints."""
         self.pid = 100
         """Of the process that was born last."""
         self.notes: dict[Path, FailureNote] = {}
@@ -111,6 +114,11 @@ class Machine:
         found = [s.position for stage in record.stages for s in stage.splits.values() if _within(s.position, split)]
         if not any(committed >= position for committed in found):
             self.schedule.violate(f"{group}: {position} is acknowledged, and {found} are committed")
+        if self.durable_record is not None:
+            record = self.durable_record(group, int(slot))
+            found = [s.position for stage in record.stages for s in stage.splits.values() if _within(s.position, split)]
+            if not any(durable >= position for durable in found):
+                self.schedule.violate(f"{group}: {position} is acknowledged, and a checkpoint covers {found}")
 
     def called(self, stage: str, row: Row) -> int:
         """A function of the user's is called; the number of the call. It may raise, take its time, or kill."""

@@ -17,7 +17,7 @@ from penstock.channel import ring
 from penstock.channel.frame import Frame, Header
 from penstock.channel.queue import QueueReader, QueueWriter
 from penstock.channel.ring import RingWriter
-from penstock.checkpoints import cut
+from penstock.checkpoints import cut, tell_durable
 from penstock.event_time import END_OF_TIME, NO_WATERMARK
 from penstock.slot.input.intake import Intake
 from penstock.slot.input.queue_inputs import QueueInput, QueueInputs
@@ -33,6 +33,7 @@ from penstock.slot.running.gathering import Gathering
 from penstock.slot.running.passing_time import PassingTime
 from penstock.slot.sleeping import Sleeping
 from penstock.slot.turn.commit import Commit
+from penstock.slot.turn.durable_commits import DurableCommits
 from penstock.slot.turn.slot_stage import SlotStage
 from penstock.slot.turn.turn import Turn
 from penstock.slot.watermarks.origin import Origin
@@ -220,7 +221,7 @@ def _records_upstream_first() -> Any:
 
 
 def _writers_not_woken_behind_a_pin() -> Any:
-    return patch.object(cut, "_wake_writers", lambda run: None)
+    return patch.object(cut, "_wake", lambda run, why: None)
 
 
 def _files_not_kept() -> Any:
@@ -235,6 +236,27 @@ def _lineage_not_looked_at() -> Any:
     return patch.object(TransactionOutput, "record_of", record_of)
 
 
+def _committed_is_durable() -> Any:
+    return patch.object(DurableCommits, "_number_now", lambda self: self._last)
+
+
+def _told_before_it_is_made() -> Any:
+    copy_run = cut.copy_run
+
+    def told_early(run: cut.RunFiles, number: int, put: Callable[[cut.Copied], Any]) -> Any:
+        def put_later(copied: cut.Copied) -> Any:
+            tell_durable.tell_durable(run, copied)
+            return put(copied)
+
+        return copy_run(run, number, put_later)
+
+    return patch.object(cut, "copy_run", told_early)
+
+
+def _sleepers_not_rung_for_news() -> Any:
+    return patch.object(tell_durable, "_ring", lambda run, told: None)
+
+
 OF_CUTS: dict[str, Plant] = {
     "a writer ignores pins": _pins_ignored,
     "a writer looks at the pin before the head": _pin_looked_at_before_the_head,
@@ -243,6 +265,9 @@ OF_CUTS: dict[str, Plant] = {
     "a writer that sleeps behind a pin is not rung": _writers_not_woken_behind_a_pin,
     "a retry file that somebody copies is removed": _files_not_kept,
     "what a sink stored before a restore is a newer record": _lineage_not_looked_at,
+    "what is committed is acknowledged before it is durable": _committed_is_durable,
+    "a slot is told of a checkpoint that is not made yet": _told_before_it_is_made,
+    "a sleeping slot is not rung when its commits are durable": _sleepers_not_rung_for_news,
 }
 """Found where checkpoints are taken one after the other."""
 
@@ -347,7 +372,10 @@ PLANTED: dict[str, Plant] = {
     "time counts as passed before what follows from it is given out": _time_has_come_before_what_follows,
 }
 
-SELDOM = set(OF_CUTS) | {
+SELDOM = set(OF_CUTS) - {
+    "what is committed is acknowledged before it is durable", "a slot is told of a checkpoint that is not made yet",
+    "a sleeping slot is not rung when its commits are durable",
+} | {
     "a batch without rows that waits for batch functions is dropped", "a retry file that somebody copies is removed",
     "what a sink stored before a restore is a newer record",
 }

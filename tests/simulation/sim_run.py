@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from unittest.mock import patch
 
+from msgspec.structs import replace
 from sim_checkpoints import Checkpoints
 from sim_endpoints import use
 from sim_life import live
@@ -29,12 +30,13 @@ from penstock.metrics.page import Page
 from penstock.plan.paths import RunPaths
 from penstock.plan.topology import Topology, with_splits
 from penstock.slot.records.control import Control
+from penstock.slot.records.durable_word import DurableWord
 from penstock.slot.records.journal import create_journal
 from penstock.slot.records.life import Life
 from penstock.slot.records.work_page import WorkPage
 from penstock.slot.user_code import row_program
 from penstock.supervisor import life_watch
-from penstock.supervisor.protocol import RunSpec
+from penstock.supervisor.protocol import CheckpointSpec, RunSpec
 
 LETTERS = Path("/state/dead-letters/simulated/run")
 _MOST_S = 20_000.0
@@ -64,6 +66,7 @@ class Simulation:
         self.checkpoints: Checkpoints | None = None
         if self._ends_early == "lose" or random.random() < 0.1:
             self.checkpoints = Checkpoints(machine, self.topology, LETTERS)
+            self.spec = replace(self.spec, checkpoint=CheckpointSpec("memory", 1.0, 3, None))
             if checkpointed:
                 self.checkpoints.mean_pause_s = 0.003
         self._befalls = self._ends_early
@@ -212,6 +215,8 @@ class Simulation:
                 files.remove(path)
             WorkPage.create(own.work, files)
             create_word(own.bell, files)
+            if self.checkpoints is not None and not files.exists(own.durable):
+                DurableWord.create(own.durable, files=files)
 
     def _letters(self) -> list[DeadLetterRecord]:
         files = self.machine.memory

@@ -170,7 +170,7 @@ def test_a_message_is_acknowledged_when_it_is_committed_and_not_before_and_all_a
     random = Random(seed)
     broker = Deliveries(random, [f"message-{n}" for n in range(count)])
     journal, done, names = FIRST, list[str](), dict[tuple[str, int, int], str]()
-    attempt = 1
+    attempt, number, durable = 1, 0, 0
 
     def live() -> SourceInput:
         context = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=attempt)
@@ -196,18 +196,23 @@ def test_a_message_is_acknowledged_when_it_is_committed_and_not_before_and_all_a
                 taken.pop(0)
             if random.random() < 0.4:
                 journal, done = committed(inputs), list(seen)
+                number += 1
+                inputs.committed(number)
                 if random.random() < 0.8:
-                    inputs.acknowledge()
+                    durable = random.choice((durable, number))
+                    inputs.durable(durable)
                 assert set(broker.acknowledged) <= set(done)
             if random.random() < 0.1:
                 attempt += 1
                 inputs, seen, taken = live(), list(done), []
         if inputs.ended:
             journal, done = committed(inputs), list(seen)
-            inputs.acknowledge()
+            inputs.committed(number + 1)
+            inputs.durable(number + 1)
             break
     assert set(done) == set(broker.left)
     assert set(broker.acknowledged) <= set(done)
+    assert inputs.awaits == 0
 
 
 class Silent(Reader[str]):

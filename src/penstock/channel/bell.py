@@ -6,6 +6,7 @@ then wait; ringing is: publish, `fence`, look at the neighbour's word. Without t
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import stat
@@ -58,6 +59,22 @@ def open_fifo(path: Path, what: str) -> int:
         os.close(fd)
         raise QueueDamaged(path, f"{what} is no longer a FIFO")
     return fd
+
+
+def ring(path: Path) -> None:
+    """Wake the owner of a FIFO once, who may not be there: then he looks around when he comes."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as exc:
+        if exc.errno in (errno.ENOENT, errno.ENXIO):
+            return
+        raise
+    try:
+        os.write(fd, b"!")
+    except BlockingIOError:
+        return  # full of rings already: the owner will wake
+    finally:
+        os.close(fd)
 
 
 class Ringer:

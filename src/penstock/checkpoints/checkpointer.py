@@ -24,6 +24,7 @@ from penstock.checkpoints.news import Failed, Made, Started, Taken, encode
 from penstock.checkpoints.requests import Answer, answer, waiting_requests
 from penstock.checkpoints.store_cut import RunFacts, same_history, store_cut
 from penstock.checkpoints.stores import open_store
+from penstock.checkpoints.tell_durable import tell_durable
 from penstock.checkpoints.told import Told
 from penstock.errors import PenstockError, StoreTaken
 from penstock.metrics.checkpoint_state import CheckpointState, write_state
@@ -104,10 +105,11 @@ class Checkpointer:
         files, facts = self._told.run.files(), self._told.run.facts()
         self._cuts += 1
 
-        def stored(copied: Copied) -> Manifest:
-            return self._stored(copied, files, facts, claimed, savepoint)
+        def stored(copied: Copied) -> tuple[Manifest, Copied]:
+            return self._stored(copied, files, facts, claimed, savepoint), copied
 
-        made = copy_run(files, self._told.life << 32 | self._cuts, stored)
+        made, copied = copy_run(files, self._told.life << 32 | self._cuts, stored)
+        tell_durable(files, copied)
         claimed.retain(self._told.keep)
         return made
 

@@ -94,7 +94,7 @@ class Pins:
             ring.free_room()
         # After the fence, as after every publish: a writer either sees that the pin is gone, or is seen asleep.
         fence()
-        _wake_writers(self._run)
+        _wake(self._run, Sleep.FOR_ROOM)
 
     def release(self) -> None:
         """All is copied: what was kept for that goes."""
@@ -103,7 +103,7 @@ class Pins:
         self._control.unpin()
         self._control.close()
         fence()
-        _wake_writers(self._run)
+        _wake(self._run, Sleep.FOR_ROOM)
         _remove_kept(self._run)
 
 
@@ -172,18 +172,22 @@ def length_there(files: Files, log: NamedLog) -> int:
 
 
 def release(run: RunFiles) -> None:
-    """Take away what a dead checkpointer has pinned. Raises `QueueDamaged`, `FileUnusable`."""
+    """Take away what a dead checkpointer has pinned, and ring whom it owed a ring.
+
+    Raises `QueueDamaged`, `FileUnusable`.
+    """
     control = Control(run.paths.control, run.opening)
-    if not control.pinned:
-        control.close()
-        return  # it goes first, and comes last
-    for channel in run.shape.channels:
-        unpin(run.paths.root / channel.path, run.opening)
+    pinned = control.pinned  # it goes first, and comes last
+    if pinned:
+        for channel in run.shape.channels:
+            unpin(run.paths.root / channel.path, run.opening)
     fence()
-    _wake_writers(run)
-    control.unpin()
+    # Whatever for: it may have made room, or said what is durable, and died before ringing (trap 6).
+    _wake(run, ~Sleep.AWAKE)
+    if pinned:
+        control.unpin()
+        _remove_kept(run)
     control.close()
-    _remove_kept(run)
 
 
 def holds_room(run: RunFiles) -> bool:
@@ -191,11 +195,12 @@ def holds_room(run: RunFiles) -> bool:
     return any(room_is_pinned(run.paths.root / channel.path, run.opening) for channel in run.shape.channels)
 
 
-def _wake_writers(run: RunFiles) -> None:
+def _wake(run: RunFiles, why: int) -> None:
+    """Ring those that sleep for this: bits of `Sleep`."""
     for slot in run.shape.slots:
         bell = run.bell_of(slot.bell(run.paths))
         with contextlib.closing(bell):
-            if bell.asleep & Sleep.FOR_ROOM:
+            if bell.asleep & why:
                 bell.ring()
 
 

@@ -24,6 +24,7 @@ from penstock.checkpoints.store import CheckpointStore
 from penstock.errors import CheckpointDamaged
 from penstock.plan.paths import RunPaths
 from penstock.shared_file import Opening, by_calls
+from penstock.slot.records.durable_word import DurableWord
 from penstock.slot.records.journal import create_journal
 from penstock.slot.records.record import InputRecord, OutputRecord, Record, decode_record
 
@@ -78,6 +79,8 @@ def restore(to: Restoring, shape: RunShape, capacities: Mapping[str, int], endle
         journal = slot.journal(to.paths)
         to.make_folder(journal.parent)
         create_journal(journal, msgspec.structs.replace(record, lineage=to.lineage), files=to.files)
+        if not slot.caller:
+            DurableWord.create(slot.durable(to.paths), record.number, to.files)
     for log in cut.logs:
         _restore_log(to, log)
     for file in cut.files:

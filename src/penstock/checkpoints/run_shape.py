@@ -32,6 +32,10 @@ class SlotFiles(msgspec.Struct, frozen=True):
     def bell(self, paths: RunPaths) -> Path:
         return paths.caller_bell if self.caller else paths.slot(self.group, self.number).bell
 
+    def durable(self, paths: RunPaths) -> Path:
+        """Not the caller's, who has none."""
+        return paths.slot(self.group, self.number).durable
+
     def folder(self, paths: RunPaths) -> Path:
         return self.journal(paths).parent
 

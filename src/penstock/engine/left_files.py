@@ -21,6 +21,7 @@ from penstock.plan.topology import Topology
 from penstock.shared_file import by_calls
 from penstock.slot.process.failure_file import reserve
 from penstock.slot.records.control import Control
+from penstock.slot.records.durable_word import DurableWord, durable_number
 from penstock.slot.records.journal import load_record
 from penstock.slot.records.record import Record, first_record
 from penstock.slot.records.work_page import WorkPage
@@ -41,7 +42,7 @@ def make_shared(paths: RunPaths) -> None:
     Control.create(paths.control)
 
 
-def make_slot(files: SlotPaths, pages: Sequence[Path]) -> None:
+def make_slot(files: SlotPaths, pages: Sequence[Path], *, checkpointed: bool) -> None:
     """What a worker has beside its journal. Pages stay where they can be read: their figures grow over restarts."""
     make_bell(files.bell)
     _remove(files.work, files.log, files.stdout, files.failure)
@@ -53,6 +54,8 @@ def make_slot(files: SlotPaths, pages: Sequence[Path]) -> None:
     reserve(files.failure)
     for page in pages:
         _make_page(page)
+    if checkpointed:
+        _make_durable_word(files.durable)
 
 
 def make_caller_bell(paths: RunPaths) -> None:
@@ -63,6 +66,18 @@ def make_caller_bell(paths: RunPaths) -> None:
 def make_bell(path: Path) -> None:
     _remove(path, path.with_name(path.name + ".asleep"))
     create_bell(path)
+
+
+def _make_durable_word(path: Path) -> None:
+    """What is durable stays so; where it cannot be read, the next checkpoint tells."""
+    if path.exists():
+        try:
+            durable_number(path)
+            return
+        except QueueDamaged as damage:
+            log.warning("%s; it is created again", damage.told)
+    _remove(path)
+    DurableWord.create(path)
 
 
 def _make_page(path: Path) -> None:

@@ -51,7 +51,7 @@ def make_run(order: Order, path: Path, held: Held, run_id: str) -> Deployment:
     dead_letters = letters_folder(order.state_dir, order.plan.pipeline, run_id)
     paths = RunPaths(path)
     try:
-        _make_files(topology, paths)
+        _make_files(topology, paths, checkpointed=order.checkpoint is not None)
         _write_files(order, topology, paths, run_id, dead_letters)
     except (OSError, FileUnusable) as exc:
         if exc.errno in FULL:  # somebody else was faster
@@ -118,7 +118,7 @@ def _once_it_is_there(ask: Callable[[], None], stage: StagePlan, signals: Sequen
     once_it_is_there(ask, stage.name, unavailable_for_s=stage.settings.unavailable_for_s, signals=signals)
 
 
-def _make_files(topology: Topology, paths: RunPaths) -> None:
+def _make_files(topology: Topology, paths: RunPaths, *, checkpointed: bool) -> None:
     for folder in (paths.root / "queues", paths.root / "slots"):
         folder.mkdir(mode=0o700)
     make_shared(paths)
@@ -130,7 +130,7 @@ def _make_files(topology: Topology, paths: RunPaths) -> None:
         if slot.caller:
             make_caller_bell(paths)
         else:
-            make_slot(paths.slot(slot.group, slot.number), slot.pages)
+            make_slot(paths.slot(slot.group, slot.number), slot.pages, checkpointed=checkpointed)
 
 
 def _write_files(order: Order, topology: Topology, paths: RunPaths, run_id: str, dead_letters: Path) -> None:

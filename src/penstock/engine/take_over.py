@@ -59,7 +59,7 @@ def take_over(order: Order, path: Path, held: Held, left: Manifest, *, restored:
     _wake(path, left)
     topology = Topology(with_splits(order.plan, _frozen_splits(paths.splits)), membership)
     require_whole(topology, paths)
-    _make_anew(topology, paths, left)
+    _make_anew(topology, paths, left, checkpointed=order.checkpoint is not None)
     state_dir = order.state_dir if restored else left.state_dir
     dead_letters = letters_folder(state_dir, order.plan.pipeline, left.run_id)
     write_program(order, topology, paths, left.run_id, dead_letters)
@@ -107,7 +107,7 @@ def _wake(path: Path, left: Manifest) -> None:
         raise FileUnusable(exc.filename or path, "what an earlier run left", exc) from exc
 
 
-def _make_anew(topology: Topology, paths: RunPaths, left: Manifest) -> None:
+def _make_anew(topology: Topology, paths: RunPaths, left: Manifest, *, checkpointed: bool) -> None:
     """What no row depends on: whatever became of it, it is as at the start."""
     for channel in topology.channels():  # pins of a checkpointer that died with its supervisor
         unpin(paths.queue(channel.edge, channel.sender, channel.receiver), by_calls)
@@ -118,7 +118,7 @@ def _make_anew(topology: Topology, paths: RunPaths, left: Manifest) -> None:
             if slot.caller:
                 make_caller_bell(paths)
             else:
-                make_slot(paths.slot(slot.group, slot.number), slot.pages)
+                make_slot(paths.slot(slot.group, slot.number), slot.pages, checkpointed=checkpointed)
     except OSError as exc:
         raise FileUnusable(exc.filename or paths.root, "the run directory", exc) from exc
 

@@ -49,6 +49,11 @@ class SlotPaths(msgspec.Struct, frozen=True):
         return self.folder / "changelog"
 
     @property
+    def durable(self) -> Path:
+        """Which of its commits a checkpoint covers, where there is a store."""
+        return self.folder / "durable"
+
+    @property
     def failure(self) -> Path:
         """Why the worker gave up, for the supervisor."""
         return self.folder / "failure"

@@ -7,7 +7,6 @@ from functools import partial
 
 from penstock.slot.input.decoding import Decoding
 from penstock.slot.input.queue_inputs import QueueInputs
-from penstock.slot.input.source_input import SourceInput
 from penstock.slot.input.suspicion import Suspicion
 from penstock.slot.loop import SlotLoop
 from penstock.slot.ports import Keeping, World
@@ -29,6 +28,7 @@ from penstock.slot.running.runner import PlainRunner, Runner
 from penstock.slot.sleeping import Sleeping
 from penstock.slot.turn.backpressure import Backpressure
 from penstock.slot.turn.commit import Commit
+from penstock.slot.turn.durable_commits import DurableCommits
 from penstock.slot.turn.last_error import LastErrors
 from penstock.slot.turn.meter import Meter
 from penstock.slot.turn.row_errors import RowErrors
@@ -51,6 +51,7 @@ class AssembledLoop:
         self._meter = meter
         self._suspicion = Suspicion(life)
         self._errors = RowErrors(pipeline, keeping.dead_letters, keeping.retries, world.clock, world.pickled)
+        self._durable = DurableCommits(stages, record.number, keeping.durable, world.ask_for_checkpoint)
         self._turn = self._turn_of(stages, record)
         pauses = Pauses(keeping.bell, keeping.waiter, keeping.control, world.clock, world.look_s)
         self._calls = Calls(
@@ -65,7 +66,7 @@ class AssembledLoop:
         sleeping = Sleeping(stages, keeping.bell, keeping.waiter, meter)
         self._loop = SlotLoop(
             turn=self._turn, errors=self._errors, sleeping=sleeping, work=keeping.work, control=keeping.control,
-            clock=world.clock,
+            durable=self._durable, clock=world.clock,
         )
         self._runners = [self._runner(stage) for stage in stages]
         self._time = self._time_of(stages, pauses)
@@ -105,7 +106,7 @@ class AssembledLoop:
     def _turn_of(self, stages: Sequence[SlotStage], record: Record) -> Turn:
         keeping, world, crash = self._keeping, self._world, self._world.crash
         participants: dict[str, Participant] = {DEAD_LETTERS: keeping.dead_letters, RETRIES: keeping.retries}
-        told: list[Callable[[SlotStage], None]] = [self._meter.committed, acknowledge]
+        told: list[Callable[[SlotStage], None]] = [self._meter.committed, self._durable.committed]
         if keeping.state is not None:
             participants[STATE] = keeping.state
             told.append(keeping.state.committed)
@@ -143,9 +144,3 @@ class AssembledLoop:
             stage, self._calls, turn=self._turn, retries=keeping.retries, meter=self._meter, control=keeping.control,
             between=self._loop.let_coroutines_run,
         )
-
-
-def acknowledge(stage: SlotStage) -> None:
-    """After a commit: tell a source's readers, if they want to know."""
-    if isinstance(stage.inputs, SourceInput):
-        stage.inputs.acknowledge()

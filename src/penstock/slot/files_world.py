@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from penstock.byte_files import DISK
-from penstock.channel.bell import Bell, FifoBell, OnePerPath, Waiter, Waits
+from penstock.channel.bell import Bell, FifoBell, OnePerPath, Waiter, Waits, ring
 from penstock.dead_letter_record import pickled
 from penstock.mapped_file import by_mapping
 from penstock.plan.paths import RunPaths
@@ -22,7 +24,8 @@ def over_files(paths: RunPaths, life: Life) -> World:
     return World(
         paths=paths, opening=by_mapping, files=DISK, bell_of=bells.of, waiter_of=_waiter, timer_of=RowTimer,
         clock=MACHINE, crash=CrashPoints(tuple(ArmedCrash(c.point, c.row) for c in life.crashes)),
-        pickled=pickled, when_open=lambda: (TurnGc(MACHINE).between_turns,),
+        pickled=pickled, ask_for_checkpoint=partial(ring, paths.checkpoint_bell),
+        when_open=lambda: (TurnGc(MACHINE).between_turns,),
     )
 
 

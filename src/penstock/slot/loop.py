@@ -20,6 +20,7 @@ from penstock.slot.running.passing_time import PassingTime
 from penstock.slot.running.runner import Runner
 from penstock.slot.sleeping import Sleeping
 from penstock.slot.time_and_chance import Clock
+from penstock.slot.turn.durable_commits import DurableCommits
 from penstock.slot.turn.row_errors import RowErrors
 from penstock.slot.turn.turn import Turn
 
@@ -33,7 +34,8 @@ class SlotLoop:
     """Runs the stages of one slot until their input is through."""
 
     def __init__(
-        self, *, turn: Turn, errors: RowErrors, sleeping: Sleeping, work: WorkPage, control: Control, clock: Clock
+        self, *, turn: Turn, errors: RowErrors, sleeping: Sleeping, work: WorkPage, control: Control,
+        durable: DurableCommits, clock: Clock,
     ) -> None:
         self._now_s = clock.now_s
         self._runners: tuple[Runner, ...] = ()
@@ -46,6 +48,9 @@ class SlotLoop:
         self._sleeping = sleeping
         self._work = work
         self._control = control
+        self._durable = durable
+        self._told_ends = set[int]()
+        """The stages whose operators were told of the end of their input."""
         self._current = 0
         self._undecided = False
         """True: a stage is through, and other slots decide whether its failed rows are letters or its failure."""
@@ -58,6 +63,7 @@ class SlotLoop:
         for runner in runners:
             self._turn.send_spooled(runner.stage)
         passing_time.begin()
+        self._durable.begin()
 
     def run(self) -> None:
         """Until every stage of the slot has finished."""
@@ -76,7 +82,7 @@ class SlotLoop:
         if self._turn.pending and (self._turn.collects_for() <= 0 or self._control.draining):
             self._turn.flush()
             return True
-        return self._time.before_sleep()
+        return self._durable.look() or self._time.before_sleep()
 
     # For those who let slots take turns in one process, rather than sleep.
 
@@ -121,9 +127,13 @@ class SlotLoop:
         if not self._errors.may_finish(stage, draining=self._control.draining):
             self._undecided = True
             return False
-        self._time.end(stage)
+        if stage.number not in self._told_ends:
+            self._told_ends.add(stage.number)
+            self._time.end(stage)
         if self._turn.pending:
             self._turn.flush()
+        if self._durable.holds(stage):
+            return False
         self._turn.finish(stage)
         return True
 
@@ -164,7 +174,7 @@ class SlotLoop:
             self._ran_coroutines_at = self._now_s()
 
     def _has_work(self) -> bool:
-        if self._due.can_run:
+        if self._due.can_run or self._durable.has_news:
             return True
         runners = (self._runners[self._current],) if self._collects() else self._runners
         return any(not runner.stage.finished and self._is_at_work(runner) for runner in runners)
@@ -172,6 +182,7 @@ class SlotLoop:
     def _is_at_work(self, runner: Runner) -> bool:
         return runner.has_work() or (
             runner.through and not self._undecided and not self._due.waits(runner.stage)
+            and not self._durable.holds(runner.stage)
         )
 
     def _nap(self) -> float:

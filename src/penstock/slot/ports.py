@@ -20,6 +20,7 @@ from penstock.slot.process.crash_points import CrashPoints
 from penstock.slot.process.row_timeout import RowTimer
 from penstock.slot.records.control import Control
 from penstock.slot.records.dead_letter_file import DeadLetterFile
+from penstock.slot.records.durable_word import DurableWord
 from penstock.slot.records.journal import Journal
 from penstock.slot.records.retries import RetryFile
 from penstock.slot.records.work_page import WorkPage
@@ -77,6 +78,8 @@ class World(msgspec.Struct, frozen=True):
     """Sleepers look around so often even when nobody rings."""
     when_open: Callable[[], Sequence[Callable[[SlotStage], None]]] = tuple
     """Called once what is the user's is open; gives what to call after each commit."""
+    ask_for_checkpoint: Callable[[], None] = lambda: None
+    """Has one taken now; called where a slot can do nothing else. It does not wait, and is heard or not."""
     one_at_a_time: bool = False
     """True: slots take turns rather than run beside each other; to share a batch among them gains nothing."""
 
@@ -92,3 +95,5 @@ class Keeping(msgspec.Struct, frozen=True):
     waiter: Waits
     control: Control
     work: WorkPage
+    durable: DurableWord | None
+    """None: the run has no checkpoint store."""

@@ -25,6 +25,7 @@ from penstock.slot.process.stops import StageFailed, Trouble
 from penstock.slot.process.user_errors import one_line
 from penstock.slot.records.control import Control
 from penstock.slot.records.dead_letter_file import DEAD_LETTERS, DeadLetterFile
+from penstock.slot.records.durable_word import DurableWord
 from penstock.slot.records.journal import Journal
 from penstock.slot.records.life import Life
 from penstock.slot.records.record import STATE, Record
@@ -174,6 +175,7 @@ class Worker:
         self._keeping = Keeping(
             journal=self._journal, dead_letters=dead_letters, retries=retries, state=self._state, bell=self._bell,
             waiter=self._waiter, control=self._control, work=self._work,
+            durable=DurableWord(self._slot_files.durable, world.opening) if life.checkpointed else None,
         )
         self.loop = AssembledLoop(
             self._stages, record, self._keeping, world, life, pipeline=self._plan.pipeline, meter=self._meter

@@ -94,7 +94,7 @@ class Child:
         return Life(
             self.spec.group, self.spec.slot, self.attempt, run.run_id, run.dead_letters, told.suspect, told.careful,
             told.blamed, self.spec.crashes if self.attempt == 1 else (), told.ungathered, anew=not self.pages.proven,
-            log_level=run.log_level,
+            log_level=run.log_level, checkpointed=run.checkpoint is not None,
         )
 
     def born(self, pid: int, pidfd: int) -> None:

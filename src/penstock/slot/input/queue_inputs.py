@@ -232,6 +232,17 @@ class QueueInputs:
         """Nothing but the bell tells of input."""
         return None
 
+    def committed(self, number: int) -> None:
+        """A record was committed; queues are told by `publish`."""
+
+    def durable(self, number: int) -> None:
+        """Senders have no use for it."""
+
+    @property
+    def awaits(self) -> int:
+        """The commit that must be durable before the stage may finish; 0: none."""
+        return 0
+
     def descriptors(self) -> set[int]:
         return set()
 

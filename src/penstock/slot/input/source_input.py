@@ -7,7 +7,7 @@ own threads call.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from penstock.options import parse_duration
 from penstock.slot.input.discovery import Discovery
@@ -18,6 +18,9 @@ from penstock.slot.process.forks import leave_if_child_by
 from penstock.slot.process.stops import Trouble
 from penstock.slot.records.record import SplitRecord, StageRecord
 from penstock.slot.watermarks.origin import Origin
+
+_PATIENCE_S: Final = 30.0
+"""So long the end of a source waits for the checkpoint that covers its last rows, to acknowledge them."""
 
 
 class SourceInput:
@@ -36,6 +39,10 @@ class SourceInput:
         self._idle_until = 0.0
         self._stopped = False
         self._wake = wake
+        self._durable = 0
+        """The newest commit that is known to be durable."""
+        self._patient_until: float | None = None
+        """At the end of the input the last commit is waited for until then; 0: no longer."""
         self.read_waits_s = 0.0
         """How long the next read is expected to wait for rows, in seconds: up at once, down slowly."""
 
@@ -119,6 +126,9 @@ class SourceInput:
         for name in self._turns():
             split = self._splits[name]
             intake = split.read()
+            if split.opened:
+                split.opened = False
+                self.durable(self._durable)
             self.read_waits_s = max(split.waited_s, self.read_waits_s / 2)
             if intake is not None:
                 self._last_split = name
@@ -150,15 +160,43 @@ class SourceInput:
         """Rows of the oldest intake in progress of its split are through up to `intake.done`."""
         self._splits[intake.split].progress(intake)
 
-    def acknowledge(self) -> None:
-        """Right after a commit: tell readers what is committed. Raises `Trouble`."""
-        while self._reading.acknowledging:
-            _, split = self._reading.acknowledging.popitem()
-            try:
-                split.acknowledge()
-            except BaseException as exc:  # the source's code, be it an exit or a panic
-                leave_if_child_by(exc)
-                raise Trouble(self._reading.context.stage, "acknowledging", exc) from exc
+    def committed(self, number: int) -> None:
+        """Right after a commit, and at the start with the one that this life resumes from."""
+        self._reading.committed = number
+        for split in self._reading.acknowledging.values():
+            split.committed(number)
+
+    def durable(self, number: int) -> None:
+        """The commits up to this one are durable: tell readers of their rows. Raises `Trouble`."""
+        self._durable = number
+        acknowledging = self._reading.acknowledging
+        try:
+            for name in [name for name, split in acknowledging.items() if split.acknowledge(number)]:
+                del acknowledging[name]
+        except BaseException as exc:  # the source's code, be it an exit or a panic
+            leave_if_child_by(exc)
+            raise Trouble(self._reading.context.stage, "acknowledging", exc) from exc
+
+    @property
+    def awaits(self) -> int:
+        """The commit that must be durable before all is acknowledged; 0: all is, or it was waited for long enough."""
+        if not self._reading.acknowledging:
+            return 0
+        newest = max(split.awaits for split in self._reading.acknowledging.values())
+        if newest <= self._durable:
+            return 0
+        now = self._now_s()
+        if self._patient_until is None:
+            self._patient_until = now + _PATIENCE_S
+        if now < self._patient_until:
+            return newest
+        if self._patient_until:
+            self._patient_until = 0.0
+            self._reading.context.log.warning(
+                "no checkpoint was made for %g s: the source is not told that its last rows are durable, and may give "
+                "them again", _PATIENCE_S,
+            )
+        return 0
 
     def publish(self) -> None:
         """A source has nobody to tell."""

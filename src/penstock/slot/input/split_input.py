@@ -14,6 +14,7 @@ from penstock.batch import Lines
 from penstock.errors import SourceDamaged
 from penstock.event_time import END_OF_TIME, NO_WATERMARK, moments
 from penstock.operator import Context
+from penstock.slot.input.acknowledgements import Acknowledgements
 from penstock.slot.input.batches import as_row_list, batch_length, normalized, require_rows
 from penstock.slot.input.gathered import GatheringReader
 from penstock.slot.input.intake import Intake
@@ -52,6 +53,8 @@ class Reading:
         self.gives_times = gives_times
         self.acknowledging: dict[str, SplitInput] = {}
         """By name: splits with rows that are done, and not yet acknowledged to a reader that wants to know."""
+        self.committed = 0
+        """The number of the slot's last commit."""
 
 
 class SplitInput:
@@ -65,14 +68,19 @@ class SplitInput:
         """Nothing is left to read, though rows of it may still be in progress."""
         self.waited_s = 0.0
         """How long the last `read` waited for rows, in seconds."""
+        self.opened = False
+        """True: the reader was opened at a position, and was not told yet how far that is durable."""
         self._reading = reading
         self._name = name
         self._split = split
         self._reader: Reader[Any] | None = None
         self._acknowledges = False
-        """True: the reader is told what is committed."""
+        """True: the reader is told what is durable."""
+        self._unacknowledged = Acknowledgements()
         self._knows_time = False
         """True: the reader may know how far event time has come."""
+        self._advanced = False
+        """True: rows are done, and not yet committed, of which the reader is to be told."""
         self._batches_ahead = 0
         self._rows = 0
         """Rows that were read, ever; as far as this life knows."""
@@ -157,6 +165,12 @@ class SplitInput:
             self.record.rows_done = 0
             self._sequence = READ_ONCE + reading.context.attempt
             self._key = f"{self._key}/{reading.context.attempt}"
+        elif self._acknowledges and self.record.position is not None:
+            # What an earlier life committed, and perhaps did not acknowledge. A position of a reader that is not
+            # repeatable says nothing to another one of what that has given.
+            self._unacknowledged.add(reading.committed, self.record.position)
+            reading.acknowledging[self._name] = self
+            self.opened = True
         if reading.gather_rows:
             reader = GatheringReader(reader, reading.gather_rows)
         self._reader = reader
@@ -216,6 +230,7 @@ class SplitInput:
         self._batches_ahead -= 1
         self._end_if_through()
         if self._acknowledges:
+            self._advanced = True
             self._reading.acknowledging[self._name] = self
 
     def _end_if_through(self) -> None:
@@ -228,13 +243,28 @@ class SplitInput:
         self.record.watermark = self.origin.watermark
         return self.record
 
-    def acknowledge(self) -> None:
-        """Right after a commit: tell the reader how far the rows of whole batches are committed."""
-        if self._reader is not None:
-            self._reader.acknowledge(self.record.position)
+    def committed(self, number: int) -> None:
+        """Rows of whole batches are committed as far as they are done."""
+        if self._advanced:
+            self._advanced = False
+            self._unacknowledged.add(number, self.record.position)
+
+    def acknowledge(self, number: int) -> bool:
+        """Tell the reader how far rows are durable, now that this commit is. True: it knows all that was committed."""
+        found = self._unacknowledged.covered(number)
+        if found is not None and self._reader is not None:
+            self._reader.acknowledge(found.position)
             leave_if_child()
+        if self._advanced or self._unacknowledged.newest:
+            return False
         if self.record.done:
             self.close()
+        return True
+
+    @property
+    def awaits(self) -> int:
+        """The commit that must be durable for the reader to be told of all that was committed; 0: it was."""
+        return self._unacknowledged.newest
 
     def close(self) -> None:
         """Close the reader, if it is open."""
@@ -243,7 +273,7 @@ class SplitInput:
             reader.close()
 
     def _close_unless_waiting(self) -> None:
-        """A reader that is told what is committed is closed after that, by `acknowledge`."""
+        """A reader that is told what is durable is closed after that, by `acknowledge`."""
         if not self._acknowledges or (self._batches_ahead == 0 and self._name not in self._reading.acknowledging):
             self.close()
 

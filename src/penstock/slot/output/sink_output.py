@@ -52,6 +52,20 @@ class SinkOutput:
         """The record that the sink holds of this run and lineage, if it holds records."""
         return None
 
+    def committed(self, number: int) -> None:
+        """A record was committed that covers what was prepared; at the start, the one that this life resumes from."""
+
+    def durable(self, number: int) -> None:
+        """The commits up to this one are covered by a checkpoint that outlives the machine. Between two turns.
+
+        Numbers grow, and some are left out. Raises `Trouble`.
+        """
+
+    @property
+    def awaits(self) -> int:
+        """The stage may not finish before this commit is durable; 0: it may."""
+        return 0
+
     def finish(self) -> None:
         """The stage is through with its input."""
 

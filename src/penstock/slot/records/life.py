@@ -94,6 +94,8 @@ class Life(msgspec.Struct, frozen=True):
     """True: no life of this run has committed anything. What an earlier run said against the code is forgotten."""
     log_level: int = 20
     """From this level on, log records are sent to the caller."""
+    checkpointed: bool = False
+    """True: the run has a checkpoint store, and the slot a `DurableWord`."""
 
 
 class FailureNote(msgspec.Struct, frozen=True):
