@@ -16,7 +16,6 @@ from penstock.plan.paths import RunPaths
 from penstock.shared_file import by_calls
 from penstock.slot.records import journal
 from penstock.slot.records.control import Control
-from penstock.slot.records.durable_word import durable_number
 from penstock.slot.records.work_page import WorkPage
 from penstock.supervisor.protocol import RunSpec
 
@@ -31,6 +30,8 @@ class WholeFiles:
             files = RunPaths(run_dir).slot(slot.group, slot.slot)
             self._looks += [(journal.require_whole, files.journal), (_work, files.work), (_bell, files.bell)]
             if spec.checkpoint is not None:
+                from penstock.slot.records.durable_word import durable_number  # what most runs do without
+
                 self._looks.append((durable_number, files.durable))
         self._looks += [(_page, run_dir / page) for stage in spec.stages for page in stage.pages]
 
