@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         TargetInUse,
         TooFewDescriptors,
     )
+    from penstock.lookup_table import LookupTable, TableReader
     from penstock.operator import Context, Drop, Reject, Retry, Unavailable
     from penstock.operators.key_state import KeyState, ListState, MapState, ValueState
     from penstock.operators.windowed.changes import Change
@@ -76,16 +77,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Accumulator", "Aggregation", "AlreadyRunning", "Change", "ChangingWindows", "CheckpointDamaged",
-    "CheckpointForeign", "CheckpointOptions", "CommandRefused", "Context", "DeadLetter", "Drop", "Edge",
-    "EdgeStatus", "ErrorPolicy", "EventTimeStatus", "ExtraMissing", "FileUnusable", "FullPolicy", "Handle",
-    "KeyState", "KeyedStream", "LayoutChanged", "ListState", "MapState", "Mistake", "NoRunDirectory",
+    "CheckpointForeign", "CheckpointOptions", "CommandRefused", "Context", "DeadLetter", "Drop", "Edge", "EdgeStatus",
+    "ErrorPolicy", "EventTimeStatus", "ExtraMissing", "FileUnusable", "FullPolicy", "Handle", "KeyState",
+    "KeyedStream", "LayoutChanged", "ListState", "LookupTable", "MapState", "Mistake", "NoRunDirectory",
     "NoSuchCheckpoint", "NotPrivate", "OutputExists", "PathNotUtf8", "PenstockError", "Pipeline", "PipelineFailed",
-    "PipelineInvalid", "Plan", "QueueDamaged", "Ranked", "Reject", "Report", "Results", "Retry", "Row",
-    "RowTimeout", "Sink", "Source", "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status",
-    "StoreTaken", "StoreUnavailable", "Stream", "TargetDamaged", "TargetInUse", "TooFewDescriptors", "Unavailable",
-    "ValueState", "Window", "WindowResult", "WindowedStream", "arg_max", "arg_min", "block", "checkpoint",
-    "collect", "count", "count_distinct", "count_window", "dead_letter", "discard", "fail", "first", "last", "mean",
-    "quantile", "read_dead_letters", "session", "skip", "sliding", "stddev", "top_k", "tumbling", "variance",
+    "PipelineInvalid", "Plan", "QueueDamaged", "Ranked", "Reject", "Report", "Results", "Retry", "Row", "RowTimeout",
+    "Sink", "Source", "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status", "StoreTaken",
+    "StoreUnavailable", "Stream", "TableReader", "TargetDamaged", "TargetInUse", "TooFewDescriptors", "Unavailable",
+    "ValueState", "Window", "WindowResult", "WindowedStream", "arg_max", "arg_min", "block", "checkpoint", "collect",
+    "count", "count_distinct", "count_window", "dead_letter", "discard", "fail", "first", "last", "mean", "quantile",
+    "read_dead_letters", "session", "skip", "sliding", "stddev", "top_k", "tumbling", "variance",
 ]  # fmt: skip
 
 _NAMES = {
@@ -93,6 +94,7 @@ _NAMES = {
     "dead_letters": "DeadLetter read_dead_letters",
     "engine.handle": "Handle",
     "engine.results": "Results",
+    "lookup_table": "LookupTable TableReader",
     "errors": "AlreadyRunning CheckpointDamaged CheckpointForeign CommandRefused ExtraMissing FileUnusable "
               "LayoutChanged Mistake NoRunDirectory NoSuchCheckpoint NotPrivate OutputExists PathNotUtf8 PenstockError "
               "PipelineFailed PipelineInvalid QueueDamaged RowTimeout SourceDamaged StoreTaken StoreUnavailable "

@@ -34,6 +34,7 @@ from penstock.graph.graph import (
     Where,
 )
 from penstock.graph.recorder import Recorder, calling_line
+from penstock.lookup_table import LookupTable
 from penstock.names import did_you_mean
 from penstock.operator import KeyProcess, RowOperator
 from penstock.operators.event_time import EventTime, Field
@@ -202,13 +203,13 @@ class Stream(Generic[T_co]):
 
     @overload
     def lookup(
-        self, table: Source[R] | Sequence[R], *, on: str | Callable[[R], Any],
+        self, table: Source[R] | LookupTable[R] | Sequence[R], *, on: str | Callable[[R], Any],
         key: str | Callable[[T_co], Any] | None = None, how: Literal["inner"] = "inner",
         reload: Duration | None = None,
     ) -> Stream[tuple[T_co, R]]: ...
     @overload
     def lookup(
-        self, table: Source[R] | Sequence[R], *, on: str | Callable[[R], Any],
+        self, table: Source[R] | LookupTable[R] | Sequence[R], *, on: str | Callable[[R], Any],
         key: str | Callable[[T_co], Any] | None = None, how: Literal["left"], reload: Duration | None = None,
     ) -> Stream[tuple[T_co, R | None]]: ...
     def lookup(
@@ -221,7 +222,8 @@ class Stream(Generic[T_co]):
         given with None; otherwise it is not given. No two rows of a table have one key.
 
         A source or list is loaded whole by each worker when it begins. With `reload="10s"`, the worker looks every 10 s
-        whether the files have changed, and loads them again; what is no file is loaded again each time.
+        whether the files have changed, and loads them again; what is no file is loaded again each time. A database is
+        asked for the keys of many rows at once: `postgres.lookup_table`, `duckdb.lookup_table`, `sqlite.lookup_table`.
         """
         where = calling_line(1)
         return self._then(where, _table_lookup(where, table, on, key, how, reload))
@@ -420,13 +422,13 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
 
     @overload
     def lookup(
-        self, table: Source[R] | Sequence[R], *, on: str | Callable[[R], Any] | None = None,
+        self, table: Source[R] | LookupTable[R] | Sequence[R], *, on: str | Callable[[R], Any] | None = None,
         key: str | Callable[[T_co], Any] | None = None, how: Literal["inner"] = "inner",
         reload: Duration | None = None,
     ) -> Stream[tuple[T_co, R]]: ...
     @overload
     def lookup(
-        self, table: Source[R] | Sequence[R], *, on: str | Callable[[R], Any] | None = None,
+        self, table: Source[R] | LookupTable[R] | Sequence[R], *, on: str | Callable[[R], Any] | None = None,
         key: str | Callable[[T_co], Any] | None = None, how: Literal["left"], reload: Duration | None = None,
     ) -> Stream[tuple[T_co, R | None]]: ...
     @overload
@@ -762,7 +764,12 @@ def _table_lookup(where: Where, table: Any, on: Any, key: Any, how: Any, reload:
     """The operator of a lookup in a table. `key`: of the rows; None: the field that `on` names."""
     from penstock.operators.looked_up.lookup import LeftLookup, Lookup
 
-    source, own = as_source(table), on if key is None and isinstance(on, str) else key
+    own = on if key is None and isinstance(on, str) else key
+    if isinstance(table, LookupTable):
+        from penstock.operators.looked_up.table_lookup import TableLookup
+
+        return TableLookup(None, str(where), key=own, on=on, how=how, table=table, reload=reload)
+    source = as_source(table)
     made = LeftLookup if how == "left" else Lookup
     return made(None, str(where), own, on, how, source, None if source is not None else table, reload)
 

@@ -10,7 +10,7 @@ from penstock.graph.findings import mistake
 from penstock.graph.graph import Graph, OperatorCall
 from penstock.graph.row_types import RowType
 from penstock.names import did_you_mean
-from penstock.operators.looked_up.lookup import LookupOperator
+from penstock.operators.looked_up.lookup import Pairs
 from penstock.signatures.annotations import shown, taken_by
 from penstock.signatures.row_classes import can_take
 from penstock.windows.row_reading import Value, field_mistake, reading
@@ -19,13 +19,13 @@ from penstock.windows.row_reading import Value, field_mistake, reading
 def lookup_mistakes(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[Mistake]:
     """All mistakes of this kind, but for those that the verb says of its own settings."""
     for call in graph.calls.values():
-        if isinstance(call, OperatorCall) and isinstance(call.operator, LookupOperator) and call.other is None:
+        if isinstance(call, OperatorCall) and isinstance(call.operator, Pairs):
             operator = call.operator
             for what, remedy in key_mistakes(operator, rows[call.parent].type, operator.table_type):
                 yield mistake(call.where, f"{operator.name}: {what}", remedy)
 
 
-def key_mistakes(operator: LookupOperator, row_type: Any, table_type: Any) -> Iterator[tuple[str, str]]:
+def key_mistakes(operator: Pairs, row_type: Any, table_type: Any) -> Iterator[tuple[str, str]]:
     """What is wrong with the keys of the rows, and of what they are looked up in."""
     found = [*_key("key", operator.key, row_type), *_key("on", operator.on, table_type)]
     if found:

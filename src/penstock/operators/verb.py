@@ -104,6 +104,9 @@ class Operator(msgspec.Struct, frozen=True):
     batch: ClassVar[bool] = False
     """True: `fn` is given many rows at once."""
 
+    waits: ClassVar[bool] = False
+    """True: what its function is asking may be down; if it raises `Unavailable`, the worker waits, and no row fails."""
+
     # What it does with types, and what can be wrong with its function. `typing.Any` is "not known".
 
     needs_result: ClassVar[str] = "return the row"

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, overload
 
+from penstock.connectors.postgres.lookup_table import PostgresLookup
 from penstock.connectors.postgres.names import table_name
 from penstock.connectors.postgres.query import PostgresQuery
 from penstock.connectors.postgres.table_sink import PostgresSink
+from penstock.lookup_table import CACHE_KEYS, MAX_AGE, LookupTable
+from penstock.options import Duration
 from penstock.sink import Sink
 from penstock.source import Source
 
-__all__ = ["query", "table"]
+__all__ = ["lookup_table", "query", "table"]
+
+T = TypeVar("T")
 
 
 def table(
@@ -64,3 +69,32 @@ def query(dsn: str, sql: str, type: Any = dict[str, Any], *, key: str) -> Source
     If the server is away, the run waits (`Unavailable`), up to `unavailable_for`.
     """
     return PostgresQuery(dsn, sql, type, key)
+
+
+@overload
+def lookup_table(
+    dsn: str, table: str = "", *, query: str = "", cache_keys: int = CACHE_KEYS,
+    max_age: Duration = MAX_AGE,
+) -> LookupTable[dict[str, Any]]: ...
+
+
+@overload
+def lookup_table(
+    dsn: str, table: str = "", *, type: type[T], query: str = "", cache_keys: int = CACHE_KEYS,
+    max_age: Duration = MAX_AGE,
+) -> LookupTable[T]: ...
+
+
+def lookup_table(
+    dsn: str, table: str = "", *, type: Any = dict[str, Any], query: str = "",
+    cache_keys: int = CACHE_KEYS, max_age: Duration = MAX_AGE,
+) -> LookupTable[Any]:
+    """Look up rows in a table of the database that `dsn` names (see `table`), or in the rows of `query`.
+
+    A worker asks for the keys of many rows at once. The column that `on` names should have an index. What was found is
+    kept for `max_age`, of at most `cache_keys` keys, and so is that there was nothing: a row may be as old as that.
+
+    Rows are dicts, or of `type`, made by `msgspec.convert`. If the server is away,
+    the run waits (`Unavailable`), up to `unavailable_for`. A dot in `table` stands behind its schema.
+    """
+    return PostgresLookup(dsn, table_name(table, None), query, type, cache_keys, max_age)

@@ -25,7 +25,7 @@ _MOST_ROWS = 2_000
 _PAGE_BYTES = 256 * 1024
 _SAMPLE = 20
 _SHOWN = 60
-_BEGIN = "BEGIN; SET LOCAL datestyle = ISO; SET LOCAL intervalstyle = postgres"
+READ = "BEGIN; SET LOCAL datestyle = ISO; SET LOCAL intervalstyle = postgres"
 """What psycopg reads times in, whatever the session has; the order of day and month stays that of the session."""
 _KEY = "_penstock_key"
 """The column with a row's key as text that means the same in every session."""
@@ -119,7 +119,7 @@ class QueryReader(Reader[Any]):
         if self._at == self._last:
             raise EndOfSplit
         with self._connection.told("the query"):
-            self._connection.execute(_BEGIN)
+            self._connection.execute(READ)
             try:
                 cursor = self._connection.execute(self._statement, [self._at, self._at, self._last, self._rows])
             finally:

@@ -16,17 +16,19 @@ How: TypeAlias = Literal["inner", "left"]
 HOWS: Final = ("inner", "left")
 
 
-class LookupOperator(Operator, frozen=True):
-    """What the ways to look up have in common: each gives pairs of a row and what was found for its key."""
+class Pairs:
+    """What the lookups in tables have in common: each gives pairs of a row and what was found for its key."""
+
+    __slots__ = ()
 
     verb: ClassVar[str] = "lookup"
     has_function: ClassVar[bool] = False
 
-    key: Value = None
+    key: Value
     """The key of the rows."""
-    on: Value = None
+    on: Value
     """The key of what they are looked up in."""
-    how: How = "inner"
+    how: How
 
     @property
     def target(self) -> str:
@@ -56,12 +58,18 @@ class LookupOperator(Operator, frozen=True):
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
         if self.how not in HOWS:
             yield f"{name}: how={self.how!r} is none of {', '.join(map(repr, HOWS))}", "write one of them"
+        if self.key is None and self.on is not None:
+            yield f"{name}: the key of the rows is not known", 'name their field, or a function of them: key="user_id"'
 
 
-class Lookup(LookupOperator, frozen=True):
+class Lookup(Pairs, Operator, frozen=True):
     """With `how="inner"`; a row without a match gives nothing."""
 
     becomes: ClassVar[Becomes] = Becomes.ROWS
+
+    key: Value = None
+    on: Value = None
+    how: How = "inner"
 
     table: Source[Any] | None = None
     """None: nothing that can be read was given."""
@@ -95,13 +103,11 @@ class Lookup(LookupOperator, frozen=True):
 
         assert self.table is not None
         kind = Left if self.how == "left" else Inner
-        made = kind(self.table, _key_of(self.on), shown_value(self.on), _key_of(self.key))
+        made = kind(self.table, key_function(self.on), shown_value(self.on), key_function(self.key))
         return made if self.reload is None else Reloaded(made, self.table, parse_duration(self.reload))
 
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
-        yield from super().mistakes(name)
-        if self.key is None and self.on is not None:
-            yield f"{name}: the key of the rows is not known", 'name their field, or a function of them: key="user_id"'
+        yield from Pairs.mistakes(self, name)
         if self.table is None:
             yield f"{name}: that is no table", 'pass a source such as files.csv("users.csv", User), or a list of rows'
         elif not self.table.bounded:
@@ -121,7 +127,8 @@ class LeftLookup(Lookup, frozen=True):
     becomes: ClassVar[Becomes] = Becomes.ROW
 
 
-def _key_of(value: Value) -> Callable[[Any], Any]:
+def key_function(value: Value) -> Callable[[Any], Any]:
+    """What gives the key of a row."""
     if value is None:
         return _itself
     return field_getter(value) if isinstance(value, str) else value

@@ -15,6 +15,7 @@ from penstock import columns
 from penstock.channel.column_batch import ColumnBatch
 from penstock.ctrl_c import is_ctrl_c
 from penstock.event_time import moments
+from penstock.operator import Unavailable
 from penstock.operators.batch_operator import BatchOperator
 from penstock.operators.event_time import EventTime
 from penstock.operators.undo_log import UndoLog
@@ -24,7 +25,7 @@ from penstock.slot.input.batches import Out, as_row_list, batch_cut, batch_join,
 from penstock.slot.process import forks
 from penstock.slot.process.row_failure import Failure, Unmade
 from penstock.slot.process.row_timeout import RowTimer
-from penstock.slot.process.stops import StageFailed
+from penstock.slot.process.stops import StageFailed, Trouble
 from penstock.slot.user_code.row_program import AsRows, over_rows
 
 _ANY = 1 << 62
@@ -52,6 +53,7 @@ class BatchTree:
     ) -> None:
         """`as_rows`: makes lists of what generators give. `undo`: where operators note what they write to state."""
         self._nodes = nodes
+        self._label = label
         self._leaves = leaves
         self._functions = [
             fn if node.operator.batch or node.operator.becomes is Becomes.PASSED
@@ -143,7 +145,7 @@ class BatchTree:
                 self._noted += self._moments(index, node, value)
                 return value
             return self._watched(partial(self._functions[index], self._rows_for(node, value)))
-        except _OperatorRaised:
+        except (_OperatorRaised, Trouble):
             raise
         except BaseException as exc:  # the user's function, be it an exit or a panic
             if is_ctrl_c(exc):
@@ -151,6 +153,8 @@ class BatchTree:
             if isinstance(exc, StageFailed):  # the state cannot be read: no row's fault
                 raise
             forks.leave_if_child_by(exc)
+            if node.operator.waits and isinstance(exc, Unavailable):
+                raise Trouble(self._label, node.operator.name, exc) from exc
             raise _OperatorRaised(node.operator, exc) from exc
 
     def _moments(self, index: int, node: Node, value: Any) -> list[int]:
