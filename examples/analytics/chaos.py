@@ -1,11 +1,40 @@
-"""Kills workers at random, to show that nothing is lost; the demo asks it between two looks at the pipeline."""
+"""Watches a run, and kills its workers at random meanwhile, to show that nothing is lost."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from random import Random
+
+import penstock as ps
+from analytics.summary import Latency
+
+_LOOK = "200ms"
+
+
+def lenient(app: ps.Pipeline, chaos: float | None) -> Mapping[str, str]:
+    """Settings for a run with so much chaos: however many deaths it brings about, they are no fault of the stages."""
+    return {} if chaos is None else {f"{stage}.max_restarts": "6000/m" for stage in app.plan().stages}
+
+
+def watch(
+    handle: ps.Handle, chaos: float | None, seconds: float | None, latency: Latency
+) -> tuple[ps.Report, int]:
+    """Looks at the run until it ends, is long enough or is interrupted; the report, and how many workers it killed."""
+    started = time.monotonic()
+    killer = Chaos(chaos, Random(), started)
+    try:
+        while seconds is None or time.monotonic() < started + seconds:
+            try:
+                return handle.wait(timeout=_LOOK), killer.kills
+            except TimeoutError:
+                latency.look(handle.status())
+                killer.strike(time.monotonic(), handle.worker_pids())
+    except KeyboardInterrupt:
+        print("draining: what is in flight is finished")
+    return handle.drain(timeout="60s"), killer.kills
 
 
 class Chaos:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import TypeVar
 
 import penstock as ps
 from analytics import reference
 from analytics.events import AnyEvent, Click, LogRecord, Normal, Rate, Reading, Tick
+
+E = TypeVar("E", bound=AnyEvent)
 
 _UNKNOWN = "", "", "0"
 """A symbol that the table lacks: whether its sizes are coins or contracts, and of what worth, nobody can say."""
@@ -16,7 +19,11 @@ class Enrich:
     """Made once in each worker; the tables are read when it opens."""
 
     def open(self, context: ps.Context) -> None:
-        """Reads the tables into dictionaries."""
+        """Called by the worker."""
+        self.read_tables()
+
+    def read_tables(self) -> None:
+        """Into dictionaries."""
         self.sections = {row["segment"]: row["section"] for row in reference.table("sections")}
         self.crawlers = [(row["marker"], row["crawler"]) for row in reference.table("crawlers")]
         self.symbols = {
@@ -32,10 +39,11 @@ class Enrich:
     def __call__(self, normal: Normal) -> Normal:
         """Fills the fields in place: nobody else holds these events."""
         for event in normal.events:
-            self._enrich(event)
+            self.enrich(event)
         return normal
 
-    def _enrich(self, event: AnyEvent) -> None:
+    def enrich(self, event: AnyEvent) -> None:
+        """One of them."""
         match event:
             case Tick():
                 self._tick(event)
@@ -69,6 +77,20 @@ class Enrich:
         tick.base, tick.quote, contract = self.symbols.get((tick.venue, tick.key), _UNKNOWN)
         if tick.kind == "trade" and tick.price is not None and tick.size is not None:
             tick.notional = notional(tick.price, tick.size, contract)
+
+
+class EnrichEvent:
+    """The same for events that come one by one."""
+
+    def open(self, context: ps.Context) -> None:
+        """Reads the tables."""
+        self.tables = Enrich()
+        self.tables.read_tables()
+
+    def __call__(self, event: E) -> E:
+        """Fills the fields in place."""
+        self.tables.enrich(event)
+        return event
 
 
 def notional(price: float, size: float, contract: str) -> float | None:

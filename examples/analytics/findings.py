@@ -12,7 +12,7 @@ QUESTIONS: Mapping[str, str] = {
         SELECT key AS sensor, stamp, value, unit, round(anomaly, 2) AS anomaly FROM readings ORDER BY anomaly DESC, id
     """,
     "alarms in the logs": """
-        SELECT service, key AS host, level, max(alarm) AS alarm, count(*) AS records, template[:60] AS template
+        SELECT service, key AS host, level, max(alarm) AS alarm, count(*) AS records, template[:36] AS template
         FROM logs GROUP BY ALL ORDER BY alarm DESC, template
     """,
     "visitors that are machines, and do not say so": """
@@ -27,14 +27,35 @@ QUESTIONS: Mapping[str, str] = {
 }
 
 
-def findings(database: Path, rows: int = 3) -> str:
+WINDOW_QUESTIONS: Mapping[str, str] = {
+    "the longest visits": """
+        SELECT key AS visitor, strftime(start AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M') AS start, requests, pages
+        FROM sessions ORDER BY "end" - start DESC, visitor
+    """,
+    "the hours in which sensors moved most": """
+        SELECT key AS sensor, strftime(start AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M') AS hour, low, high
+        FROM sensor_hours WHERE low > 0 ORDER BY high / low DESC, sensor
+    """,
+    "the widest bars": """
+        SELECT market, strftime(start AT TIME ZONE 'UTC', '%H:%M:%S') AS second, open, high, low, close, trades
+        FROM bars ORDER BY high / low DESC, market
+    """,
+    "the worst hours of services": """
+        SELECT service, strftime(start AT TIME ZONE 'UTC', '%Y-%m-%d %H:%M') AS hour, records, errors,
+               round(rate, 3) AS rate
+        FROM error_rates ORDER BY rate DESC, service
+    """,
+}
+
+
+def findings(database: Path, questions: Mapping[str, str] = QUESTIONS, rows: int = 3) -> str:
     """The first rows of each answer; a feed that is not there is left out."""
     import duckdb
 
     with duckdb.connect(str(database), read_only=True) as connection:
         tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
         shown = []
-        for title, question in QUESTIONS.items():
+        for title, question in questions.items():
             if not any(f"FROM {name} " in question for name in tables):
                 continue
             answer = connection.execute(f"{question} LIMIT {rows}")

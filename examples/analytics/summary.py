@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import penstock as ps
 from analytics.books import Books
 from analytics.names import NAME
 
+_WIDTH = 80
 _FOLDERS = {"clicks": "clickstream/", "sensors": "sensors/", "ticks": "ticks/", "logs": "logs/"}
+
+
 class Latency:
     """The slowest that was seen while the run went on: a status is gone when the pipeline ends."""
 
@@ -60,11 +64,11 @@ def _verdict(books: Books) -> str:
     if books.errors:
         return "\n".join(["THE BOOKS DO NOT ADD UP:", *(f"  {error}" for error in books.errors)])
     total = books.total("")
-    return (
+    return fill(
         f"every line is accounted for: {total.read:,} read = {total.stored:,} stored "
         f"+ {total.malformed:,} dead letters + {total.duplicate:,} stated duplicates "
         f"+ {total.continuation:,} continuations + {total.control:,} control; "
-        f"{total.events:,} events, each once"
+        f"{total.events:,} events, each once", _WIDTH
     )
 
 

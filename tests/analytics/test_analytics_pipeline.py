@@ -18,7 +18,7 @@ from analytics.books import check_books
 from analytics.chaos import Chaos
 from analytics.feeds import FEEDS, units_of
 from analytics.pipeline import build
-from analytics.usage import WrongUsage
+from analytics.usage import Options, WrongUsage
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -43,7 +43,7 @@ def test_the_sample_is_stored_to_the_line_while_workers_are_killed(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert demo.main(chaos=0.3, keep=tmp_path / "kept") == 0
+    assert demo.main(Options(chaos=0.3, keep=tmp_path / "kept")) == 0
     with duckdb.connect(str(tmp_path / "kept/analytics.duckdb"), read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM readings").fetchone() == (14_154,)
         assert connection.execute("SELECT count(*) FROM ticks").fetchone() == (9_798,)
@@ -54,7 +54,7 @@ def test_a_live_run_is_drained_with_every_line_accounted_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert demo.main(rate="500/s", burst="2000/s", chaos=1.0, seconds=4.0) == 0
+    assert demo.main(Options(rate="500/s", burst="2000/s", chaos=1.0, seconds=4.0)) == 0
     assert "every line is accounted for" in capsys.readouterr().out
 
 
@@ -63,7 +63,7 @@ def test_lost_repeated_and_forgotten_rows_show_in_the_books(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert demo.main(keep=tmp_path) == 0
+    assert demo.main(Options(keep=tmp_path)) == 0
     with duckdb.connect(str(tmp_path / "analytics.duckdb")) as connection:
         connection.execute("DELETE FROM clicks WHERE line = 7 AND file LIKE '%nasa%'")
         connection.execute("INSERT INTO readings SELECT * FROM readings WHERE line = 9 AND file LIKE '%speed%'")
@@ -101,7 +101,7 @@ def test_what_the_operator_gets_wrong_is_told_by_its_option_before_anything_star
     options: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(WrongUsage, match=re.escape(said)):
-        demo.main(**options)
+        demo.main(Options(**options))
 
 
 def test_what_the_operator_gets_wrong_is_wrong_usage_of_the_command(tmp_path: Path) -> None:

@@ -83,8 +83,12 @@ def _pipe_without_reader() -> int:
 
 
 DEMO = """
-    def main(data, rate, burst, seconds, chaos, keep):
-        print(data, rate, burst, chaos, keep)
+    class Options:
+        def __init__(self, data, rate, burst, seconds, chaos, postgres, lose_machine, keep):
+            self.given = data, rate, burst, chaos, postgres, lose_machine, keep
+
+    def main(options):
+        print(*options.given)
         return 6
 """
 
@@ -98,8 +102,9 @@ def test_the_demo_is_called_with_its_flags_and_its_code_is_the_exit_code(
     program("examples/analytics/demo.py", DEMO)
     monkeypatch.setattr("penstock.cli.demo.find_examples", lambda package: tmp_path / "examples")
     (tmp_path / "d").mkdir()
-    result = penstock_command("demo", "--data", "d", "--rate", "5/s", "--burst", "9/s", "--chaos", "2", "--keep", "k")
-    assert (result.exit_code, result.stdout) == (6, "d 5/s 9/s 2.0 k\n"), result.stderr
+    flags = ["--data", "d", "--rate", "5/s", "--burst", "9/s", "--chaos", "2", "--keep", "k", "--lose-machine"]
+    result = penstock_command("demo", *flags)
+    assert (result.exit_code, result.stdout) == (6, "d 5/s 9/s 2.0 None True k\n"), result.stderr
 
 
 @pytest.mark.parametrize("place", ["src/penstock/examples", "examples"])

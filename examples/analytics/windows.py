@@ -1,0 +1,206 @@
+"""Four questions about time, asked of the same four feeds: sessions, hours of sensors, bars of trades, error rates.
+
+`penstock plan examples/analytics/windows.py:sample` draws it. `plain` computes the same without penstock, and
+`agreement` compares the two.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # run or planned as a file: its package is found beside it
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import msgspec
+
+import penstock as ps
+from analytics.arrivals import Arrivals
+from analytics.enrich import EnrichEvent
+from analytics.events import Click, LogRecord, Reading, Tick
+from analytics.feeds import units_of
+from penstock.connectors import duckdb, postgres
+
+NAME = "analytics-windows"
+SOURCES = ("clicks", "readings", "ticks", "records")
+SAMPLE = Path(__file__).resolve().parent / "sample"
+SCHEMA = "penstock_demo"
+"""Where the tables are in PostgreSQL."""
+
+
+class Session(msgspec.Struct):
+    """What a visitor did without a pause of half an hour."""
+
+    key: str
+    start: datetime
+    end: datetime
+    requests: int
+    pages: int
+    bytes: int
+
+
+class SensorHour(msgspec.Struct):
+    """What a sensor measured in an hour."""
+
+    key: str
+    start: datetime
+    end: datetime
+    readings: int
+    low: float
+    mean: float
+    high: float
+
+
+class Trade(msgspec.Struct):
+    """A trade of a tick feed."""
+
+    id: str
+    market: str
+    ts: float
+    price: float
+    size: float
+
+
+class Bar(msgspec.Struct):
+    """The trades of a market in a second."""
+
+    market: str
+    start: datetime
+    end: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    trades: int
+
+
+class ErrorRate(msgspec.Struct):
+    """What a service logged in an hour, and how much of it were warnings and errors."""
+
+    service: str
+    start: datetime
+    end: datetime
+    records: int
+    errors: int
+    rate: float
+
+
+class Late(msgspec.Struct):
+    """An event that came when its window was complete; it counts in none."""
+
+    of: str
+    id: str
+    ts: float
+
+
+@dataclass(frozen=True)
+class Into:
+    """Where the tables are, and when their rows become visible."""
+
+    database: Path
+    dsn: str | None = None
+    """Of PostgreSQL, which has the same tables then."""
+
+    def store(self, rows: ps.Stream[Any], table: str, type: type, *key: str) -> None:
+        """Ends a stream in the tables of that name. A row replaces the one with its key."""
+        rows.sink(duckdb.table(self.database, table, key=key), name=f"duckdb-{_dashed(table)}")
+        if self.dsn is not None:
+            sink = postgres.table(self.dsn, f"{SCHEMA}.{table}", type, key=key, if_exists="overwrite")
+            rows.sink(sink, name=f"postgres-{_dashed(table)}")
+
+
+def _dashed(table: str) -> str:
+    return table.replace("_", "-")
+
+
+def build(data: Path, into: Into, pace: float | None = None) -> ps.Pipeline:
+    """All four. `pace`: read so many events per second and feed, to have something to look at."""
+    app = ps.Pipeline(NAME)
+    late = [
+        _sessions(app, Arrivals(units_of(data, "clicks"), Click, pace), into),
+        _sensor_hours(app, Arrivals(units_of(data, "sensors"), Reading, pace), into),
+        _bars(app, Arrivals(units_of(data, "ticks"), Tick, pace), into),
+        _error_rates(app, Arrivals(units_of(data, "logs"), LogRecord, pace), into),
+    ]
+    into.store(late[0].merge(*late[1:]), "late", Late, "id")
+    return app
+
+
+def _sessions(app: ps.Pipeline, clicks: Arrivals[Click], into: Into) -> ps.Stream[Late]:
+    """Of each visitor. The tracker's events come visitor by visitor, days apart: hence the disorder."""
+    timed = app.source(clicks, name="clicks").event_time("ts", disorder="7d")
+    visits = timed.stage("sessions", workers=2).key_by("key").window(ps.session("30m"))
+    rows = visits.aggregate(Session, requests=ps.count(), pages=ps.sum("is_page"), bytes=ps.sum("size"))
+    into.store(rows, "sessions", Session, "key", "start")
+    return visits.late.map(late_click)
+
+
+def _sensor_hours(app: ps.Pipeline, readings: Arrivals[Reading], into: Into) -> ps.Stream[Late]:
+    """Of each sensor. Where a clock was set back for the winter, an hour comes twice."""
+    timed = app.source(readings, name="readings").event_time("ts", disorder="1h")
+    hours = timed.stage("sensor-hours", workers=2).key_by("key").window(ps.tumbling("1h"))
+    rows = hours.aggregate(
+        SensorHour, readings=ps.count(), low=ps.min("value"), mean=ps.mean("value"), high=ps.max("value")
+    )
+    into.store(rows, "sensor_hours", SensorHour, "key", "start")
+    return hours.late.map(late_reading)
+
+
+def _bars(app: ps.Pipeline, ticks: Arrivals[Tick], into: Into) -> ps.Stream[Late]:
+    """Of each market, each second. A bar is there as soon as its second is over; trades that are up to an hour late
+    still count, and replace it. What is later (a connection begins with trades that may be weeks old) is in `late`.
+    """
+    trades = app.source(ticks, name="ticks").flat_map(trade_of).event_time("ts", disorder="1s")
+    seconds = trades.stage("bars", workers=2).key_by("market").window(ps.tumbling("1s"), lateness="1h", early="1s")
+    rows = seconds.aggregate(
+        Bar, open=ps.first("price"), high=ps.max("price"), low=ps.min("price"), close=ps.last("price"),
+        volume=ps.sum("size"), trades=ps.count(),
+    )
+    into.store(rows, "bars", Bar, "market", "start")
+    return seconds.late.map(late_trade)
+
+
+def _error_rates(app: ps.Pipeline, records: Arrivals[LogRecord], into: Into) -> ps.Stream[Late]:
+    """Of each service, each hour."""
+    timed = app.source(records, name="records").map(EnrichEvent).event_time("ts", disorder="1m")
+    hours = timed.stage("error-rates", workers=2).key_by("service").window(ps.tumbling("1h"), lateness="1h")
+    rows = hours.aggregate(ErrorRate, records=ps.count(), errors=ps.sum(is_error), rate=ps.mean(is_error))
+    into.store(rows, "error_rates", ErrorRate, "service", "start")
+    return hours.late.map(late_record)
+
+
+def trade_of(tick: Tick) -> Iterator[Trade]:
+    """The trade that a tick is, if it is one."""
+    if tick.kind == "trade" and tick.price is not None and tick.size is not None:
+        yield Trade(tick.id, f"{tick.venue} {tick.key}", tick.ts, tick.price, tick.size)
+
+
+def is_error(record: LogRecord) -> int:
+    """1 of a warning or worse, 0 of other records."""
+    return int(record.severity >= 3)
+
+
+def late_click(click: Click) -> Late:
+    return Late("sessions", click.id, click.ts)
+
+
+def late_reading(reading: Reading) -> Late:
+    return Late("sensor_hours", reading.id, reading.ts)
+
+
+def late_trade(trade: Trade) -> Late:
+    return Late("bars", trade.id, trade.ts)
+
+
+def late_record(record: LogRecord) -> Late:
+    return Late("error_rates", record.id, record.ts)
+
+
+def sample() -> ps.Pipeline:
+    """The shipped sample into `windows.duckdb`, for `penstock plan` and `penstock run`."""
+    return build(SAMPLE, Into(Path("windows.duckdb")))
