@@ -26,12 +26,15 @@ def as_source(given: object) -> Source[Any] | None:
     return CallableSource(given) if callable(given) and not is_endpoint else None
 
 
-def as_sink(given: object, where: str) -> Sink[Any] | Each | None:
-    """The sink that is meant, or the operator that calls a function; None: nothing that can be written to."""
+def as_sink(given: object, where: str, visible: str = "at once") -> Sink[Any] | Each | None:
+    """The sink that is meant, or the operator that calls a function; None: nothing that can be written to.
+
+    A sink that cannot wait for checkpoints is given as it is, and the checks say so.
+    """
     if given is builtins.print:
         return stdio.stdout()
     if isinstance(given, Sink):
-        return given
+        return (given.at_checkpoint() or given) if visible == "at checkpoint" else given
     is_endpoint = inspect.isclass(given) and issubclass(given, Source | Sink)
     if isinstance(given, Source) or is_endpoint:
         return None

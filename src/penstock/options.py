@@ -120,6 +120,8 @@ def block() -> FullPolicy:
     return FullPolicy("block")
 
 
+Visible: TypeAlias = Literal["at once", "at checkpoint"]
+"""When the rows of a sink become visible."""
 ROW_OUTPUT_MAX = "1 GiB"
 """The default limit of what a `flat_map` function may return for one row."""
 BATCH_ROWS = 8192

@@ -53,7 +53,7 @@ from penstock.operators.windowed.late import Late
 from penstock.operators.windowed.rank import RankRows
 from penstock.operators.windowed.window_rows import Ranked, WindowResult
 from penstock.operators.windowed.windowed_operator import WindowOptions
-from penstock.options import Duration, Edge, StageOptions
+from penstock.options import Duration, Edge, StageOptions, Visible
 from penstock.plan.printable import PrintablePlan as Plan
 from penstock.program import being_imported
 from penstock.report import Report
@@ -264,17 +264,21 @@ class Stream(Generic[T_co]):
         *,
         name: str | None = None,
         fused: bool = False,
+        visible: Visible = "at once",
         edge: Edge = DEFAULT_EDGE,
         **options: Unpack[StageOptions],
     ) -> None:
         """End the stream in a connector, in `print`, or in a function that is called with each row.
 
         Opens a stage of its own. With `fused=True`, the stream's own stage writes the rows, and has no other output.
+        With `visible="at checkpoint"`, rows become visible in the sink once a checkpoint covers them, so not even the
+        loss of the machine takes them back or repeats them; the run needs `checkpoint=`, and the sink must be able to
+        wait: tables of DuckDB, SQLite and PostgreSQL can, and folders of JSON lines, CSV and Parquet files.
         """
         where = calling_line(1)
         given = _options("sink", options, edge)
-        meaning = as_sink(sink, str(where))
-        self._add(SinkCall(where, self._number, sink, meaning, name, fused, edge, given))
+        meaning = as_sink(sink, str(where), visible)
+        self._add(SinkCall(where, self._number, sink, meaning, name, fused, edge, given, visible))
 
     def results(
         self,

@@ -114,6 +114,19 @@ class Sink(ABC, Generic[T_contra]):
         return Delivery.AT_LEAST_ONCE
 
     @property
+    def waits_for_checkpoint(self) -> bool:
+        """True: rows become visible once a checkpoint covers them that outlives the machine.
+
+        Its writer is a `TransactionalWriter` then. The engine keeps rows until they are durable, and only then writes
+        them. What `commit` is given is a note of the engine's; `last_record` returns it, to the next worker, too.
+        """
+        return False
+
+    def at_checkpoint(self) -> Sink[Any] | None:
+        """Return this sink for `visible="at checkpoint"`; None: rows can only be visible at once."""
+        return None
+
+    @property
     def shared_slot(self) -> str | None:
         """Sinks with an equal `shared_slot` (the same database file) run in one slot of one worker."""
         return None

@@ -20,7 +20,14 @@ from penstock.engine.idle_runs import settle_idle_runs
 from penstock.engine.room import FULL, NoRoom, Unusable
 from penstock.engine.run_lock import Held, hold
 from penstock.engine.rundir import Manifest
-from penstock.errors import NoRunDirectory, NotPrivate, PathNotUtf8, TooFewDescriptors
+from penstock.errors import (
+    Mistake,
+    NoRunDirectory,
+    NotPrivate,
+    PathNotUtf8,
+    PipelineInvalid,
+    TooFewDescriptors,
+)
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import Plan
 from penstock.plan.topology import Topology
@@ -45,11 +52,13 @@ def deploy(
 ) -> Deployment:
     """Make everything that workers will find, or take over what is there. `signals`: see `Order`.
 
-    Raises `AlreadyRunning`, `LayoutChanged`, `OutputExists`, `NoRunDirectory`, `NotPrivate`, `QueueDamaged`,
-    `FileUnusable`, `PathNotUtf8`; and where it resumes from a checkpoint what stores raise. Raises `ValueError` for
+    Raises `PipelineInvalid`, `AlreadyRunning`, `LayoutChanged`, `OutputExists`, `NoRunDirectory`, `NotPrivate`,
+    `QueueDamaged`, `FileUnusable`, `PathNotUtf8`; and where it resumes from a checkpoint what stores raise. Raises `ValueError` for
     arguments that contradict each other, before anything that was left is discarded.
     """
     _require_one_beginning(fresh, checkpoint, from_checkpoint)
+    if checkpoint is None:
+        _require_nobody_waits(plan)
     fill_gaps()
     _require_descriptors(Topology.first(plan))
     program = current_program()
@@ -78,6 +87,19 @@ def _require_one_beginning(fresh: bool, checkpoint: CheckpointOptions | None, fr
         raise ValueError(f"{what}; add checkpoint=penstock.checkpoint(...)")
     if from_checkpoint and fresh:
         raise ValueError(f"fresh=True starts over, from_checkpoint={from_checkpoint!r} resumes; give one of them")
+
+
+def _require_nobody_waits(plan: Plan) -> None:
+    """Without a store there are no checkpoints, and rows that wait for one would never be visible."""
+    mistakes = []
+    for stage in plan.stages.values():
+        if stage.sink is not None and stage.sink.waits_for_checkpoint:
+            file, _, line = stage.where.rpartition(":")
+            what = f'{stage.name}: visible="at checkpoint" needs checkpoints, and this run has no store for them'
+            remedy = "run with checkpoint=penstock.checkpoint(...) (`--checkpoint STORE`), or leave visible= out"
+            mistakes.append(Mistake(file, int(line), what, remedy))
+    if mistakes:
+        raise PipelineInvalid(mistakes)
 
 
 def _deploy_in_one_of(places: Sequence[Path], looks: Sequence[Path], order: Order) -> Deployment:

@@ -98,12 +98,28 @@ def _callable(call: SourceCall, source: CallableSource[object]) -> Iterator[Mist
 
 
 def _sink(call: SinkCall) -> Iterator[Mistake]:
+    yield from _visible(call)
     if call.sink is None:
         yield mistake(call.where, *_no_sink(call.given))
     elif isinstance(call.sink, Each):
         yield from _local(call, call.sink)
     else:
         yield from _fusible(call, call.sink)
+
+
+def _visible(call: SinkCall) -> Iterator[Mistake]:
+    """When rows become visible."""
+    if call.visible not in ("at once", "at checkpoint"):
+        what = f"visible={call.visible!r} is unknown"
+        yield mistake(call.where, what, 'write visible="at once" or visible="at checkpoint"')
+    elif call.visible == "at checkpoint" and call.sink is not None:
+        if not isinstance(call.sink, Sink) or not call.sink.waits_for_checkpoint:
+            name = call.sink.sink_label if isinstance(call.sink, Sink) else "a function"
+            what = f'visible="at checkpoint": {name} cannot wait for a checkpoint'
+            yield mistake(call.where, what, "leave it out, or write to a table or to a folder of files")
+        elif call.fused:
+            what = 'visible="at checkpoint" cannot be fused: rows wait in the stage of the sink'
+            yield mistake(call.where, what, "leave out fused=True")
 
 
 def _no_sink(given: object) -> tuple[str, str]:

@@ -99,6 +99,7 @@ class SinkCall(msgspec.Struct, frozen=True):
     fused: bool
     edge: Edge
     options: Mapping[str, object]
+    visible: str = "at once"
 
 
 class ResultsCall(msgspec.Struct, frozen=True):

@@ -53,7 +53,8 @@ def _stage(stage: StagePlan) -> str:
         if isinstance(stage.source, SequenceSource):
             parts.append(stage.source.contents())
     if stage.sink is not None:
-        parts.append(f"writes {stage.sink.target}")
+        waits = " at checkpoints" if stage.sink.waits_for_checkpoint else ""
+        parts.append(f"writes {stage.sink.target}{waits}")
     if stage.caller:
         parts.append("read by the caller")
     parts.append(f"slot group {stage.slot_group}")

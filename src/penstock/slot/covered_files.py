@@ -14,6 +14,7 @@ import msgspec
 
 from penstock.plan.paths import SlotPaths
 from penstock.slot.records.dead_letter_file import DEAD_LETTERS
+from penstock.slot.records.epoch_segments import epoch_segments
 from penstock.slot.records.record import STATE, Record
 from penstock.slot.records.retries import RETRIES, generation_path
 from penstock.slot.state.changelog import segment_path, segments_of
@@ -51,7 +52,13 @@ _COVERS: Final[Mapping[str, Covers]] = {DEAD_LETTERS: _dead_letters, RETRIES: _r
 
 def covered_logs(record: Record, folder: Path, letters: Path) -> list[CoveredFile]:
     """The logs of a slot. A log whose name is not known here is a `KeyError`: without it the copy would be useless."""
-    return [file for name, numbers in record.logs.items() for file in _COVERS[name](numbers, folder, letters)]
+    logs = [file for name, numbers in record.logs.items() for file in _COVERS[name](numbers, folder, letters)]
+    spools = [
+        CoveredFile(path, length)
+        for number, stage in enumerate(record.stages) if stage.epoch is not None
+        for path, length in epoch_segments(folder, number, stage.epoch)
+    ]
+    return logs + spools
 
 
 def covered_whole(record: Record, folder: Path) -> list[Path]:

@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from penstock.ctrl_c import is_ctrl_c
 from penstock.dead_letter_store import letters_file
-from penstock.errors import TargetDamaged
+from penstock.errors import FileUnusable, QueueDamaged, TargetDamaged
 from penstock.metrics.catalogue import Activity
 from penstock.plan.plan import StagePlan
 from penstock.plan.topology import Topology, has_coroutines
+from penstock.sink import Sink
 from penstock.slot.assembled_loop import AssembledLoop
 from penstock.slot.assembly import Assembler
-from penstock.slot.output.sink_output import open_sink
+from penstock.slot.output.sink_output import SinkOutput, open_sink
 from penstock.slot.ports import Keeping, World
 from penstock.slot.process import forks
 from penstock.slot.process.stops import StageFailed, Trouble
@@ -138,7 +139,7 @@ class Worker:
             if stage.sink is None or stage.finished:
                 continue
             try:
-                stage.sink_output = open_sink(stage.sink, stage.sink_output.position, stage.context)
+                stage.sink_output = self._opened_sink(stage, stage.sink)
                 stored = stage.sink_output.record_of(self._life.run_id, record.lineage)
                 if stored is not None and stored.number > newest.number:
                     newest = stored
@@ -154,8 +155,21 @@ class Worker:
             self._publish_all()
         return newest
 
+    def _opened_sink(self, stage: SlotStage, sink: Sink[Any]) -> SinkOutput:
+        if not sink.waits_for_checkpoint:
+            return open_sink(sink, stage.sink_output.position, stage.context)
+        from penstock.slot.output.epoch_output import Place, open_epoch_sink  # most sinks do not wait
+
+        types = {edge.row_type for edge in self._plan.inputs(stage.plan.name)}
+        place = Place(
+            self._slot_files.folder, stage.number, types.pop() if len(types) == 1 else Any, self._life.run_id,
+            self._world.files, lambda: self._control.pinned, self._world.crash,
+        )
+        return open_epoch_sink(sink, place, stage.context)
+
     def _assemble(self, record: Record) -> None:
         life, world = self._life, self._world
+        self._resume_sinks()
         for stage in self._stages:
             if stage.chain.spool is not None:
                 stage.chain.spool.clean(spill.name for spill in stage.spills)
@@ -180,6 +194,18 @@ class Worker:
         self.loop = AssembledLoop(
             self._stages, record, self._keeping, world, life, pipeline=self._plan.pipeline, meter=self._meter
         )
+
+    def _resume_sinks(self) -> None:
+        for stage in self._stages:
+            try:
+                stage.sink_output.resume()
+            except TargetDamaged as damage:
+                raise StageFailed(stage.plan.name, str(damage)) from damage
+            except (QueueDamaged, FileUnusable):
+                raise
+            except BaseException as exc:  # the sink's code, be it an exit or a panic
+                forks.leave_if_child_by(exc)
+                raise Trouble(stage.plan.name, "opening the sink", exc, of_sink=True) from exc
 
     def _close(self, stage: SlotStage) -> None:
         for close in chain(stage.chain.closers(), [stage.sink_output.close, stage.inputs.close]):

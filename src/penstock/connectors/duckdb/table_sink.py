@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import os
 import re
@@ -32,6 +33,7 @@ class DuckdbSink(Sink[Any]):
         self._table = table
         self._keys = tuple(keys)
         self._if_exists = if_exists
+        self._waits = False
 
     @property
     def label(self) -> str:
@@ -40,6 +42,15 @@ class DuckdbSink(Sink[Any]):
     @property
     def delivery(self) -> Delivery:
         return Delivery.EXACTLY_ONCE
+
+    @property
+    def waits_for_checkpoint(self) -> bool:
+        return self._waits
+
+    def at_checkpoint(self) -> DuckdbSink:
+        waiting = copy.copy(self)
+        waiting._waits = True
+        return waiting
 
     @property
     def shared_slot(self) -> str | None:

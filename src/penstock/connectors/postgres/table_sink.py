@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ class PostgresSink(Sink[Any]):
         self._kind = kind
         self._keys = tuple(keys)
         self._if_exists = if_exists
+        self._waits = False
 
     def __repr__(self) -> str:
         return f"<{self.target}>"
@@ -41,6 +43,15 @@ class PostgresSink(Sink[Any]):
     @property
     def delivery(self) -> Delivery:
         return Delivery.EXACTLY_ONCE
+
+    @property
+    def waits_for_checkpoint(self) -> bool:
+        return self._waits
+
+    def at_checkpoint(self) -> PostgresSink:
+        waiting = copy.copy(self)
+        waiting._waits = True
+        return waiting
 
     @property
     def target(self) -> str:

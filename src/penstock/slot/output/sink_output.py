@@ -16,7 +16,7 @@ from penstock.sink import RowsRejected, Sink, TransactionalWriter, Writer
 from penstock.slot.input.batches import as_given, batch_length, batch_without, require_rows, row_at
 from penstock.slot.process.forks import leave_if_child_by
 from penstock.slot.process.stops import Trouble
-from penstock.slot.records.record import Counts, Record, decode_record, encode_record, is_of_this_version
+from penstock.slot.records.record import Counts, EpochRecord, Record, decode_record, encode_record, is_of_this_version
 
 Refused = tuple[Any, str]
 """A row that a sink refused, and why."""
@@ -31,6 +31,13 @@ class SinkOutput:
     def __init__(self, position: Any = None) -> None:
         self.position = position
         """Goes into the record."""
+        self.epoch: EpochRecord | None = None
+        """Goes into the record, where the sink waits for checkpoints."""
+        self.wants_commit = False
+        """True: there is something to commit though no row came."""
+
+    def resume(self) -> None:
+        """Called once, after opening: `position` and `epoch` are those of the newest record, which is known now."""
 
     def write(self, batches: Sequence[Any], counts: Counts) -> list[Refused]:
         """Hand rows to the sink and count them; gives those that it refused."""

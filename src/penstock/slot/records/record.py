@@ -90,6 +90,31 @@ class SpillRecord(msgspec.Struct, array_like=True):
     """What stands before it has been sent."""
 
 
+class EpochRecord(msgspec.Struct, array_like=True):
+    """Rows that wait for a checkpoint before they become visible in a sink (`slot/output/epoch_spool.py`).
+
+    Places in the spool count the bytes that were ever spooled.
+    """
+
+    first: int = 0
+    """The number of the first segment that is there."""
+    begin: int = 0
+    """The place of its first byte."""
+    lengths: list[int] = msgspec.field(default_factory=list)
+    """Of each segment from the first on."""
+    applied: int = 0
+    """What stands before it is visible."""
+    refused: list[int] = msgspec.field(default_factory=list)
+    """Rows behind `applied`, counted from there, that the target refused: they have letters."""
+    prepared: list[tuple[str, int]] = msgspec.field(default_factory=list)
+    """What a target with two phases has prepared: (token, the place behind its last row)."""
+
+    @property
+    def length(self) -> int:
+        """The place behind all rows."""
+        return self.begin + sum(self.lengths)
+
+
 class StageRecord(msgspec.Struct, array_like=True):
     """One stage of the slot."""
 
@@ -110,6 +135,8 @@ class StageRecord(msgspec.Struct, array_like=True):
     """By the stage that they were for: how many rows were set aside here for want of a key or a text, and skipped."""
     watermark: int = NO_WATERMARK
     """How far event time has come in the stage: what its operators know, and whatever comes earlier is late."""
+    epoch: EpochRecord | None = None
+    """Where its sink waits for checkpoints."""
 
 
 class Record(msgspec.Struct, array_like=True):

@@ -160,7 +160,7 @@ class SlotStage:
         self.finished = record.finished
         self.spills = record.spills
         self.unsent = record.unsent
-        self.sink_output.position = record.sink_position
+        self.sink_output.position, self.sink_output.epoch = record.sink_position, record.epoch
         if self.time is not None:
             self.time.watermark = record.watermark
         self.inputs.restore(record)
@@ -176,7 +176,7 @@ class SlotStage:
         record = StageRecord(
             outputs={queue.name: queue.record() for queue in self.queues},
             counts=self.counts, sink_position=self.sink_output.position, turn_out=self.turn_out, finished=self.finished,
-            spills=self.spills, unsent=self.unsent, watermark=watermark,
+            spills=self.spills, unsent=self.unsent, watermark=watermark, epoch=self.sink_output.epoch,
         )
         self.inputs.save(record)
         return record
