@@ -114,6 +114,17 @@ class Sink(ABC, Generic[T_contra]):
         return Delivery.AT_LEAST_ONCE
 
     @property
+    def recovered_delivery(self) -> Delivery:
+        """What it guarantees if the machine is lost, and the run resumes from a checkpoint. For `penstock plan`.
+
+        A sink that cuts back to any earlier position is exactly once, too, and has to say so here. One that has
+        stored rows for good since the checkpoint gets them once more, unless it waits for checkpoints.
+        """
+        if self.waits_for_checkpoint:
+            return Delivery.EXACTLY_ONCE
+        return Delivery.KEYED if self.delivery is Delivery.KEYED else Delivery.AT_LEAST_ONCE
+
+    @property
     def waits_for_checkpoint(self) -> bool:
         """True: rows become visible once a checkpoint covers them that outlives the machine.
 
@@ -183,6 +194,10 @@ class _Discard(Sink[object]):
 
     @property
     def delivery(self) -> Delivery:
+        return Delivery.EXACTLY_ONCE
+
+    @property
+    def recovered_delivery(self) -> Delivery:
         return Delivery.EXACTLY_ONCE
 
     def writer(self, position: Position | None, context: Context) -> Writer[object]:

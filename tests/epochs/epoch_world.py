@@ -1,4 +1,4 @@
-"""One slot with a sink that waits for checkpoints, over memory: commits, cuts, deaths and losses of the machine by call.
+"""One slot with a sink that waits for checkpoints, over memory: commits, cuts, deaths, and losses of the machine.
 
 The target is a server: it outlives all of these. Rows are numbers, read from a source that goes back to what is
 committed.

@@ -13,7 +13,7 @@ import pytest
 from test_planner import Click, Table, Texts, double, to_click
 
 import penstock as ps
-from penstock.connectors import stdio
+from penstock.connectors import duckdb, files, stdio
 from penstock.sink import Delivery
 
 WIDTH = 80
@@ -58,6 +58,34 @@ def test_the_text_names_stages_workers_operators_queues_and_promises() -> None:
         "    effectively once: a row written again replaces itself by its key",
     ):
         assert any(shown.startswith(line) for shown in text.splitlines()), (line, text)
+
+
+def test_what_holds_against_the_loss_of_a_process_and_of_the_machine_is_a_column_each() -> None:
+    app = ps.Pipeline("app")
+    rows = app.source(range(10))
+    rows.sink(files.json_lines("out/"), name="files")
+    rows.sink(duckdb.table("e.duckdb", "t"), name="rows-once-they-are-durable", visible="at checkpoint")
+    rows.sink(duckdb.table("a.duckdb", "t"), name="table")
+    rows.sink(duckdb.table("b.duckdb", "t", key="id"), name="keyed")
+    rows.sink(duckdb.table("c.duckdb", "t", key="id"), name="waiting", visible="at checkpoint")
+    rows.sink(Keyed("clicks", "db"), name="upsert")
+    rows.sink(print)
+    _, _, table = text_of(app).partition("If this is lost:")
+    assert table.partition("\n\n")[0].splitlines() == [
+        "  a process                    the machine (with checkpoints)",
+        "files             exactly once                 exactly once",
+        "rows-once-they-are-durable",
+        "                  exactly once                 exactly once",
+        "table             exactly once                 rows of one interval may repeat",
+        "keyed             exactly once                 effectively once, by key",
+        "waiting           exactly once                 exactly once",
+        "upsert            effectively once, by key     effectively once, by key",
+        "stdout            rows in progress may repeat  rows of one interval may repeat",
+    ]
+    assert all(len(line) <= WIDTH for line in table.splitlines())
+    stages = json.loads(app.plan().to_json())["stages"]
+    assert stages["table"]["promise_for_machine"] == "rows of one interval may repeat"
+    assert "exactly once, once a checkpoint covers it" in text_of(app)
 
 
 def test_the_text_fits_a_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

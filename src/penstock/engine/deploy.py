@@ -53,8 +53,8 @@ def deploy(
     """Make everything that workers will find, or take over what is there. `signals`: see `Order`.
 
     Raises `PipelineInvalid`, `AlreadyRunning`, `LayoutChanged`, `OutputExists`, `NoRunDirectory`, `NotPrivate`,
-    `QueueDamaged`, `FileUnusable`, `PathNotUtf8`; and where it resumes from a checkpoint what stores raise. Raises `ValueError` for
-    arguments that contradict each other, before anything that was left is discarded.
+    `QueueDamaged`, `FileUnusable`, `PathNotUtf8`; and where it resumes from a checkpoint what stores raise. Raises
+    `ValueError` for arguments that contradict each other, before anything that was left is discarded.
     """
     _require_one_beginning(fresh, checkpoint, from_checkpoint)
     if checkpoint is None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from penstock.operators.verb import Becomes, Shape
 from penstock.options import KIB, MIB
 from penstock.plan.plan import EdgePlan, Node, Plan, StagePlan
@@ -20,10 +22,45 @@ _SENTENCES = {
 }
 
 
+_PROCESS = {
+    Delivery.EXACTLY_ONCE: "exactly once",
+    Delivery.KEYED: "effectively once, by key",
+    Delivery.AT_LEAST_ONCE: "rows in progress may repeat",
+}
+_MACHINE = {
+    Delivery.EXACTLY_ONCE: "exactly once",
+    Delivery.KEYED: "effectively once, by key",
+    Delivery.AT_LEAST_ONCE: "rows of one interval may repeat",
+}
+
+
+class Promise(msgspec.Struct, frozen=True):
+    """What holds for the rows that a stage delivers, in few words."""
+
+    stage: str
+    process: str
+    """If any process is lost, at any moment."""
+    machine: str
+    """If the machine is lost, and the run resumes from its newest checkpoint."""
+
+
+def promises(plan: Plan) -> list[Promise]:
+    """For each stage that ends something."""
+    found = []
+    for stage in plan.stages.values():
+        if promise(stage) is not None:
+            process = machine = Delivery.AT_LEAST_ONCE
+            if stage.sink is not None:
+                process, machine = stage.sink.delivery, stage.sink.recovered_delivery
+            found.append(Promise(stage.name, _PROCESS[process], _MACHINE[machine]))
+    return found
+
+
 def promise(stage: StagePlan) -> str | None:
     """How often a row of a stage without outputs arrives where it goes; None: the stage ends nothing."""
     if stage.sink is not None:
-        return _SENTENCES[stage.sink.delivery]
+        waits = ", once a checkpoint covers it" if stage.sink.waits_for_checkpoint else ""
+        return _SENTENCES[stage.sink.delivery] + waits
     calls = any(node.operator.becomes is Becomes.NOTHING for node in stage.nodes)
     return _SENTENCES[Delivery.AT_LEAST_ONCE] if stage.caller or calls else None
 

@@ -11,7 +11,17 @@ import msgspec
 from penstock.operators.verb import Shape
 from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
 from penstock.plan.projection import Projection, projection_of
-from penstock.plan.promises import converts, edge_shape, notes, promise, queues, shape_after, size_text, total_bytes
+from penstock.plan.promises import (
+    converts,
+    edge_shape,
+    notes,
+    promise,
+    promises,
+    queues,
+    shape_after,
+    size_text,
+    total_bytes,
+)
 from penstock.plan.travel import Form, travel_of
 from penstock.signatures.annotations import shown
 from penstock.signatures.callables import fn_name
@@ -27,8 +37,28 @@ def render_text(plan: Plan) -> str:
     lines = [f"{plan.pipeline}: {_count(len(plan.stages), 'stage')}, {_count(workers, 'worker')}, queues of {memory}"]
     for stage in plan.stages.values():
         lines += ["", *_stage_lines(plan, stage)]
+    lines += _promise_lines(plan)
     told = [textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in notes(plan)]
     return "\n".join(lines + (["", "Notes", *told] if told else [])) + "\n"
+
+
+_PROMISE_WIDTHS = (18, 29)
+
+
+def _promise_lines(plan: Plan) -> list[str]:
+    """What holds if a process is lost, and what if the machine is: a column for each."""
+    rows = [(given.stage, given.process, given.machine) for given in promises(plan)]
+    if not rows:
+        return []
+    head = ("If this is lost:", "a process", "the machine (with checkpoints)")
+    return ["", *(_promise_line(*row) for row in (head, *rows))]
+
+
+def _promise_line(stage: str, process: str, machine: str) -> str:
+    """A long name has a line of its own."""
+    name, second = _PROMISE_WIDTHS
+    begin = f"{stage:<{name}}" if len(stage) < name else f"{stage}\n{'':<{name}}"
+    return f"{begin}{process:<{second}}{machine}"
 
 
 def _stage_lines(plan: Plan, stage: StagePlan) -> Iterator[str]:
@@ -143,6 +173,7 @@ def _stage_value(plan: Plan, stage: StagePlan) -> dict[str, object]:
         "source": None if stage.source is None else _thing(stage.source.label, stage.source.target),
         "sink": None if stage.sink is None else _thing(stage.sink.sink_label, stage.sink.target),
         "promise": promise(stage),
+        "promise_for_machine": next((given.machine for given in promises(plan) if given.stage == stage.name), None),
         "decodes": "rows" if projection is None else list(projection.fields),
         "operators": [
             {

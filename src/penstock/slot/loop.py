@@ -82,7 +82,15 @@ class SlotLoop:
         if self._turn.pending and (self._turn.collects_for() <= 0 or self._control.draining):
             self._turn.flush()
             return True
-        return self._durable.look() or self._time.before_sleep()
+        return self._durable.look() or self._note_sinks() or self._time.before_sleep()
+
+    def _note_sinks(self) -> bool:
+        """Commit what a sink that waits for checkpoints has to say, if no rows come that do so. False: nothing."""
+        for runner in self._runners:
+            if runner.stage.sink_output.wants_commit:
+                self._turn.note(runner.stage)
+                return True
+        return False
 
     # For those who let slots take turns in one process, rather than sleep.
 

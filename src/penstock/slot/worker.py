@@ -165,7 +165,9 @@ class Worker:
             self._slot_files.folder, stage.number, types.pop() if len(types) == 1 else Any, self._life.run_id,
             self._world.files, lambda: self._control.pinned, self._world.crash,
         )
-        return open_epoch_sink(sink, place, stage.context)
+        opened = open_epoch_sink(sink, place, stage.context)
+        opened.epoch = stage.sink_output.epoch
+        return opened
 
     def _assemble(self, record: Record) -> None:
         life, world = self._life, self._world

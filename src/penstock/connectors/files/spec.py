@@ -114,6 +114,10 @@ class FileSourceOrSink(FileSource[T], Sink[Any]):
         return Delivery.EXACTLY_ONCE
 
     @property
+    def recovered_delivery(self) -> Delivery:
+        return Delivery.EXACTLY_ONCE  # cut back to the checkpoint's position
+
+    @property
     def claims(self) -> Sequence[str]:
         return (os.path.realpath(self.path),)
 

@@ -45,6 +45,10 @@ class PostgresSink(Sink[Any]):
         return Delivery.EXACTLY_ONCE
 
     @property
+    def recovered_delivery(self) -> Delivery:
+        return Delivery.KEYED if self._keys and not self._waits else super().recovered_delivery
+
+    @property
     def waits_for_checkpoint(self) -> bool:
         return self._waits
 

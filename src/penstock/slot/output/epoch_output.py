@@ -17,7 +17,6 @@ import msgspec
 
 from penstock.byte_files import Files
 from penstock.channel.codec import RowCodec
-from penstock.ctrl_c import is_ctrl_c
 from penstock.errors import TargetDamaged
 from penstock.operator import Context
 from penstock.sink import RowsRejected, Sink, TransactionalWriter, Writer

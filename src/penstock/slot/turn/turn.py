@@ -155,6 +155,14 @@ class Turn:
         self._encode(stage)
         self._append_and_commit(stage)
 
+    def note(self, stage: SlotStage) -> None:
+        """Commit what its sink has to say, though no row came."""
+        self._switch_to(stage)
+        if not self.pending:
+            self._intake = None
+            self.pending = True
+        self.flush()
+
     def restart_carefully(self, stage: SlotStage, rows: int, error: BaseException) -> NoReturn:
         """Have a successor go over all rows since the last commit one by one, and over this many more."""
         raise CarefulRestart(stage.number, max(self._rows + rows, 1)) from error
