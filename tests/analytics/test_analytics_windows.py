@@ -20,6 +20,7 @@ from analytics.usage import Options, WrongUsage
 from analytics.windows import Into, build
 from analytics.windows_shown import compared, told
 from penstock.source import EndOfSplit
+from penstock.testing import ScriptedSource, Watermark, run
 from postgres_server import made_server
 
 pytest.importorskip("duckdb")
@@ -133,3 +134,18 @@ def _ids(reader: ArrivalsReader[Click]) -> Sequence[str]:
             found += [event.id for event in reader.read() or []]
         except EndOfSplit:
             return found
+
+
+def test_late_trades_correct_their_bar_for_an_hour_and_are_kept_after_that(sample: Path, tmp_path: Path) -> None:
+    noon = 1_700_000_400.0
+    ticks = [_trade("a", noon + 0.6, 3.0), _trade("b", noon + 0.2, 1.0), Watermark(noon + 1),
+             _trade("c", noon + 0.1, 9.0), Watermark(noon + 2), Watermark(noon + 3601), _trade("d", noon + 0.5, 5.0)]
+    idle: dict[str, ScriptedSource] = {name: ScriptedSource([]) for name in ("clicks", "readings", "records")}
+    ran = run(build(sample, Into(tmp_path / "x.duckdb")), {"ticks": ScriptedSource(ticks), **idle})
+    bars = [(bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trades) for bar in ran.outputs["duckdb-bars"]]
+    assert bars == [(1.0, 3.0, 1.0, 3.0, 2.0, 2), (9.0, 9.0, 1.0, 3.0, 3.0, 3)]
+    assert [(late.of, late.id) for late in ran.outputs["duckdb-late"]] == [("bars", "d")]
+
+
+def _trade(id: str, ts: float, price: float) -> Tick:
+    return Tick(id=id, file="", line=0, ts=ts, key="X", kind="trade", venue="v", price=price, size=1.0)

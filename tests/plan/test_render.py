@@ -128,6 +128,16 @@ def test_branches_of_a_stage_are_indented_and_said_to_wait_for_each_other() -> N
     assert "stdout, discard and double wait for each other" in " ".join(text.split())
 
 
+def test_a_stage_of_windows_promises_nothing_of_its_own() -> None:
+    app = ps.Pipeline("app")
+    windows = app.source([{"k": 1, "ts": 2}]).stage("w").key_by("k").window(ps.tumbling("1s"), time="ts")
+    windows.aggregate(n=ps.count()).sink(files.json_lines("n.jsonl"), name="counts")
+    windows.late.sink(files.json_lines("late.jsonl"), name="late")
+    text = text_of(app)
+    assert "at least once" not in text
+    assert text.count("exactly once") == 2
+
+
 def test_a_function_as_sink_is_at_least_once_and_so_is_the_caller() -> None:
     app = ps.Pipeline("app")
     app.source(range(10)).sink(double)

@@ -61,7 +61,8 @@ def promise(stage: StagePlan) -> str | None:
     if stage.sink is not None:
         waits = ", once a checkpoint covers it" if stage.sink.waits_for_checkpoint else ""
         return _SENTENCES[stage.sink.delivery] + waits
-    calls = any(node.operator.becomes is Becomes.NOTHING for node in stage.nodes)
+    # A window gives no row for a row either, but its stage has outputs: where its results go.
+    calls = not stage.outputs and any(node.operator.becomes is Becomes.NOTHING for node in stage.nodes)
     return _SENTENCES[Delivery.AT_LEAST_ONCE] if stage.caller or calls else None
 
 
