@@ -123,7 +123,7 @@ def _kill(pids: list[int]) -> int:
 
 def main(folder: Path, data: Path, dsn: str | None = None) -> None:
     """Runs with checkpoints; resumes from the newest one if there is any."""
-    app = build(data, Into(folder / "windows.duckdb", dsn), _PACE)
+    app = build(data, Into(folder / "windows.duckdb", dsn, "at checkpoint"), _PACE)
     checkpoints = ps.checkpoint(folder / "checkpoints", every=_EVERY)
     with app.start(state_dir=folder / "state", checkpoint=checkpoints) as handle:
         print(handle.run_dir, flush=True)

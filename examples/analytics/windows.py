@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 if __package__ in (None, ""):  # run or planned as a file: its package is found beside it
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -100,18 +100,21 @@ class Late(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Into:
-    """Where the tables are, and when their rows become visible."""
+    """Where the tables are."""
 
     database: Path
     dsn: str | None = None
     """Of PostgreSQL, which has the same tables then."""
+    visible: Literal["at once", "at checkpoint"] = "at once"
+    """When their rows can be seen. "At checkpoint" needs a store, and holds when the machine is lost, too."""
 
     def store(self, rows: ps.Stream[Any], table: str, type: type, *key: str) -> None:
         """Ends a stream in the tables of that name. A row replaces the one with its key."""
-        rows.sink(duckdb.table(self.database, table, key=key), name=f"duckdb-{_dashed(table)}")
+        sink = duckdb.table(self.database, table, key=key)
+        rows.sink(sink, name=f"duckdb-{_dashed(table)}", visible=self.visible)
         if self.dsn is not None:
             sink = postgres.table(self.dsn, f"{SCHEMA}.{table}", type, key=key, if_exists="overwrite")
-            rows.sink(sink, name=f"postgres-{_dashed(table)}")
+            rows.sink(sink, name=f"postgres-{_dashed(table)}", visible=self.visible)
 
 
 def _dashed(table: str) -> str:
