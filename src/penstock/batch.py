@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import islice
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
@@ -22,18 +21,28 @@ class Columns(Protocol):
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
 
-@dataclass(frozen=True, slots=True)
+# Not dataclasses: every process of a run would compile their methods and import what compiles them, 5 ms at its start.
+
+
 class UndecodedRow:
     """Stands for a row that cannot be unpickled, or must not be, because that killed its worker."""
 
-    pickle: bytes = field(default=b"", repr=False)
-    """The pickle as its sender made it; empty if it is not known."""
+    __slots__ = ("pickle",)
+
+    def __init__(self, pickle: bytes = b"") -> None:
+        self.pickle = pickle
+        """The pickle as its sender made it; empty if it is not known."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UndecodedRow) and self.pickle == other.pickle
+
+    def __hash__(self) -> int:
+        return hash(self.pickle)
 
     def __repr__(self) -> str:
         return f"<a row that was not decoded, {len(self.pickle):,} bytes>" if self.pickle else "<a row not looked at>"
 
 
-@dataclass(frozen=True, slots=True)
 class Lines:
     """Whole lines of text, still as bytes: split and decoded in the next stage, not in the source.
 
@@ -41,18 +50,30 @@ class Lines:
     of the first line in its file, from 1 (0: not known).
     """
 
-    data: bytes
-    first: int
-    _count: int = field(default=-1, repr=False, compare=False)
-    """How many lines there are, if that is already known."""
-    is_text: bool = field(default=False, repr=False, compare=False)
-    """True: `data` is known to be UTF-8. Otherwise the engine checks it, and rejects single lines."""
+    __slots__ = ("_count", "data", "first", "is_text")
+
+    def __init__(self, data: bytes, first: int, count: int = -1, is_text: bool = False) -> None:
+        self.data = data
+        self.first = first
+        self._count = count
+        """How many lines there are, if that is already known."""
+        self.is_text = is_text
+        """True: `data` is known to be UTF-8. Otherwise the engine checks it, and rejects single lines."""
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and (self.data, self.first) == (other.data, other.first)
+
+    def __hash__(self) -> int:
+        return hash((self.data, self.first))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(data={self.data!r}, first={self.first})"
 
     @property
     def count(self) -> int:
         """How many lines there are; counted once."""
         if self._count < 0:
-            object.__setattr__(self, "_count", _count_lines(self.data))
+            self._count = _count_lines(self.data)
         return self._count
 
     def split(self) -> list[str]:
@@ -120,9 +141,10 @@ def _count_lines(data: bytes) -> int:
 _LONG_LINE = 80
 
 
-@dataclass(frozen=True, slots=True)
 class WrittenLines(Lines):
     """Rows as the text that a sink writes: one line each, encoded by their sender (`Sink.text`)."""
+
+    __slots__ = ()
 
     def join(self, others: Sequence[Lines]) -> Lines:
         """The text of all of them, to the byte as it is written."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from array import array
 from collections.abc import Sequence
@@ -142,7 +141,7 @@ def table_to_rows(table: Any, row_type: Any) -> list[Any]:
     """Rows of columns: dicts, or instances of a class made by its fields' names."""
     rows: list[Any] = table.to_pylist(maps_as_pydicts="strict")
     if isinstance(row_type, type) and row_type is not dict:
-        if issubclass(row_type, msgspec.Struct) or dataclasses.is_dataclass(row_type):
+        if issubclass(row_type, msgspec.Struct) or hasattr(row_type, "__dataclass_fields__"):
             return [row_type(**row) for row in rows]
         if table.column_names == ["value"] and issubclass(row_type, (int, float, str, bytes, bool)):
             return [row["value"] for row in rows]
@@ -181,7 +180,9 @@ def _as_dict(row: Any) -> dict[str, Any]:
         return row
     if isinstance(row, msgspec.Struct):
         return msgspec.structs.asdict(row)
-    if dataclasses.is_dataclass(row) and not isinstance(row, type):
+    if hasattr(type(row), "__dataclass_fields__"):
+        import dataclasses  # where rows are some, it is there
+
         return {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
     return {"value": row}
 

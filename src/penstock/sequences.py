@@ -7,7 +7,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -27,12 +26,12 @@ FIRST_LIMIT = 16
 """Rows of a callable that are read ahead before the size of one is looked at."""
 
 
-@dataclass(frozen=True, slots=True)
 class SequenceSource(Source[T_co]):
     """The items of a sequence, in order; over several workers each has one contiguous part."""
 
-    items: Sequence[T_co]
-    parts: int = 1
+    def __init__(self, items: Sequence[T_co], parts: int = 1) -> None:
+        self.items = items
+        self.parts = parts
 
     @property
     def label(self) -> str:
@@ -67,7 +66,7 @@ class SequenceSource(Source[T_co]):
 
     def divided(self, parts: int) -> SequenceSource[T_co]:
         """The same items for this many workers."""
-        return replace(self, parts=parts)
+        return SequenceSource(self.items, parts)
 
     def splits(self) -> Mapping[str, Any]:
         size = len(self.items)
@@ -118,11 +117,11 @@ def rows_of_a_batch(row: object) -> int:
     return max(1, min(BATCH_ROWS, BATCH_BYTES // size))
 
 
-@dataclass(frozen=True, slots=True)
 class CallableSource(Source[T_co]):
     """What `fn()` iterates over. After a restart it is called again, and what was committed is skipped."""
 
-    fn: Callable[[], Iterable[T_co]]
+    def __init__(self, fn: Callable[[], Iterable[T_co]]) -> None:
+        self.fn = fn
 
     @property
     def label(self) -> str:

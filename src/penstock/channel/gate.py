@@ -7,19 +7,20 @@ t mod n, and nobody else's are taken before: that is the merge.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 
-@dataclass(slots=True)
 class EdgeGate:
-    """The inputs of one edge. `turn` is the next one to take, where the edge merges by turns."""
+    """The inputs of one edge."""
 
-    inputs: Sequence[int]
-    """Indices of its inputs, by sending slot."""
-    merge: bool = False
-    turn: int = 0
-    stride: int = 1
-    """How many receivers the turns are dealt to: this one gets every `stride`-th turn."""
+    def __init__(self, inputs: Sequence[int], merge: bool = False, turn: int = 0, stride: int = 1) -> None:
+        """`inputs`: their indices, by sending slot. `turn`: the next one to take, where the edge merges by turns.
+
+        `stride`: how many receivers the turns are dealt to; this one gets every `stride`-th turn.
+        """
+        self.inputs = inputs
+        self.merge = merge
+        self.turn = turn
+        self.stride = stride
 
     def candidates(self, ended: Sequence[bool]) -> Sequence[int]:
         """Inputs that may be read now."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copyreg
 from functools import cache
-from inspect import getattr_static
 from typing import Any
 
 import msgspec
@@ -31,9 +30,10 @@ def keep_as_it_is(cls: type) -> None:
     if cls in _seen or not issubclass(cls, msgspec.Struct):
         return
     _seen.add(cls)
-    changed = hasattr(cls, "__post_init__") or cls.__dictoffset__
+    if not hasattr(cls, "__post_init__") and not cls.__dictoffset__:
+        return  # most of them: pickle leaves these as they are
     own = cls.__reduce__ is not msgspec.Struct.__reduce__ or cls.__reduce_ex__ is not object.__reduce_ex__
-    if changed and not own and cls not in copyreg.dispatch_table:
+    if not own and cls not in copyreg.dispatch_table:
         copyreg.pickle(cls, _reduced)
 
 
@@ -58,6 +58,8 @@ def _quiet(cls: type) -> type:
 
     A class that wants to know of its subclasses is not given one: its `__post_init__` runs again.
     """
+    from inspect import getattr_static  # for few rows, and it imports much
+
     is_told = getattr_static(cls, "__init_subclass__") is not getattr_static(object, "__init_subclass__")
     if not hasattr(cls, "__post_init__") or is_told:
         return cls

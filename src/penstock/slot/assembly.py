@@ -89,11 +89,11 @@ class Assembler(msgspec.Struct, frozen=True):
         waits = any(node.operator.uses_state for node in stage.nodes)
         time = StageTime(inputs, given, is_used=stage.timed) if stage.timed or waits else None
         pages = [Page(world.paths.page(plan, stage.name, n), world.opening, writable=n == slot) for n in range(workers)]
-        return SlotStage(
-            number=number, plan=stage, context=context, inputs=inputs, chain=chain, outs=[Out() for _ in leaves],
-            edges=edges, page=pages[slot], sibling_pages=pages, carries_turns=carries,
-            deals_turns=deals, time=time, moments=None if given is None else Out(),
-        )
+        made = SlotStage(number, stage, context, inputs, chain, [Out() for _ in leaves], edges, pages)
+        made.carries_turns, made.deals_turns, made.time = carries, deals, time
+        if given is not None:
+            made.give_moments()
+        return made
 
     def _timer(self, stage: StagePlan) -> RowTimer | None:
         timeout_s = stage.settings.timeout_s

@@ -66,7 +66,23 @@ def begin(module: str, told: int, places: list[str]) -> None:
     _places[:] = places
     with os.fdopen(told, "rb") as file:
         given = marshal.load(file)
+    _import_msgspec()
     importlib.import_module(module).main(**given)
+
+
+def _import_msgspec() -> None:
+    """Import it without `typing_extensions`, which it prefers where it is there, and which imports half of `ast`.
+
+    It takes three names from there, which `typing` has had since Python 3.11. The user's program finds it all the same.
+    """
+    name = "typing_extensions"
+    if name in sys.modules:
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        importlib.import_module("msgspec")
+    finally:
+        del sys.modules[name]
 
 
 def _in_memory(data: bytes) -> int:

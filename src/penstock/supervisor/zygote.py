@@ -21,6 +21,7 @@ from pathlib import Path
 
 import msgspec
 
+from penstock.channel.pickled_structs import keep_structs_as_they_are
 from penstock.errors import PenstockError
 from penstock.plan.paths import RunPaths
 from penstock.program import at_home, import_program
@@ -76,6 +77,7 @@ def main(socket_fd: int, run_dir: str) -> None:
     faulthandler.disable()
     signals.settle()  # the program may have set its own
     raise_limit()
+    keep_structs_as_they_are()  # once for all workers, which look at each class of the program otherwise
     # What is alive now is shared with every worker. Frozen, it is not written to, and so copied, by their collections.
     gc.collect()
     gc.freeze()

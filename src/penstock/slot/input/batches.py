@@ -7,7 +7,6 @@ given the same. And what a leaf of the operator tree gave.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from penstock import columns
@@ -16,12 +15,12 @@ from penstock.channel.column_batch import ColumnBatch
 from penstock.channel.packed_rows import PackedRows
 
 
-@dataclass(slots=True)
 class Out:
     """What one leaf of the tree gave: rows, and before them blocks of another shape."""
 
-    rows: list[Any] = field(default_factory=list)
-    blocks: list[Any] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
+        self.blocks: list[Any] = []
 
     def add(self, batch: Any) -> None:
         """Append a batch of any shape, in order."""

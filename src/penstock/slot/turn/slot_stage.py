@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 from penstock.event_time import NO_WATERMARK
@@ -37,72 +36,72 @@ _LINGER_S: Final = 0.005
 """How long a stage without outputs collects."""
 
 
-@dataclass(slots=True)
 class SlotStage:
-    """All of a stage in this slot. `number` is its place among the stages of the slot."""
+    """All of a stage in this slot. Not a dataclass: to make one takes longer than all else that is imported here."""
 
-    number: int
-    plan: StagePlan
-    context: Context
-    inputs: QueueInputs | SourceInput
-    chain: Chain
-    outs: list[Out]
-    edges: list[EdgeOutput]
-    """The edge of each leaf; the leaf of a sink is the last of `outs` and has none."""
-    page: Page
-    sibling_pages: Sequence[Page]
-    """The stage's pages in all its slots."""
-    deals_turns: bool = False
-    """True: what it gives out is numbered by turns of its own."""
-    carries_turns: bool = False
-    """True: what it gives out has the numbers of the turns it took in."""
-    counts: Counts = field(default_factory=Counts)
-    turn_out: int = 0
-    spills: list[SpillRecord] = field(default_factory=list)
-    """What a row gave that was too much for memory, still to be sent."""
-    unsent: dict[str, list[int]] = field(default_factory=dict)
-    """As in `StageRecord`."""
-    finished: bool = False
-    sink_output: SinkOutput = field(default_factory=SinkOutput)
-    last_error: str = ""
-    """What went wrong with a row last, not yet told."""
-    last_error_stage: str = ""
-    """The stage whose row that was: this one, or one that it could not be sent to."""
-    bytes_per_row: float = 0.0
-    """Bytes given out per input row, as last seen."""
-    seconds_per_row: float = 0.0
-    """Time in row functions per input row, as last seen."""
-    time: StageTime | None = None
-    """How far event time has come; None: no row here has a time, and nothing waits for one."""
-    moments: Out | None = None
-    """The times of rows that were given out, where the stage gives them; emptied at once."""
-    rows_in_flight: int = 0
-    """Rows of an async stage that were called for and are not given out."""
-    last_piece_rows: int = 0
-    most_rows: int = FIRST_ROWS
-    """What the next piece may have, by how long it may get at once."""
-    all_outs: list[Out] = field(init=False)
-    """What `chain` fills: `outs` and `moments`."""
-    receivers: Sequence[str] = field(init=False)
-    """The stages that rows go to, as the page has them."""
-    queues: Sequence[QueueOutput] = field(init=False)
-    """The queues of all edges."""
-    linger_s: float = field(init=False)
-    """How long rows are collected for a turn while the receivers are busy."""
-    piece_bytes: float = field(init=False)
-    """What a piece gives at most, in bytes."""
+    def __init__(
+        self, number: int, plan: StagePlan, context: Context, inputs: QueueInputs | SourceInput, chain: Chain,
+        outs: list[Out], edges: list[EdgeOutput], pages: Sequence[Page],
+    ) -> None:
+        """`number`: its place among the stages of the slot. `outs`: what the leaves gave, that of a sink is the last.
 
-    def __post_init__(self) -> None:
-        self.all_outs = self.outs if self.moments is None else [*self.outs, self.moments]
-        self.receivers = sorted({edge.edge.receiver for edge in self.edges})[:MOST_RECEIVERS]
-        self.queues = tuple(queue for edge in self.edges for queue in edge.queues)
-        self.linger_s = min((edge.edge.linger_s for edge in self.edges), default=_LINGER_S)
-        if self.chain.has_batch_operators:  # a call costs much, and what it gives is committed at once
+        `edges`: those of the other leaves. `pages`: the stage's in all its slots.
+        """
+        self.number = number
+        self.plan = plan
+        self.context = context
+        self.inputs = inputs
+        self.chain = chain
+        self.outs = outs
+        self.edges = edges
+        self.page = pages[context.slot]
+        self.sibling_pages = pages
+        self.deals_turns = False
+        """True: what it gives out is numbered by turns of its own."""
+        self.carries_turns = False
+        """True: what it gives out has the numbers of the turns it took in."""
+        self.counts = Counts()
+        self.turn_out = 0
+        self.spills: list[SpillRecord] = []
+        """What a row gave that was too much for memory, still to be sent."""
+        self.unsent: dict[str, list[int]] = {}
+        """As in `StageRecord`."""
+        self.finished = False
+        self.sink_output = SinkOutput()
+        self.last_error = ""
+        """What went wrong with a row last, not yet told."""
+        self.last_error_stage = ""
+        """The stage whose row that was: this one, or one that it could not be sent to."""
+        self.bytes_per_row = 0.0
+        """Bytes given out per input row, as last seen."""
+        self.seconds_per_row = 0.0
+        """Time in row functions per input row, as last seen."""
+        self.time: StageTime | None = None
+        """How far event time has come; None: no row here has a time, and nothing waits for one."""
+        self.moments: Out | None = None
+        """The times of rows that were given out, where the stage gives them; emptied at once."""
+        self.rows_in_flight = 0
+        """Rows of an async stage that were called for and are not given out."""
+        self.last_piece_rows = 0
+        self.all_outs = outs
+        """What `chain` fills: `outs` and `moments`."""
+        self.receivers: Sequence[str] = sorted({edge.edge.receiver for edge in edges})[:MOST_RECEIVERS]
+        """The stages that rows go to, as the page has them."""
+        self.queues: Sequence[QueueOutput] = tuple(queue for edge in edges for queue in edge.queues)
+        """The queues of all edges."""
+        self.linger_s = min((edge.edge.linger_s for edge in edges), default=_LINGER_S)
+        """How long rows are collected for a turn while the receivers are busy."""
+        self.piece_bytes = float(FRAME_BYTES)
+        """What a piece gives at most, in bytes."""
+        if chain.has_batch_operators:  # a call costs much, and what it gives is committed at once
             self.piece_bytes = min([_COLUMNS_PIECE_BYTES, *(queue.capacity * 0.75 for queue in self.queues)])
-        else:
-            self.piece_bytes = float(FRAME_BYTES)
-        if self.chain.has_batch_operators or self.chain.is_async:
-            self.most_rows = FIRST_BATCH_ROWS
+        self.most_rows = FIRST_BATCH_ROWS if chain.has_batch_operators or chain.is_async else FIRST_ROWS
+        """What the next piece may have, by how long it may get at once."""
+
+    def give_moments(self) -> None:
+        """From the first row on, the times of rows are given, too."""
+        self.moments = Out()
+        self.all_outs = [*self.outs, self.moments]
 
     @property
     def sink(self) -> Sink[Any] | None:
