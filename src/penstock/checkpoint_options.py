@@ -21,11 +21,11 @@ class CheckpointOptions:
 def checkpoint(
     store: Address, *, every: Duration = "1s", keep: int = 3, max_age: Duration | None = None
 ) -> CheckpointOptions:
-    """Checkpoints for `run(checkpoint=...)`: after the loss of the machine, the run goes on from the newest one.
+    """Checkpoints for `run(checkpoint=...)`: after the loss of the machine, the run resumes from the newest one.
 
     `store`: a path, `file:///path`, or `s3://bucket/prefix` (the extra `s3`). `every`: from one checkpoint to the next.
     `keep`: how many to keep, beside savepoints. `max_age`: the run stops when the newest one is older, because the
-    store fails; None: it warns and goes on. Raises `ValueError` that says what to write.
+    store fails; None: it warns and continues. Raises `ValueError` that says what to write.
     """
     address = parse_store(store)
     every_s = parse_duration(every)

@@ -209,7 +209,7 @@ def test_a_store_that_is_emptied_during_a_run_gets_no_checkpoint_that_lacks_a_pa
     if again:  # as another disk that is mounted there
         for folder in ("log", "files"):
             (tmp_path / "store" / "clicks" / folder).mkdir(parents=True, mode=0o700)
-    told = None if again else "was removed, emptied or unmounted: bring it back, or begin it anew by running again"
+    told = None if again else "was removed, emptied or unmounted: bring it back, or start a new one by running again"
     with pytest.raises(StoreUnavailable, match=told):
         take(claimed, b"log", b"two")
     successor = claim(open_store(tmp_path / "store", "clicks"), holder(2))

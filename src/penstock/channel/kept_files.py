@@ -1,7 +1,7 @@
 """What nobody needs any more but who copies the run: kept under another name until that is done.
 
 A checkpointer reads records first, and copies the files that they speak of afterwards. In between, a worker may have
-gone on and be through with a file. So it says before the first record that it copies (a pin, which goes into every
+continued and finished with a file. So it says before the first record that it copies (a pin, which goes into every
 queue and into the control page), and a worker that is through with a file looks at the pin: if it is set, the file is
 renamed rather than removed. Whoever takes the pin away removes what was kept.
 

@@ -1,6 +1,6 @@
 """Rows that stay as the bytes that came, with no more of each decoded than their stage reads (`plan/projection.py`).
 
-A batch of them is a block, as `batch.Lines` and `ColumnBatch` are. Whoever asks for a row gets the whole one, made anew
+A batch of them is a block, as `batch.Lines` and `ColumnBatch` are. Whoever asks for a row gets a new, whole one, made
 of its bytes, so nothing can have changed it. Whoever passes the block on passes on its bytes.
 """
 
@@ -140,11 +140,11 @@ class PackedRows:
         return PackedRows(form, None, raws, [row for block in blocks for row in block.seen])
 
     def rows(self) -> list[Any]:
-        """Whole rows, each made anew. Raises `ValidationError` for one that its class does not take."""
+        """Whole rows, each newly made. Raises `ValidationError` for one that its class does not take."""
         return self._form.all(self.payload())
 
     def row(self, index: int) -> Any:
-        """A whole row, made anew."""
+        """A whole row, newly made."""
         return self._form.one(self._each()[index])
 
 

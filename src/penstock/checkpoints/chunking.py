@@ -1,7 +1,7 @@
-"""Which chunks of a log a checkpoint shares with the one before, and from where on it writes the log anew. Pure.
+"""Which chunks of a log a checkpoint shares with the one before, and from where on it rewrites the log. Pure.
 
 A log only grows, and each checkpoint would add one more chunk to it. So chunks are merged like the digits of a binary
-counter: those at the end that are no longer than what is written anew are written anew with it. A log of n bytes has
+counter: those at the end that are no longer than what is rewritten are rewritten with it. A log of n bytes has
 few chunks (about the logarithm of n), and a byte is written about as often.
 """
 
@@ -17,9 +17,9 @@ LARGE_BYTES: Final = 8 * 1024 * 1024
 
 
 def shared_chunks(earlier: Sequence[Chunk], length: int) -> tuple[Chunks, int]:
-    """(the chunks that stay, the offset in the log from which on it is written anew), for a log of this length.
+    """(the chunks that stay, the offset in the log from which on it is rewritten), for a log of this length.
 
-    `earlier`: the log's chunks in an earlier checkpoint. Pass none where the log was begun anew since.
+    `earlier`: the log's chunks in an earlier checkpoint. Pass none where a new log was begun since.
     """
     kept: list[Chunk] = []
     end = 0

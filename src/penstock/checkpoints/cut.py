@@ -139,7 +139,7 @@ def _copied(run: RunFiles, rings: Sequence[PinnedRing]) -> Copied:
 
 
 def read_record(journal: Path, opening: Opening = by_calls) -> Record:
-    """The last committed record of a slot that goes on meanwhile. Raises `QueueDamaged`, `FileUnusable`."""
+    """The last committed record of a slot that continues meanwhile. Raises `QueueDamaged`, `FileUnusable`."""
     for look in range(_LOOKS):
         try:
             return load_record(journal, opening)

@@ -1,6 +1,6 @@
 """Deletes checkpoints on a user's request, while a run may be adding to them.
 
-A run goes on from its newest checkpoint: it knows the files that the next one will share. So the newest is only deleted
+A run builds on its newest checkpoint: it knows the files that the next one will share. So the newest is only deleted
 by who claims the store first, which keeps out every run that is up.
 """
 

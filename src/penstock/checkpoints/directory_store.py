@@ -134,13 +134,13 @@ def _is_store(path: str) -> bool:
 def _unavailable(place: Path, what: str, error: OSError) -> StoreUnavailable:
     told = f"{what} ({error.strerror or error})"
     if error.errno == errno.ENOENT:
-        remedy = "the store was removed, emptied or unmounted: bring it back, or begin it anew by running again"
+        remedy = "the store was removed, emptied or unmounted: bring it back, or start a new one by running again"
         return StoreUnavailable(str(place), told, remedy)
     return StoreUnavailable(str(place), told, f"{remedy_of(error.errno)}, then try again")
 
 
 class _Tree:
-    """The folders of one pipeline, opened anew for each call: none is held across an unmount."""
+    """The folders of one pipeline, opened again for each call: none is held across an unmount."""
 
     def __init__(self, place: Path, pipeline: str) -> None:
         self._place = place

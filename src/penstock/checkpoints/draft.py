@@ -1,7 +1,7 @@
 """A checkpoint that is being written: its content goes to a few files of the store, one chunk after the other.
 
 One file is for what passes (what is in queues), the others for what later checkpoints share (logs): so a file is
-deleted when its checkpoint is, or when the last log that has a chunk in it is written anew. A log of which much is
+deleted when its checkpoint is, or when the last log that has a chunk in it is rewritten. A log of which much is
 written gets a file of its own, so that a small one beside it does not keep that much from being deleted.
 """
 

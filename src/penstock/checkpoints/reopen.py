@@ -1,4 +1,4 @@
-"""A cut of a run that was told to end, made one that goes on: sources read on, and nobody has seen an end. Pure.
+"""A cut of a run that was told to end, made one that continues: sources read on, and nobody has seen an end. Pure.
 
 Who drains a run has its sources say that nothing comes any more, and each stage finishes once all of its inputs have
 ended. Only where a source was read to its end is that true for the run that resumes.

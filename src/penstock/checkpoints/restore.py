@@ -57,7 +57,7 @@ def records_of(manifest: Manifest, where: str) -> dict[tuple[str, int], Record]:
 def restore(to: Restoring, shape: RunShape, capacities: Mapping[str, int], endless: Collection[str]) -> None:
     """Write it all. `shape`: that of the run; `capacities`: of each channel, by its name.
 
-    `endless`: the sources that have no end of their own. A run that was told to end goes on (`reopen`).
+    `endless`: the sources that have no end of their own. A run that was told to end continues (`reopen`).
     Raises `CheckpointDamaged`, `StoreUnavailable`, and `OSError` or `FileUnusable` where there is no room.
     """
     cut = to.manifest.cut

@@ -30,7 +30,7 @@ class RunFacts(msgspec.Struct, frozen=True):
 def store_cut(
     copied: Copied, facts: RunFacts, claimed: Claimed, files: Files, before: Manifest | None, *, savepoint: bool = False
 ) -> Manifest:
-    """Make the cut a checkpoint. `before`: one of this very run, whose logs this one goes on with.
+    """Make the cut a checkpoint. `before`: one of this very run, whose logs this one continues.
 
     Raises `StoreUnavailable`, `StoreTaken`, and `QueueDamaged` for a file of the cut that is gone.
     """

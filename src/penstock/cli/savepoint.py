@@ -26,7 +26,7 @@ class NoSavepoint(PenstockError):
 @click.option("--timeout", "timeout_s", type=float, default=60.0, show_default=True, help="Seconds to wait for it.")
 @run_dir_option
 def checkpoint(name: str, timeout_s: float, run_dir: Path | None) -> None:
-    """Take a checkpoint of the running pipeline NAME now, and print its id. The run goes on.
+    """Take a checkpoint of the running pipeline NAME now, and print its id. The run continues.
 
     It goes to the store that the run was given with `--checkpoint`, and is kept until it is deleted. To resume from it:
     `penstock run ... --checkpoint STORE --from ID`.

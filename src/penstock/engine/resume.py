@@ -70,7 +70,7 @@ class Source(msgspec.Struct, frozen=True):
 
 
 def resume(order: Order, path: Path, held: Held) -> Deployment | None:
-    """The run that goes on in `path`; None: there is nothing to resume from, or what there is was through.
+    """The run that resumes in `path`; None: there is nothing to resume from, or what there is was through.
 
     Raises `LayoutChanged`, `NoSuchCheckpoint`, `StoreUnavailable`, `CheckpointDamaged`, and as `take_over` does.
     """

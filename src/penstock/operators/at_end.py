@@ -16,7 +16,7 @@ ON_END: Final = "on_end"
 
 
 class AtEnd(KeyedCall):
-    """Asks one instance, once in all lives of the slot; what it has given goes on where an earlier life was killed."""
+    """Asks one instance, once in all lives of the slot; what it gives continues where an earlier life was killed."""
 
     def __init__(self, on_end: Callable[[], Iterable[Any] | None], state: StageState) -> None:
         self._on_end = on_end

@@ -69,7 +69,7 @@ class EventTime(Operator, frozen=True):
         return TIME_MODULES
 
     def moments(self) -> Callable[[Any], int]:
-        """What gives the moment of a row, made anew."""
+        """What gives the moment of a row, newly made."""
         return self.moment_of(self.function())
 
     def moment_of(self, fn: Callable[[Any], Any]) -> Callable[[Any], int]:

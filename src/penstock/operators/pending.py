@@ -1,6 +1,6 @@
 """Rows that time made an operator give and that are not passed on yet: in the state, for a commit may come between.
 
-Killed between two of them, a successor goes on with the next one: what has made them is not asked again.
+Killed between two of them, a successor continues with the next one: what has made them is not asked again.
 """
 
 from __future__ import annotations

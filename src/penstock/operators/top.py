@@ -1,4 +1,4 @@
-"""`top`: of the rows of each key, those for which something is largest, given anew whenever they change."""
+"""`top`: of the rows of each key, those for which something is largest, given again whenever they change."""
 
 from __future__ import annotations
 

@@ -120,7 +120,7 @@ class ScriptedReader(Reader[Any]):
             elif isinstance(step, Watermark):
                 self._at += 1
                 self._watermark = step.time
-                return None  # asked again, it goes on; and this is looked at between the two
+                return None  # asked again, it continues; and this is looked at between the two
             else:
                 return self._rows()
         raise EndOfSplit

@@ -59,7 +59,7 @@ def query(dsn: str, sql: str, type: Any = dict[str, Any], *, key: str) -> Source
     """Read the rows of `sql`, in the order of the column `key`, from the database that `dsn` names (see `table`).
 
     `key` is a column of the result that is unique and never NULL; it should have an index, for rows are read in pages:
-    those behind the last key. Nothing is held open between two pages. So a restarted worker goes on behind the last
+    those behind the last key. Nothing is held open between two pages. So a restarted worker resumes behind the last
     row that was committed, and the rows must still be there: what is behind that key when a page is read is read.
     The last key is looked up when a run starts afresh; rows with greater keys, which are added later, are not read.
     Rows whose key is NULL are not read either. `sql` stands in a subquery: one SELECT, without parameters.

@@ -1,4 +1,4 @@
-"""The rows of a query as a source: read in pages by a unique column, so that a reader goes on behind any row.
+"""The rows of a query as a source: read in pages by a unique column, so that a reader can resume behind any row.
 
 A page is what follows the last key that was read: `WHERE key > last ORDER BY key LIMIT n`. So no transaction and no
 cursor is held open, and a position is a key. Where it ends is found once, when a run starts afresh.

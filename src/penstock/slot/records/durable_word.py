@@ -1,7 +1,7 @@
 """The word by which a slot learns which of its commits a durable checkpoint covers.
 
 A file of its own in the slot's folder, where the run has a checkpoint store. The checkpointer writes it once a manifest
-is durable; a restore begins it with the commit that it restored. Bells and pages are made anew at a take-over, and this
+is durable; a restore begins it with the commit that it restored. Bells and pages are recreated at a take-over, and this
 is not: what was durable stays so.
 """
 

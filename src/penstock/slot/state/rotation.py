@@ -1,6 +1,6 @@
-"""When the log is written anew, and how far that is: group by group, a little with each commit. Pure.
+"""When the log is rewritten, and how far that is: group by group, a little with each commit. Pure.
 
-While it goes on, the state is logged a second time, so it begins only when reading what was logged since the last time
+While it lasts, the state is logged a second time, so it begins only when reading what was logged since the last time
 would take longer than it may, or than writing the whole state.
 """
 
@@ -30,7 +30,7 @@ class Rotation:
         """What writing the whole state took last time."""
         self._spent_s = 0.0
         self.group = KEY_GROUPS
-        """The one that is due; `KEY_GROUPS`: no rotation goes on."""
+        """The one that is due; `KEY_GROUPS`: no rotation is in progress."""
         self.segment = 0
         """The one in which it began."""
 

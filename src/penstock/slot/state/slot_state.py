@@ -1,7 +1,7 @@
 """The state of all keyed stages of a slot: their shelves, the log under them, and its part in the slot's commits.
 
 Each commit logs what was written since the last one (`encode`). A life begins with empty shelves and the log; a group
-of keys is read when one of its keys is asked for, or by and by (`committed`). Now and then the log is written anew,
+of keys is read when one of its keys is asked for, or by and by (`committed`). Now and then the log is rewritten,
 group by group, and the segments before it are removed (`rotation`).
 """
 
@@ -40,7 +40,7 @@ class SlotState:
         self._replay: Replay | None = None
         self._rotation = Rotation()
         self._migrates = False
-        """True: the log has values of another type, to be written anew with the next commit."""
+        """True: the log has values of another type, to be rewritten with the next commit."""
         self._not_named: list[Path] = []
         """Segments that the next record does not name."""
 

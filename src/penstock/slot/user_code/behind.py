@@ -25,7 +25,7 @@ class Behind:
     def __init__(
         self, nodes: Sequence[Node], leaves: Sequence[int], node: int, make: Callable[[list[int], list[int]], Runs]
     ) -> None:
-        """`make(numbers, leaves)`: what runs these nodes, whose parents and leaves are numbered anew."""
+        """`make(numbers, leaves)`: what runs these nodes, whose parents and leaves are renumbered."""
         members: list[int] = []
         for number, other in enumerate(nodes):
             if other.parent == node or other.parent in members:
