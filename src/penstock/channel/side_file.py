@@ -18,6 +18,11 @@ from penstock.errors import FileUnusable, NotPrivate, QueueDamaged
 from penstock.run_files import refused
 
 
+def ticket_of(payload: bytes) -> bytes:
+    """What is in the frame of a payload that stands in a file."""
+    return len(payload).to_bytes(8, "little") + crc32(payload).to_bytes(4, "little")
+
+
 class SideFiles:
     """The side files of one channel."""
 
@@ -41,7 +46,7 @@ class SideFiles:
         except OSError as exc:
             self._files.remove(path)  # half of one takes room that others need
             raise FileUnusable(path, "the side file of a turn larger than its queue", exc) from exc
-        return len(payload).to_bytes(8, "little") + crc32(payload).to_bytes(4, "little")
+        return ticket_of(payload)
 
     def read(self, sequence: int, ticket: bytes) -> bytes:
         """The payload of a frame, checked. Raises `QueueDamaged`."""

@@ -17,7 +17,7 @@ from penstock.byte_files import DISK, ByteFile, Files, write_all
 from penstock.channel import ring_copy
 from penstock.checkpoints.consistent import DEAD_LETTERS_FOLDER
 from penstock.checkpoints.history import content
-from penstock.checkpoints.manifest import ChannelCut, Chunks, LogCut, Manifest, SlotCut
+from penstock.checkpoints.manifest import ChannelCut, LogCut, Manifest, SlotCut
 from penstock.checkpoints.reopen import reopen
 from penstock.checkpoints.run_shape import RunShape
 from penstock.checkpoints.store import CheckpointStore
@@ -82,9 +82,9 @@ def restore(to: Restoring, shape: RunShape, capacities: Mapping[str, int], endle
         if not slot.caller:
             DurableWord.create(slot.durable(to.paths), record.number, to.files)
     for log in cut.logs:
-        _restore_log(to, log)
+        restore_log(to, log)
     for file in cut.files:
-        _write(to, to.paths.root / file.path, file.chunks)
+        write(to, file.path, content(to.store, to.manifest, file.chunks))
 
 
 def _record(slot: SlotCut, manifest: Manifest, where: str) -> Record:
@@ -112,10 +112,11 @@ def _frames_of(to: Restoring, channel: ChannelCut, records: Sequence[Record]) ->
     return data
 
 
-def _restore_log(to: Restoring, log: LogCut) -> None:
+def restore_log(to: Restoring, log: LogCut) -> None:
+    """Write a log of the checkpoint to its place."""
     folder, _, name = log.path.partition("/")
     if folder != DEAD_LETTERS_FOLDER:
-        _write(to, to.paths.root / log.path, log.chunks)
+        write(to, log.path, content(to.store, to.manifest, log.chunks))
         return
     # Dead letters have a place of their own, which may have outlived the run: what is there is a beginning of the log
     # and more, or less of it. What is more, the slot's next worker cuts away.
@@ -128,16 +129,19 @@ def _restore_log(to: Restoring, log: LogCut) -> None:
         file.close()
 
 
-def _write(to: Restoring, path: Path, chunks: Chunks) -> None:
-    to.make_folder(path.parent)
-    file = to.files.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+def write(to: Restoring, path: str, parts: Iterable[bytes]) -> int:
+    """Make a file of the run directory; its length."""
+    place = to.paths.root / path
+    to.make_folder(place.parent)
+    file = to.files.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
-        _fill(file, content(to.store, to.manifest, chunks))
+        return _fill(file, parts)
     finally:
         file.close()
 
 
-def _fill(file: ByteFile, parts: Iterable[bytes]) -> None:
+def _fill(file: ByteFile, parts: Iterable[bytes]) -> int:
     offset = 0
     for data in parts:
         offset += write_all(file, data, offset)
+    return offset

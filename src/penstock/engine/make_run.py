@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -79,7 +79,13 @@ def empty(path: Path) -> None:
 
 def _ask_endpoints(plan: Plan, signals: Sequence[int]) -> Plan:
     """Sinks refuse or prepare their targets; the plan with the splits of its sources."""
-    sinks = [(stage, stage.sink) for stage in plan.stages.values() if stage.sink is not None]
+    prepare_sinks(plan, plan.stages, signals)
+    return with_splits(plan, splits_of(plan, plan.stages))
+
+
+def prepare_sinks(plan: Plan, stages: Iterable[str], signals: Sequence[int]) -> None:
+    """The sinks of these stages refuse or prepare their targets, before anything is written to any of them."""
+    sinks = [(stage, stage.sink) for stage in map(plan.stages.__getitem__, stages) if stage.sink is not None]
     for stage, sink in sinks:
         _once_it_is_there(_without_exits(sink.refuse, stage), stage, signals)
     for stage, sink in sinks:
@@ -87,14 +93,18 @@ def _ask_endpoints(plan: Plan, signals: Sequence[int]) -> Plan:
             _once_it_is_there(_without_exits(sink.prepare, stage), stage, signals)
         except OSError as exc:
             raise FileUnusable(exc.filename or sink.target, "what shall be written to", exc) from exc
+
+
+def splits_of(plan: Plan, stages: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The splits of the sources of these stages."""
     splits = {}
-    for name, stage in plan.stages.items():
+    for stage in map(plan.stages.__getitem__, stages):
         if stage.source is not None:
             try:
-                splits[name] = dict(_without_exits(stage.source.splits, stage)())
+                splits[stage.name] = dict(_without_exits(stage.source.splits, stage)())
             except OSError as exc:
-                raise FileUnusable(exc.filename or name, "what shall be read", exc) from exc
-    return with_splits(plan, splits)
+                raise FileUnusable(exc.filename or stage.name, "what shall be read", exc) from exc
+    return splits
 
 
 def _without_exits(ask: Callable[[], T], stage: StagePlan) -> Callable[[], T]:

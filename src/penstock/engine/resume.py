@@ -15,18 +15,20 @@ from pathlib import Path
 import msgspec
 
 from penstock.checkpoints.claimed import claim
+from penstock.checkpoints.earlier_run import EarlierRun, earlier_run
 from penstock.checkpoints.history import manifest_of, newest_first, read_log
 from penstock.checkpoints.manifest import Holder, Manifest
 from penstock.checkpoints.positions import store_at
-from penstock.checkpoints.reopen import cut_short
+from penstock.checkpoints.rescale import Rescaled, rescaled, write_rescaled
 from penstock.checkpoints.restore import Restoring, records_of, restore
-from penstock.checkpoints.run_shape import RunShape, shape_of
+from penstock.checkpoints.run_shape import shape_of
 from penstock.checkpoints.store import CheckpointStore
 from penstock.checkpoints.stores import open_store
 from penstock.dead_letter_store import letters_folder
 from penstock.engine import rundir
 from penstock.engine.deployment import Deployment, Order
-from penstock.engine.make_run import empty
+from penstock.engine.gone_sinks import finish_gone_sinks
+from penstock.engine.make_run import empty, prepare_sinks, splits_of
 from penstock.engine.room import FULL, NoRoom, require_room
 from penstock.engine.run_lock import Held
 from penstock.engine.run_spec import bytes_needed, layout_of, queue_files
@@ -36,14 +38,21 @@ from penstock.engine.told_files import write_layout, write_manifest
 from penstock.errors import (
     CheckpointDamaged,
     FileUnusable,
-    LayoutChanged,
     NoRunDirectory,
     NotPrivate,
+    QueueDamaged,
     StoreUnavailable,
 )
 from penstock.metrics import text
-from penstock.plan.fingerprint import ARGUMENTS, difference, fingerprint
-from penstock.plan.membership import MEMBERSHIP_IS, decode_membership, membership_changes
+from penstock.plan.changes import Changes, changes
+from penstock.plan.fingerprint import ARGUMENTS, fingerprint
+from penstock.plan.membership import (
+    MEMBERSHIP_IS,
+    Membership,
+    decode_membership,
+    encode_membership,
+    membership_for,
+)
 from penstock.plan.paths import RunPaths
 from penstock.plan.plan import Plan
 from penstock.plan.topology import Topology, with_splits
@@ -77,11 +86,12 @@ def resume(order: Order, path: Path, held: Held) -> Deployment | None:
     damage: CheckpointDamaged | None = None
     for source in sources(order):
         try:
-            topology = _topology(order.plan, source)
-            if not order.from_checkpoint and _is_through(source, topology):
+            found = _found(order.plan, source)
+            if not order.from_checkpoint and found.is_through:
                 return None
+            way = _way(order.plan, found)
             _claim(order, source)
-            return _resume(order, path, held, source, topology)
+            return _resume(order, path, held, source, way)
         except CheckpointDamaged as exc:
             if order.from_checkpoint:
                 raise
@@ -115,35 +125,57 @@ def _sources(order: Order, name: str, store: CheckpointStore | None) -> Iterator
     yield from sorted([*stored, *kept], key=lambda source: source.manifest.taken_s, reverse=True)
 
 
-def _topology(plan: Plan, source: Source) -> Topology:
-    """The slots of the checkpoint. Raises `LayoutChanged`, `CheckpointDamaged`."""
-    cut, where = source.manifest.cut, source.store.where
-    membership = decode_membership(cut.membership, Path(where))
-    old = {name: line for name, line in cut.layout.items() if name != ARGUMENTS}
-    new = {name: line for name, line in fingerprint(plan).items() if name != ARGUMENTS}
-    changes = membership_changes(membership, plan) + difference(old, new)
-    if changes:
-        raise LayoutChanged(changes, f"checkpoint {source.manifest.id} of {where}")
+class _Found(msgspec.Struct, frozen=True):
+    """A checkpoint, read."""
+
+    source: Source
+    membership: Membership
+    splits: dict[str, dict[str, object]]
+    changes: Changes
+    """From its run to the plan."""
+    earlier: EarlierRun
+
+    @property
+    def is_through(self) -> bool:
+        """True: its run had finished."""
+        return all(self.earlier.is_through(stage) for stage in self.earlier.layout.stages)
+
+
+def _found(plan: Plan, source: Source) -> _Found:
+    """Raises `CheckpointDamaged`, `StoreUnavailable`."""
+    cut, where, number = source.manifest.cut, source.store.where, source.manifest.id
     try:
+        membership = decode_membership(cut.membership, Path(where))
         splits = msgspec.msgpack.decode(cut.splits, type=dict[str, dict[str, object]])
-    except msgspec.MsgspecError as exc:
-        raise CheckpointDamaged(where, source.manifest.id, f"its list of splits cannot be read ({exc})") from exc
-    return Topology(with_splits(plan, splits), membership)
+        found = changes(cut.layout, membership, plan)
+    except (msgspec.MsgspecError, ValueError, QueueDamaged) as exc:
+        what = f"its list of slots, of splits or its layout cannot be read ({exc})"
+        raise CheckpointDamaged(where, number, what) from exc
+    records = records_of(source.manifest, where)
+    earlier = earlier_run(source.store, source.manifest, found.earlier, membership, records, _endless(plan))
+    return _Found(source, membership, splits, found, earlier)
 
 
-def _shape(topology: Topology) -> RunShape:
-    return shape_of(layout_of(topology, 0.0))
+class _Way(msgspec.Struct, frozen=True):
+    """How a checkpoint is restored."""
+
+    found: _Found
+    topology: Topology
+    rescaled: Rescaled | None
+    """None: it is restored as it was."""
+
+
+def _way(plan: Plan, found: _Found) -> _Way:
+    """Raises `LayoutChanged`, `CheckpointDamaged`, `StoreUnavailable`, and what new sources do."""
+    if found.changes.is_same(found.source.manifest.cut.layout, plan):
+        return _Way(found, Topology(with_splits(plan, found.splits), found.membership), None)
+    planned = with_splits(plan, {**found.splits, **splits_of(plan, found.changes.come)})
+    topology = Topology(planned, membership_for(found.membership, plan, {}))
+    return _Way(found, topology, rescaled(topology, found.changes, found.earlier))
 
 
 def _endless(plan: Plan) -> frozenset[str]:
     return frozenset(n for n, stage in plan.stages.items() if stage.source is not None and not stage.source.bounded)
-
-
-def _is_through(source: Source, topology: Topology) -> bool:
-    """True: its run had finished."""
-    found, shape = records_of(source.manifest, source.store.where), _shape(topology)
-    records = [found[slot.group, slot.number] for slot in shape.slots]
-    return all(record.finished for record in records) and not cut_short(shape, records, _endless(topology.plan))
 
 
 def _claim(order: Order, source: Source) -> None:
@@ -157,21 +189,28 @@ def _claim(order: Order, source: Source) -> None:
         raise CheckpointDamaged(source.store.where, source.manifest.id, what)
 
 
-def _resume(order: Order, path: Path, held: Held, source: Source, topology: Topology) -> Deployment:
+def _resume(order: Order, path: Path, held: Held, source: Source, way: _Way) -> Deployment:
     before = claims.noted(path)
     empty(path)
     claims.forget(path, before)
+    topology, cut = way.topology, source.manifest.cut
     needed = bytes_needed(topology)
     require_room(path, needed)
-    paths, cut = RunPaths(path), source.manifest.cut
+    if way.rescaled is not None:
+        topology = _with_ends(order, path, held, way, way.rescaled)
+    paths = RunPaths(path)
     letters = letters_folder(order.state_dir, order.plan.pipeline, cut.run_id)
     # Any number that no record of this run had before: it is only compared.
     to = Restoring(source.store, source.manifest, paths, letters, secrets.randbits(62) | 1)
     try:
-        capacities = {queue.path.name: queue.capacity for queue in queue_files(topology, paths)}
-        restore(to, _shape(topology), capacities, _endless(order.plan))
-        write_checked(paths.splits, "the list of splits", cut.splits)
-        write_checked(paths.membership, MEMBERSHIP_IS, cut.membership)
+        if way.rescaled is not None:
+            write_rescaled(to, way.rescaled)
+        else:
+            capacities = {queue.path.name: queue.capacity for queue in queue_files(topology, paths)}
+            restore(to, shape_of(layout_of(topology, 0.0)), capacities, _endless(order.plan))
+        splits = msgspec.msgpack.encode({n: s.splits for n, s in topology.plan.stages.items() if s.source})
+        write_checked(paths.splits, "the list of splits", splits)
+        write_checked(paths.membership, MEMBERSHIP_IS, encode_membership(topology.membership))
         write_layout(topology, paths, time.time())
         replace_own(paths.phase, b"starting")
     except (OSError, FileUnusable) as exc:
@@ -180,7 +219,19 @@ def _resume(order: Order, path: Path, held: Held, source: Source, topology: Topo
         raise NoRunDirectory(path, f"it cannot be filled ({exc.strerror})") from exc
     manifest = RunManifest(
         order.plan.pipeline, str(os.getuid()), order.program.cwd, cut.run_id, time.time(), rundir.boot_id(),
-        cut.layout, str(order.state_dir),
+        {**fingerprint(order.plan), ARGUMENTS: cut.layout.get(ARGUMENTS, "")}, str(order.state_dir),
     )
     write_manifest(paths, manifest)
-    return take_over(order, path, held, manifest, restored=str(source))
+    told = ", ".join([str(source), *way.found.changes.told]) if way.rescaled is not None else str(source)
+    return take_over(order, path, held, manifest, restored=told)
+
+
+def _with_ends(order: Order, path: Path, held: Held, way: _Way, run: Rescaled) -> Topology:
+    """Sinks that are new have their targets prepared, those of slots that are gone are finished."""
+    held.claim(path, order.plan)
+    try:
+        prepare_sinks(order.plan, way.found.changes.come_sinks(order.plan), order.signals)
+        gone = finish_gone_sinks(order.plan, way.found.changes.rescaled, run.earlier)
+    finally:
+        held.disclaim()
+    return Topology(way.topology.plan, membership_for(way.found.membership, order.plan, gone))

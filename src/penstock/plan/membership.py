@@ -7,9 +7,9 @@ a table says which slot owns each group. What is stored of a key is stored by it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -31,13 +31,15 @@ class Membership(msgspec.Struct, frozen=True):
     """How many each stage has."""
     tables: dict[str, tuple[int, ...]]
     """For each stage that gets rows by key, the slot that owns each group."""
+    gone: dict[str, dict[int, Any]] = {}
+    """By stage and slot: where the sinks of slots stood that there were once, for when there are as many again."""
 
     def rescaled(self, stage: str, slots: int) -> Membership:
         """The next version, in which a stage has this many slots, and as few groups as possible have a new owner."""
         tables = dict(self.tables)
         if stage in tables:
             tables[stage] = moved(tables[stage], slots)
-        return Membership(self.version + 1, {**self.slots, stage: slots}, tables)
+        return Membership(self.version + 1, {**self.slots, stage: slots}, tables, self.gone)
 
 
 # Made once, before workers are forked: to make it takes longer than to use it.
@@ -70,6 +72,26 @@ def decode_membership(data: bytes, path: Path) -> Membership:
         return _decode(data)
     except msgspec.MsgspecError as exc:
         raise QueueDamaged(path, f"{MEMBERSHIP_IS} cannot be read ({exc})") from exc
+
+
+def membership_for(earlier: Membership, plan: Plan, gone: Mapping[str, Mapping[int, Any]]) -> Membership:
+    """The slots that a plan asks for, where an earlier run had others: as few key groups as possible are moved.
+
+    `gone`: where the sinks of slots stood that there are no more.
+    """
+    fresh = first_membership(plan)
+    tables = {
+        name: moved(earlier.tables[name], fresh.slots[name]) if name in earlier.tables else table
+        for name, table in fresh.tables.items()
+    }
+    left = {
+        name: {
+            slot: position for slot, position in {**earlier.gone.get(name, {}), **gone.get(name, {})}.items()
+            if slot >= fresh.slots[name]
+        }
+        for name in fresh.slots
+    }
+    return Membership(earlier.version + 1, fresh.slots, tables, {name: slots for name, slots in left.items() if slots})
 
 
 def dealt(slots: int) -> tuple[int, ...]:

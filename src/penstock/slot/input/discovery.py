@@ -12,6 +12,11 @@ from penstock.slot.time_and_chance import Clock
 from penstock.source import Source
 
 
+def is_of_slot(name: str, slot: int, workers: int) -> bool:
+    """Whether a split that was found while running is read by this slot of so many."""
+    return crc32(name.encode()) % workers == slot
+
+
 class Discovery:
     """Asks a source for its splits again, every `Source.discover_every`."""
 
@@ -35,4 +40,4 @@ class Discovery:
         }
 
     def _is_mine(self, name: str) -> bool:
-        return crc32(name.encode()) % self._context.workers == self._context.slot
+        return is_of_slot(name, self._context.slot, self._context.workers)

@@ -38,11 +38,13 @@ class QueueInput:
     def restore(self, record: InputRecord) -> None:
         self.queue.restore(record.head, record.sequence, record.rows, record.rows_done, record.ended)
         self.origin.watermark, self.origin.idle = record.watermark, record.idle
+        self.origin.hold(record.held_at, record.held_until_ns)
 
     def record(self) -> InputRecord:
         queue, origin = self.queue, self.origin
         return InputRecord(
-            queue.head, queue.sequence, queue.rows, queue.rows_done, queue.ended, origin.watermark, origin.idle
+            queue.head, queue.sequence, queue.rows, queue.rows_done, queue.ended, origin.watermark, origin.idle,
+            origin.held_at, origin.held_until_ns,
         )
 
     @property

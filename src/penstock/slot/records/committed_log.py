@@ -140,3 +140,15 @@ def open_log(path: Path, what: str, flags: int = 0, files: Files = DISK) -> Comm
 def frame(body: bytes) -> bytes:
     """A body as it stands in a log."""
     return len(body).to_bytes(8, "little") + crc32(body).to_bytes(4, "little") + body
+
+
+def bodies_in(data: bytes) -> Iterator[bytes]:
+    """The bodies of the frames in the content of a log. Raises `ValueError` for what is none."""
+    offset = 0
+    while offset < len(data):
+        length, check = int.from_bytes(data[offset : offset + 8], "little"), data[offset + 8 : offset + HEAD_BYTES]
+        begin, offset = offset + HEAD_BYTES, offset + HEAD_BYTES + length
+        body = data[begin:offset]
+        if not length or len(body) != length or crc32(body).to_bytes(4, "little") != check:
+            raise ValueError(f"the frame at {begin - HEAD_BYTES} does not hold what was written")
+        yield body

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from penstock.event_time import NO_WATERMARK
+from penstock.event_time import END_OF_TIME, NO_WATERMARK
 from penstock.plan.paths import channel_name
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class InputRecord(msgspec.Struct, array_like=True):
     watermark: int = NO_WATERMARK
     """How far event time has come in it; `END_OF_TIME`: it has ended, and all was read that there is."""
     idle: bool = False
+    held_at: int = END_OF_TIME
+    held_until_ns: int = 0
+    """As `Origin.hold` says, after a resume with other slots."""
 
 
 class OutputRecord(msgspec.Struct, array_like=True):

@@ -20,7 +20,7 @@ from penstock.channel.kept_files import remove_or_keep
 from penstock.errors import QueueDamaged
 from penstock.event_time import END_OF_TIME
 from penstock.run_files import refused
-from penstock.slot.records.committed_log import frame, open_log
+from penstock.slot.records.committed_log import bodies_in, frame, open_log
 from penstock.slot.time_and_chance import MACHINE, Clock
 
 MOST_WAITING_BYTES: Final = 8 * 1024 * 1024
@@ -73,6 +73,24 @@ _encoder = msgspec.msgpack.Encoder()
 def generation_path(base: Path, generation: int) -> Path:
     """The file of a generation."""
     return base.with_name(f"{base.name}.{generation}")
+
+
+def waiting_in(data: bytes) -> list[WaitingRow]:
+    """The rows that wait, by the content of the log. Raises `ValueError` for what is none."""
+    waiting: dict[int, WaitingRow] = {}
+    for body in bodies_in(data):
+        if body[:1] == b"W":
+            row = msgspec.msgpack.decode(body[1:], type=WaitingRow)
+            waiting[row.number] = row
+        else:
+            del waiting[msgspec.msgpack.decode(body[1:], type=_Through).number]
+    return list(waiting.values())
+
+
+def first_log(generation: int, rows: Sequence[WaitingRow]) -> bytes:
+    """The content of the log of a generation in which these rows wait, whatever their numbers were."""
+    first = generation << _GENERATION_SHIFT
+    return b"".join(_waits(msgspec.structs.replace(row, number=first + n)) for n, row in enumerate(rows))
 
 
 class RetryFile:

@@ -35,7 +35,17 @@ class Snapshot(msgspec.Struct, frozen=True, array_like=True, tag="S"):
     changes: msgspec.Raw
 
 
-Body: TypeAlias = Catalogue | Band | Snapshot
+class Part(msgspec.Struct, frozen=True, array_like=True, tag="P"):
+    """Of the frames behind this one, as far as the next of its kind, only what is about these key groups counts.
+
+    They were copied from the log of a slot that owned more groups than these (`regroup`).
+    """
+
+    groups: bytes
+    """Empty: all count."""
+
+
+Body: TypeAlias = Catalogue | Band | Snapshot | Part
 
 encode_body = msgspec.msgpack.Encoder().encode
 decode_body = msgspec.msgpack.Decoder(Body).decode

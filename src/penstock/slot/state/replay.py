@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from penstock.errors import QueueDamaged
+from penstock.plan.membership import KEY_GROUPS
 from penstock.slot.process.stops import StageFailed
 from penstock.slot.process.user_errors import one_line
 from penstock.slot.state.bands import ALL_BANDS, BANDS, band_of, groups_of
 from penstock.slot.state.change import Change, ChangeCodec, Columns, Op
 from penstock.slot.state.changelog import WHAT, Changelog
-from penstock.slot.state.frames import FORMAT, Band, Catalogue, Snapshot, changes_of, decode_body
+from penstock.slot.state.frames import FORMAT, Band, Catalogue, Part, Snapshot, changes_of, decode_body
 from penstock.slot.state.shelf import Shelf
 from penstock.slot.state.shelf_name import ShelfName
 
+_ALL: Final = frozenset(range(KEY_GROUPS))
 _REMEDY = "run the code that wrote it, give `migrate` where the verb has it, or begin again with --fresh"
 
 
@@ -34,6 +36,8 @@ class _Placed(msgspec.Struct, frozen=True):
     place: int
     body: Band | Snapshot
     meant: list[_Meant]
+    counted: frozenset[int]
+    """The key groups of which it counts."""
 
 
 class Replay:
@@ -60,6 +64,7 @@ class Replay:
         self.spent_s = 0.0
         """On decoding them, so far."""
         meant: list[_Meant] = []
+        counted = _ALL
         for place, (path, offset, data) in enumerate(log.bodies()):
             try:
                 body = decode_body(data)
@@ -68,13 +73,16 @@ class Replay:
             match body:
                 case Catalogue():
                     meant = self._meaning(body)
+                case Part():
+                    counted = frozenset(body.groups) if body.groups else _ALL
                 case Snapshot():
-                    self._snapshots[body.group] = _Placed(place, body, meant)
+                    if body.group in counted:
+                        self._snapshots[body.group] = _Placed(place, body, meant, counted)
                 case Band():
                     self.frames += 1
                     self.length += len(data)
                     for band in range(BANDS) if body.band == ALL_BANDS else (body.band,):
-                        self._bands.setdefault(band, []).append(_Placed(place, body, meant))
+                        self._bands.setdefault(band, []).append(_Placed(place, body, meant, counted))
 
     def _meaning(self, catalogue: Catalogue) -> list[_Meant]:
         """Which shelves the numbers of a catalogue mean."""
@@ -142,11 +150,12 @@ class Replay:
                 continue
             for shelf, change in self._decoded(placed):
                 if change.op == Op.CLOSE:
-                    for changes in opened.values():
-                        changes.append((placed.place, shelf, change))
+                    for group in placed.counted.intersection(opened):
+                        opened[group].append((placed.place, shelf, change))
                     continue
                 for group, part in change.by_group():
-                    opened[group].append((placed.place, shelf, part))
+                    if group in placed.counted:
+                        opened[group].append((placed.place, shelf, part))
         self._bands.pop(band, None)
         self.spent_s += (self._now_ns() - began) / 1e9
         return opened

@@ -215,7 +215,7 @@ class SlotStage:
     def note_moments(self, intake: Intake) -> None:
         """Rows of an intake were given out: event time may have come further in its input."""
         if self.moments is not None and self.time is not None:
-            self.time.note(self.inputs.origin_of(intake), self.moments.rows)
+            self.time.note(self.inputs.origin_of(intake), self.moments.rows, intake.ingest_ns)
 
     def lags(self) -> bool:
         """True: a receiver has not been told yet how far event time has come."""

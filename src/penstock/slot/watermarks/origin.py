@@ -22,8 +22,28 @@ class Origin:
         """True: it has been without rows for so long that the others need not wait for it."""
         self.had_nothing = False
         """True: it was asked, and had nothing, and nothing has come since."""
+        self.held_at: int = END_OF_TIME
+        """What it was told by rows may not be further than this yet: older ones may come (`hold`)."""
+        self.held_until_ns: int = 0
+        """By the clock on the wall; 0: nothing is held."""
         self._idle_s = 0.0
         self._looked_at: float | None = None
+
+    def hold(self, watermark: int, until_ns: int) -> None:
+        """Rows that were on their way when slots changed come from several old queues, some of which had come further.
+
+        Until a batch comes whose rows have all entered the pipeline since (`until_ns`), they say nothing of the others.
+        """
+        self.held_at, self.held_until_ns = watermark, until_ns
+
+    def note(self, latest: int, ingest_ns: int) -> None:
+        """Rows from here were given out, of which this is the latest time, and the oldest entered at `ingest_ns`."""
+        if self.held_until_ns:
+            if ingest_ns < self.held_until_ns:
+                latest = min(latest, self.held_at)
+            else:
+                self.hold(END_OF_TIME, 0)
+        self.raise_to(latest)
 
     def raise_to(self, watermark: int) -> None:
         """It never goes back."""

@@ -52,10 +52,10 @@ class StageTime:
 
     # In.
 
-    def note(self, origin: Origin, moments: list[int]) -> None:
-        """Rows from there were given out, and these are their times."""
+    def note(self, origin: Origin, moments: list[int], ingest_ns: int) -> None:
+        """Rows from there were given out, and these are their times. `ingest_ns`: as `Origin.note`."""
         if moments:
-            origin.raise_to(max(moments) - self._disorder_us)
+            origin.note(max(moments) - self._disorder_us, ingest_ns)
             moments.clear()
 
     def reached(self) -> int:
