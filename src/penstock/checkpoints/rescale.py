@@ -29,6 +29,7 @@ from penstock.plan.paths import channel_name
 from penstock.plan.plan import EdgePlan
 from penstock.plan.topology import Slot, Topology
 from penstock.slot.records.dead_letter_file import DEAD_LETTERS
+from penstock.slot.records.durable_word import DurableWord
 from penstock.slot.records.journal import create_journal
 from penstock.slot.records.record import STATE, Record
 from penstock.slot.records.retries import RETRIES, first_log, generation_path
@@ -203,6 +204,9 @@ def _write_slot(to: Restoring, run: Rescaled, slot: Slot) -> None:
         _copy_files(to, earlier, slot)
     _copy_spills(to, earlier, record, slot)
     create_journal(journal, replace(record, logs=logs, lineage=to.lineage), files=to.files)
+    if not slot.caller:
+        # No record of these is in a checkpoint yet, but for what they have in common with those that were.
+        DurableWord.create(to.paths.slot(slot.group, slot.number).durable, record.number, to.files)
 
 
 def _is_changed(run: Rescaled, slot: Slot) -> bool:
