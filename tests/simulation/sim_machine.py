@@ -31,6 +31,10 @@ RUN = Path("/run")
 _SEGFAULT, _KILLED, _FOREVER_S = 11, 9, 1e6
 
 
+MOST_WORKERS = 4
+"""Of a stage, whatever becomes of it."""
+
+
 class Machine:
     """All that outlives a process."""
 
@@ -61,7 +65,7 @@ class Machine:
         self._calls = 0
         self._failures: dict[tuple[str, int, int], int] = defaultdict(int)
         self.keyed = {stage.name: stage.keyed for stage in self.shape.stages if stage.keyed}
-        self._slots_of_keys: dict[tuple[str, int], int] = {}
+        self.slots_of_keys: dict[tuple[str, int], int] = {}
         self.commits = 0
         self.drained = False
         """A drain was ordered; a failed run may have begun it, and the next one continues from there."""
@@ -129,7 +133,7 @@ class Machine:
         assert schedule.current is not None
         slot = schedule.current.slot
         found = self.keyed.get(stage)
-        if found and self._slots_of_keys.setdefault((stage, number % found), slot) != slot:
+        if found and self.slots_of_keys.setdefault((stage, number % found), slot) != slot:
             schedule.violate(f"{stage}: rows of key {number % found} in two slots")
         if self.slow and random.random() < self.slow:
             schedule.spend(random.random() * 0.003)

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from sim_endpoints import ByTransaction
-from sim_machine import RUN, Machine
+from sim_machine import MOST_WORKERS, RUN, Machine
 from sim_pipelines import Expected, expected
 from sim_schedule import Violation
 from sim_supervisor import Supervisor
@@ -106,8 +106,8 @@ class Finished:
     def _check_sinks(self, want: Expected) -> None:
         machine = self._machine
         rows: dict[str, list[tuple[int, int]]] = {}
-        for name, stage in machine.shape.sinks.items():
-            rows[name] = [row for n in range(stage.workers) for row in machine.target(name, n).rows]
+        for name in machine.shape.sinks:
+            rows[name] = [row for n in range(MOST_WORKERS) for row in machine.target(name, n).rows]
             found = Counter(number for number, _ in rows[name])
             missing, surplus = want.sinks[name] - found, found - want.sinks[name]
             missing = Counter() if self._held else missing
@@ -130,8 +130,8 @@ class Finished:
 
     def _check_nothing_wrong(self, want: Expected) -> None:
         """The run has failed, and told why: what it gave until then is right."""
-        for name, stage in self._machine.shape.sinks.items():
-            rows = [row for n in range(stage.workers) for row in self._machine.target(name, n).rows]
+        for name in self._machine.shape.sinks:
+            rows = [row for n in range(MOST_WORKERS) for row in self._machine.target(name, n).rows]
             wrong = Counter(number for number, _ in rows) - want.sinks[name]
             if name in self._machine.shape.repeating or name in self._at_once:
                 wrong = Counter(number for number in wrong if number not in want.sinks[name])

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from sim_checkpoints import Checkpoints
 from sim_endpoints import use
 from sim_life import live
-from sim_machine import RUN, Machine
+from sim_machine import MOST_WORKERS, RUN, Machine
 from sim_pipelines import Shape
 from sim_properties import Finished
 from sim_schedule import Process, Violation
@@ -86,7 +86,7 @@ class Simulation:
                 self.machine.fates.fixed = True
             if self.machine.fates.fixed or not supervisor.ended or supervisor.shutdown.ending == "stopped":
                 if self._ends_early == "lose" and self.checkpoints is not None and self.checkpoints.newest is not None:
-                    self.checkpoints.restore()
+                    self._go_on_with(self.checkpoints.restore())
                 self._make_anew()
                 self._ends_early = ""
                 supervisor = self._under_supervision()
@@ -98,6 +98,17 @@ class Simulation:
             Finished(self.machine, self.topology, supervisor, self._letters(), lost=lost).check()
         finally:
             use(None)
+
+    def _go_on_with(self, topology: Topology) -> None:
+        """Other slots than before, perhaps."""
+        if topology is self.topology:
+            return
+        self.topology = topology
+        checkpoint = self.spec.checkpoint
+        self.spec = replace(_spec(topology), checkpoint=checkpoint)
+        for slot in topology.slots():
+            self._kills_left.setdefault((slot.group, slot.number), 1 if self._kills == "points" else 0)
+        self._note_senders()
 
     def _has_failed_rightly(self, supervisor: Supervisor) -> bool:
         """True: a row failed where that ends the run. The code is fixed, and the run resumes."""
@@ -191,16 +202,20 @@ class Simulation:
         files, paths = self.machine.memory, RunPaths(RUN)
         for queue in queue_files(self.topology, paths):
             create_queue(queue.path, queue.capacity, files)
-        plan = self.topology.plan
-        for channel in self.topology.channels():
-            bell = paths.bell(plan, channel.edge.sender, channel.sender)
-            queue = paths.queue(channel.edge, channel.sender, channel.receiver)
-            self.machine.sends_to.setdefault(bell, []).append(queue)
+        self._note_senders()
         for slot in slot_files(self.topology, paths):
             create_journal(slot.journal, slot.record, files=files)
             for page in slot.pages:
                 Page.create(page, files)
         self._make_anew()
+
+    def _note_senders(self) -> None:
+        plan, paths = self.topology.plan, RunPaths(RUN)
+        self.machine.sends_to.clear()
+        for channel in self.topology.channels():
+            bell = paths.bell(plan, channel.edge.sender, channel.sender)
+            queue = paths.queue(channel.edge, channel.sender, channel.receiver)
+            self.machine.sends_to.setdefault(bell, []).append(queue)
 
     def _make_anew(self) -> None:
         """What no row depends on, as `engine/take_over.py`."""
@@ -220,7 +235,8 @@ class Simulation:
 
     def _letters(self) -> list[DeadLetterRecord]:
         files = self.machine.memory
-        paths = [letters_file(LETTERS, slot.group, slot.number) for slot in self.topology.slots()]
+        groups = self.topology.plan.slot_groups()
+        paths = [letters_file(LETTERS, group, number) for group in groups for number in range(MOST_WORKERS)]
         return [frame.record() for path in paths if files.exists(path) for frame in read_forward(path, files)]
 
 
@@ -249,7 +265,11 @@ def _topology(made: Shape, rows: int) -> tuple[Topology, RunSpec]:
     assert made.plan is not None
     splits = {s.name: dict(s.source.splits()) for s in made.plan.stages.values() if s.source is not None}
     topology = Topology.first(with_splits(made.plan, splits))
-    return topology, run_spec(
+    return topology, _spec(topology)
+
+
+def _spec(topology: Topology) -> RunSpec:
+    return run_spec(
         topology, run_id="run", dead_letters=LETTERS, crashes={}, program=b"", preload=(), log_level=logging.INFO,
         left_to=None,
     )
