@@ -12,9 +12,11 @@ from penstock.connectors.files.csv_encoder import CsvEncoder
 from penstock.connectors.files.csv_reader import CsvReader
 from penstock.connectors.files.csv_records import CsvForm
 from penstock.connectors.files.csv_rows import FromCsv
-from penstock.connectors.files.json_files import text_options
+from penstock.connectors.files.epoch_writer import TextForm as PartTextForm
+from penstock.connectors.files.json_files import roll_problems, text_options
 from penstock.connectors.files.line_files import text_problems
 from penstock.connectors.files.part_writer import PartWriter
+from penstock.connectors.files.partition import PartitionBy
 from penstock.connectors.files.rows import field_names
 from penstock.connectors.files.spec import FileSourceOrSink, OnDamaged
 from penstock.operator import Context
@@ -39,6 +41,7 @@ class CsvFiles(FileSourceOrSink[T]):
     encoding: str
     errors: Errors
     max_record: Size
+    roll: Size | None = None
 
     kind: ClassVar[str] = "csv"
     suffix: ClassVar[str] = ".csv"
@@ -54,10 +57,15 @@ class CsvFiles(FileSourceOrSink[T]):
     def check_source(self) -> Sequence[str]:
         found = [*super().check_source(), *delimiter_problems(self.delimiter)]
         found += text_problems(self.encoding, self.errors, follow=False)
+        if self.roll is not None:
+            found.append(f"roll={self.roll!r} has no effect on a source; leave it out")
         return found + record_problems(self.max_record)
 
     def check_sink(self) -> Sequence[str]:
-        return [*super().check_sink(), *delimiter_problems(self.delimiter)]
+        found = [*super().check_sink(), *delimiter_problems(self.delimiter)]
+        if self.roll is not None and not self.waits:
+            return [*found, f'roll={self.roll!r} needs visible="at checkpoint": .sink(..., visible="at checkpoint")']
+        return found if self.roll is None else [*found, *roll_problems(self.roll)]
 
     def reading_options(self) -> Sequence[str]:
         bound = ["max_record"] if self.max_record != _MAX_RECORD else []
@@ -75,6 +83,8 @@ class CsvFiles(FileSourceOrSink[T]):
 
     def writer(self, position: Position | None, context: Context) -> Writer[Any]:
         encoder = CsvEncoder(self.type, header=self.header, delimiter=self.delimiter)
+        if self.waits:
+            return self.epoch_writer(PartTextForm(encoder), self.roll, context)
         files = self.files(context, numbered=False)
         return PartWriter(files, encoder, position, append=self.if_exists == "append")
 
@@ -86,6 +96,8 @@ def csv(
     header: bool = True,
     delimiter: str = ",",
     if_exists: part_files.IfExists = "error",
+    partition_by: PartitionBy | None = None,
+    roll: Size | None = None,
     encoding: str = "utf-8",
     errors: Errors = "dead_letter",
     on_damaged: OnDamaged = "fail",
@@ -101,6 +113,8 @@ def csv(
     header: bool = True,
     delimiter: str = ",",
     if_exists: part_files.IfExists = "error",
+    partition_by: PartitionBy | None = None,
+    roll: Size | None = None,
     encoding: str = "utf-8",
     errors: Errors = "dead_letter",
     on_damaged: OnDamaged = "fail",
@@ -115,6 +129,8 @@ def csv(
     header: bool = True,
     delimiter: str = ",",
     if_exists: part_files.IfExists = "error",
+    partition_by: PartitionBy | None = None,
+    roll: Size | None = None,
     encoding: str = "utf-8",
     errors: Errors = "dead_letter",
     on_damaged: OnDamaged = "fail",
@@ -133,7 +149,8 @@ def csv(
     offset if they have a zone.
     """
     return CsvFiles(
-        paths.as_patterns(path), on_damaged, if_exists, type, header, delimiter, encoding, errors, max_record
+        paths.as_patterns(path), on_damaged, if_exists, type, header, delimiter, encoding, errors, max_record, roll,
+        partition_by=partition_by,
     )
 
 

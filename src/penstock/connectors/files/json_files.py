@@ -8,11 +8,13 @@ from typing import Any, ClassVar, Literal, TypeAlias, TypeVar, overload
 
 from penstock.batch import Batch
 from penstock.connectors.files import part_files, paths
+from penstock.connectors.files.epoch_writer import TextForm
 from penstock.connectors.files.follow import FollowReader, follow_splits
 from penstock.connectors.files.json_encoder import JsonEncoder
 from penstock.connectors.files.line_files import text_problems
 from penstock.connectors.files.line_reader import LineForm, LineReader
 from penstock.connectors.files.part_writer import PartWriter
+from penstock.connectors.files.partition import PartitionBy
 from penstock.connectors.files.spec import FileSourceOrSink, OnDamaged
 from penstock.connectors.files.wide import is_wide
 from penstock.operator import Context
@@ -60,7 +62,9 @@ class JsonLineFiles(FileSourceOrSink[T]):
         return ParseJson(None, "files.json_lines", self.type)
 
     @property
-    def text(self) -> Callable[[Batch[Any]], WrittenText]:
+    def text(self) -> Callable[[Batch[Any]], WrittenText] | None:
+        if self.partition_by is not None:  # the writer looks at rows
+            return None
         return JsonEncoder(nan_as_null=self.nan == "null").encode
 
     def check_source(self) -> Sequence[str]:
@@ -101,6 +105,8 @@ class JsonLineFiles(FileSourceOrSink[T]):
         )
 
     def writer(self, position: Position | None, context: Context) -> Writer[Any]:
+        if self.waits:
+            return self.epoch_writer(TextForm(JsonEncoder(nan_as_null=self.nan == "null")), self.roll, context)
         return PartWriter(
             self.files(context, numbered=self.roll is not None),
             JsonEncoder(nan_as_null=self.nan == "null"),
@@ -116,6 +122,7 @@ def json_lines(
     *,
     follow: bool = False,
     if_exists: part_files.IfExists = "error",
+    partition_by: PartitionBy | None = None,
     roll: Size | None = None,
     encoding: str = "utf-8",
     errors: Errors = "dead_letter",
@@ -131,6 +138,7 @@ def json_lines(
     *,
     follow: bool = False,
     if_exists: part_files.IfExists = "error",
+    partition_by: PartitionBy | None = None,
     roll: Size | None = None,
     encoding: str = "utf-8",
     errors: Errors = "dead_letter",
@@ -145,6 +153,7 @@ def json_lines(
     *,
     follow: bool = False,
     if_exists: part_files.IfExists = "error",
+    partition_by: PartitionBy | None = None,
     roll: Size | None = None,
     encoding: str = "utf-8",
     errors: Errors = "dead_letter",
@@ -164,7 +173,10 @@ def json_lines(
     and no infinities: a row with one is rejected, or written with null under `nan="null"`. A time is written with its
     offset if it has a zone.
     """
-    return JsonLineFiles(paths.as_patterns(path), on_damaged, if_exists, type, follow, roll, encoding, errors, nan)
+    return JsonLineFiles(
+        paths.as_patterns(path), on_damaged, if_exists, type, follow, roll, encoding, errors, nan,
+        partition_by=partition_by,
+    )
 
 
 def text_options(encoding: str, errors: str) -> list[str]:

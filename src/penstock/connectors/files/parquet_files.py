@@ -8,11 +8,13 @@ from typing import Any, ClassVar, TypeVar, overload
 
 from penstock.connectors.files import part_files as targets
 from penstock.connectors.files import paths
-from penstock.connectors.files.arrow_schema import require_pyarrow
+from penstock.connectors.files.arrow_schema import require_pyarrow, schema_of
+from penstock.connectors.files.epoch_writer import ParquetForm
 from penstock.connectors.files.json_files import roll_problems
 from penstock.connectors.files.line_reader import RANGE_BYTES
 from penstock.connectors.files.parquet_reader import ParquetReader, group_sizes
 from penstock.connectors.files.parquet_writer import ParquetWriter
+from penstock.connectors.files.partition import PartitionBy
 from penstock.connectors.files.spec import FileSourceOrSink, OnDamaged
 from penstock.connectors.files.unchanged import Glance
 from penstock.errors import ExtraMissing, SourceDamaged
@@ -62,6 +64,8 @@ class ParquetFiles(FileSourceOrSink[T]):
         )
 
     def writer(self, position: Position | None, context: Context) -> Writer[Any]:
+        if self.waits:
+            return self.epoch_writer(ParquetForm(schema_of(self.type)), self.roll, context)
         files = self.files(context, numbered=True)
         roll_bytes = None if files.single else parse_size(self.roll)
         return ParquetWriter(files, self.type, position, roll_bytes=roll_bytes, append=self.if_exists == "append")
@@ -97,6 +101,7 @@ def parquet(
     path: paths.Paths,
     *,
     if_exists: targets.IfExists = "error",
+    partition_by: PartitionBy | None = None,
     roll: Size = _ROLL,
     on_damaged: OnDamaged = "fail",
 ) -> FileSourceOrSink[dict[str, Any]]: ...
@@ -108,6 +113,7 @@ def parquet(
     type: type[T],
     *,
     if_exists: targets.IfExists = "error",
+    partition_by: PartitionBy | None = None,
     roll: Size = _ROLL,
     on_damaged: OnDamaged = "fail",
 ) -> FileSourceOrSink[T]: ...
@@ -118,6 +124,7 @@ def parquet(
     type: Any = dict[str, Any],
     *,
     if_exists: targets.IfExists = "error",
+    partition_by: PartitionBy | None = None,
     roll: Size = _ROLL,
     on_damaged: OnDamaged = "fail",
 ) -> FileSourceOrSink[Any]:
@@ -132,7 +139,7 @@ def parquet(
     the others have one. NaN and the infinities are written as they are. A file appears once it is complete; until then
     its rows are kept in a hidden file next to it.
     """
-    return ParquetFiles(paths.as_patterns(path), on_damaged, if_exists, type, roll)
+    return ParquetFiles(paths.as_patterns(path), on_damaged, if_exists, type, roll, partition_by=partition_by)
 
 
 def _missing_package() -> list[str]:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
+from penstock.connectors.files import epoch_parts, paths
 from penstock.connectors.files import part_files as targets
-from penstock.connectors.files import paths
+from penstock.connectors.files.epoch_parts import EpochParts
+from penstock.connectors.files.epoch_writer import EpochWriter, PartForm
 from penstock.connectors.files.line_reader import RANGE_BYTES
 from penstock.connectors.files.packed import packing, require_zstd
+from penstock.connectors.files.partition import PartitionBy, folder_of, partition_problems
 from penstock.connectors.files.unchanged import Glance
 from penstock.errors import ExtraMissing
 from penstock.operator import Context
+from penstock.options import Size, parse_size
 from penstock.sink import Delivery, Sink
 from penstock.source import Source
 from penstock.working_directory import absolute
@@ -93,6 +97,9 @@ class FileSourceOrSink(FileSource[T], Sink[Any]):
     """
 
     if_exists: targets.IfExists
+    partition_by: PartitionBy | None = field(default=None, kw_only=True)
+    waits: bool = field(default=False, kw_only=True)
+    """True: rows become visible with checkpoints."""
 
     suffix: ClassVar[str] = ""
     """How the files of a directory end."""
@@ -118,6 +125,13 @@ class FileSourceOrSink(FileSource[T], Sink[Any]):
         return Delivery.EXACTLY_ONCE  # cut back to the checkpoint's position
 
     @property
+    def waits_for_checkpoint(self) -> bool:
+        return self.waits
+
+    def at_checkpoint(self) -> FileSourceOrSink[T]:
+        return replace(self, waits=True)
+
+    @property
     def claims(self) -> Sequence[str]:
         return (os.path.realpath(self.path),)
 
@@ -125,6 +139,8 @@ class FileSourceOrSink(FileSource[T], Sink[Any]):
         found = list(super().check_source())
         if self.if_exists != "error":
             found.append(f'if_exists="{self.if_exists}" has no effect on a source; leave it out')
+        if self.partition_by is not None:
+            found.append("partition_by has no effect on a source; leave it out")
         return found
 
     def reading_options(self) -> Sequence[str]:
@@ -137,13 +153,31 @@ class FileSourceOrSink(FileSource[T], Sink[Any]):
         if paths.is_glob(self.path):
             return [f"{self.path} is a pattern; a sink writes to one file, or to a directory (a path that ends in /)"]
         useless = [f"{option} has no effect on a sink; leave it out" for option in self.reading_options()]
-        return [*useless, *targets.problems(self.path, self.if_exists), *zstd_problems([self.path])]
+        return [
+            *useless, *self._waiting_problems(), *targets.problems(self.path, self.if_exists),
+            *zstd_problems([self.path]),
+        ]
+
+    def _waiting_problems(self) -> Sequence[str]:
+        if self.waits and not targets.names_directory(self.path):
+            return [f'visible="at checkpoint" makes a file with each checkpoint; give a directory: "{self.path}/"']
+        if self.partition_by is None:
+            return []
+        if not self.waits:
+            return ['partition_by needs visible="at checkpoint": .sink(..., visible="at checkpoint")']
+        return partition_problems(self.partition_by)
 
     def refuse(self) -> None:
-        targets.refuse(self.path, self.suffix, self.if_exists)
+        (epoch_parts if self.waits else targets).refuse(self.path, self.suffix, self.if_exists)
 
     def prepare(self) -> None:
-        targets.prepare(self.path, self.suffix, self.if_exists)
+        (epoch_parts if self.waits else targets).prepare(self.path, self.suffix, self.if_exists)
+
+    def epoch_writer(self, form: PartForm, roll: Size | None, context: Context) -> EpochWriter:
+        """For the slot of `context`, where rows become visible with checkpoints."""
+        folder = None if self.partition_by is None else folder_of(self.partition_by)
+        parts = EpochParts(self.path, self.suffix, context.slot)
+        return EpochWriter(parts, form, folder, None if roll is None else parse_size(roll))
 
     def files(self, context: Context, *, numbered: bool) -> targets.PartFiles:
         """The files that the slot of `context` writes."""

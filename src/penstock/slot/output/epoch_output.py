@@ -118,7 +118,6 @@ class EpochOutput(PositionOutput):
     # Turns.
 
     def write(self, batches: Sequence[Any], counts: Counts) -> list[Refused]:
-        self._rows_in = counts.rows_in
         refused: list[Refused] = []
         for batch in batches:
             counts.rows_out += self._keep(batch, refused)
@@ -142,6 +141,7 @@ class EpochOutput(PositionOutput):
         """Rows that the target refused when they were applied go with this commit, and so does what it leaves out."""
         spool, epoch = self._spool, self.epoch
         assert spool is not None and epoch is not None
+        self._rows_in = counts.rows_in
         spool.flush()
         if not self._refused:
             return []

@@ -10,7 +10,7 @@ import msgspec
 
 POINTS = (
     "before_append", "after_append", "before_commit", "after_commit", "after_publish",
-    "before_sink_write", "after_sink_write", "before_sink_commit", "after_sink_commit", "in_user_code", "before_apply",
+    "before_sink_write", "after_sink_write", "before_sink_commit", "after_sink_commit", "in_user_code",
 )
 
 

@@ -1,0 +1,150 @@
+"""The files of a sink that waits for checkpoints: parts that are whole from the moment they can be seen.
+
+A part is written beside its place under a hidden name. Then a note says, in one rename, which hidden files are parts,
+and what the engine wants to know of them: that is the commit. Only then they are renamed. Killed before the note,
+hidden files are removed; killed after it, whoever opens the folder next renames the rest.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+from zlib import crc32
+
+import msgspec
+
+from penstock.connectors.folder_sync import sync_folder_of
+from penstock.errors import OutputExists, TargetDamaged
+
+_CHECK_BYTES: Final = 4
+
+
+class Note(msgspec.Struct, frozen=True):
+    """The last commit of one slot."""
+
+    record: bytes
+    """The engine's."""
+    next_number: int
+    """Of the slot's next part."""
+    parts: tuple[str, ...]
+    """Parts of this commit, relative to the folder."""
+    fields: tuple[str, ...] = ()
+    """The columns of a CSV file, as the first rows had them."""
+
+
+def hidden(part: str) -> str:
+    """Where a part is written before it is one."""
+    folder, name = os.path.split(part)
+    return os.path.join(folder, f".{name}.new")
+
+
+class EpochParts:
+    """The parts of one slot in a folder."""
+
+    def __init__(self, folder: str, suffix: str, slot: int) -> None:
+        self.folder = folder
+        self.suffix = suffix
+        self._slot = slot
+        self._note = os.path.join(folder, f".part-{slot}.applied")
+
+    def name(self, partition: str, number: int) -> str:
+        """A part, relative to the folder."""
+        return os.path.join(partition, f"part-{self._slot}-{number}{self.suffix}")
+
+    def path(self, part: str) -> str:
+        return os.path.join(self.folder, part)
+
+    def commit(self, note: Note) -> None:
+        """Make these parts, which are hidden and on the disk. Raises `OSError`."""
+        data = msgspec.msgpack.encode(note)
+        new = self._note + ".new"
+        with open(new, "wb") as file:
+            file.write(crc32(data).to_bytes(_CHECK_BYTES, "little") + data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(new, self._note)  # the commit
+        sync_folder_of(self._note)
+        self._show(note)
+
+    def _show(self, note: Note) -> None:
+        for part in note.parts:
+            new = self.path(hidden(part))
+            if os.path.lexists(new):
+                os.rename(new, self.path(part))
+        self.sync(note.parts)
+
+    def sync(self, parts: Iterable[str]) -> None:
+        """Have the names in the folders of these parts on the disk."""
+        for folder in sorted({os.path.dirname(self.path(part)) for part in parts}):
+            sync_folder_of(os.path.join(folder, "part"))
+
+    def last(self) -> Note | None:
+        """The last commit, all of whose parts can be seen now. Raises `TargetDamaged`."""
+        try:
+            data = Path(self._note).read_bytes()
+        except FileNotFoundError:
+            return None
+        body = data[_CHECK_BYTES:]
+        if len(data) < _CHECK_BYTES or crc32(body).to_bytes(_CHECK_BYTES, "little") != data[:_CHECK_BYTES]:
+            raise TargetDamaged(self._note, "the note of what is complete does not hold what was written")
+        try:
+            note = msgspec.msgpack.decode(body, type=Note)
+        except msgspec.MsgspecError as exc:
+            raise TargetDamaged(self._note, f"the note of what is complete cannot be read ({exc})") from exc
+        self._show(note)
+        return note
+
+    def clean(self) -> int:
+        """Remove hidden files of commits that never were; the highest number of the slot's parts that are there."""
+        highest = -1
+        stale = re.compile(rf"\.part-{self._slot}-\d+{re.escape(self.suffix)}\.new")
+        part = re.compile(rf"part-{self._slot}-(\d+){re.escape(self.suffix)}")
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                if stale.fullmatch(name):
+                    os.unlink(os.path.join(folder, name))
+                elif found := part.fullmatch(name):
+                    highest = max(highest, int(found[1]))
+        return highest
+
+
+def refuse(folder: str, suffix: str, if_exists: str) -> None:
+    """Look at what is there before a fresh run; see `Sink.refuse`."""
+    if if_exists == "error" and (present := next(iter(_parts_in(folder, suffix)), None)) is not None:
+        raise OutputExists(present)
+
+
+def prepare(folder: str, suffix: str, if_exists: str) -> None:
+    """Clear the ground for a fresh run; see `Sink.prepare`. What was committed before, and is appended to, stays."""
+    notes = re.compile(r"\.part-(\d+)\.applied")
+    for name in sorted(_listing(folder)):
+        if (found := notes.fullmatch(name)) is None:
+            continue
+        if if_exists == "append":
+            EpochParts(folder, suffix, int(found[1])).last()
+        else:
+            os.unlink(os.path.join(folder, name))
+    for part in list(_parts_in(folder, suffix)) if if_exists == "overwrite" else ():
+        os.unlink(part)
+    stale = re.compile(rf"\.part-\d+(-\d+{re.escape(suffix)}|\.applied)\.new")
+    for above, _, names in os.walk(folder):
+        for name in names:
+            if stale.fullmatch(name):
+                os.unlink(os.path.join(above, name))
+
+
+def _parts_in(folder: str, suffix: str) -> Iterable[str]:
+    pattern = re.compile(rf"part-\d+(-\d+)?{re.escape(suffix)}")
+    for above, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (os.path.join(above, name) for name in sorted(names) if pattern.fullmatch(name))
+
+
+def _listing(folder: str) -> Sequence[str]:
+    try:
+        return os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
