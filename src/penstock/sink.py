@@ -96,6 +96,42 @@ class TransactionalWriter(Writer[T_contra]):
         """Return the record of the last commit. Called once, right after opening."""
 
 
+class TwoPhaseWriter(Writer[T_contra]):
+    """A writer for a target that prepares a transaction, and commits it later, in whichever process.
+
+    Only for a sink that waits for checkpoints. What is prepared must outlive a crash of the target. The engine gives
+    each transaction a token. It prepares it, keeps the token in its own state, and commits once a checkpoint with that
+    state is durable; a prepared transaction lives about as long as a checkpoint takes.
+    """
+
+    @abstractmethod
+    def prepare(self, token: str) -> None:
+        """Prepare the rows written since the last call, under a token that was not used before.
+
+        `write` only adds to the open transaction. Raise `RowsRejected` if rows cannot be stored; then nothing was
+        prepared, and the engine writes the other rows again.
+        """
+
+    @abstractmethod
+    def commit(self, token: str) -> None:
+        """Commit what was prepared, perhaps by a worker that was killed since. Called again if killed meanwhile.
+
+        A token that is not pending any more was committed: that is no error.
+        """
+
+    @abstractmethod
+    def abort(self, token: str) -> None:
+        """Drop what was prepared: the worker that did so was killed before it could keep the token."""
+
+    @abstractmethod
+    def pending(self) -> Sequence[str]:
+        """Return the tokens of all that is prepared and not committed; those of other sinks do no harm.
+
+        Called once, right after opening. If a killed worker's `prepare` may still be on its way to the target, wait for
+        it here.
+        """
+
+
 class Sink(ABC, Generic[T_contra]):
     """A picklable description of what to write to. The workers open it."""
 
@@ -128,8 +164,9 @@ class Sink(ABC, Generic[T_contra]):
     def waits_for_checkpoint(self) -> bool:
         """True: rows become visible once a checkpoint covers them that outlives the machine.
 
-        Its writer is a `TransactionalWriter` then. The engine keeps rows until they are durable, and only then writes
-        them. What `commit` is given is a note of the engine's; `last_record` returns it, to the next worker, too.
+        Its writer is a `TransactionalWriter` or a `TwoPhaseWriter` then. The engine keeps rows until they are durable,
+        and only then writes them. What `TransactionalWriter.commit` is given is a note of the engine's; `last_record`
+        returns it, to the next worker, too.
         """
         return False
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from penstock.memory_files import MemoryFiles
 from penstock.operator import Context
-from penstock.sink import RowsRejected, Sink, TransactionalWriter, Writer
+from penstock.sink import RowsRejected, Sink, TransactionalWriter, TwoPhaseWriter, Writer
 from penstock.slot.covered_files import covered_logs
-from penstock.slot.output.epoch_output import EpochOutput, Place, open_epoch_sink
+from penstock.slot.output.epoch_output import EpochOutput, Place
+from penstock.slot.output.open_epoch_sink import open_epoch_sink
 from penstock.slot.process.crash_points import CrashPoints
 from penstock.slot.records.record import Counts, Record, StageRecord, decode_record, encode_record
 
@@ -35,6 +36,7 @@ class Server:
         self.bad, self.at_write = bad, at_write
         self.rows: list[int] = []
         self.note = b""
+        self.prepared: dict[str, list[int]] = {}
         self.dies = ""
         """Where the next death is."""
 
@@ -45,15 +47,16 @@ class Server:
 
 
 class ServerSink(Sink[Any]):
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, *, two_phase: bool = False) -> None:
         self.server = server
+        self.two_phase = two_phase
 
     @property
     def waits_for_checkpoint(self) -> bool:
         return True
 
     def writer(self, position: Any, context: Context) -> Writer[Any]:
-        return _Transactions(self.server)
+        return _TwoPhases(self.server) if self.two_phase else _Transactions(self.server)
 
 
 class _Transactions(TransactionalWriter[Any]):
@@ -80,6 +83,41 @@ class _Transactions(TransactionalWriter[Any]):
 
     def last_record(self) -> bytes | None:
         return self.server.note or None
+
+
+class _TwoPhases(TwoPhaseWriter[Any]):
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.open_rows: list[int] = []
+
+    def write(self, batch: Any) -> None:
+        self.server.reached("write")
+        refused = {index: "no" for index, row in enumerate(batch) if row in self.server.at_write}
+        self.open_rows += [row for row in batch if row not in self.server.at_write]
+        if refused:
+            raise RowsRejected(refused)
+
+    def prepare(self, token: str) -> None:
+        rows, self.open_rows = self.open_rows, []
+        self.server.reached("prepare")
+        refused = {index: "no" for index, row in enumerate(rows) if row in self.server.bad}
+        if refused:
+            raise RowsRejected(dict(list(refused.items())[:1]))
+        assert token not in self.server.prepared
+        self.server.prepared[token] = rows
+        self.server.reached("prepared")
+
+    def commit(self, token: str) -> None:
+        self.server.reached("commit")
+        self.server.rows += self.server.prepared.pop(token, [])
+        self.server.reached("committed")
+
+    def abort(self, token: str) -> None:
+        self.server.reached("abort")
+        del self.server.prepared[token]
+
+    def pending(self) -> list[str]:
+        return list(self.server.prepared)
 
 
 class Machine:

@@ -17,6 +17,8 @@ numbers = st.frozensets(st.integers(0, 40), max_size=6)
 class OneSlot(RuleBasedStateMachine):
     """Rows are written, commits made, cuts taken and made durable; processes die, and the machine is lost."""
 
+    two_phase = False
+
     @initialize(bad=numbers, at_write=numbers, apply_bytes=st.integers(1, 300), segment_bytes=st.integers(1, 200))
     def begin(self, bad: frozenset[int], at_write: frozenset[int], apply_bytes: int, segment_bytes: int) -> None:
         self.patch = pytest.MonkeyPatch()
@@ -24,7 +26,7 @@ class OneSlot(RuleBasedStateMachine):
         self.patch.setattr(epoch_spool, "SEGMENT_BYTES", segment_bytes)
         self.patch.setattr(epoch_spool, "_WORTHWHILE_BYTES", segment_bytes // 2)
         self.server = Server(bad, at_write)
-        self.sink = ServerSink(self.server)
+        self.sink = ServerSink(self.server, two_phase=self.two_phase)
         self.machine = Machine()
         self.life = Life(self.machine, self.sink)
         self.cuts: list[Cut] = [self.machine.cut()]
@@ -57,7 +59,7 @@ class OneSlot(RuleBasedStateMachine):
             self.machine.durable = self.cuts[0].number
             self._may_die(self.life.hear)
 
-    @rule(where=st.sampled_from(["write", "commit", "committed"]))
+    @rule(where=st.sampled_from(["write", "prepare", "prepared", "commit", "committed", "abort"]))
     def arm(self, where: str) -> None:
         self.server.dies = where
 
@@ -128,8 +130,15 @@ def _is_death(exc: BaseException) -> bool:
     return isinstance(exc, Died) or isinstance(exc.__cause__, Died)
 
 
+class OneSlotOfTwoPhases(OneSlot):
+    """The same over a target that prepares first, and dies between the two."""
+
+    two_phase = True
+
+
 TestOneSlot = OneSlot.TestCase
-TestOneSlot.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestTwoPhases = OneSlotOfTwoPhases.TestCase
+TestOneSlot.settings = TestTwoPhases.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
 def test_a_checkpoint_of_before_what_is_visible_is_refused() -> None:

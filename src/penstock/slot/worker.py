@@ -158,7 +158,8 @@ class Worker:
     def _opened_sink(self, stage: SlotStage, sink: Sink[Any]) -> SinkOutput:
         if not sink.waits_for_checkpoint:
             return open_sink(sink, stage.sink_output.position, stage.context)
-        from penstock.slot.output.epoch_output import Place, open_epoch_sink  # most sinks do not wait
+        from penstock.slot.output.epoch_output import Place  # most sinks do not wait
+        from penstock.slot.output.open_epoch_sink import open_epoch_sink
 
         types = {edge.row_type for edge in self._plan.inputs(stage.plan.name)}
         place = Place(

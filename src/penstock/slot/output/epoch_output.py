@@ -224,20 +224,28 @@ class EpochOutput(PositionOutput):
     def _write_all(self, given: Sequence[tuple[Any, list[int]]]) -> Sequence[tuple[Any, list[int]]] | None:
         """Into the open transaction; None: rows were refused, and there is none any more."""
         for batch, numbers in given:
-            try:
-                self._writer.write(as_given(batch))
-            except RowsRejected as rejected:
-                self._require_rows("write", rejected, batch_length(batch))
-                self._refuse_all(batch, numbers, rejected.reasons)
-            except BaseException as exc:  # the sink's code, be it an exit or a panic
-                leave_if_child_by(exc)
-                raise self._trouble("write", exc) from exc
+            self._written_but(batch, numbers)
         if not self._refused:
             return given
         # What was written is in an open transaction, and there is no other way to be rid of it.
         self._writer.close()
         self._writer = self._opened()
         return None
+
+    def _written_but(self, batch: Any, numbers: Sequence[int]) -> Mapping[int, str]:
+        """Write a batch; by index, the rows that the target refuses, and why."""
+        if not numbers:
+            return {}
+        try:
+            self._writer.write(as_given(batch))
+        except RowsRejected as rejected:
+            self._require_rows("write", rejected, batch_length(batch))
+            self._refuse_all(batch, numbers, rejected.reasons)
+            return rejected.reasons
+        except BaseException as exc:  # the sink's code, be it an exit or a panic
+            leave_if_child_by(exc)
+            raise self._trouble("write", exc) from exc
+        return {}
 
     def _opened(self) -> Writer[Any]:
         try:
@@ -275,11 +283,3 @@ class EpochOutput(PositionOutput):
         """Its letter must be durable before the others are visible: a note of the target says nothing of it."""
         self._refused.append((row, why))
         self._refused_numbers.add(number)
-
-
-def open_epoch_sink(sink: Sink[Any], place: Place, context: Context) -> EpochOutput:
-    """Open a sink that waits for checkpoints. Raises what the connector raises."""
-    writer = sink.writer(None, context)
-    if isinstance(writer, TransactionalWriter):
-        return EpochOutput(sink, writer, place, context)
-    raise TypeError(f"the writer of {sink.target} is no TransactionalWriter, and rows are to wait for checkpoints")
