@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 
-from analytics.plain import Row, Tables, events, plain
+from analytics.plain import Feeds, Row, Tables, plain
 from analytics.windows import SCHEMA
 
 TABLES = ("sessions", "sensor_hours", "bars", "error_rates")
@@ -29,16 +29,16 @@ class Agreement:
     """Empty: the tables are those of plain Python."""
 
 
-def agreement(place: str, tables: Tables, data: Path) -> Agreement:
+def agreement(place: str, tables: Tables, feeds: Feeds) -> Agreement:
     """Each event counts in its window, or is in `late`, once; and every figure is what plain Python computes."""
     found = Agreement(place, {name: len(tables[name]) for name in TABLES})
     late = {str(id): str(of) for of, id, _ in tables["late"]}
     found.late = Counter(late.values())
     if len(late) < len(tables["late"]):
         found.differences.append(f"late: {len(tables['late'])} rows, but only {len(late)} events")
-    known = events(data)
+    known = feeds.ids()
     found.differences += [f"late: {id} is no event of {of}" for id, of in late.items() if id not in known[of]]
-    expected = plain(data, late)
+    expected = plain(feeds, late)
     for name in TABLES:
         found.differences += _differences(name, tables[name], expected[name])
     return found

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias, TypeVar
 
@@ -30,27 +31,47 @@ class _Timed(Protocol):
 T = TypeVar("T", bound=_Timed)
 
 
-def plain(data: Path, late: Collection[str] = ()) -> Tables:
+@dataclass(frozen=True)
+class Feeds:
+    """All events that have their place in a window, in the order in which they come."""
+
+    clicks: list[Click]
+    readings: list[Reading]
+    trades: list[Trade]
+    records: list[LogRecord]
+
+    def ids(self) -> Mapping[str, set[str]]:
+        """By the table in which they count."""
+        return {
+            "sessions": {click.id for click in self.clicks},
+            "sensor_hours": {reading.id for reading in self.readings},
+            "bars": {trade.id for trade in self.trades},
+            "error_rates": {record.id for record in self.records},
+        }
+
+
+def feeds_of(data: Path) -> Feeds:
+    """Reads all files."""
+    enrich = Enrich()
+    enrich.read_tables()
+    records = list(arrivals(units_of(data, "logs"), LogRecord))
+    for record in records:
+        enrich.enrich(record)
+    return Feeds(
+        list(arrivals(units_of(data, "clicks"), Click)),
+        list(arrivals(units_of(data, "sensors"), Reading)),
+        [trade for tick in arrivals(units_of(data, "ticks"), Tick) for trade in trade_of(tick)],
+        records,
+    )
+
+
+def plain(feeds: Feeds, late: Collection[str] = ()) -> Tables:
     """All tables but `late`. `late`: ids of events that no window counts."""
-    clicks = _counted(arrivals(units_of(data, "clicks"), Click), late)
-    readings = _counted(arrivals(units_of(data, "sensors"), Reading), late)
-    trades = _counted((t for tick in arrivals(units_of(data, "ticks"), Tick) for t in trade_of(tick)), late)
-    records = _counted(arrivals(units_of(data, "logs"), LogRecord), late)
     return {
-        "sessions": list(_sessions(clicks)),
-        "sensor_hours": list(_sensor_hours(readings)),
-        "bars": list(_bars(trades)),
-        "error_rates": list(_error_rates(records)),
-    }
-
-
-def events(data: Path) -> Mapping[str, set[str]]:
-    """The ids of all events that have their place in a window, by table."""
-    return {
-        "sessions": {click.id for click in arrivals(units_of(data, "clicks"), Click)},
-        "sensor_hours": {reading.id for reading in arrivals(units_of(data, "sensors"), Reading)},
-        "bars": {trade.id for tick in arrivals(units_of(data, "ticks"), Tick) for trade in trade_of(tick)},
-        "error_rates": {record.id for record in arrivals(units_of(data, "logs"), LogRecord)},
+        "sessions": list(_sessions(_counted(feeds.clicks, late))),
+        "sensor_hours": list(_sensor_hours(_counted(feeds.readings, late))),
+        "bars": list(_bars(_counted(feeds.trades, late))),
+        "error_rates": list(_error_rates(_counted(feeds.records, late))),
     }
 
 
@@ -89,10 +110,6 @@ def _bars(trades: list[Trade]) -> Iterator[Row]:
 
 
 def _error_rates(records: list[LogRecord]) -> Iterator[Row]:
-    tables = Enrich()
-    tables.read_tables()
-    for record in records:
-        tables.enrich(record)
     for (service, hour), own in _grouped(records, lambda record: (record.service, record.ts // _HOUR_S)).items():
         errors, start = sum(is_error(record) for record in own), hour * _HOUR_S
         yield service, start, start + _HOUR_S, len(own), errors, errors / len(own)

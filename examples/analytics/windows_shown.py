@@ -10,6 +10,7 @@ from analytics.agreement import TABLES, Agreement, agreement, read_duckdb, read_
 from analytics.chaos import lenient, watch
 from analytics.findings import WINDOW_QUESTIONS, findings
 from analytics.lost_machine import Loss, lose
+from analytics.plain import feeds_of
 from analytics.summary import Latency, table
 from analytics.usage import Options
 from analytics.windows import SCHEMA, Into, build
@@ -25,9 +26,10 @@ def show_windows(options: Options, data: Path, folder: Path) -> bool:
         print(told(lose(data, folder, options.postgres)))
     else:
         print(_run(options, data, Into(database, options.postgres), folder))
-    found = [agreement("DuckDB", read_duckdb(database), data)]
+    feeds = feeds_of(data)
+    found = [agreement("DuckDB", read_duckdb(database), feeds)]
     if options.postgres is not None:
-        found.append(agreement(f"PostgreSQL, schema {SCHEMA}", read_postgres(options.postgres), data))
+        found.append(agreement(f"PostgreSQL, schema {SCHEMA}", read_postgres(options.postgres), feeds))
     print(f"\n{compared(found)}\n\n{findings(database, WINDOW_QUESTIONS)}")
     return not any(each.differences for each in found)
 

@@ -14,7 +14,7 @@ from analytics.chaos import lenient, watch
 from analytics.events import Click, LogRecord, Reading, Tick
 from analytics.feeds import units_of
 from analytics.lost_machine import lose
-from analytics.plain import plain
+from analytics.plain import feeds_of, plain
 from analytics.summary import Latency
 from analytics.usage import Options, WrongUsage
 from analytics.windows import Into, build
@@ -57,7 +57,7 @@ def test_plain_python_gives_what_was_counted_by_hand(tmp_path: Path) -> None:
     clicks = [("a", 0, "/x.html", 10), ("b", 60, "/y.gif", 5), ("a", 1799, "/z.gif", 1), ("a", 3599, "/x.html", 2)]
     lines = [f"{host}\t-\t{time}\tGET\t{url}\t200\t{size}\t\t" for host, time, url, size in clicks]
     (folder / "nasa.tsv").write_text("\n".join(["host\tlogname\ttime\tmethod\turl\tresponse\tbytes", *lines, ""]))
-    assert sorted(plain(tmp_path)["sessions"]) == [
+    assert sorted(plain(feeds_of(tmp_path))["sessions"]) == [
         ("a", 0.0, 3599.0, 2, 1, 11), ("a", 3599.0, 5399.0, 1, 1, 2), ("b", 60.0, 1860.0, 1, 0, 5),
     ]
 
@@ -91,7 +91,7 @@ def test_postgres_has_the_same_tables_when_the_machine_is_lost_in_the_demo(
 ) -> None:
     with made_server() as server:
         assert demo.main(Options(keep=tmp_path, postgres=server.dsn(), lose_machine=True)) == 0
-        assert agreement("PostgreSQL", read_postgres(server.dsn()), sample).differences == []
+        assert agreement("PostgreSQL", read_postgres(server.dsn()), feeds_of(sample)).differences == []
     shown = capsys.readouterr().out
     assert "PostgreSQL, schema penstock_demo" in shown
     assert shown.count("the same") == 8
@@ -108,9 +108,18 @@ def test_what_differs_is_named_and_fails_the_demo(sample: Path, tmp_path: Path) 
         connection.execute("UPDATE sessions SET requests = requests + 1 WHERE key = 'hella.stm.it'")
         connection.execute("DELETE FROM bars WHERE market = 'upbit KRW-LAMB'")
         connection.execute("DELETE FROM late WHERE id = (SELECT min(id) FROM late)")
-    found = agreement("DuckDB", read_duckdb(tmp_path / "windows.duckdb"), sample)
+    found = agreement("DuckDB", read_duckdb(tmp_path / "windows.duckdb"), feeds_of(sample))
     assert {difference.partition(":")[0] for difference in found.differences} == {"sessions", "bars"}
     assert compared([found]).count("DIFFERS") == 2
+
+
+@pytest.mark.chaos
+@pytest.mark.whole_data
+def test_the_whole_data_survives_the_loss_of_the_machine(data_directory: Path, tmp_path: Path) -> None:
+    lose(data_directory, tmp_path, None)
+    found = agreement("DuckDB", read_duckdb(tmp_path / "windows.duckdb"), feeds_of(data_directory))
+    assert found.differences == []
+    assert found.rows["sensor_hours"] > 30_000
 
 
 def test_a_database_that_cannot_be_reached_is_told_before_anything_starts(tmp_path: Path) -> None:
@@ -120,7 +129,7 @@ def test_a_database_that_cannot_be_reached_is_told_before_anything_starts(tmp_pa
 
 
 def _require_agreement(folder: Path, data: Path) -> None:
-    found = agreement("DuckDB", read_duckdb(folder / "windows.duckdb"), data)
+    found = agreement("DuckDB", read_duckdb(folder / "windows.duckdb"), feeds_of(data))
     assert found.differences == []
     assert found.rows["sessions"] == 632  # what is compared is there
     assert found.rows["sensor_hours"] == 3932
