@@ -27,7 +27,7 @@ _PACE = 1000.0
 _EVERY = "500ms"
 _LOST_AFTER_S = 0.25
 """Since the newest checkpoint: no other one is on its way then."""
-_LOOK = "20ms"
+_LOOK = "100ms"
 Looks: TypeAlias = Iterator[Mapping[str, Any]]
 """One status after the other, as JSON has it."""
 

@@ -67,10 +67,15 @@ def test_plain_python_gives_what_was_counted_by_hand(tmp_path: Path) -> None:
 def test_the_tables_are_those_of_plain_python_while_workers_are_killed(
     sample: Path, tmp_path: Path, chaos: float | None
 ) -> None:
-    app = build(sample, Into(tmp_path / "windows.duckdb"))
-    with app.start(settings=lenient(app, chaos), state_dir=tmp_path / "state") as handle:
-        report, _ = watch(handle, chaos, None, Latency())
-    assert (report.outcome, report.dead_letters) == ("finished", 0)
+    _run(sample, Into(tmp_path / "windows.duckdb"), chaos)
+    _require_agreement(tmp_path, sample)
+
+
+@pytest.mark.chaos
+def test_both_databases_have_the_same_tables_while_workers_are_killed(sample: Path, tmp_path: Path) -> None:
+    with made_server() as server:
+        _run(sample, Into(tmp_path / "windows.duckdb", server.dsn()), 0.4)
+        assert agreement("PostgreSQL", read_postgres(server.dsn()), feeds_of(sample)).differences == []
     _require_agreement(tmp_path, sample)
 
 
@@ -102,8 +107,7 @@ def test_postgres_has_the_same_tables_when_the_machine_is_lost_in_the_demo(
 def test_what_differs_is_named_and_fails_the_demo(sample: Path, tmp_path: Path) -> None:
     import duckdb
 
-    app = build(sample, Into(tmp_path / "windows.duckdb"))
-    assert app.run(state_dir=tmp_path / "state").outcome == "finished"
+    _run(sample, Into(tmp_path / "windows.duckdb"), None)
     with duckdb.connect(str(tmp_path / "windows.duckdb")) as connection:
         connection.execute("UPDATE sessions SET requests = requests + 1 WHERE key = 'hella.stm.it'")
         connection.execute("DELETE FROM bars WHERE market = 'upbit KRW-LAMB'")
@@ -126,6 +130,13 @@ def test_a_database_that_cannot_be_reached_is_told_before_anything_starts(tmp_pa
     pytest.importorskip("psycopg")
     with pytest.raises(WrongUsage, match=r"--postgres: .*give another connection string"):
         demo.main(Options(keep=tmp_path, postgres=f"host={tmp_path} connect_timeout=2"))
+
+
+def _run(data: Path, into: Into, chaos: float | None) -> None:
+    app = build(data, into)
+    with app.start(settings=lenient(app, chaos), state_dir=into.database.parent / "state") as handle:
+        report, _ = watch(handle, chaos, None, Latency())
+    assert (report.outcome, report.dead_letters) == ("finished", 0)
 
 
 def _require_agreement(folder: Path, data: Path) -> None:

@@ -208,6 +208,11 @@ class NoMoment(msgspec.Struct):
     n: str
 
 
+class Wrong(msgspec.Struct):
+    who: str
+    n: int
+
+
 WINDOW = ps.tumbling("10s")
 MISTAKES: dict[str, tuple[Callable[[ps.KeyedStream[Any, Click]], ps.Stream[Any]], str]] = {
     "no time": (lambda k: k.window(WINDOW).aggregate(n=ps.count()), "the rows have no event time"),
@@ -222,6 +227,9 @@ MISTAKES: dict[str, tuple[Callable[[ps.KeyedStream[Any, Click]], ps.Stream[Any]]
     ),
     "nothing gives": (
         lambda k: k.window(WINDOW, time="ts").aggregate(Visit, clicks=ps.count()), "nothing gives field 'slow' of Visit"
+    ),
+    "key by another name": (
+        lambda k: k.window(WINDOW, time="ts").aggregate(Wrong, n=ps.count()), "call it 'user' if it is the key"
     ),
     "another type": (
         lambda k: k.window(WINDOW, time="ts").aggregate(NoMoment, n=ps.count()), "is str, but is given int"

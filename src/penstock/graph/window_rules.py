@@ -136,7 +136,8 @@ def _fields(
     for field, annotation in fields.items():
         if field not in given:
             if field in required:
-                remedy = f"add {field}=ps.count() or another aggregation, or give the field a default"
+                key = "" if result.key_field in fields else f"call it {result.key_field!r} if it is the key, or "
+                remedy = f"{key}add {field}=ps.count() or another aggregation, or give the field a default"
                 yield f"nothing gives field {field!r} of {kind}", remedy
         elif not can_take(annotation, given[field]):
             what = f"field {field!r} of {kind} is {shown(annotation)}, but is given {shown(given[field])}"
