@@ -139,6 +139,15 @@ def q11(events: ps.Stream[Event], workers: int) -> Rows:
     )
 
 
+def q12(events: ps.Stream[Event], workers: int) -> Rows:
+    """By the clock: how many bids of whom are in which window depends on when they are read."""
+    return (
+        _bids(events).stage("count", workers=workers).key_by("bidder")
+        .window(ps.tumbling("10s"), time=ps.processing_time()).aggregate(n=ps.count())
+        .map(lambda row: [row["bidder"], row["n"], round(row["start"] * 1000), round(row["end"] * 1000)])
+    )
+
+
 def _four_sets() -> list[set[int]]:
     return [set() for _ in range(4)]
 
@@ -458,13 +467,13 @@ def q20(events: ps.Stream[Event], workers: int) -> Rows:
 
 QUERIES: Final[dict[str, Callable[[ps.Stream[Event], int], Rows]]] = {
     "q0": q0, "q1": q1, "q2": q2, "q3": q3, "q4": q4, "q5": q5, "q6": q6, "q7": q7, "q8": q8, "q9": q9, "q11": q11,
-    "q13": q13, "q14": q14, "q15": q15, "q16": q16, "q17": q17, "q18": q18, "q19": q19, "q20": q20, "q21": q21,
-    "q22": q22,
+    "q12": q12, "q13": q13, "q14": q14, "q15": q15, "q16": q16, "q17": q17, "q18": q18, "q19": q19, "q20": q20,
+    "q21": q21, "q22": q22,
 }
 
 TIMES: Final[dict[str, tuple[int, ...]]] = {
-    "q0": (3,), "q1": (3,), "q7": (3,), "q8": (2,), "q9": (5, 6, 12), "q11": (2, 3), "q13": (3,), "q14": (4,),
-    "q18": (5,), "q19": (5,), "q20": (5, 11, 12),
+    "q0": (3,), "q1": (3,), "q7": (3,), "q8": (2,), "q9": (5, 6, 12), "q11": (2, 3), "q12": (2, 3), "q13": (3,),
+    "q14": (4,), "q18": (5,), "q19": (5,), "q20": (5, 11, 12),
 }
 """The columns of the rows that are milliseconds since the epoch."""
 

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from penstock.operator import Context, Drop, Reject, Retry, Unavailable
     from penstock.operators.key_state import KeyState, ListState, MapState, ValueState
     from penstock.operators.windowed.changes import Change
+    from penstock.operators.windowed.processing_time import processing_time
     from penstock.operators.windowed.window_rows import Ranked, WindowResult
     from penstock.options import Edge, ErrorPolicy, FullPolicy, StageOptions, block, dead_letter, fail, skip
     from penstock.pipeline import ChangingWindows, KeyedStream, Pipeline, Row, Stream, WindowedStream
@@ -85,8 +86,9 @@ __all__ = [
     "Sink", "Source", "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status", "StoreTaken",
     "StoreUnavailable", "Stream", "TableReader", "TargetDamaged", "TargetInUse", "TooFewDescriptors", "Unavailable",
     "ValueState", "Window", "WindowResult", "WindowedStream", "arg_max", "arg_min", "block", "checkpoint", "collect",
-    "count", "count_distinct", "count_window", "dead_letter", "discard", "fail", "first", "last", "mean", "quantile",
-    "read_dead_letters", "session", "skip", "sliding", "stddev", "top_k", "tumbling", "variance",
+    "count", "count_distinct", "count_window", "dead_letter", "discard", "fail", "first", "last", "mean",
+    "processing_time", "quantile", "read_dead_letters", "session", "skip", "sliding", "stddev", "top_k", "tumbling",
+    "variance",
 ]  # fmt: skip
 
 _NAMES = {
@@ -104,6 +106,7 @@ _NAMES = {
     "options": "Edge ErrorPolicy FullPolicy StageOptions block dead_letter fail skip",
     "operators.windowed.changes": "Change",
     "operators.windowed.window_rows": "Ranked WindowResult",
+    "operators.windowed.processing_time": "processing_time",
     "pipeline": "ChangingWindows KeyedStream Pipeline Row Stream WindowedStream",
     "plan.plan": "Plan",
     "report": "Report StageReport",

@@ -50,6 +50,7 @@ from penstock.operators.verb import Operator
 from penstock.operators.windowed.aggregate import Aggregate, CountAggregate
 from penstock.operators.windowed.changes import Change
 from penstock.operators.windowed.late import Late
+from penstock.operators.windowed.processing_time import ProcessingTime
 from penstock.operators.windowed.rank import RankRows
 from penstock.operators.windowed.window_rows import Ranked, WindowResult
 from penstock.operators.windowed.windowed_operator import WindowOptions
@@ -87,6 +88,7 @@ Row: TypeAlias = dict[str, Any]
 _warned: dict[str | tuple[str, type[Warning], int], int] = {}
 """What was warned of in this process, as a module's `__warningregistry__`: a pipeline is examined more than once."""
 
+_NO_TABLES: Mapping[str, Any] = {}
 _NO_SETTINGS: Mapping[str, object] = {}
 
 
@@ -174,6 +176,33 @@ class Stream(Generic[T_co]):
         """
         where = calling_line(1)
         return self._then(where, MapBatches(fn, str(where), rows, wait, columns_taken_by(fn) or "", type))
+
+    @overload
+    def sql(
+        self, query: str, *, tables: Mapping[str, Source[Any] | Sequence[Any]] = _NO_TABLES, rows: int | None = None,
+        wait: Duration | None = None,
+    ) -> Stream[Row]: ...
+    @overload
+    def sql(
+        self, query: str, *, type: type[R], tables: Mapping[str, Source[Any] | Sequence[Any]] = _NO_TABLES,
+        rows: int | None = None, wait: Duration | None = None,
+    ) -> Stream[R]: ...
+    def sql(
+        self, query: str, *, type: Any = Row, tables: Mapping[str, Any] = _NO_TABLES, rows: int | None = None,
+        wait: Duration | None = None,
+    ) -> Stream[Any]:
+        """Select from each batch of rows, which is the table `batch`: `sql("SELECT url, ms / 1000 AS s FROM batch")`.
+
+        It may be joined with `tables`: sources or lists, which each worker loads once. DuckDB runs the query, which is
+        checked when the pipeline is built: its syntax, and its columns where all rows have types. A batch is any number
+        of rows that wait, so what is computed of several rows is refused: totals are `key_by(...).window(...)`. `type`
+        is the type of a row afterwards; `rows` and `wait` are those of `map_many`. Needs `penstock[duckdb]`.
+        """
+        from penstock.operators.queried.sql import Sql
+
+        where = calling_line(1)
+        given = tuple((name, as_source(table)) for name, table in tables.items())
+        return self._then(where, Sql(None, str(where), rows, wait, query, type, given))
 
     @overload
     def parse_json(self: Stream[str | bytes]) -> Stream[Any]: ...
@@ -483,13 +512,15 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
 
     @overload
     def window(
-        self, window: Window, *, time: str | Callable[[T_co], datetime | float] | None = None, unit: Unit = "s",
+        self, window: Window, *, time: str | Callable[[T_co], datetime | float] | ProcessingTime | None = None,
+        unit: Unit = "s",
         disorder: Duration = 0.0, idle_after: Duration | None = None, lateness: Duration = 0.0,
         early: Duration | None = None, retractions: Literal[False] = False,
     ) -> WindowedStream[K_co, T_co]: ...
     @overload
     def window(
-        self, window: Window, *, time: str | Callable[[T_co], datetime | float] | None = None, unit: Unit = "s",
+        self, window: Window, *, time: str | Callable[[T_co], datetime | float] | ProcessingTime | None = None,
+        unit: Unit = "s",
         disorder: Duration = 0.0, idle_after: Duration | None = None, lateness: Duration = 0.0,
         early: Duration, retractions: Literal[True],
     ) -> ChangingWindows[K_co, T_co]: ...
@@ -502,9 +533,9 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
 
         A window is complete once the watermark has reached its end, and `lateness` more: its results are given then,
         and rows that come later are in `.late`. `time`, `unit`, `disorder` and `idle_after` stand for an `event_time`
-        before it. With `early`, windows that are not complete are given, too, whenever event time has passed a multiple
-        of it, if their results have changed; with `retractions`, all results are `Change`s, and what was given is
-        taken back first.
+        before it; with `time=ps.processing_time()`, rows count when they come, by the clock. With `early`, windows that
+        are not complete are given, too, whenever event time has passed a multiple of it, if their results have changed;
+        with `retractions`, all results are `Change`s, and what was given is taken back first.
         """
         where = calling_line(1)
         if not isinstance(window, Window):
@@ -512,13 +543,14 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
         if retractions and early is None:
             raise TypeError("window() takes retractions=True with early=: nothing is given that could be taken back")
         number = self._number
-        if time is not None:
+        by_clock = isinstance(time, ProcessingTime)
+        if time is not None and not by_clock:
             fn = Field(time) if isinstance(time, str) else time
             event_time = EventTime(fn, str(where), disorder, idle_after, unit)
             number = self._add(OperatorCall(where, number, event_time))
         elif disorder or idle_after is not None or unit != "s":
-            raise TypeError("window() takes unit=, disorder= and idle_after= with time=")
-        options = WindowOptions(window, lateness, early, retractions)
+            raise TypeError("window() takes unit=, disorder= and idle_after= with the time of the rows: time=")
+        options = WindowOptions(window, lateness, early, retractions, by_clock)
         if retractions:
             return ChangingWindows(self._recorder, number, self._key, options)
         return WindowedStream(self._recorder, number, self._key, options)
@@ -623,6 +655,8 @@ class WindowedStream(Windows[K_co, T_co], Generic[K_co, T_co]):
         """
         where = calling_line(1)
         options = self._options
+        if options.by_clock:
+            raise TypeError("join() takes windows by event time")
         join = Join(
             None, str(where), self._key, _on(on, self._key), window=options.window, how=how,
             lateness=options.lateness,

@@ -16,7 +16,7 @@ from nexmark.reference import QUERIES, Reference
 from nexmark import compare
 
 
-@pytest.mark.parametrize("query", sorted(set(QUERIES) - {"q11", "q13"}))
+@pytest.mark.parametrize("query", sorted(set(QUERIES) - {"q11", "q12", "q13"}))
 def test_the_reference_agrees_with_the_expected_rows(small_stream: Path, query: str) -> None:
     rows = Reference(small_stream).rows(query)
     assert compare.difference(map(compare.line, rows), expected(query)) is None

@@ -13,6 +13,7 @@ from penstock.graph.graph import Graph, OperatorCall
 from penstock.graph.row_types import RowType
 from penstock.names import did_you_mean
 from penstock.operators.joined.two_streams import TwoStreams
+from penstock.operators.queried.sql import Sql
 from penstock.operators.verb import Operator
 from penstock.operators.windowed.aggregate import Aggregate
 from penstock.operators.windowed.bounds import UNIT_US
@@ -61,14 +62,14 @@ def placed(call: OperatorCall, graph: Graph, rows: Mapping[int, RowType]) -> Ope
     if isinstance(operator, TwoStreams) and other is not None:
         times = event_time_of(graph, parent), event_time_of(graph, other)
         return operator.between(rows[parent].type, rows[other].type, *times)
-    return operator
+    return operator.placed(rows[parent].type) if isinstance(operator, Sql) else operator
 
 
 def _time(operator: WindowedOperator, row_type: Any) -> Iterator[tuple[str, str]]:
     """The rows have times, and what gives them can be asked of these rows."""
     event_time = operator.event_time
     if event_time is None:
-        if operator.window.needs_time:
+        if operator.window.needs_time and not operator.options.by_clock:
             yield "the rows have no event time", 'say what it is: .window(..., time="ts"), or .event_time("ts") before'
         return
     remedy = 'say where these rows have their time: .window(..., time="ts")'

@@ -11,6 +11,7 @@ from penstock.operators.keyed_state import StageState
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Becomes
 from penstock.operators.windowed.changes import Change
+from penstock.operators.windowed.clock_call import ClockCall
 from penstock.operators.windowed.count_call import CountCall
 from penstock.operators.windowed.early_calls import EarlySlicesCall
 from penstock.operators.windowed.moment_text import moment_text
@@ -76,33 +77,47 @@ class Aggregate(WindowedOperator, frozen=True):
         """What is known of its state and its results."""
         return AccumulatorCode(dict(self.aggregations), self.row_type, 0)
 
-    def spec(self) -> CallSpec:
+    def spec(self, clock: Callable[[Any], int] | None = None) -> CallSpec:
+        """`clock`: what gives the time of a row; None: its event time."""
         aggregations: Mapping[str, Aggregation] = dict(self.aggregations)
         return CallSpec(
-            self.window, aggregations, self.result, self.row_type, self.key, self.moment(),
+            self.window, aggregations, self.result, self.row_type, self.key, clock or self.moment(),
             moment_text(self.event_time, self.row_type), self.lateness_us, self.early_us, self.options.retracts,
         )
 
     def with_state(self, fn: Callable[..., Any], undo: UndoLog | None, state: StageState) -> KeyedCall:
+        if self.options.by_clock:
+            return ClockCall(state, lambda clock: self._by_slices(self.spec(clock), undo, state))
         spec = self.spec()
         # What is on a shelf is right for these aggregations over these windows only.
-        name, kind = self.name, GenericAlias(tuple, tuple(self.accumulators().state_types()))
+        name, kind = self.name, self._state_type
         match self.window:
             case SlicedWindow():
-                slices, shelf = Slices.of(self.window), state.slices(name, kind)
-                if self.options.early is not None:
-                    return EarlySlicesCall(spec, slices, shelf, undo, state.slices(f"{name} given", kind))
-                if slices.shared:
-                    return SharedSlicesCall(spec, slices, shelf, undo, state.slices(f"{name} given"))
-                return SlicedCall(spec, slices, shelf, undo)
+                return self._by_slices(spec, undo, state)
             case SessionWindow():
                 return SessionCall(spec, self.window.gap_us, state.values(name, kind), undo)
             case CountWindow():
                 return CountCall(spec, self.window.rows, state.values(name, kind), undo)
         raise AssertionError(self.window)
 
+    def _by_slices(self, spec: CallSpec, undo: UndoLog | None, state: StageState) -> SlicedCall:
+        assert isinstance(self.window, SlicedWindow)
+        name, kind, slices = self.name, self._state_type, Slices.of(self.window)
+        shelf = state.slices(name, kind)
+        if self.options.early is not None:
+            return EarlySlicesCall(spec, slices, shelf, undo, state.slices(f"{name} given", kind))
+        if slices.shared:
+            return SharedSlicesCall(spec, slices, shelf, undo, state.slices(f"{name} given"))
+        return SlicedCall(spec, slices, shelf, undo)
+
+    @property
+    def _state_type(self) -> Any:
+        return GenericAlias(tuple, tuple(self.accumulators().state_types()))
+
     def without_undo(self, fn: Callable[..., Any], state: StageState) -> KeyedCall | None:
-        return self.with_state(fn, None, state) if isinstance(self.window, SlicedWindow) else None
+        if not isinstance(self.window, SlicedWindow) or self.options.by_clock:
+            return None  # the clock has a shelf of its own, which notes what it writes
+        return self.with_state(fn, None, state)
 
 
 class CountAggregate(Aggregate, frozen=True):

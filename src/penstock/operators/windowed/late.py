@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from penstock.event_time import NO_WATERMARK
@@ -21,6 +21,11 @@ class Late(WindowedOperator, frozen=True):
 
     def row_given(self, before: Any) -> Any:
         return before
+
+    def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
+        yield from super().mistakes(name)
+        if self.options.by_clock:
+            yield f"{name}: no row is late by processing time", "leave .late out"
 
     def with_state(self, fn: Callable[..., Any], undo: UndoLog | None, state: StageState) -> KeyedCall:
         return LateCall(self.judge())

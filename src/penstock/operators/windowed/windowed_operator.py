@@ -26,6 +26,8 @@ class WindowOptions(msgspec.Struct, frozen=True):
     early: Duration | None = None
     """How often windows that are not complete are given; None: never."""
     retracts: bool = False
+    by_clock: bool = False
+    """True: rows count when they come, by the clock on the wall."""
 
 
 class WindowedOperator(KeyedOperator, frozen=True):
@@ -41,7 +43,7 @@ class WindowedOperator(KeyedOperator, frozen=True):
 
     def placed(self, row_type: Any, event_time: Any) -> Self:
         """As it stands in a plan."""
-        return replace(self, row_type=row_type, event_time=event_time)
+        return replace(self, row_type=row_type, event_time=None if self.options.by_clock else event_time)
 
     @property
     def name(self) -> str:
@@ -88,6 +90,8 @@ class WindowedOperator(KeyedOperator, frozen=True):
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
         for what, remedy in self.window.mistakes():
             yield f"{name}: {what}", remedy
+        if self.options.by_clock:
+            yield from self._clock_mistakes(name)
         for option, value in (("lateness", self.options.lateness), ("early", self.options.early)):
             if value is None:
                 continue
@@ -99,6 +103,15 @@ class WindowedOperator(KeyedOperator, frozen=True):
             else:
                 if option == "early" and length == 0:
                     yield f"{name}: early: {value!r} is no time at all", 'write a duration like "10s"'
+
+    def _clock_mistakes(self, name: str) -> Iterator[tuple[str, str]]:
+        if not isinstance(self.window, SlicedWindow):
+            what = f"{name}: {self.window.name} cannot be by processing time"
+            yield what, "use ps.tumbling or ps.sliding, or process with timers by the wall clock"
+        if self.options.lateness:
+            yield f"{name}: lateness without effect: no row is late by processing time", "leave it out"
+        if self.options.early is not None:
+            yield f"{name}: early is for event time", "leave it out, or make the windows shorter"
 
 
 def _no_time(row: Any) -> int:

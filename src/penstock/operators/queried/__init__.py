@@ -1,0 +1,1 @@
+"""`sql`: a query over each batch of columns, and tables beside it."""
