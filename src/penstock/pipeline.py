@@ -549,7 +549,7 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
             event_time = EventTime(fn, str(where), disorder, idle_after, unit)
             number = self._add(OperatorCall(where, number, event_time))
         elif disorder or idle_after is not None or unit != "s":
-            raise TypeError("window() takes unit=, disorder= and idle_after= with the time of the rows: time=")
+            raise TypeError("window() takes unit=, disorder= and idle_after= with time=, the time of the rows")
         options = WindowOptions(window, lateness, early, retractions, by_clock)
         if retractions:
             return ChangingWindows(self._recorder, number, self._key, options)

@@ -149,5 +149,5 @@ def test_no_row_is_late_by_the_clock() -> None:
     assert any("leave .late out" in str(one) for one in app.check())
     with pytest.raises(TypeError, match="join\\(\\) takes windows by event time"):
         windows.join(app.source([{"k": "a"}], name="others"))
-    with pytest.raises(TypeError, match="with the time of the rows"):
+    with pytest.raises(TypeError, match="with time=, the time of the rows"):
         app_of(disorder="1s")

@@ -55,6 +55,8 @@ class _Reader:
             reads = [self.reads(child, known) for child in node["children"]]
             if any(reads) and not (node["setop_type"] == "UNION" and node["setop_all"]):
                 self._refuse(str(node["setop_type"]), "use UNION ALL, which needs no other rows", _place(node))
+            elif any(reads) and not all(reads):
+                self._refuse("UNION ALL with rows of a table", f"select from {BATCH} in each of its parts", -1)
         elif node["type"] == "SELECT_NODE":
             reads = [self._from(node["from_table"], known)]
             if any(reads):
