@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from penstock.operator import Context, Drop, Reject, Retry, Unavailable
     from penstock.operators.key_state import KeyState, ListState, MapState, ValueState
     from penstock.operators.windowed.changes import Change
-    from penstock.operators.windowed.processing_time import processing_time
     from penstock.operators.windowed.window_rows import Ranked, WindowResult
     from penstock.options import Edge, ErrorPolicy, FullPolicy, StageOptions, block, dead_letter, fail, skip
     from penstock.pipeline import ChangingWindows, KeyedStream, Pipeline, Row, Stream, WindowedStream
@@ -74,7 +73,7 @@ if TYPE_CHECKING:
     from penstock.windows.aggregates import sum as sum
     from penstock.windows.aggregations.aggregation import Aggregation
     from penstock.windows.aggregations.own import Accumulator
-    from penstock.windows.window import Window, count_window, session, sliding, tumbling
+    from penstock.windows.window import Window, count_window, processing_time, session, sliding, tumbling
 
 __all__ = [
     "Accumulator", "Aggregation", "AlreadyRunning", "Change", "ChangingWindows", "CheckpointDamaged",
@@ -106,7 +105,6 @@ _NAMES = {
     "options": "Edge ErrorPolicy FullPolicy StageOptions block dead_letter fail skip",
     "operators.windowed.changes": "Change",
     "operators.windowed.window_rows": "Ranked WindowResult",
-    "operators.windowed.processing_time": "processing_time",
     "pipeline": "ChangingWindows KeyedStream Pipeline Row Stream WindowedStream",
     "plan.plan": "Plan",
     "report": "Report StageReport",
@@ -117,7 +115,7 @@ _NAMES = {
                           "top_k variance",
     "windows.aggregations.aggregation": "Aggregation",
     "windows.aggregations.own": "Accumulator",
-    "windows.window": "Window count_window session sliding tumbling",
+    "windows.window": "Window count_window processing_time session sliding tumbling",
 }  # fmt: skip
 """By module, as above."""
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}

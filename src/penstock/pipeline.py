@@ -34,14 +34,11 @@ from penstock.graph.graph import (
     Where,
 )
 from penstock.graph.recorder import Recorder, calling_line
-from penstock.lookup_table import LookupTable
 from penstock.names import did_you_mean
 from penstock.operator import KeyProcess, RowOperator
 from penstock.operators.event_time import EventTime, Field
 from penstock.operators.filter import Filter
 from penstock.operators.flat_map import FlatMap
-from penstock.operators.joined.join import Join
-from penstock.operators.joined.two_streams import TwoStreams
 from penstock.operators.map import Map
 from penstock.operators.map_batches import MapBatches
 from penstock.operators.map_many import MapMany
@@ -50,7 +47,6 @@ from penstock.operators.verb import Operator
 from penstock.operators.windowed.aggregate import Aggregate, CountAggregate
 from penstock.operators.windowed.changes import Change
 from penstock.operators.windowed.late import Late
-from penstock.operators.windowed.processing_time import ProcessingTime
 from penstock.operators.windowed.rank import RankRows
 from penstock.operators.windowed.window_rows import Ranked, WindowResult
 from penstock.operators.windowed.windowed_operator import WindowOptions
@@ -66,12 +62,14 @@ from penstock.windows.aggregations.aggregation import Aggregation
 from penstock.windows.aggregations.folded import Folded
 from penstock.windows.aggregations.kept import Collect, TopK
 from penstock.windows.aggregations.own import Accumulator
-from penstock.windows.window import Window
+from penstock.windows.window import ProcessingTime, Window
 
 if TYPE_CHECKING:
     from penstock.checkpoint_options import CheckpointOptions
     from penstock.engine.handle import Handle
     from penstock.engine.results import Results
+    from penstock.lookup_table import LookupTable
+    from penstock.operators.joined.two_streams import TwoStreams
     from penstock.plan.planner import Examined
 
 T = TypeVar("T")
@@ -447,6 +445,8 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
         `"right"` or `"outer"`, rows that have no match are given, too, with None in its place, once none can come any
         more. The rows of `other` enter this stage; both streams need an event time. Late rows are counted, not joined.
         """
+        from penstock.operators.joined.join import Join
+
         where = calling_line(1)
         join = Join(
             None, str(where), self._key, _on(on, self._key), within=within, how=how, lateness=lateness
@@ -653,6 +653,8 @@ class WindowedStream(Windows[K_co, T_co], Generic[K_co, T_co]):
 
         The windows are tumbling ones. `on` and `how` are those of `KeyedStream.join`.
         """
+        from penstock.operators.joined.join import Join
+
         where = calling_line(1)
         options = self._options
         if options.by_clock:
@@ -800,6 +802,7 @@ def _examined(graph: Graph, settings: Mapping[str, object]) -> Examined:
 
 def _table_lookup(where: Where, table: Any, on: Any, key: Any, how: Any, reload: Duration | None) -> Operator:
     """The operator of a lookup in a table. `key`: of the rows; None: the field that `on` names."""
+    from penstock.lookup_table import LookupTable
     from penstock.operators.looked_up.lookup import LeftLookup, Lookup
 
     own = on if key is None and isinstance(on, str) else key

@@ -77,6 +77,8 @@ def function_mistakes(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[Mis
             yield from _constructor(use)
         for what, remedy in operator.mistakes(use.name):
             yield mistake(use.where, what, remedy)
+        for what, remedy in operator.mistakes_with(use.row.type):
+            yield mistake(use.where, what, remedy)
         yield from _row(use)
     for call in graph.calls.values():
         if isinstance(call, KeyByCall) and isinstance(call.key, str):

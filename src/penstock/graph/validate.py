@@ -14,10 +14,8 @@ from penstock.graph.findings import Caution, Findings, in_line_order
 from penstock.graph.function_rules import function_mistakes, travel_findings, uses
 from penstock.graph.graph import Graph, SinkCall, SourceCall
 from penstock.graph.join_rules import join_mistakes
-from penstock.graph.lookup_rules import lookup_mistakes
 from penstock.graph.row_types import RowType
 from penstock.graph.shape_rules import described, shape_mistakes
-from penstock.graph.sql_rules import sql_mistakes
 from penstock.graph.stages import Stages
 from penstock.graph.window_rules import window_mistakes, window_travel
 from penstock.options import MIB
@@ -42,8 +40,6 @@ def validate(stages: Stages, rows: dict[int, RowType], *, ask_connectors: bool =
         *event_time_mistakes(stages, rows),
         *window_mistakes(graph, rows),
         *join_mistakes(stages, rows),
-        *lookup_mistakes(graph, rows),
-        *sql_mistakes(graph, rows),
         *(found for found in travelling if isinstance(found, Mistake)),
     ]
     return Findings(in_line_order(mistakes), tuple(found for found in travelling if isinstance(found, Caution)))

@@ -13,7 +13,6 @@ from penstock.graph.graph import Graph, OperatorCall
 from penstock.graph.row_types import RowType
 from penstock.names import did_you_mean
 from penstock.operators.joined.two_streams import TwoStreams
-from penstock.operators.queried.sql import Sql
 from penstock.operators.verb import Operator
 from penstock.operators.windowed.aggregate import Aggregate
 from penstock.operators.windowed.bounds import UNIT_US
@@ -62,7 +61,7 @@ def placed(call: OperatorCall, graph: Graph, rows: Mapping[int, RowType]) -> Ope
     if isinstance(operator, TwoStreams) and other is not None:
         times = event_time_of(graph, parent), event_time_of(graph, other)
         return operator.between(rows[parent].type, rows[other].type, *times)
-    return operator.placed(rows[parent].type) if isinstance(operator, Sql) else operator
+    return operator.knowing(rows[parent].type)
 
 
 def _time(operator: WindowedOperator, row_type: Any) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any, ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, Self, TypeAlias
 
 import msgspec
 
@@ -133,6 +133,14 @@ class Operator(msgspec.Struct, frozen=True):
 
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
         """What is wrong with its own settings and function, and what to write instead. `name`: as messages show it."""
+        return iter(())
+
+    def knowing(self, row_type: Any) -> Self:
+        """As it stands in a plan, where the annotation of the rows that it is given is known."""
+        return self
+
+    def mistakes_with(self, row_type: Any) -> Iterator[tuple[str, str]]:
+        """What is wrong with it for rows of a type, as far as it knows more of them than `row_taken` says."""
         return iter(())
 
     @property

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 from penstock.operators.field_key import field_getter
+from penstock.operators.looked_up.keys import key_mistakes
 from penstock.operators.verb import Asked, Becomes, Operator
 from penstock.options import Duration, parse_duration
 from penstock.source import Source
@@ -54,6 +55,10 @@ class Pairs:
         if self.how == "left" and found is not Any:
             found = found | None
         return types.GenericAlias(tuple, (before, found))
+
+    def mistakes_with(self, row_type: Any) -> Iterator[tuple[str, str]]:
+        for what, remedy in key_mistakes(self.key, row_type, self.on, self.table_type):
+            yield f"{self.name}: {what}", remedy
 
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
         if self.how not in HOWS:

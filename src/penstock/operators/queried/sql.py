@@ -41,7 +41,7 @@ class Sql(BatchOperator, frozen=True):
         text = " ".join(self.query.split()) if isinstance(self.query, str) else repr(self.query)
         return f"sql({text if len(text) <= _SHOWN else text[:_SHOWN] + '…'!r})"
 
-    def placed(self, row_type: Any) -> Self:
+    def knowing(self, row_type: Any) -> Self:
         return replace(self, row_type=row_type)
 
     @property
@@ -74,6 +74,10 @@ class Sql(BatchOperator, frozen=True):
         return watched(lambda: fn(given))
 
     # What can be wrong with it.
+
+    def mistakes_with(self, row_type: Any) -> Iterator[tuple[str, str]]:
+        for what, remedy in self.knowing(row_type).query_mistakes():
+            yield f"{self.name}: {what}", remedy
 
     def query_mistakes(self) -> Iterator[tuple[str, str]]:
         """What is wrong with the query, as far as is known before anything runs."""

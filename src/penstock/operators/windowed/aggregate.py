@@ -11,7 +11,6 @@ from penstock.operators.keyed_state import StageState
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Becomes
 from penstock.operators.windowed.changes import Change
-from penstock.operators.windowed.clock_call import ClockCall
 from penstock.operators.windowed.count_call import CountCall
 from penstock.operators.windowed.early_calls import EarlySlicesCall
 from penstock.operators.windowed.moment_text import moment_text
@@ -87,6 +86,8 @@ class Aggregate(WindowedOperator, frozen=True):
 
     def with_state(self, fn: Callable[..., Any], undo: UndoLog | None, state: StageState) -> KeyedCall:
         if self.options.by_clock:
+            from penstock.operators.windowed.clock_call import ClockCall  # few windows are of this kind
+
             return ClockCall(state, lambda clock: self._by_slices(self.spec(clock), undo, state))
         spec = self.spec()
         # What is on a shelf is right for these aggregations over these windows only.
