@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 from msgspec.structs import replace
 
@@ -18,7 +18,6 @@ from penstock.engine.supervisor_link import SupervisorLink
 from penstock.engine.worker_output import show
 from penstock.errors import STARTS_OVER, PenstockError, PipelineFailed
 from penstock.metrics.catalogue import Word
-from penstock.metrics.rates import compute
 from penstock.metrics.snapshot import RunGone, take_snapshot
 from penstock.options import Duration, parse_duration
 from penstock.plan.topology import Topology
@@ -26,12 +25,12 @@ from penstock.report import Outcome, Report, StageReport
 from penstock.slot.process.pickled_error import unpickled_error
 from penstock.slot.process.user_errors import one_line, user_traceback
 from penstock.slot.records.life import FailureNote
-from penstock.status import StageStatus, Status
 from penstock.supervisor.cleanup import remove_run_dir
-from penstock.supervisor.leftover import settle
 from penstock.supervisor.protocol import CallerFailed, Drain, Ended, FromSupervisor, Notice, Output, Running, Stop
-from penstock.supervisor.stragglers import kill_stragglers
 from penstock.terminal_text import visible_lines
+
+if TYPE_CHECKING:
+    from penstock.status import Status
 
 _engine_log = logging.getLogger("penstock.engine")
 
@@ -99,6 +98,8 @@ class Handle:
         except RunGone:
             self._wait_for(lambda: self._gone, None)  # what removed it says its last word next
             return ended_status(self._deployment.topology, self._ended)
+        from penstock.metrics.rates import compute  # while the run starts, nobody asks
+
         before, self._last_look = self._last_look, now
         return compute(before, now)
 
@@ -271,6 +272,8 @@ class Handle:
         """The supervisor is gone, or cannot be heard any more."""
         self._link.wait()
         if self._ended is None:
+            from penstock.supervisor.stragglers import kill_stragglers  # few supervisors are killed
+
             kill_stragglers(self._deployment.run_id)
         with self._news:
             self._dead = True
@@ -305,6 +308,8 @@ class Handle:
 
 def _settled(deployment: Deployment) -> Path:
     """Shrink what the run left and move it to disk; where it is then."""
+    from penstock.supervisor.leftover import settle  # most runs leave nothing
+
     root = deployment.paths.root
     try:
         return settle(root, deployment.left_to)
@@ -346,6 +351,8 @@ def _report(pipeline: str, ended: Ended | None) -> Report:
 
 def ended_status(topology: Topology, ended: Ended | None) -> Status:
     """The status of a run that is over: its counts, and nothing in motion."""
+    from penstock.status import StageStatus, Status
+
     stages = {
         stage.name: StageStatus(
             name=stage.name, workers=topology.workers(stage.name), rows_in=stage.rows_in,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -94,6 +93,8 @@ def _make_page(path: Path) -> None:
 def _remove(*paths: Path) -> None:
     for path in paths:
         if path.is_dir() and not path.is_symlink():
+            import shutil  # as in `make_run`
+
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -72,6 +71,8 @@ def empty(path: Path) -> None:
         first.unlink(missing_ok=True)
     for entry in path.iterdir():
         if entry.is_dir() and not entry.is_symlink():
+            import shutil  # with its formats of archives; mostly there is nothing to discard
+
             shutil.rmtree(entry)
         elif entry != paths.lock:
             entry.unlink()
