@@ -1,9 +1,9 @@
 """One process, one thread, one loop: what the staged runs are compared with.
 
-    python bench/peers/plain.py w1|w2 [--variant VARIANT]
+    python bench/peers/plain.py w1|w2|w3 [--variant VARIANT]
 
 w1: `loop`. w2: `dicts`, a dict a row; `structs`, typed Structs, line by line; `blocks`, typed Structs, a block of
-lines at a time; `stdlib`, dicts and the standard library's json.
+lines at a time; `stdlib`, dicts and the standard library's json. w3: typed Structs, a block of lines at a time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from workloads import events, functions
 
 BLOCK_BYTES = 256 * 1024
 
-arguments = parsed("dicts", "structs", "blocks", "stdlib", workloads=("w1", "w2"))
+arguments = parsed("dicts", "structs", "blocks", "stdlib", workloads=("w1", "w2", "w3"))
 watch = StopWatch()
 
 
@@ -71,6 +71,15 @@ def blocks(file: BinaryIO) -> None:
         file.write(encode_lines([score(enrich(normalise(event))) for event in decode_lines(block)]))
 
 
+def w3(file: BinaryIO) -> None:
+    import msgspec
+    from workloads.windowed import Hit, in_blocks
+
+    decode_lines, encode_lines = msgspec.json.Decoder(Hit).decode_lines, msgspec.json.Encoder().encode_lines
+    for done in in_blocks(map(decode_lines, _blocks(events.first_lines(arguments.rows)))):
+        file.write(encode_lines(done))
+
+
 def _blocks(path: Path) -> Iterator[bytes]:
     """Whole lines, about 256 KiB of them at a time."""
     rest = b""
@@ -85,5 +94,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 if arguments.workload == "w1":
     w1()
+elif arguments.workload == "w3":
+    w2(w3)
 else:
     w2({"dicts": dicts, "structs": structs, "blocks": blocks, "stdlib": stdlib}[arguments.variant])

@@ -55,9 +55,18 @@ class Fields(Exact):
     def __init__(self) -> None:
         self.values: list[Value] = []
         self.kinds: tuple[Any, ...] = ()
+        self._of_row: tuple[Any, ...] = ()
+        """The same, and `datetime` for moments, which are looked at afterwards."""
+        self._moments: list[int] = []
+        """Fields that are moments and nothing else."""
 
     def add(self, value: Value) -> None:
         self.values.append(value)
+        if len(value.options) == 1 and isinstance(value.options.get(datetime), Moment):
+            self._moments.append(len(self.kinds))
+            self._of_row = (*self._of_row, datetime)
+        else:
+            self._of_row = (*self._of_row, value.kind)
         self.kinds = (*self.kinds, value.kind)
 
     def fits(self, value: Any, depth: int) -> bool:
@@ -65,7 +74,7 @@ class Fields(Exact):
 
     def all_fit(self, tuples: list[Any], depth: int) -> bool:
         """The same for the values of several Structs."""
-        kinds = self.kinds
+        kinds = self._of_row
         for each in tuples:
             values: tuple[Any, ...] = each
             for field, kind in zip(values, kinds):
@@ -73,6 +82,12 @@ class Fields(Exact):
                     if not self._each_fits(values, depth):
                         return False
                     break
+        for place in self._moments:
+            for each in tuples:
+                moment = each[place]
+                zone = moment.tzinfo
+                if (zone is not None and zone is not UTC) or moment.fold:
+                    return False
         return True
 
     def _each_fits(self, values: tuple[Any, ...], depth: int) -> bool:

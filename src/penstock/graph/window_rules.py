@@ -12,6 +12,7 @@ from penstock.graph.function_rules import travel_findings
 from penstock.graph.graph import Graph, OperatorCall
 from penstock.graph.row_types import RowType
 from penstock.names import did_you_mean
+from penstock.operators.event_time import EventTime
 from penstock.operators.joined.two_streams import TwoStreams
 from penstock.operators.verb import Operator
 from penstock.operators.windowed.aggregate import Aggregate
@@ -54,10 +55,12 @@ def _windowed(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[tuple[Opera
 
 
 def placed(call: OperatorCall, graph: Graph, rows: Mapping[int, RowType]) -> Operator:
-    """A verb as it stands in a plan: windows and joins know the rows that they are given."""
+    """A verb as it stands in a plan: what reads times, windows and joins know the rows that they are given."""
     operator, parent, other = call.operator, call.parent, call.other
     if isinstance(operator, WindowedOperator):
         return operator.placed(rows[parent].type, event_time_of(graph, parent))
+    if isinstance(operator, EventTime):
+        return operator.placed(rows[parent].type)
     if isinstance(operator, TwoStreams) and other is not None:
         times = event_time_of(graph, parent), event_time_of(graph, other)
         return operator.between(rows[parent].type, rows[other].type, *times)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import msgspec
+from msgspec.structs import replace
 
 from penstock.event_time import moments, moments_of_field
-from penstock.operators.verb import TIME_MODULES, Becomes, Operator
+from penstock.operators.verb import TIME_MODULES, Becomes, CallText, Operator
 from penstock.options import Duration, parse_duration
 from penstock.signatures.callables import fn_name
 from penstock.signatures.fields_read import fields_of
+
+if TYPE_CHECKING:
+    from penstock.operators.moment_text import MomentText
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -35,6 +39,24 @@ class EventTime(Operator, frozen=True):
     idle_after: Duration | None = None
     """An input that has nothing for so long holds up no watermark; None: each is waited for."""
     unit: str = "s"
+    row_type: Any = Any
+    """Of the rows that it is given; the planner says."""
+
+    def placed(self, row_type: Any) -> Self:
+        """As it stands in a plan."""
+        return replace(self, row_type=row_type)
+
+    def code(self, call: CallText, row: str) -> str:
+        return self._moment_text().expression(row, call(row))
+
+    @property
+    def code_names(self) -> Mapping[str, Any]:  # type: ignore[override]
+        return self._moment_text().names
+
+    def _moment_text(self) -> MomentText:
+        from penstock.operators.moment_text import moment_text  # this module is imported by every worker
+
+        return moment_text(self, self.row_type)
 
     @property
     def name(self) -> str:
@@ -66,7 +88,7 @@ class EventTime(Operator, frozen=True):
 
     @property
     def modules(self) -> Sequence[str]:
-        return TIME_MODULES
+        return ("penstock.operators.moment_text", *TIME_MODULES)
 
     def moments(self) -> Callable[[Any], int]:
         """What gives the moment of a row, newly made."""

@@ -5,7 +5,7 @@ The verb is the plan's; what stands for it in a worker is a `KeyedCall`, which h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import msgspec
@@ -28,6 +28,17 @@ class KeyFailed(msgspec.Struct, frozen=True):
     error: BaseException
 
 
+class RowLoop(msgspec.Struct, frozen=True):
+    """What is done with each row, as text: a call less for each of them."""
+
+    before: Sequence[str]
+    """Statements in front of the loop."""
+    lines: Sequence[str]
+    """Statements that take in `row`, and give nothing. They may `continue`."""
+    names: Mapping[str, Any]
+    """What these use."""
+
+
 class KeyedCall:
     """A keyed operator in one slot. `call(row)` gives what the verb's `becomes` says.
 
@@ -39,6 +50,8 @@ class KeyedCall:
     """When it wants `tick`, by the wall clock; None: not at all."""
     step: Callable[[Any], Any] | None = None
     """What is called for a row in the place of the call itself, where that is quicker."""
+    loop: RowLoop | None = None
+    """The same for a whole loop over rows; None: there is no such text."""
     late: int = 0
     """Rows that came too late, since it was made."""
 

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 from penstock.operators.keyed_operator import KeyedCall
 from penstock.operators.keyed_state import StageState
+from penstock.operators.moment_text import moment_text
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Becomes
 from penstock.operators.windowed.changes import Change
 from penstock.operators.windowed.count_call import CountCall
 from penstock.operators.windowed.early_calls import EarlySlicesCall
-from penstock.operators.windowed.moment_text import moment_text
 from penstock.operators.windowed.result_rows import ResultRow
 from penstock.operators.windowed.session_call import SessionCall
 from penstock.operators.windowed.sliced_calls import SharedSlicesCall, SlicedCall

@@ -33,8 +33,8 @@ class ResultRow(msgspec.Struct, frozen=True):
         return plain_class(self.type) is dict or self.type is Any
 
     def text(self, key: str, start: str, end: str, results: Mapping[str, str]) -> str:
-        """An expression that makes the row of these expressions."""
-        bounds = {START: self._bound(START, start), END: self._bound(END, end)}
+        """An expression that makes the row of these expressions. `start`, `end`: as `bound` makes them."""
+        bounds = {START: start, END: end}
         fields = fields_of(self.type)
         if self.is_dict:
             parts = {self.key_field: key, **bounds, **results}
@@ -48,7 +48,8 @@ class ResultRow(msgspec.Struct, frozen=True):
         """What the text uses."""
         return {"ResultType": self.type, "as_datetime": as_datetime}
 
-    def _bound(self, name: str, moment: str) -> str:
+    def bound(self, name: str, moment: str) -> str:
+        """An expression that makes a bound as rows have it. `moment`: the name of the engine's."""
         if not self.window.needs_time:
             return moment
         return bound_text(self.bound_type(name), self.unit, moment)

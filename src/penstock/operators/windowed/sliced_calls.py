@@ -13,9 +13,9 @@ from penstock.ctrl_c import is_ctrl_c
 from penstock.event_time import NO_WATERMARK
 from penstock.operators.keyed_operator import KeyedCall, KeyFailed
 from penstock.operators.undo_log import UndoLog
+from penstock.operators.windowed.slice_adding import Adding
 from penstock.operators.windowed.slice_shelf import GROUP, KEY, PLACES, Accumulator, SliceShelf
-from penstock.operators.windowed.spec import CallSpec, put_late
-from penstock.windows.accumulators import AccumulatorCode, function
+from penstock.operators.windowed.spec import CallSpec
 from penstock.windows.slices import Slices
 
 
@@ -32,48 +32,57 @@ class SlicedCall(KeyedCall):
         self.lateness = spec.lateness_us
         self.closed: int = NO_WATERMARK
         """The watermark less the lateness: slices whose windows all end before are complete."""
+        self.open_slices: dict[Any, tuple[dict[Any, Accumulator], int]] = {}
+        """Slices that are open, with their ends, by the times of rows in units of slices: where rows are added."""
         code = spec.code(PLACES)
-        self._row_of = spec.row_of(code, f"a[{KEY}]")
-        self._call = _adder(self, spec, code, undo)
+        self._rows_of_window = spec.rows_of_window(code, f"a[{KEY}]")
+        adding = Adding(self, spec, code, undo)
+        self.step = adding.function()
+        self.loop = adding.loop() if undo is None else None
 
     def begin(self, watermark_us: int) -> None:
-        self.closed = watermark_us - self.lateness
+        self.close_until(watermark_us - self.lateness)
+
+    def close_until(self, closed: int) -> None:
+        """Rows of slices that are complete by now are late."""
+        self.closed = closed
+        self.open_slices.clear()
 
     def __call__(self, row: Any) -> None:
-        self._call(row)
-
-    @property
-    def adds(self) -> Callable[[Any], None]:
-        """What adds a row: as `__call__`, without a call more."""
-        return self._call
+        assert self.step is not None
+        self.step(row)
 
     def advance(self, watermark_us: int) -> Iterable[Any]:
         closed = watermark_us - self.lateness
         if closed <= self.closed:
             return ()
         if not self.shelf.cold and all(self.slices.first_window_of(end) > closed for end in self.shelf.slices):
-            self.closed = closed
+            self.close_until(closed)
             return ()
         return self._complete(closed)
 
     def _complete(self, closed: int) -> Iterator[Any]:
         self.shelf.load_all()
         for end in sorted(end for end in self.shelf.slices if end <= closed):
-            start = end - self.slices.size
+            row_of, take_out = self.rows_of_window(end), self.shelf.take_out
             for accumulator in list(self.shelf.slices[end].values()):
-                row = self._result(accumulator, start, end)
-                self.shelf.take_out(accumulator)
+                try:
+                    row = row_of(accumulator)
+                except BaseException as exc:
+                    row = result_failed(accumulator, end, exc)
+                take_out(accumulator)
                 yield row
-            self.shelf.drop(end)
-        self.closed = closed
+            self.drop(end)
+        self.close_until(closed)
 
-    def _result(self, accumulator: Accumulator, start: int, end: int) -> Any:
-        try:
-            return self._row_of(accumulator, start, end)
-        except BaseException as exc:  # of a result of the user's own, or of the class of the row
-            if is_ctrl_c(exc):
-                raise
-            return KeyFailed(accumulator[KEY], end, exc)
+    def rows_of_window(self, end: int) -> Callable[[Accumulator], Any]:
+        """What makes the row of an accumulator's results, for the window that ends there."""
+        return self._rows_of_window(end - self.slices.size, end)
+
+    def drop(self, end: int) -> None:
+        """All of a slice is gone."""
+        self.open_slices.clear()
+        self.shelf.drop(end)
 
     def holds_back_us(self) -> int:
         """What is given from now on ends later than this."""
@@ -99,7 +108,7 @@ class SharedSlicesCall(SlicedCall):
         self._forget(self.closed)
         for end in list(self.slices.completed(self.shelf.slices, self.closed, closed)):
             yield from self._give(end)
-        self.closed = closed
+        self.close_until(closed)
 
     def _forget(self, closed: int) -> None:
         """What no window needs after this.
@@ -108,7 +117,7 @@ class SharedSlicesCall(SlicedCall):
         next life gives what is left of them, and must find them as they were.
         """
         for end in self.slices.needless(self.shelf.slices, closed):
-            self.shelf.drop(end)
+            self.drop(end)
         for end in [end for end in self.marks.slices if end <= closed]:
             self.marks.drop(end)
 
@@ -117,12 +126,16 @@ class SharedSlicesCall(SlicedCall):
         return ()
 
     def _give(self, end: int) -> Iterator[Any]:
-        marked = self.marks.open(end)
-        start = end - self.slices.size
+        marked, row_of = self.marks.open(end), self.rows_of_window(end)
         for key, accumulator in self.window(end).items():
             if key in marked:
                 continue
-            row = accumulator if isinstance(accumulator, KeyFailed) else self._result(accumulator, start, end)
+            row: Any = accumulator
+            if not isinstance(accumulator, KeyFailed):
+                try:
+                    row = row_of(accumulator)
+                except BaseException as exc:
+                    row = result_failed(accumulator, end, exc)
             self.mark(end, accumulator_group(accumulator, self.shelf, key), key)
             yield row
 
@@ -166,59 +179,8 @@ def accumulator_group(accumulator: Accumulator | KeyFailed, shelf: SliceShelf, k
     return group
 
 
-def _adder(call: SlicedCall, spec: CallSpec, code: AccumulatorCode, undo: UndoLog | None) -> Callable[[Any], None]:
-    """The function that adds a row to the accumulator of its key and slice."""
-    slices, shelf = call.slices, call.shelf
-    key, names = spec.keyed(code)
-    late = "end <= c.closed" + (" and is_late(end, c.closed)" if slices.shared else "")
-    noted, undone, counted = [], [], []
-    if undo is not None:
-        noted = ["note(take_back, slices, shelf, a)"]
-        undone = code.undo()
-        counted = ["note(put_late, c, c.late)"]
-    lines = [
-        *spec.moment_text[0],
-        f"end = {slices.end_text('t')}",
-        f"if {late}:", *_indented([*counted, "c.late += 1", "return"]),
-        *code.reads(),
-        f"key = {key}",
-        "d = slices.get(end)",
-        "if d is None: d = open_slice(end)",
-        "a = d.get(key)",
-        "if a is None:",
-        "    if cold: a = find(end, key)",
-        "    if a is None:",
-        "        g = groups.get(key)",
-        "        if g is None: g = group_of(key)",
-        f"        a = [touched.turn, g, end, key, {code.first()}]",
-        *_indented(_indented(noted)),
-        "        d[key] = a",
-        "        members[g].append(a)",
-        "        touch[g](a)",
-        "        return",
-        *undone,
-        "if a[0] != touched.turn:",
-        "    touch[a[1]](a)",
-        "    a[0] = touched.turn",
-        *code.update(),
-    ]
-    made: Callable[[Any], None] = function("row", lines, {
-        **names, "c": call, "slices": shelf.slices, "open_slice": shelf.open, "find": shelf.find, "cold": shelf.cold,
-        "group_of": shelf.group_of, "groups": shelf.groups, "touched": shelf.touched, "touch": shelf.touched.add,
-        "members": shelf.members,
-        "is_late": slices.is_late, "shelf": shelf, "take_back": take_back, "put_late": put_late,
-        "note": None if undo is None else undo.note,
-    })
-    return made
-
-
-def take_back(slices: Mapping[int, dict[Any, Accumulator]], shelf: SliceShelf, accumulator: Accumulator) -> None:
-    """Undo: the accumulator was not there before."""
-    of_slice = slices.get(accumulator[2], {})
-    if of_slice.get(accumulator[KEY]) is accumulator:
-        shelf.take_out(accumulator)
-        del of_slice[accumulator[KEY]]
-
-
-def _indented(lines: Iterable[str]) -> list[str]:
-    return ["    " + line for line in lines]
+def result_failed(accumulator: Accumulator, end: int, error: BaseException) -> KeyFailed:
+    """A result of the user's own raised, or the class of the row did; raises a Ctrl-C again."""
+    if is_ctrl_c(error):
+        raise error
+    return KeyFailed(accumulator[KEY], end, error)

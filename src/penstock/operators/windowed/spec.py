@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from penstock.operators.keyed_operator import KeyedCall
-from penstock.operators.windowed.result_rows import ResultRow
+from penstock.operators.moment_text import MomentText
+from penstock.operators.windowed.result_rows import END, START, ResultRow
 from penstock.windows.accumulators import AccumulatorCode, Accumulators, function
 from penstock.windows.aggregations.aggregation import Aggregation
 from penstock.windows.row_reading import Value, reading
@@ -25,8 +26,8 @@ class CallSpec(msgspec.Struct, frozen=True):
     key: Value
     moment: Callable[[Any], int]
     """The time of a row."""
-    moment_text: tuple[Sequence[str], Mapping[str, Any]] = (("t = moment(row)",), {})
-    """The same as text that makes `t`, and what the text uses."""
+    moment_text: MomentText = MomentText()
+    """The same as text."""
     lateness_us: int = 0
     early_us: int | None = None
     """How often windows that are not complete are given; None: never."""
@@ -40,21 +41,27 @@ class CallSpec(msgspec.Struct, frozen=True):
         """An expression for the key of `row`, and the names that it uses."""
         found = reading(self.key, self.row_type, "key_of")
         return found.text, {
-            **code.names, **self.moment_text[1], "key_of": found.function, "moment": self.moment,
+            **code.names, **self.moment_text.names, "key_of": found.function, "moment": self.moment,
         }
 
-    def row_of(self, code: AccumulatorCode, key: str) -> Callable[[list[Any], int, int], Any]:
-        """`(accumulator, start, end)` -> the row of its results. `key`: an expression over the accumulator `a`."""
-        text = self.result.text(key, "start", "end", code.results())
-        made: Callable[[list[Any], int, int], Any] = function(
-            "a, start, end", [f"return {text}"], {**code.names, **self.result.code_names}
+    def rows_of_window(self, code: AccumulatorCode, key: str) -> Callable[[int, int], Callable[[list[Any]], Any]]:
+        """`(start, end)` -> (accumulator -> the row of its results). `key`: an expression over the accumulator `a`."""
+        result = self.result
+        lines = [
+            f"s, e = {result.bound(START, 'start')}, {result.bound(END, 'end')}",
+            f"def row_of(a): return {result.text(key, 's', 'e', code.results())}",
+            "return row_of",
+        ]
+        made: Callable[[int, int], Callable[[list[Any]], Any]] = function(
+            "start, end", lines, {**code.names, **result.code_names}
         )
         return made
 
     def row_of_values(self) -> Callable[[Any, int, int, Sequence[Any]], Any]:
         """`(key, start, end, results)` -> their row."""
         results = {name: f"values[{index}]" for index, name in enumerate(self.aggregations)}
-        text = self.result.text("key", "start", "end", results)
+        bounds = self.result.bound(START, "start"), self.result.bound(END, "end")
+        text = self.result.text("key", *bounds, results)
         made: Callable[[Any, int, int, Sequence[Any]], Any] = function(
             "key, start, end, values", [f"return {text}"], self.result.code_names
         )

@@ -145,6 +145,9 @@ def _operator(stage: SlotStage, node: int) -> Operator:
 
 def _alike(chunk: list[Any]) -> Iterator[list[Any]]:
     """A chunk cut where rows become `KeyFailed`, or the other way round."""
+    if KeyFailed not in set(map(type, chunk)):
+        yield chunk
+        return
     start = 0
     for index in range(1, len(chunk) + 1):
         if index == len(chunk) or isinstance(chunk[index], KeyFailed) is not isinstance(chunk[start], KeyFailed):

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
+import msgspec
+
+from penstock.channel.codec import Codec
 from penstock.channel.router import group_of_key
 from penstock.operators.keyed_state import GONE, StateNotEncoded
 from penstock.operators.undo_log import UndoLog
@@ -23,6 +26,7 @@ _CACHED_KEYS: Final = 65536
 _MOST_GONE: Final = 10_000
 """So many accumulators that are gone may be held in the lists of groups, beyond as many as are there."""
 _TIDIED_AT_ONCE: Final = 16
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class SliceShelf:
@@ -40,7 +44,8 @@ class SliceShelf:
         self.touched = TouchedAccumulators([band_of(group) for group in range(KEY_GROUPS)])
         self.cold = cold.groups
         self._load = cold.load
-        self._taken_out: list[Accumulator] = []
+        self._taken_out: dict[int, list[Accumulator]] = {}
+        """By slice."""
         self._dropped: list[int] = []
         self._in_log = set[int]()
         """Slices of which something was logged."""
@@ -73,7 +78,10 @@ class SliceShelf:
         return self.slices.setdefault(end, {})
 
     def take_out(self, accumulator: Accumulator) -> None:
-        self._taken_out.append(accumulator)
+        taken = self._taken_out.get(accumulator[END])
+        if taken is None:
+            taken = self._taken_out[accumulator[END]] = []
+        taken.append(accumulator)
         accumulator[STAMP] = GONE
         self._gone += 1
 
@@ -93,7 +101,8 @@ class SliceShelf:
         dropped = set(self._dropped) - set(self.slices)
         for end in sorted(dropped & self._in_log):
             yield ALL_BANDS, Change(Op.CLOSE, b"", [], at=end)
-        gone = [a for a in self._taken_out if a[END] not in dropped and self._is_gone(a[END], a[KEY])]
+        taken_out = [a for end, taken in self._taken_out.items() if end not in dropped for a in taken]
+        gone = [a for a in taken_out if self._is_gone(a[END], a[KEY])]
         for (band, end), taken in _by_place(gone).items():
             yield band, Change(Op.REMOVE, _groups(taken), [a[KEY] for a in taken], at=end)
         if self._taken_out:
@@ -112,7 +121,7 @@ class SliceShelf:
     def logged(self) -> None:
         self._in_log.difference_update(set(self._dropped) - set(self.slices))
         self.touched.logged()
-        self._taken_out, self._dropped = [], []
+        self._taken_out, self._dropped = {}, []
         if self._gone > _MOST_GONE and self._gone > sum(map(len, self.slices.values())):
             for _ in range(_TIDIED_AT_ONCE):
                 self._tidy(self._tidied)
@@ -160,6 +169,20 @@ class SliceShelf:
 class AccumulatorCodec(ChangeCodec):
     """Accumulators bring their keys, groups and slices along."""
 
+    def __init__(self, where: str, type: Any) -> None:
+        super().__init__(where, type)
+        self._nothing = self._keys.encode([])
+
+    def encode(self, shelf: int, change: Change) -> Columns:
+        if change.op == Op.SET and _are_scalars(change.values):
+            try:
+                values = Codec.PLAIN, _encode(change.values)
+            except (OverflowError, UnicodeEncodeError):  # beyond 64 bits, a lone surrogate
+                pass
+            else:
+                return Columns(shelf, change.op, change.at, change.groups, self._nothing, values, self._nothing)
+        return super().encode(shelf, change)
+
     def decode(self, columns: Columns) -> Change:
         change = super().decode(columns)
         if change.op == Op.SET:
@@ -182,6 +205,19 @@ def _by_place(accumulators: Iterable[Accumulator]) -> dict[tuple[int, int], list
         else:
             found.append(accumulator)
     return places
+
+
+def _are_scalars(accumulators: list[Any]) -> bool:
+    """True: msgpack gives keys and places back as they were. A plain loop, for it is compiled."""
+    for each in accumulators:
+        accumulator: list[Any] = each
+        for place in range(KEY, len(accumulator)):
+            kind = type(accumulator[place])
+            if kind is str or kind is int or kind is float:
+                continue
+            if kind is not bool and kind is not bytes and accumulator[place] is not None:
+                return False
+    return True
 
 
 def _groups(accumulators: Iterable[Accumulator]) -> bytes:

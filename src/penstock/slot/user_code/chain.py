@@ -21,7 +21,7 @@ from penstock.event_time import NO_WATERMARK
 from penstock.operator import Context
 from penstock.operators.batch_operator import BatchOperator
 from penstock.operators.event_time import EventTime
-from penstock.operators.keyed_operator import KeyedCall, KeyedOperator
+from penstock.operators.keyed_operator import KeyedCall, KeyedOperator, RowLoop
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Becomes, Operator
 from penstock.options import BATCH_ROWS, parse_duration
@@ -125,7 +125,9 @@ class Chain:
             self._undo = self._state.undo if self._keeps_state else None
             self._state.undo.alone = self._writes_first_and_alone() and not self._state.room.copies
         nodes = [
-            ProgramNode(n.operator, n.parent, self._function(index, n.operator), n.operator.is_async)
+            ProgramNode(
+                n.operator, n.parent, self._function(index, n.operator), n.operator.is_async, self._loop_of(index)
+            )
             for index, n in enumerate(self._nodes)
         ]
         if not self._undoes:
@@ -290,6 +292,10 @@ class Chain:
             call = made
         self.keyed_calls.append((index, call))
         return call.step or call
+
+    def _loop_of(self, index: int) -> RowLoop | None:
+        """Of the call that stands for a node, once it was made."""
+        return next((call.loop for number, call in self.keyed_calls if number == index), None)
 
     def _may_fail_after(self, index: int) -> bool:
         """True: a row may fail once this operator has been given it: there is more that is done with it.

@@ -8,16 +8,18 @@ of the result. `plain_rows`, `async_rows` and `batch_tree` run the programs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from penstock.operators.keyed_operator import RowLoop
 from penstock.operators.undo_log import UndoLog
 from penstock.operators.verb import Becomes, Operator
 from penstock.slot.output.spool import Spool
 
 _numbers = itertools.count()
+NO_NAMES: Final[Mapping[str, Any]] = {}
 AsRows: TypeAlias = Callable[[Iterable[Any]], list[Any]]
 """Makes a list of what a function gave as the rows of one row."""
 
@@ -29,6 +31,8 @@ class ProgramNode(msgspec.Struct, frozen=True):
     parent: int
     fn: Callable[[Any], Any]
     is_async: bool = False
+    loop: RowLoop | None = None
+    """What is done with rows, as text, if this is all that is done with them."""
 
 
 class RowProgram(msgspec.Struct, frozen=True):
@@ -107,6 +111,10 @@ class _Compiler:
         notes = int(any(node.operator.becomes is Becomes.PASSED for node in self._nodes))
         count = len(self._leaves) + notes
         outs = "".join(f", out{i}" for i in range(count))
+        loop = self._nodes[0].loop if self._is_one_loop() else None
+        if loop is not None:
+            self._write_loop(loop, outs)
+            return self._compiled(loop.names)
         if single_map:
             self._write_single_map()
             return self._compiled()
@@ -136,8 +144,21 @@ class _Compiler:
         run: AsRows = self._compiled().run
         return run
 
-    def _compiled(self) -> RowProgram:
+    def _is_one_loop(self) -> bool:
+        """True: what comes in goes to one node, and what that gives, it gives later."""
+        return len(self._nodes) == 1 and -1 not in self._leaves and self._undo is None and not self._per_row
+
+    def _write_loop(self, loop: RowLoop, outs: str) -> None:
+        self._lines.append(f"def run(rows{outs}):")
+        for line in loop.before:
+            self._write(1, line)
+        self._write(1, "for row in rows:")
+        for line in loop.lines:
+            self._write(2, line, self._nodes[0])
+
+    def _compiled(self, names: Mapping[str, Any] = NO_NAMES) -> RowProgram:
         namespace: dict[str, Any] = {f"f{i}": node.fn for i, node in enumerate(self._nodes)}
+        namespace.update(names)
         for node in self._nodes:
             namespace.update(node.operator.code_names)
         namespace["as_rows"] = self._as_rows

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from penstock.event_time import moments
 from penstock.operators.event_time import EventTime, Field
-from penstock.operators.windowed.moment_text import moment_text
+from penstock.operators.moment_text import moment_text
 from penstock.windows.accumulators import function
 
 
@@ -50,9 +50,12 @@ def outcome(made: Any, row: Any) -> Any:
 def test_the_time_of_a_row_is_what_event_time_makes_of_it(row_type: Any, unit: str, value: Any) -> None:
     event_time = EventTime(Field("at"), "f.py:1", unit=unit)
     exact = event_time.moment_of(event_time.function())
-    lines, names = moment_text(event_time, row_type)
-    made = function("row", [*lines, "return t"], {**names, "moment": exact, "read": lambda row, name: row[name]})
+    text = moment_text(event_time, row_type)
+    names = {**text.names, "moment": exact}
+    made = function("row", [*text.lines(), "return t"], names)
+    in_one = function("it", [f"return {text.expression('it', 'moment(it)')}"], names)
     row = row_type(value) if row_type in (At, Whole, Real) else {"at": value}
     given = outcome(made, row)
     assert given == outcome(lambda row: moments(unit)(value), row)
+    assert given == outcome(in_one, row)
     assert type(given) in (int, tuple)
