@@ -8,13 +8,15 @@ aggregation has its places behind these. `AccumulatorCode` gives the text, which
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from penstock.windows.aggregations.aggregation import Aggregation
 from penstock.windows.row_reading import Reading, Value, read, reading, without_none
 
 _numbers = itertools.count()
+_TIME: Final = re.compile(r"\bt\b")
 Lines = list[str]
 
 
@@ -175,6 +177,12 @@ class AccumulatorCode:
             f"x{index} = {found.text}" for index, found in enumerate(self._readings) if self._values[index] is not None
         ]
         return lines + [line for places in self._places for line in places.prepare()]
+
+    @property
+    def reads_time(self) -> bool:
+        """True: the text needs `t`."""
+        lines = [*self.reads(), self.first(), *self.update()]
+        return any(_TIME.search(line) for line in lines)
 
     def first(self) -> str:
         """The items of an accumulator with this row, behind those of its owner."""

@@ -95,7 +95,7 @@ class Adding:
             "if d is None: d = open_slice(end)",
         ]
         unit = _in_slices(moment.kind, self._spec.result.unit, slices)
-        if not unit:
+        if not unit or self._code.reads_time:
             return search
         return [
             f"u = {unit} if {moment.is_usual(f'(v := row{moment.field})')} else None",
