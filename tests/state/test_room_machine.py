@@ -240,3 +240,16 @@ def test_what_a_failed_row_took_out_is_logged_once_when_it_is_back() -> None:
     shelf = room.stage("s").of("op").lists("l")
     room.open(BASE, numbers, files)
     assert [entry.value for entry in shelf.all()] == [[1]]
+
+
+def test_a_list_that_was_removed_by_a_row_that_failed_is_written_anew_once() -> None:
+    room = SmallSteps()
+    room.begin(copies=False)
+    room.append("a", 7)
+    room.next_row()
+    room.commit(0.0)
+    room.remove("lists", "a")
+    room.row_fails()
+    room.commit(10.0)
+    room.die()
+    room.look_at_all()

@@ -102,7 +102,7 @@ class EngineShelf(Generic[E]):
 
     def all(self) -> list[E]:
         self.load_all()
-        return [entry for group in self._members for entry in group if entry.stamp != GONE]
+        return list(dict.fromkeys(entry for group in self._members for entry in group if entry.stamp != GONE))
 
     def load_all(self) -> None:
         """Nothing is only in the log any more."""
@@ -197,7 +197,8 @@ class EngineShelf(Generic[E]):
     def _tidy(self, group: int) -> list[E]:
         """The entries of a group, without those that are gone."""
         before = self._members[group]
-        there = self._members[group] = [entry for entry in before if entry.stamp != GONE]
+        # Each once: of a list that stands in a snapshot twice, the next life would find everything twice.
+        there = self._members[group] = list(dict.fromkeys(entry for entry in before if entry.stamp != GONE))
         self._gone -= len(before) - len(there)
         self._count -= len(before) - len(there)
         return there
