@@ -23,7 +23,7 @@ class ClockCall(KeyedCall):
         self._now_us = state.now_us
         self._given = state.values("given until", int)
         self.windows = made(self._moment)
-        self.step = self.windows.adds
+        self.step, self.loop = self.windows.step, self.windows.loop
 
     def begin(self, watermark_us: int) -> None:
         entry = self._given.find(None)
