@@ -110,6 +110,8 @@ class Status:
     edges: Mapping[str, EdgeStatus]
     checkpoints: CheckpointStatus | None = None
     """None: the run has no store for them, or none was tried yet."""
+    resumed: str | None = None
+    """From where the run resumed, in words; None: it began from the beginning."""
 
     def to_json(self) -> str:
         """Return the status as one JSON object."""

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from test_checkpointed_runs import Program, finish, lose_the_machine, until
+from test_checkpointed_runs import Program, finish, lose_the_machine, lose_the_processes, until
 
 import penstock as ps
 
@@ -127,4 +127,15 @@ def test_a_checkpoint_is_resumed_with_other_numbers_of_workers_when_the_machine_
         assert process.poll() is None, process.communicate()
         lose_the_machine(program, process)
     assert "stage count: workers 3 -> 2" in finish(program.with_workers(2, 2, 2))
+    program.require_exact()
+
+
+def test_queues_that_a_killed_run_left_are_resumed_with_other_numbers_of_workers(tmp_path: Path) -> None:
+    program = Keyed(tmp_path)
+    for workers in ((2, 1, 2), (3, 2, 1)):
+        process, before = program.with_workers(*workers), program.written()
+        until(lambda process=process, before=before: program.written() > before + 30_000 or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
+        lose_the_processes(program, process)
+    assert "stage count: workers 3 -> 1" in finish(program.with_workers(1, 3, 2))
     program.require_exact()

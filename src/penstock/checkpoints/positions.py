@@ -7,13 +7,14 @@ is taken when no worker lives any more. A run that is through with its input lea
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from penstock.checkpoints.claimed import claim
 from penstock.checkpoints.cut import copy_run
 from penstock.checkpoints.directory_store import DirectoryStore
-from penstock.checkpoints.manifest import Holder
+from penstock.checkpoints.manifest import Holder, Manifest
 from penstock.checkpoints.store_cut import store_cut
 from penstock.checkpoints.this_run import ThisRun
 from penstock.private_files import remove_directory
@@ -24,13 +25,16 @@ def store_at(place: Path, pipeline: str) -> DirectoryStore:
     return DirectoryStore(place, pipeline)
 
 
-def keep_positions(run: ThisRun, place: Path) -> None:
-    """Raises `StoreUnavailable`, `StoreTaken`, `NotPrivate`, `QueueDamaged`, `FileUnusable`, `OSError`."""
+def keep_positions(run: ThisRun, place: Path, copy: Callable[..., Manifest] = copy_run) -> None:
+    """Raises `StoreUnavailable`, `StoreTaken`, `NotPrivate`, `QueueDamaged`, `FileUnusable`, `OSError`.
+
+    `copy`: `copy_ended`, where bells and the like may not be there any more.
+    """
     store = store_at(place, run.pipeline)
     holder = Holder(host=os.uname().nodename, pid=os.getpid(), run_id=run.run_id, run_dir=run.run_dir)
     claimed, files, facts = claim(store, holder), run.files(), run.facts()
     run.sync_outputs(0.0)
-    copy_run(files, 1, lambda copied: store_cut(copied, facts, claimed, files.files, None))
+    copy(files, 1, lambda copied: store_cut(copied, facts, claimed, files.files, None))
     claimed.retain(1)
 
 

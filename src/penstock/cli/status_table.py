@@ -43,6 +43,8 @@ def run_lines(status: Status, run: FoundRun, cores: int | None, *, empty_queues:
         p50, p99 = text.brief(status.end_to_end_p50_s), text.brief(status.end_to_end_p99_s)
         yield f"end to end: p50 {p50}, p99 {p99}"
     yield from wrap(explain(status, cores=cores))
+    if status.resumed is not None:
+        yield from wrap(f"resumed {visible(status.resumed)}")
     if status.checkpoints is not None:
         yield from _checkpoint_lines(status.checkpoints)
     for stage in status.stages.values():

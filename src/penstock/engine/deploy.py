@@ -21,6 +21,7 @@ from penstock.engine.room import FULL, NoRoom, Unusable
 from penstock.engine.run_lock import Held, hold
 from penstock.engine.rundir import Manifest
 from penstock.errors import (
+    LayoutChanged,
     Mistake,
     NoRunDirectory,
     NotPrivate,
@@ -196,7 +197,17 @@ def _make_run(order: Order, path: Path, held: Held) -> Deployment:
 def _take_over(order: Order, path: Path, held: Held, left: Manifest) -> Deployment:
     from penstock.engine.take_over import take_over
 
-    return take_over(order, path, held, left)
+    try:
+        return take_over(order, path, held, left)
+    except LayoutChanged as refused:
+        from penstock.engine.left_layout import keep_left
+        from penstock.engine.resume import resume
+
+        keep_left(order, path, held, left, refused)
+        resumed = resume(order, path, held)
+        if resumed is None:
+            raise
+        return resumed
 
 
 def _hold(path: Path, order: Order) -> Held:

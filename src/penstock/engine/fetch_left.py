@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from penstock.engine import rundir
 from penstock.engine.deployment import Deployment, Order
+from penstock.engine.left_layout import keep_left
 from penstock.engine.make_run import empty
 from penstock.engine.room import FULL, NoRoom, require_room
 from penstock.engine.run_lock import hold
@@ -19,7 +20,7 @@ from penstock.engine.run_spec import bytes_needed
 from penstock.engine.rundir import Manifest
 from penstock.engine.take_over import require_same, take_over
 from penstock.engine.told_files import write_manifest
-from penstock.errors import FileUnusable, QueueDamaged
+from penstock.errors import FileUnusable, LayoutChanged, QueueDamaged
 from penstock.plan.paths import RunPaths
 from penstock.plan.topology import Topology
 from penstock.supervisor.cleanup import remove_run_dir
@@ -32,7 +33,12 @@ def fetch_left(left: Path, path: Path, order: Order) -> Deployment | None:
     try:
         manifest = rundir.read_manifest(left)
         if manifest is not None:
-            topology = Topology(order.plan, require_same(order, left, manifest))
+            try:
+                topology = Topology(order.plan, require_same(order, left, manifest))
+            except LayoutChanged as refused:  # it is made a checkpoint instead, for `resume`
+                keep_left(order, left, held, manifest, refused)
+                held.let_go()
+                return None
             try:
                 empty(path)
                 require_room(path, bytes_needed(topology))

@@ -11,9 +11,11 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
+from penstock.checkpoint_options import CheckpointOptions
 from penstock.checkpoints.claimed import claim
 from penstock.checkpoints.earlier_run import EarlierRun, earlier_run
 from penstock.checkpoints.history import manifest_of, newest_first, read_log
@@ -72,10 +74,27 @@ class Source(msgspec.Struct, frozen=True):
     """True: it is where a run stood that was told to end."""
 
     def __str__(self) -> str:
-        taken = time.ctime(self.manifest.taken_s)
+        taken_s = self.manifest.taken_s
+        taken = f"{text.span(max(time.time() - taken_s, 0.0))} ago, at {time.ctime(taken_s)}"
         if self.positions:
-            return f"where the run stood that ended at {taken}"
-        return f"from checkpoint {self.manifest.id} of {self.store.where}, which was taken at {taken}"
+            return f"where the run stood that ended {taken}"
+        return f"from checkpoint {self.manifest.id} of {self.store.where}, which was taken {taken}"
+
+
+class Asked(Protocol):
+    """What says where a run may resume from: an `Order`, or whoever only looks."""
+
+    @property
+    def plan(self) -> Plan: ...
+
+    @property
+    def checkpoint(self) -> CheckpointOptions | None: ...
+
+    @property
+    def from_checkpoint(self) -> str: ...
+
+    @property
+    def positions(self) -> Path | None: ...
 
 
 def resume(order: Order, path: Path, held: Held) -> Deployment | None:
@@ -102,7 +121,18 @@ def resume(order: Order, path: Path, held: Held) -> Deployment | None:
     return None
 
 
-def sources(order: Order) -> Iterator[Source]:
+def would_resume(asked: Asked) -> str:
+    """Where `resume` would, in words; empty: it would not. Looks only. Raises as `resume` does."""
+    for source in sources(asked):
+        found = _found(asked.plan, source)
+        if not asked.from_checkpoint and found.is_through:
+            return ""
+        way = _way(asked.plan, found)
+        return ", ".join([str(source), *found.changes.told]) if way.rescaled is not None else str(source)
+    return ""
+
+
+def sources(order: Asked) -> Iterator[Source]:
     """What can be resumed from, the newest first. Raises `StoreUnavailable`, `NoSuchCheckpoint`, `ValueError`."""
     name = order.plan.pipeline
     store = None if order.checkpoint is None else open_store(order.checkpoint.store, name)
@@ -112,7 +142,7 @@ def sources(order: Order) -> Iterator[Source]:
         raise StoreUnavailable(str(exc.path), exc.why, "choose another store") from exc
 
 
-def _sources(order: Order, name: str, store: CheckpointStore | None) -> Iterator[Source]:
+def _sources(order: Asked, name: str, store: CheckpointStore | None) -> Iterator[Source]:
     if order.from_checkpoint:
         if store is not None:
             yield Source(store, manifest_of(store, order.from_checkpoint), False)

@@ -59,11 +59,12 @@ def take_over(order: Order, path: Path, held: Held, left: Manifest, *, restored:
     _wake(path, left)
     topology = Topology(with_splits(order.plan, _frozen_splits(paths.splits)), membership)
     require_whole(topology, paths)
-    _make_anew(topology, paths, left, checkpointed=order.checkpoint is not None)
+    resumed = restored or f"what the run of {time.ctime(left.started_s)} left in {path}"
+    _make_anew(topology, paths, left, resumed, checkpointed=order.checkpoint is not None)
     state_dir = order.state_dir if restored else left.state_dir
     dead_letters = letters_folder(state_dir, order.plan.pipeline, left.run_id)
     write_program(order, topology, paths, left.run_id, dead_letters)
-    _tell(order, left, restored or f"what the run of {time.ctime(left.started_s)} left in {path}")
+    _tell(order, left, resumed)
     return Deployment(
         paths, topology, order.program, left.run_id, held.lock_fd, held.claims, held.supervisor, dead_letters,
         order.moves_to(path),
@@ -107,13 +108,13 @@ def _wake(path: Path, left: Manifest) -> None:
         raise FileUnusable(exc.filename or path, "what an earlier run left", exc) from exc
 
 
-def _make_anew(topology: Topology, paths: RunPaths, left: Manifest, *, checkpointed: bool) -> None:
+def _make_anew(topology: Topology, paths: RunPaths, left: Manifest, resumed: str, *, checkpointed: bool) -> None:
     """What no row depends on: whatever became of it, it is as at the start."""
     for channel in topology.channels():  # pins of a checkpointer that died with its supervisor
         unpin(paths.queue(channel.edge, channel.sender, channel.receiver), by_calls)
     try:
         make_shared(paths)
-        write_layout(topology, paths, left.started_s)
+        write_layout(topology, paths, left.started_s, resumed)
         for slot in slot_files(topology, paths):
             if slot.caller:
                 make_caller_bell(paths)

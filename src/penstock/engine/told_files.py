@@ -10,6 +10,7 @@ import pickle
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from penstock.engine import rundir
 from penstock.engine.deployment import Order
@@ -54,9 +55,10 @@ def _as_run(plan: Plan) -> Plan:
     return Plan(**{name: getattr(plan, name) for name in Plan.__struct_fields__})
 
 
-def write_layout(topology: Topology, paths: RunPaths, started_s: float) -> None:
-    """For whoever looks at the status."""
-    replace_own(paths.layout, layout.encode(layout_of(topology, started_s)))
+def write_layout(topology: Topology, paths: RunPaths, started_s: float, resumed: str = "") -> None:
+    """For whoever looks at the status. `resumed`: from where, in words."""
+    told = replace(layout_of(topology, started_s), resumed=resumed)
+    replace_own(paths.layout, layout.encode(told))
 
 
 def write_manifest(paths: RunPaths, manifest: Manifest) -> None:

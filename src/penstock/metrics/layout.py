@@ -43,6 +43,8 @@ class Layout(msgspec.Struct, frozen=True):
     edges: list[EdgeLayout]
     phase_file: str = "phase"
     """A text file of one word: the phase."""
+    resumed: str = ""
+    """From where the run was resumed, in words; empty: it began from the beginning."""
 
 
 def encode(layout: Layout) -> bytes:

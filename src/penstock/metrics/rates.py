@@ -43,6 +43,7 @@ def compute(before: Snapshot | None, after: Snapshot) -> Status:
         stages=stages,
         edges=edges,
         checkpoints=_checkpoints(after),
+        resumed=after.resumed or None,
     )
 
 

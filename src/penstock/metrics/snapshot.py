@@ -73,6 +73,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     stages: Mapping[str, StageReading]
     edges: Mapping[str, EdgeReading]
     checkpoints: CheckpointState | None = None
+    resumed: str = ""
 
     def totals(self) -> dict[str, int]:
         """Rows that each source stage will give; empty unless all sources know."""
@@ -114,6 +115,7 @@ def _read(run_dir: Path, path: Path, clock: Clock) -> Snapshot:
         stages={stage.name: _read_stage(run_dir, stage, clock) for stage in layout.stages},
         edges={edge.name: _read_edge(run_dir, edge) for edge in layout.edges},
         checkpoints=read_state(RunPaths(run_dir).checkpoint_state),
+        resumed=layout.resumed,
     )
 
 
