@@ -37,7 +37,7 @@ def disk(memory: Path) -> Path:
     return place
 
 
-def _failing_stream(app: ps.Pipeline, tmp_path: Path, workers: int = 1) -> ps.Stream[int]:
+def _failing_stream(app: ps.Pipeline, tmp_path: Path, workers: int = 1, rows: int = 1000) -> ps.Stream[int]:
     broken = tmp_path / "broken"
 
     def work(x: int) -> int:
@@ -45,13 +45,15 @@ def _failing_stream(app: ps.Pipeline, tmp_path: Path, workers: int = 1) -> ps.St
             raise ValueError("broken code")
         return x
 
-    numbers = app.source(range(1000), name="numbers")
+    numbers = app.source(range(rows), name="numbers")
     return numbers.stage("work", on_error=ps.fail(), workers=workers).map(work)
 
 
-def _failing(tmp_path: Path, workers: int = 1) -> tuple[ps.Pipeline, ListSink[int]]:
-    app, out = ps.Pipeline("leaving"), ListSink[int]()
-    _failing_stream(app, tmp_path, workers).sink(out, name="out")
+def _failing(
+    tmp_path: Path, workers: int = 1, rows: int = 1000, out: ListSink[int] | None = None
+) -> tuple[ps.Pipeline, ListSink[int]]:
+    app, out = ps.Pipeline("leaving"), out or ListSink[int]()
+    _failing_stream(app, tmp_path, workers, rows).sink(out, name="out")
     return app, out
 
 
@@ -141,11 +143,19 @@ def test_fresh_discards_what_lies_on_disk_and_another_layout_leaves_it_there(
     tmp_path: Path, memory: Path, disk: Path
 ) -> None:
     _fail(tmp_path)
-    changed, out = _failing(tmp_path, workers=2)
+    changed, out = _failing(tmp_path, rows=1001)
     with pytest.raises(ps.LayoutChanged):
         changed.run()
     assert _taken(memory) == 0 and [run.path.parent for run in rundir.find_runs()] == [disk]
     assert changed.run(fresh=True).outcome == "finished"
+    assert sorted(out.rows) == list(range(1001))
+    assert rundir.find_runs() == []
+
+
+def test_what_lies_on_disk_is_resumed_with_another_number_of_workers(tmp_path: Path, memory: Path, disk: Path) -> None:
+    _, out = _fail(tmp_path)
+    changed, out = _failing(tmp_path, workers=2, out=out)
+    assert changed.run().outcome == "finished"
     assert sorted(out.rows) == list(range(1000))
     assert rundir.find_runs() == []
 

@@ -19,6 +19,7 @@ from penstock.plan.topology import Slot, Topology
 from penstock.slot.input.discovery import is_of_slot
 from penstock.slot.records.record import (
     Counts,
+    EpochRecord,
     Record,
     SplitRecord,
     StageRecord,
@@ -67,7 +68,7 @@ def _stage(
     if before == now:
         return earlier.stage(stage.name, number)
     records = earlier.stages(stage.name)
-    kept = records[number] if number < before else StageRecord(sink_position=positions(stage.name, number))
+    kept = records[number] if number < before else _come_again(stage, positions(stage.name, number))
     mine = [records[other] for other in range(before) if other % now == number]
     watermark, _ = together([_origin(record) for record in records])
     return replace(
@@ -76,6 +77,13 @@ def _stage(
         splits=_splits(topology, stage, number, records), finished=all(record.finished for record in records),
         unsent=_summed([record.unsent for record in mine]), watermark=watermark,
     )
+
+
+def _come_again(stage: StagePlan, left: Any) -> StageRecord:
+    """A slot that there was not in the run before. `left`: what one of its number had left of its sink once, if any."""
+    if stage.sink is not None and stage.sink.waits_for_checkpoint:
+        return StageRecord(epoch=EpochRecord(begin=left or 0, applied=left or 0))
+    return StageRecord(sink_position=left)
 
 
 def _origin(record: StageRecord) -> Origin:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from penstock.channel import ring_copy
+from penstock.channel.codec import Codec
 from penstock.channel.side_file import SideFiles
 from penstock.checkpoints.consistent import DEAD_LETTERS_FOLDER
 from penstock.checkpoints.earlier_run import EarlierRun
@@ -31,7 +32,7 @@ from penstock.plan.topology import Slot, Topology
 from penstock.slot.records.dead_letter_file import DEAD_LETTERS
 from penstock.slot.records.durable_word import DurableWord
 from penstock.slot.records.journal import create_journal
-from penstock.slot.records.record import STATE, Record
+from penstock.slot.records.record import STATE, Record, StageRecord
 from penstock.slot.records.retries import RETRIES, first_log, generation_path
 from penstock.slot.state.changelog import segment_path
 
@@ -102,9 +103,17 @@ def _on_their_way(changes: Changes, earlier: EarlierRun, waiting: Waiting, turns
         if changes.earlier.stages[name].ends and not earlier.is_through(name) and not earlier.was_drained:
             yield f"stage {name} is gone: {changes.earlier.stages[name].ends}"
     for name, (before, now) in changes.rescaled.items():
-        for number, record in enumerate(earlier.stages(name)):
-            if record.spills and number >= now:
-                yield f"stage {name}: workers {before} -> {now}, and rows of slot {number} are not sent yet; {DRAIN}"
+        for number in range(now, before):
+            for what in _held_by(earlier.stage(name, number)):
+                yield f"stage {name}: workers {before} -> {now}, and rows of slot {number} {what}; {DRAIN}"
+
+
+def _held_by(record: StageRecord) -> Iterator[str]:
+    """What a slot has that nobody else can take over."""
+    if record.spills:
+        yield "are not sent yet"
+    if record.epoch is not None and record.epoch.length > record.epoch.applied:
+        yield "wait for a checkpoint before they are visible"
 
 
 def _is_anew(topology: Topology, edge: EdgePlan, changes: Changes, earlier: EarlierRun, turns: bool) -> bool:
@@ -122,8 +131,10 @@ def _queues(topology: Topology, edge: EdgePlan, changes: Changes, earlier: Earli
     )
     frames: dict[int, NewFrame] = {}
     if was and edge.name not in changes.empty:
-        before = earlier.slots(earlier.layout.edges[was].receiver)
-        frames = regrouped_rows(topology, edge, earlier.rows_in(was), before)
+        before, old = earlier.slots(earlier.layout.edges[was].receiver), earlier.rows_in(was)
+        if was != edge.name and any(stored.codec == Codec.WRITTEN for queue in old for stored in queue.stored):
+            raise RowsUnreadable(f"rows on their way in {was} are the text of a sink already; {DRAIN}")
+        frames = regrouped_rows(topology, edge, old, before)
     return new_queues(topology, edge, earlier, was, frames, time.time_ns())
 
 
@@ -200,6 +211,7 @@ def _write_slot(to: Restoring, run: Rescaled, slot: Slot) -> None:
         logs = {name: numbers for name, numbers in logs.items() if name not in (RETRIES, STATE)}
         _write_waiting(to, run, slot, logs)
         _write_state(to, run, slot, logs)
+        _copy_files(to, earlier, slot, but=("retries.", "changelog."))
     else:
         _copy_files(to, earlier, slot)
     _copy_spills(to, earlier, record, slot)
@@ -250,11 +262,11 @@ def _write_state(to: Restoring, run: Rescaled, slot: Slot, logs: dict[str, list[
         to.files.remove(path)
 
 
-def _copy_files(to: Restoring, earlier: EarlierRun, slot: Slot) -> None:
-    """The logs of a slot that is as it was."""
+def _copy_files(to: Restoring, earlier: EarlierRun, slot: Slot, but: tuple[str, ...] = ()) -> None:
+    """The logs of a slot as they were. `but`: how the names of those begin that are made anew."""
     folder = f"slots/{slot.group}.{slot.number}/"
     for log in earlier.manifest.cut.logs:
-        if log.path.startswith(folder):
+        if log.path.startswith(folder) and not log.path.removeprefix(folder).startswith(but):
             write(to, log.path, content(earlier.store, earlier.manifest, log.chunks))
 
 

@@ -27,8 +27,11 @@ def finish_gone_sinks(
 
 
 def _finish(plan: Plan, stage: StagePlan, slot: int, workers: int, earlier: EarlierRun) -> Any:
-    position = earlier.stage(stage.name, slot).sink_position
+    record = earlier.stage(stage.name, slot)
+    position = record.sink_position
     assert stage.sink is not None
+    if stage.sink.waits_for_checkpoint:  # all that it spooled is visible, or the resume is refused
+        return 0 if record.epoch is None else record.epoch.applied
     context = Context(
         pipeline=plan.pipeline, stage=stage.name, slot=slot, workers=workers, attempt=0,
         run_id=earlier.manifest.cut.run_id,
