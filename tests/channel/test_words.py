@@ -136,7 +136,8 @@ def _say_and_look(words: memoryview, seen: memoryview, me: int) -> None:
     for number in range(1, ROUNDS + 1):
         words[here] = number
         while words[there] < number:
-            if words[_DONE]:
+            # Not if this is the last round itself: the first may have said it, and ended, since the look above.
+            if 0 < words[_DONE] < number:
                 return
         words[mine] = number
         fence()
