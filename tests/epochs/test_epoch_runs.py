@@ -11,12 +11,13 @@ import random
 import select
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ import pytest
 import penstock as ps
 from penstock.checkpoints.history import read_log
 from penstock.checkpoints.stores import open_store
-from penstock.connectors import duckdb, files
+from penstock.connectors import duckdb, files, sqlite
 from penstock.engine import engine
 from penstock.errors import PipelineInvalid
 from penstock.metrics.checkpoint_state import read_state
@@ -132,6 +133,13 @@ def duckdb_rows(folder: Path) -> list[int]:
         return [row for (row,) in connection.execute("SELECT id FROM rows ORDER BY id").fetchall()]
 
 
+def sqlite_rows(folder: Path) -> list[int]:
+    with closing(sqlite3.connect(folder / "out.db", timeout=60)) as connection:
+        if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'rows'").fetchall():
+            return []
+        return [row for (row,) in connection.execute("SELECT id FROM rows ORDER BY id").fetchall()]
+
+
 def json_rows(folder: Path) -> list[int]:
     parts = list((folder / "out").rglob("part-*.jsonl"))
     return sorted(json.loads(line)["id"] for path in parts for line in path.read_text().splitlines())
@@ -146,6 +154,7 @@ def parquet_rows(folder: Path) -> list[int]:
 
 TARGETS: dict[str, tuple[str, str, Callable[[Path], list[int]]]] = {
     "duckdb": ('duckdb.table("out.duckdb", "rows")', "duckdb", duckdb_rows),
+    "sqlite": ('sqlite.table("out.db", "rows")', "sqlite", sqlite_rows),
     "json": ('files.json_lines("out/")', "files", json_rows),
     "parquet": ('files.parquet("out/", partition_by="part")', "files", parquet_rows),
 }
@@ -193,6 +202,7 @@ def test_a_worker_killed_at_each_step_is_followed_by_one_that_goes_on(target: st
         folder.mkdir()
         sinks = {
             "duckdb": lambda folder: duckdb.table(folder / "out.duckdb", "rows"),
+            "sqlite": lambda folder: sqlite.table(folder / "out.db", "rows"),
             "json": lambda folder: files.json_lines(f"{folder}/out/"),
             "parquet": lambda folder: files.parquet(f"{folder}/out/", partition_by="part"),
         }
