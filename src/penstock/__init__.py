@@ -45,7 +45,18 @@ if TYPE_CHECKING:
     from penstock.operators.key_state import KeyState, ListState, MapState, ValueState
     from penstock.operators.windowed.changes import Change
     from penstock.operators.windowed.window_rows import Ranked, WindowResult
-    from penstock.options import Edge, ErrorPolicy, FullPolicy, StageOptions, block, dead_letter, fail, skip
+    from penstock.options import (
+        Edge,
+        ErrorPolicy,
+        FullPolicy,
+        StageOptions,
+        StateBackend,
+        block,
+        dead_letter,
+        fail,
+        rocksdict,
+        skip,
+    )
     from penstock.pipeline import ChangingWindows, KeyedStream, Pipeline, Row, Stream, WindowedStream
     from penstock.plan.plan import Plan
     from penstock.report import Report, StageReport
@@ -81,13 +92,13 @@ __all__ = [
     "ErrorPolicy", "EventTimeStatus", "ExtraMissing", "FileUnusable", "FullPolicy", "Handle", "KeyState",
     "KeyedStream", "LayoutChanged", "ListState", "LookupTable", "MapState", "Mistake", "NoRunDirectory",
     "NoSuchCheckpoint", "NotPrivate", "OutputExists", "PathNotUtf8", "PenstockError", "Pipeline", "PipelineFailed",
-    "PipelineInvalid", "Plan", "QueueDamaged", "Ranked", "Reject", "Report", "Results", "Retry", "Row", "RowTimeout",
-    "Sink", "Source", "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "Status", "StoreTaken",
-    "StoreUnavailable", "Stream", "TableReader", "TargetDamaged", "TargetInUse", "TooFewDescriptors", "Unavailable",
-    "ValueState", "Window", "WindowResult", "WindowedStream", "arg_max", "arg_min", "block", "checkpoint", "collect",
-    "count", "count_distinct", "count_window", "dead_letter", "discard", "fail", "first", "last", "mean",
-    "processing_time", "quantile", "read_dead_letters", "session", "skip", "sliding", "stddev", "top_k", "tumbling",
-    "variance",
+    "PipelineInvalid", "Plan", "QueueDamaged", "Ranked", "Reject", "Report", "Results", "Retry", "Row",
+    "RowTimeout", "Sink", "Source", "SourceDamaged", "StageOptions", "StageReport", "StageStatus", "StateBackend",
+    "Status", "StoreTaken", "StoreUnavailable", "Stream", "TableReader", "TargetDamaged", "TargetInUse",
+    "TooFewDescriptors", "Unavailable", "ValueState", "Window", "WindowResult", "WindowedStream", "arg_max",
+    "arg_min", "block", "checkpoint", "collect", "count", "count_distinct", "count_window", "dead_letter",
+    "discard", "fail", "first", "last", "mean", "processing_time", "quantile", "read_dead_letters", "rocksdict",
+    "session", "skip", "sliding", "stddev", "top_k", "tumbling", "variance",
 ]  # fmt: skip
 
 _NAMES = {
@@ -102,7 +113,7 @@ _NAMES = {
               "TargetDamaged TargetInUse TooFewDescriptors",
     "operators.key_state": "KeyState ListState MapState ValueState",
     "operator": "Context Drop Reject Retry Unavailable",
-    "options": "Edge ErrorPolicy FullPolicy StageOptions block dead_letter fail skip",
+    "options": "Edge ErrorPolicy FullPolicy StageOptions StateBackend block dead_letter fail rocksdict skip",
     "operators.windowed.changes": "Change",
     "operators.windowed.window_rows": "Ranked WindowResult",
     "pipeline": "ChangingWindows KeyedStream Pipeline Row Stream WindowedStream",

@@ -122,6 +122,26 @@ def block() -> FullPolicy:
 
 Visible: TypeAlias = Literal["at once", "at checkpoint"]
 """When the rows of a sink become visible."""
+
+
+class StateBackend(msgspec.Struct, frozen=True):
+    """Where a stage keeps what it does not have in memory of its state by key. Made by `rocksdict`."""
+
+    kind: Literal["memory", "rocksdict"]
+    cache: Size = "64 MiB"
+    """About so much of it is kept in the memory of each worker."""
+
+
+def rocksdict(*, cache: Size = "64 MiB") -> StateBackend:
+    """Keep state on disk, in a RocksDB for each worker, and about `cache` of it in memory.
+
+    For state that is larger than memory; needs `penstock[rocksdict]`. It takes longer for each row. Open windows stay
+    in memory, and so do the times at which keys are to be forgotten or timers fire. The run directory is on disk then,
+    unless another one is named.
+    """
+    return StateBackend("rocksdict", cache)
+
+
 ROW_OUTPUT_MAX = "1 GiB"
 """The default limit of what a `flat_map` function may return for one row."""
 BATCH_ROWS = 8192
@@ -157,3 +177,4 @@ class StageOptions(TypedDict, total=False):
     max_restarts: Rate
     unavailable_for: Duration
     row_output_max: Size
+    state: StateBackend

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeGuard, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeAlias, TypeGuard, TypeVar, Unpack, overload
 
 from penstock.batch import Columns
 from penstock.endpoints import as_sink, as_source
@@ -99,6 +99,13 @@ class Stream(Generic[T_co]):
         """Used only by the methods below; users get streams from `Pipeline.source`."""
         self._recorder = recorder
         self._number = number
+
+    if not TYPE_CHECKING:  # for type checkers, these are not there
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_") or not hasattr(KeyedStream, name):
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            raise AttributeError(_without_key(self._recorder, self._number, name), name=name, obj=self)
 
     def stage(self, name: str, *, edge: Edge = DEFAULT_EDGE, **options: Unpack[StageOptions]) -> Stream[T_co]:
         """Open a stage: the operators after it run in their own worker processes, behind a queue."""
@@ -774,6 +781,17 @@ class Pipeline:
                 plan, fresh=fresh, run_dir=run_dir, state_dir=state_dir, checkpoint=checkpoint,
                 from_checkpoint=from_checkpoint, early=early,
             )
+
+
+def _without_key(recorder: Recorder, number: int, verb: str) -> str:
+    """Why a stream has no verb that keyed ones have, and what to write."""
+    call = recorder.calls[number]
+    if isinstance(call, BroadcastCall):
+        return (
+            f"{verb}() keeps something for each key, and broadcast() in {call.where} sends every row to every worker; "
+            f'write .key_by("field").{verb}(...) in its place: then one worker has all rows of a key'
+        )
+    return f'{verb}() keeps something for each key, and these rows have none; write .key_by("field").{verb}(...)'
 
 
 def plan_of_connectors_unasked(app: Pipeline) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chaos_harness import Collected, CountedUntil, Habits, for_chaos, seconds, survive
@@ -35,10 +36,10 @@ def refuses_some(row: dict[str, int]) -> dict[str, int]:
     return row
 
 
-def plan_of(folder: Path, name: str) -> Plan:
+def plan_of(folder: Path, name: str, **options: Any) -> Plan:
     app = ps.Pipeline(name)
     numbers = app.source(CountedUntil(folder / "enough"), name="numbers")
-    work = numbers.stage("sums", workers=2).key_by(key_of).scan([0, 0], counted).map(refuses_some)
+    work = numbers.stage("sums", workers=2, **options).key_by(key_of).scan([0, 0], counted).map(refuses_some)
     work.sink(Collected(folder, "out"), name="out")
     return for_chaos(app.plan(), channel_bytes=512 * 1024)
 
@@ -49,12 +50,15 @@ ROUNDS = {
 }
 
 
+@pytest.mark.parametrize("options", [{}, {"state": ps.rocksdict(cache="1 MiB")}], ids=["memory", "rocksdict"])
 @pytest.mark.parametrize("who", ROUNDS)
-def test_sums_by_key_are_those_of_a_run_without_kills(who: str, tmp_path: Path) -> None:
+def test_sums_by_key_are_those_of_a_run_without_kills(who: str, options: dict[str, Any], tmp_path: Path) -> None:
+    if options:
+        pytest.importorskip("rocksdict")
     habits = ROUNDS[who]
     rng = random.Random(f"{habits} {os.environ.get('PENSTOCK_CHAOS_SEED', 1)}")
     survived = survive(
-        plan_of(tmp_path, f"chaos-state-{who}"), habits=habits, rng=rng, for_s=seconds(3.5),
+        plan_of(tmp_path, f"chaos-state-{who}", **options), habits=habits, rng=rng, for_s=seconds(3.5),
         state_dir=tmp_path / "state", enough=tmp_path / "enough", least=15,
     )
     rows = Collected(tmp_path, "out").rows()

@@ -1,10 +1,19 @@
-"""The state of a slot is what a plain dict would hold, whoever dies when: rows fail, commits are torn, logs rotate."""
+"""The state of a slot is what a plain dict would hold, whoever dies when: rows fail, commits are torn, logs rotate.
+
+It holds for each backend: all in memory, and entries that come from a store and go again, over a store in memory that
+is killed before or after a batch (`test_stored_state` has rocksdict's own).
+"""
 
 from __future__ import annotations
 
 import copy
 import itertools
 import os
+import pickle
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +27,7 @@ from penstock.slot.state import rotation, slot_state
 from penstock.slot.state.changelog import segment_path, segments_of
 from penstock.slot.state.shelf import CannotTakeBack
 from penstock.slot.state.slot_state import SlotState
+from penstock.slot.state.store import Store
 from penstock.slot.time_and_chance import MACHINE
 
 BASE = Path("/run/slots/s.0/changelog")
@@ -28,15 +38,53 @@ class Point(msgspec.Struct):
     y: float = 0.0
 
 
-keys = st.sampled_from(["a", "b", "c", 1, 2, (1, "x"), b"k", None])
+keys = st.sampled_from(["a", "b", "c", 1, 2, (1, "x"), b"k", None, 2.0**-61, 2.0**-122, "\ud800"])
 values = st.one_of(
     st.integers(), st.text(max_size=3), st.lists(st.integers(), max_size=3), st.builds(Point, st.integers())
 )
 times = st.integers(0, 9)
 
 
+class Killed(BaseException):
+    """The process died here."""
+
+
+class DictStore:
+    """A store over one file, which is written whole. `dies`: at its next batch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "records"
+        self.records: dict[bytes, bytes] = pickle.loads(self.path.read_bytes()) if self.path.exists() else {}
+        self.dies = ""
+
+    def get(self, key: bytes) -> bytes | None:
+        return self.records.get(key)
+
+    def write(self, changes: Iterable[tuple[bytes, bytes | None]]) -> None:
+        made = [*changes]
+        if self.dies == "before":
+            raise Killed
+        for key, record in made:
+            if record is None:
+                self.records.pop(key, None)
+            else:
+                self.records[key] = record
+        self.path.write_bytes(pickle.dumps(self.records))
+        if self.dies == "after":
+            raise Killed
+
+    def beginning_with(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
+        return ((key, self.records[key]) for key in sorted(self.records) if key.startswith(prefix))
+
+    def close(self) -> None:
+        pass
+
+
 class Room(RuleBasedStateMachine):
     """One slot's state, and the model of it."""
+
+    caches: Mapping[str, int] = {}
+    """As `SlotState`; none: all is in memory."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,13 +102,18 @@ class Room(RuleBasedStateMachine):
     def _open(self) -> None:
         # A step, of which each takes a few looks at the clock, takes some milliseconds.
         clock = msgspec.structs.replace(MACHINE, now_ns=itertools.count(step=1_000_000).__next__)
-        self.room = SlotState(copies=self.copies, clock=clock)
+        self.room = SlotState(copies=self.copies, clock=clock, caches=self.caches, store=self.open_store)
         stage = self.room.stage("s")
         self.undo = stage.undo
         state = stage.of("op")
         self.values, self.lists = state.values("v"), state.lists("l")
         self.maps, self.buffers = state.maps("m"), state.buffers("b")
-        self.room.open(BASE, self.numbers, self.files)
+        self.room.open(BASE, self.numbers, self.files, store=self.folder)
+
+    def open_store(self, folder: Path, memory_bytes: int) -> Store:
+        raise NotImplementedError
+
+    folder: Path | None = None
 
     def steps(self, budget_s: float) -> None:
         """How much of the log is written anew, and how much of it is read, with the next commit."""
@@ -219,8 +272,55 @@ class SmallSteps(Room):
         super().teardown()
 
 
+class Stored(Room):
+    """The same over a store, in which entries soon are: two of a shelf may stay in memory."""
+
+    caches: Mapping[str, int] = {"s": 1}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="penstock-test-store"))
+        self.folder.rmdir()
+
+    def open_store(self, folder: Path, memory_bytes: int) -> Store:
+        folder.mkdir(exist_ok=True)
+        self.store = DictStore(folder)
+        return self.store
+
+    @rule(does=st.booleans())
+    def dies_while_the_store_is_written(self, does: bool) -> None:
+        """What the record says is committed; the store has its batch, or does not."""
+        self.numbers = self.room.flush()
+        self.store.dies = "after" if does else "before"
+        with suppress(Killed):
+            self.room.committed()
+        self.committed = copy.deepcopy(self.model)
+        self.die()
+
+    @rule()
+    def the_store_is_lost(self) -> None:
+        """As after a restore from a checkpoint, which has the changelog only."""
+        self.die()
+        self.room.close()
+        assert self.folder is not None
+        shutil.rmtree(self.folder)
+        self._open()
+
+    def teardown(self) -> None:
+        super().teardown()
+        shutil.rmtree(self.folder or "", ignore_errors=True)
+
+
+class StoredInSmallSteps(Stored, SmallSteps):
+    """The same, with a log that is always being written anew."""
+
+
 TestRoom = Room.TestCase
 TestRoom.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestStored = Stored.TestCase
+TestStored.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestStoredInSmallSteps = StoredInSmallSteps.TestCase
+TestStoredInSmallSteps.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 TestSmallSteps = SmallSteps.TestCase
 TestSmallSteps.settings = settings(max_examples=60, stateful_step_count=60, deadline=None)
 

@@ -26,7 +26,16 @@ _LARGEST: Final = 2**63 - 1
 
 def key_bytes(key: Any) -> bytes:
     """The same for equal keys. Raises `TypeError` for what is no key."""
-    return _encode(key if key.__class__ is str else _canonical(key))
+    try:
+        return _encode(key if key.__class__ is str else _canonical(key))
+    except UnicodeEncodeError:  # half of a surrogate pair, as names of files may have
+        return _encode(_without_surrogates(_canonical(key)))
+
+
+def _without_surrogates(canonical: Any) -> Any:
+    if isinstance(canonical, str):
+        return ["surrogates", canonical.encode("utf-8", "surrogatepass")]
+    return list(map(_without_surrogates, canonical)) if isinstance(canonical, list) else canonical
 
 
 def _canonical(key: Any) -> Any:

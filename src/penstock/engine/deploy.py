@@ -70,7 +70,8 @@ def deploy(
         plan, program, fresh, state, crashes or {}, usual, _left_to(run_dir, name),
         early or EarlySupervisor(), checkpoint, from_checkpoint, positions, signals,
     )
-    places = [parent / name for parent in rundir.parents(run_dir, state)]
+    on_disk = any(stage.settings.state_cache_bytes for stage in plan.stages.values())
+    places = [parent / name for parent in rundir.parents(run_dir, state, on_disk=on_disk)]
     looks = [parent / name for parent in rundir.places(run_dir, state)]
     if usual:
         settle_idle_runs(but=places[0])

@@ -68,10 +68,17 @@ def named(run_dir: Path | str | None) -> Path | None:
     return resolved(given) if given else None
 
 
-def parents(run_dir: Path | str | None, state_dir: Path | str | None = None) -> list[Path]:
-    """Folders that run directories are made in, the preferred one first, the one on disk last."""
+def parents(
+    run_dir: Path | str | None, state_dir: Path | str | None = None, *, on_disk: bool = False
+) -> list[Path]:
+    """Folders that run directories are made in, the preferred one first, the one on disk last.
+
+    `on_disk`: the run keeps what memory may not hold.
+    """
     if (wanted := named(run_dir)) is not None:
         return [wanted]
+    if on_disk:
+        return [resolve_state_dir(state_dir) / "run"]
     memory = SHARED_MEMORY.resolve() / f"penstock-{os.getuid()}" if SHARED_MEMORY.is_dir() else None
     session = os.environ.get("XDG_RUNTIME_DIR", "")
     spare = Path(session).resolve() / "penstock" if os.path.isabs(session) and os.path.isdir(session) else None

@@ -27,16 +27,20 @@ from penstock.windows.window import CountWindow, SessionWindow, SlicedWindow, Wi
 
 
 def window_mistakes(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[Mistake]:
-    """All mistakes of this kind, but for those that a verb says of its own settings."""
+    """All mistakes of this kind. Several verbs may follow one window, of which what is wrong with it is said once."""
+    told = set[tuple[int, str]]()
     for call, operator in _windowed(graph, rows):
         row_type = rows[call.parent].type
-        found = [*_time(operator, row_type)]
+        for what, remedy in (*operator.window_mistakes(), *_time(operator, row_type)):
+            if (id(operator.options), what) not in told:
+                yield mistake(call.where, f"{operator.name}: {what}", remedy)
+            told.add((id(operator.options), what))
         if isinstance(operator, Aggregate) and not any(operator.window.mistakes()):
-            found += [*_values(operator, row_type)]
-            if not found:
+            found = [*_values(operator, row_type)]
+            if not found and not any(_time(operator, row_type)):
                 found += [*_aggregations(operator), *_results(operator, row_type)]
-        for what, remedy in found:
-            yield mistake(call.where, f"{operator.name}: {what}", remedy)
+            for what, remedy in found:
+                yield mistake(call.where, f"{operator.name}: {what}", remedy)
 
 
 def window_travel(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[Mistake | Caution]:

@@ -52,6 +52,8 @@ class KeyedCall:
     """What is called for a row in the place of the call itself, where that is quicker."""
     loop: RowLoop | None = None
     """The same for a whole loop over rows; None: there is no such text."""
+    over: Callable[[Iterator[Any], list[Any]], None] | None = None
+    """Does what `step` does for rows one after the other and appends what it gives; None: there is no such thing."""
     late: int = 0
     """Rows that came too late, since it was made."""
 

@@ -12,6 +12,9 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from penstock.operators.windowed.slice_shelf import SliceShelf
 
+BAND_SHIFT: Final = 4
+"""A band is so many groups, as a power of two: `slot/state/bands` says what for."""
+BANDS: Final = 256 >> BAND_SHIFT
 GONE: Final = -1
 """The stamp of an entry that was removed."""
 
@@ -49,23 +52,24 @@ E = TypeVar("E", bound=Entry)
 
 
 class Touched(Generic[E]):
-    """The entries of a shelf that were written to since they were last logged."""
+    """The entries of a shelf that were written to since they were last logged, by bands of groups as in the log."""
 
-    __slots__ = ("entries", "turn")
+    __slots__ = ("bands", "turn")
 
     def __init__(self) -> None:
         self.turn = 1
         """Grows with each commit."""
-        self.entries: list[E] = []
+        self.bands: list[list[E]] = [[] for _ in range(BANDS)]
 
     def add(self, entry: E) -> None:
         """Have it logged with the next commit. Only where its stamp is not the turn's: it is there already."""
-        self.entries.append(entry)
+        self.bands[entry.group >> BAND_SHIFT].append(entry)
         entry.stamp = self.turn  # last: interrupted between the two, it is logged twice rather than never
 
     def logged(self) -> None:
         """All of them are in the log."""
-        self.entries = []
+        for band in self.bands:
+            band.clear()
         self.turn += 1
 
 
@@ -107,6 +111,10 @@ class Values(Shelf[Entry], Protocol):
 
     def add(self, key: Any, value: Any) -> Entry:
         """Make the entry of a key that has none."""
+        ...
+
+    def made(self, key: Any, value: Any) -> Entry:
+        """As `add`, for whoever undoes it alone, by `forget`."""
         ...
 
     def replace(self, entry: Entry, value: Any) -> None:
@@ -234,11 +242,17 @@ class StageState(Protocol):
         """The clock on the wall, in microseconds since 1970."""
         ...
 
-    def values(self, name: str, type: Any = Any, migrate: Callable[[Any], Any] | None = None) -> Values:
-        """`migrate`: makes a value of one that was stored under another type."""
+    def values(
+        self, name: str, type: Any = Any, migrate: Callable[[Any], Any] | None = None, *, in_memory: bool = False
+    ) -> Values:
+        """`migrate`: makes a value of one that was stored under another type.
+
+        `in_memory`: wherever the stage keeps its state, `entries` has all of them once `all` was called, and an entry
+        may be held from one commit to the next.
+        """
         ...
 
-    def lists(self, name: str, type: Any = Any) -> Lists: ...
+    def lists(self, name: str, type: Any = Any, *, in_memory: bool = False) -> Lists: ...
 
     def maps(self, name: str, type: Any = Any) -> Maps: ...
 

@@ -16,7 +16,7 @@ class Pending:
     """Those of one operator in one slot."""
 
     def __init__(self, state: StageState) -> None:
-        self._shelf = state.lists("pending")
+        self._shelf = state.lists("pending", in_memory=True)
         self._looked = False
 
     def left(self) -> Iterator[Any]:

@@ -73,20 +73,23 @@ class Scan(KeyedOperator, frozen=True):
             yield what, f"begin with one that is {shown(taken)}"
 
     def with_state(self, fn: Callable[..., Any], undo: UndoLog, state: StageState) -> KeyedCall:
-        key_of, shelf = self.key_of(), state.values("", self.state_type, self.migrate)
+        shelf = state.values("", self.state_type, self.migrate)
         if self.ttl is None:
-            return ScanCall(ScanStep(fn, key_of, self.initial, shelf, undo))
+            return ScanCall(ScanStep(fn, self.key, self.initial, shelf, undo), alone=undo.alone)
         undo.alone = False
         time_of = None if self.time is None else self.time.moment_of(self.time.function())
         ttl_us = round(parse_duration(self.ttl) * 1e6)
-        return ForgettingScan(ScanStep(fn, key_of, self.initial, shelf, undo), key_of, ttl_us, time_of, state, shelf)
+        step = ScanStep(fn, self.key, self.initial, shelf, undo)
+        return ForgettingScan(step, self.key_of(), ttl_us, time_of, state, shelf)
 
 
 class ScanCall(KeyedCall):
     """One slot's `scan`."""
 
-    def __init__(self, step: ScanStep) -> None:
+    def __init__(self, step: ScanStep, *, alone: bool) -> None:
+        """`alone`: as `UndoLog.alone`."""
         self.step = self._step = step
+        self.over = step.over if alone else None
 
     def __call__(self, row: Any) -> Any:
         return self._step(row)

@@ -54,6 +54,11 @@ class SlotPaths(msgspec.Struct, frozen=True):
         return self.folder / "durable"
 
     @property
+    def state_store(self) -> Path:
+        """What a stage does not keep in memory of its state: an index of the changelog, which can be made anew."""
+        return self.folder / "state"
+
+    @property
     def failure(self) -> Path:
         """Why the worker gave up, for the supervisor."""
         return self.folder / "failure"

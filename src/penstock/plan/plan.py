@@ -66,6 +66,8 @@ class StageSettings(msgspec.Struct, frozen=True):
     unavailable_for_s: float = 3600.0
     row_output_max: int = parse_size(ROW_OUTPUT_MAX)
     """Bytes that one row may give."""
+    state_cache_bytes: int = 0
+    """State by key is on disk, but for so much of it; 0: all of it is in memory."""
     workers_most: int = 1
     """The upper end of `workers=(1, 8)`; the stage runs with `workers`."""
 

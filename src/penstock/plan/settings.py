@@ -6,6 +6,7 @@ Pure. Precedence: default < code < settings. The planner asks for one stage afte
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import msgspec
@@ -16,16 +17,19 @@ from penstock.graph.graph import DEFAULT_EDGE, ResultsCall, SourceCall
 from penstock.graph.stages import Stage, Stages
 from penstock.names import did_you_mean
 from penstock.options import (
+    MIB,
     Edge,
     ErrorPolicy,
     FullPolicy,
     Route,
+    StateBackend,
     block,
     dead_letter,
     fail,
     parse_duration,
     parse_rate,
     parse_size,
+    rocksdict,
     skip,
 )
 from penstock.plan.plan import StageSettings
@@ -133,6 +137,19 @@ def _row_output_max(value: object) -> dict[str, object]:
     return {"row_output_max": size}
 
 
+def _state(value: object) -> dict[str, object]:
+    if not isinstance(value, StateBackend):
+        raise ValueError(f"{value!r} is no place for state; write ps.rocksdict() (as a setting memory or rocksdict)")
+    if value.kind == "memory":
+        return {"state_cache_bytes": 0}
+    if find_spec("rocksdict") is None:
+        raise ValueError("rocksdict is not installed; `pip install 'penstock[rocksdict]'` installs it")
+    size = parse_size(value.cache)
+    if size < MIB:
+        raise ValueError(f"cache={value.cache!r} is too little to work with; write one like \"64 MiB\"")
+    return {"state_cache_bytes": size}
+
+
 def _when_full(value: object) -> dict[str, object]:
     if not isinstance(value, FullPolicy):
         raise ValueError(f"{value!r} is not a policy; write ps.block()")
@@ -185,6 +202,7 @@ STAGE_OPTIONS: Mapping[str, Option] = {
     "max_restarts": Option(_max_restarts),
     "unavailable_for": Option(_duration("unavailable_for_s")),
     "row_output_max": Option(_row_output_max),
+    "state": Option(_state, _read_word({"memory": StateBackend("memory"), "rocksdict": rocksdict()})),
 }
 EDGE_OPTIONS: Mapping[str, Option] = {
     "memory": Option(_memory),

@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.byte_files import DISK
 from penstock.ctrl_c import is_ctrl_c
 from penstock.dead_letter_store import letters_file
 from penstock.errors import FileUnusable, QueueDamaged, TargetDamaged
@@ -187,7 +188,8 @@ class Worker:
             retries.let_go()
         if self._state is not None:
             self._state.open(
-                self._slot_files.changelog, record.logs.get(STATE, ()), world.files, lambda: self._control.pinned
+                self._slot_files.changelog, record.logs.get(STATE, ()), world.files, lambda: self._control.pinned,
+                self._slot_files.state_store if world.files is DISK else None,
             )
         self._keeping = Keeping(
             journal=self._journal, dead_letters=dead_letters, retries=retries, state=self._state, bell=self._bell,
@@ -233,4 +235,5 @@ def _state_of(stages: Sequence[StagePlan], life: Life, world: World) -> SlotStat
         return None
     from penstock.slot.state.slot_state import SlotState  # most workers have no use for it
 
-    return SlotState(copies=life.careful > 0, clock=world.clock)
+    caches = {stage.name: stage.settings.state_cache_bytes for stage in stages if stage.settings.state_cache_bytes}
+    return SlotState(copies=life.careful > 0, clock=world.clock, caches=caches)

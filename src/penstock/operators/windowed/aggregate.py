@@ -96,9 +96,9 @@ class Aggregate(WindowedOperator, frozen=True):
             case SlicedWindow():
                 return self._by_slices(spec, undo, state)
             case SessionWindow():
-                return SessionCall(spec, self.window.gap_us, state.values(name, kind), undo)
+                return SessionCall(spec, self.window.gap_us, state.values(name, kind, in_memory=True), undo)
             case CountWindow():
-                return CountCall(spec, self.window.rows, state.values(name, kind), undo)
+                return CountCall(spec, self.window.rows, state.values(name, kind, in_memory=True), undo)
         raise AssertionError(self.window)
 
     def _by_slices(self, spec: CallSpec, undo: UndoLog | None, state: StageState) -> SlicedCall:
@@ -127,7 +127,6 @@ class CountAggregate(Aggregate, frozen=True):
     becomes: ClassVar[Becomes] = Becomes.ROWS
 
     def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
-        yield from super().mistakes(name)
         for option, is_given in (("lateness", self.options.lateness), ("early", self.options.early is not None)):
             if is_given:
                 yield f"{name}: {option} without effect: {self.window.name} does not look at times", "leave it out"

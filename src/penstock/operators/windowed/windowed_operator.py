@@ -87,11 +87,11 @@ class WindowedOperator(KeyedOperator, frozen=True):
             case _:
                 return lambda row, watermark: False
 
-    def mistakes(self, name: str) -> Iterator[tuple[str, str]]:
-        for what, remedy in self.window.mistakes():
-            yield f"{name}: {what}", remedy
+    def window_mistakes(self) -> Iterator[tuple[str, str]]:
+        """What is wrong with the window, and what to write instead; several verbs may have the same one."""
+        yield from self.window.mistakes()
         if self.options.by_clock:
-            yield from self._clock_mistakes(name)
+            yield from self._clock_mistakes()
         for option, value in (("lateness", self.options.lateness), ("early", self.options.early)):
             if value is None:
                 continue
@@ -99,19 +99,19 @@ class WindowedOperator(KeyedOperator, frozen=True):
                 length = microseconds(value)
             except ValueError as error:
                 what, _, remedy = str(error).partition("; ")
-                yield f"{name}: {option}: {what}", remedy
+                yield f"{option}: {what}", remedy
             else:
                 if option == "early" and length == 0:
-                    yield f"{name}: early: {value!r} is no time at all", 'write a duration like "10s"'
+                    yield f"early: {value!r} is no time at all", 'write a duration like "10s"'
 
-    def _clock_mistakes(self, name: str) -> Iterator[tuple[str, str]]:
+    def _clock_mistakes(self) -> Iterator[tuple[str, str]]:
         if not isinstance(self.window, SlicedWindow):
-            what = f"{name}: {self.window.name} cannot be by processing time"
+            what = f"{self.window.name} cannot be by processing time"
             yield what, "use ps.tumbling or ps.sliding, or process with timers by the wall clock"
         if self.options.lateness:
-            yield f"{name}: lateness without effect: no row is late by processing time", "leave it out"
+            yield "lateness without effect: no row is late by processing time", "leave it out"
         if self.options.early is not None:
-            yield f"{name}: early is for event time", "leave it out, or make the windows shorter"
+            yield "early is for event time", "leave it out, or make the windows shorter"
 
 
 def _no_time(row: Any) -> int:

@@ -100,6 +100,27 @@ class CommittedLog:
             yield offset, found[0]
             offset = found[1]
 
+    def heads(self, most: int, offset: int = 0) -> Iterator[tuple[int, int, bytes]]:
+        """(where it stands, its length, beginning of its body) of each frame that counts. Raises `QueueDamaged`.
+
+        `most`: bytes of a beginning; `offset`: of the first one. Checksums are not looked at: that is for `body_of`,
+        by which a frame is read later.
+        """
+        while offset < self.length:
+            head = self.read(offset, HEAD_BYTES + most)
+            end = offset + HEAD_BYTES + int.from_bytes(head[:8], "little")
+            if len(head) <= HEAD_BYTES or end == offset + HEAD_BYTES or end > self.length:
+                raise self._damaged(offset)
+            yield offset, end - offset, head[HEAD_BYTES : end - offset]
+            offset = end
+
+    def body_of(self, offset: int) -> bytes:
+        """The body of a frame that is there. Raises `QueueDamaged`."""
+        found = self.body_at(offset)
+        if found is None:
+            raise self._damaged(offset)
+        return found[0]
+
     def body_at(self, offset: int) -> tuple[bytes, int] | None:
         """(body of a frame, where the next one stands); None: the file ends there. Raises `QueueDamaged`."""
         head = self.read(offset, HEAD_BYTES)

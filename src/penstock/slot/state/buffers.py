@@ -77,8 +77,9 @@ class BufferShelf(ByKey[BufferEntry]):
         yield from _inserted([(entry, *pair) for entry in entries for pair in zip(entry.times, entry.value)])
 
     def logged(self) -> None:
-        for entry in self.touched.entries:
-            entry.inserted, entry.evicted_before, entry.whole = [], None, False
+        for band in self.touched.bands:
+            for entry in band:
+                entry.inserted, entry.evicted_before, entry.whole = [], None, False
         super().logged()
 
     def _made(self, key: Any, value: Any, group: int) -> BufferEntry:

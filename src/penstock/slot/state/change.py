@@ -7,7 +7,7 @@ compiled Structs lose the annotations by which they are decoded.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -51,21 +51,6 @@ class Change(msgspec.Struct):
     """The slice, where the shelf has slices."""
     fields: list[Any] = []
 
-    def by_group(self) -> list[tuple[int, Change]]:
-        """The same, a change for each group."""
-        places: dict[int, list[int]] = {}
-        for place, group in enumerate(self.groups):
-            places.setdefault(group, []).append(place)
-        if len(places) == 1:
-            return [(group, self) for group in places]
-        parts = []
-        for group, mine in places.items():
-            keys, values, fields = (
-                [column[place] for place in mine] if column else [] for column in (self.keys, self.values, self.fields)
-            )
-            parts.append((group, Change(self.op, b"", keys, values, self.at, fields)))
-        return parts
-
 
 class Columns(msgspec.Struct, array_like=True):
     """A change as it stands in the log."""
@@ -77,6 +62,9 @@ class Columns(msgspec.Struct, array_like=True):
     keys: tuple[int, bytes]
     values: tuple[int, bytes]
     fields: tuple[int, bytes]
+
+
+_EMPTY: Final[tuple[int, bytes]] = RowCodec().encode([])
 
 
 class ChangeCodec:
@@ -91,8 +79,9 @@ class ChangeCodec:
     def encode(self, shelf: int, change: Change) -> Columns:
         """Raises `StateNotEncoded` for a value that cannot be stored."""
         try:
-            keys, fields = self._keys.encode(change.keys), self._keys.encode(change.fields)
-            values = self._values.encode(change.values)
+            keys = self._keys.encode(change.keys) if change.keys else _EMPTY
+            fields = self._keys.encode(change.fields) if change.fields else _EMPTY
+            values = self._values.encode(change.values) if change.values else _EMPTY
         except BaseException as exc:  # pickling runs the user's code: whatever it raises
             if is_ctrl_c(exc):
                 raise
@@ -112,7 +101,8 @@ class ChangeCodec:
 
     def decode(self, columns: Columns) -> Change:
         """Raises what decoding raises where the bytes do not fit the type any more."""
-        keys, fields = self._keys.decode(*columns.keys).batch, self._keys.decode(*columns.fields).batch
+        keys = self._keys.decode(*columns.keys).batch
+        fields = [] if columns.fields == _EMPTY else self._keys.decode(*columns.fields).batch
         values = self._values.decode(*columns.values)
         if values.failures:
             index, (_, why) = next(iter(values.failures.items()))

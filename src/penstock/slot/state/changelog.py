@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from penstock.byte_files import DISK, Files
 from penstock.channel.kept_files import remove_or_keep
 from penstock.errors import QueueDamaged
 from penstock.run_files import refused
-from penstock.slot.records.committed_log import frame, open_log
+from penstock.slot.records.committed_log import CommittedLog, frame, open_log
 
 WHAT: Final = "the changelog of the state"
 
@@ -29,6 +31,13 @@ def segment_path(base: Path, number: int) -> Path:
 def segments_of(numbers: Sequence[int]) -> list[tuple[int, int]]:
     """(segment, bytes of it that count) by what `Changelog.flush` gave; in the order in which they are read."""
     return [(numbers[0] + index, length) for index, length in enumerate(numbers[1:])]
+
+
+class Segment(msgspec.Struct, frozen=True):
+    """One of the files, open to be read as far as it counts."""
+
+    number: int
+    log: CommittedLog
 
 
 class Changelog:
@@ -106,18 +115,40 @@ class Changelog:
 
     def bodies(self) -> Iterator[tuple[Path, int, bytes]]:
         """(file, offset, body) of each frame that counts, in order. Raises `QueueDamaged`."""
-        for number, length in segments_of([self._first, *self._lengths]):
-            log = open_log(segment_path(self._base, number), WHAT, 0, self._files)
+        for segment in self.segments():
             try:
-                if log.file_bytes < length:
-                    raise QueueDamaged(log.path, f"{WHAT} was cut from {length} to {log.file_bytes} bytes")
-                log.length = length
-                for offset, body in log.bodies():
-                    yield log.path, offset, body
+                for offset, body in segment.log.bodies():
+                    yield segment.log.path, offset, body
             finally:
+                segment.log.close()
+
+    def segments(self) -> Iterator[Segment]:
+        """Each segment, opened once more, to be read as far as it counts and to be closed by the caller.
+
+        It can be read for as long as it is open, whoever removes its file meanwhile. Raises `QueueDamaged`.
+        """
+        for number, length in segments_of([self._first, *self._lengths, self._log.length]):
+            log = open_log(segment_path(self._base, number), WHAT, 0, self._files)
+            log.length = length
+            if log.file_bytes < length:
+                there = log.file_bytes
                 log.close()
-        for offset, body in self._log.bodies():
-            yield self._log.path, offset, body
+                raise QueueDamaged(log.path, f"{WHAT} was cut from {length} to {there} bytes")
+            yield Segment(number, log)
+
+    def bytes_before(self, segment: int, offset: int, most: int) -> bytes | None:
+        """The bytes that stand before a place, as many as there are; None: it is no place of what counts."""
+        lengths = dict(segments_of([self._first, *self._lengths, self._log.length]))
+        if not 0 < offset <= lengths.get(segment, 0):
+            return None
+        log = self._log
+        if segment != self.last:
+            log = open_log(segment_path(self._base, segment), WHAT, 0, self._files)
+        try:
+            return log.read(max(offset - most, 0), min(offset, most))
+        finally:
+            if log is not self._log:
+                log.close()
 
     def close(self) -> None:
         self._log.close()

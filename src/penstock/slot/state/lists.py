@@ -67,9 +67,10 @@ class ListShelf(ByKey[ListEntry]):
         yield from _appended([(entry, entry.value) for entry in entries])
 
     def logged(self) -> None:
-        for entry in self.touched.entries:
-            entry.evicted = entry.appended = 0
-            entry.whole = False
+        for band in self.touched.bands:
+            for entry in band:
+                entry.evicted = entry.appended = 0
+                entry.whole = False
         super().logged()
 
     def _made(self, key: Any, value: Any, group: int) -> ListEntry:

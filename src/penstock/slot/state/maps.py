@@ -72,8 +72,9 @@ class MapShelf(ByKey[MapEntry]):
         yield from _put([(entry, field) for entry in entries for field in entry.value])
 
     def logged(self) -> None:
-        for entry in self.touched.entries:
-            entry.fields, entry.whole = {}, False
+        for band in self.touched.bands:
+            for entry in band:
+                entry.fields, entry.whole = {}, False
         super().logged()
 
     def _made(self, key: Any, value: Any, group: int) -> MapEntry:

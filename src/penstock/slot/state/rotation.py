@@ -14,6 +14,8 @@ TAIL_S: Final = 0.3
 """A successor shall not need longer for what was logged since the last rotation."""
 BUDGET_S: Final = 0.005
 """A commit spends about so long on it."""
+_WHILE_READING: Final = 8
+"""So many times as long the tail may be where lives are too short for reading everything."""
 _FRAME_S: Final = 3e-6
 _BYTE_S: Final = 25e-9
 """What reading takes, for a life that has read too little to know."""
@@ -43,10 +45,10 @@ class Rotation:
         """Changes were logged."""
         self._tail_s += frames * _FRAME_S + length * self._byte_s
 
-    @property
-    def is_due(self) -> bool:
-        """True: another one should begin."""
-        return self.group == KEY_GROUPS and self._tail_s > max(TAIL_S, self._written_s)
+    def is_due(self, *, reads: bool) -> bool:
+        """True: another one should begin. `reads`: the log is still being read, which comes first, but not for ever."""
+        most_s = max(TAIL_S, self._written_s)
+        return self.group == KEY_GROUPS and self._tail_s > (_WHILE_READING * most_s if reads else most_s)
 
     @property
     def goes_on(self) -> bool:

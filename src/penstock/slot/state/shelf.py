@@ -21,11 +21,25 @@ _MOST_GONE: Final = 10_000
 _TIDIED_AT_ONCE: Final = 16
 
 
+class Beyond(Protocol):
+    """What a shelf whose entries are not all in memory asks and tells (`stored`)."""
+
+    changed: dict[Any, Any]
+
+    def bring(self, key: Any) -> None: ...
+
+    def others(self, group: int | None = None) -> Iterator[Any]: ...
+
+    def take_in(self, group: int, changes: Iterable[Change]) -> None: ...
+
+
 class Shelf(Protocol):
     """What the room asks of a shelf; `EngineShelf` is the base of most."""
 
     name: ShelfName
     codec: ChangeCodec
+    stored: Beyond | None
+    """What is not in memory; None: all is, once its group was read."""
     migrate: Callable[[Any], Any] | None
     """Makes a value of one that was stored under another type; None: that is refused."""
 
@@ -79,6 +93,8 @@ class EngineShelf(Generic[E]):
         self._undo = undo
         self._cold = cold
         self._copies = copies
+        self.stored: Beyond | None = None
+        """The entries that are not in memory; None: all are, once their group was read."""
 
     # What operators call.
 
@@ -102,6 +118,8 @@ class EngineShelf(Generic[E]):
 
     def all(self) -> list[E]:
         self.load_all()
+        if self.stored is not None:
+            return [*self._in_memory(), *self.stored.others()]
         return list(dict.fromkeys(entry for group in self._members for entry in group if entry.stamp != GONE))
 
     def load_all(self) -> None:
@@ -123,6 +141,10 @@ class EngineShelf(Generic[E]):
         """What is found where an entry would be."""
         raise NotImplementedError
 
+    def _in_memory(self) -> list[E]:
+        """The entries that are in memory."""
+        raise NotImplementedError
+
     def _changes(self, entries: list[E]) -> Iterator[Change]:
         """What to log of entries of one band that are there and were written to; the whole of them is always right."""
         return self._wholes(entries)
@@ -141,14 +163,18 @@ class EngineShelf(Generic[E]):
         self._place(entry)
 
     def _member(self, entry: E) -> None:
-        self._members[entry.group].append(entry)
-        self._count += 1
+        if self.stored is None:
+            self._members[entry.group].append(entry)
+            self._count += 1
 
     def _take_out(self, entry: E) -> None:
         self._removed.append(entry)
         entry.stamp = GONE
-        self._gone += 1
         self._displace(entry)
+        if self.stored is None:
+            self._gone += 1
+        else:
+            self.stored.changed[entry.key] = None
 
     def _take_out_again(self, entry: E) -> None:
         if self._placed(entry) is entry:
@@ -173,17 +199,29 @@ class EngineShelf(Generic[E]):
     # What the room calls.
 
     def changes(self) -> Iterator[tuple[int, Change]]:
-        turn = self.touched.turn
-        removed = [entry for entry in self._removed if self._placed(entry) is None]
-        for band, entries in banded(removed).items():
-            yield band, Change(Op.REMOVE, groups_of(entries), [entry.key for entry in entries])
-        # Each once: one that was taken out and brought back, or whose touching was interrupted, stands there twice.
-        written = dict.fromkeys(entry for entry in self.touched.entries if entry.stamp == turn)
-        for band, entries in banded(written).items():
-            for change in self._changes(entries):
-                yield band, change
+        if self._removed:
+            removed = [entry for entry in self._removed if self._placed(entry) is None]
+            for band, entries in banded(removed).items():
+                yield band, Change(Op.REMOVE, groups_of(entries), [entry.key for entry in entries])
+        for band, touched in enumerate(self.touched.bands):
+            if touched:
+                for change in self._changes(self._written(touched)):
+                    yield band, change
+
+    def _written(self, touched: list[E]) -> list[E]:
+        """Those of the touched that are there, each once: one that was brought back is there twice."""
+        turn, written = self.touched.turn, dict[E, None]()
+        for entry in touched:
+            if entry.stamp == turn:
+                written[entry] = None
+        return list(written)
 
     def logged(self) -> None:
+        if self.stored is not None:
+            for band in self.touched.bands:
+                for entry in band:
+                    if entry.stamp != GONE:
+                        self.stored.changed[entry.key] = entry
         self.touched.logged()
         self._removed = []
         if self._gone > _MOST_GONE and 2 * self._gone > self._count:
@@ -192,6 +230,9 @@ class EngineShelf(Generic[E]):
                 self._tidied = (self._tidied + 1) % KEY_GROUPS
 
     def snapshot(self, group: int) -> list[Change]:
+        if self.stored is not None:
+            there = [entry for entry in self._in_memory() if entry.group == group]
+            return list(self._wholes([*there, *self.stored.others(group)]))
         return list(self._wholes(self._tidy(group)))
 
     def _tidy(self, group: int) -> list[E]:
@@ -204,6 +245,9 @@ class EngineShelf(Generic[E]):
         return there
 
     def load(self, group: int, changes: Iterable[Change]) -> None:
+        if self.stored is not None:
+            self.stored.take_in(group, changes)
+            return
         fresh: dict[Any, Any] = {}
         for change in changes:
             self._apply(change, fresh)

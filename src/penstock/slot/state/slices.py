@@ -19,7 +19,7 @@ from penstock.operators.windowed.slice_shelf import END, GROUP, KEY, STAMP, Accu
 from penstock.plan.membership import KEY_GROUPS
 from penstock.slot.state.bands import ALL_BANDS, band_of
 from penstock.slot.state.change import Change, ChangeCodec, Columns, Op
-from penstock.slot.state.shelf import Cold
+from penstock.slot.state.shelf import Beyond, Cold
 from penstock.slot.state.shelf_name import ShelfName
 
 _CACHED_KEYS: Final = 65536
@@ -39,6 +39,7 @@ class SliceShelf:
         self.name = name
         self.codec: ChangeCodec = AccumulatorCodec(str(name), Any)
         self.migrate: Callable[[Any], Any] | None = None
+        self.stored: Beyond | None = None
         self.slices: dict[int, dict[Any, Accumulator]] = {}
         self.members: list[list[Accumulator]] = [[] for _ in range(KEY_GROUPS)]
         self.touched = TouchedAccumulators([band_of(group) for group in range(KEY_GROUPS)])

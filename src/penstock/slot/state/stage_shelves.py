@@ -52,13 +52,15 @@ class OperatorState:
     def now_us(self) -> int:
         return self._stage.room.now_us()
 
-    def values(self, name: str, type: Any = Any, migrate: Callable[[Any], Any] | None = None) -> ValueShelf:
-        shelf = self._shelf(ValueShelf, name, type)
+    def values(
+        self, name: str, type: Any = Any, migrate: Callable[[Any], Any] | None = None, *, in_memory: bool = False
+    ) -> ValueShelf:
+        shelf = self._shelf(ValueShelf, name, type, in_memory)
         shelf.migrate = migrate
         return shelf
 
-    def lists(self, name: str, type: Any = Any) -> ListShelf:
-        return self._shelf(ListShelf, name, type)
+    def lists(self, name: str, type: Any = Any, *, in_memory: bool = False) -> ListShelf:
+        return self._shelf(ListShelf, name, type, in_memory)
 
     def maps(self, name: str, type: Any = Any) -> MapShelf:
         return self._shelf(MapShelf, name, type)
@@ -67,11 +69,11 @@ class OperatorState:
         return self._shelf(BufferShelf, name, type)
 
     def slices(self, name: str, type: Any = Any) -> SliceShelf:
-        return self._shelf(SliceShelf, name, type)
+        return self._shelf(SliceShelf, name, type, in_memory=True)
 
-    def _shelf(self, kind: type[S], name: str, value: Any) -> S:
+    def _shelf(self, kind: type[S], name: str, value: Any, in_memory: bool = False) -> S:
         stage, room = self._stage, self._stage.room
         called = ShelfName(stage.stage, self._operator, name, kind.kind, described_type(value))
         shelf = kind(called, value, stage.undo, room.cold, copies=room.copies)
-        room.add(shelf)
+        room.add(shelf, in_memory=in_memory)
         return shelf

@@ -25,8 +25,14 @@ class ByKey(EngineShelf[E]):
             group = group_of_key(key)
             if group in self._cold.groups:
                 self._cold.load(group)
-                return self.entries.get(key)
+                entry = self.entries.get(key)
+        if entry is None and self.stored is not None:
+            self.stored.bring(key)
+            return self.entries.get(key)
         return entry
+
+    def _in_memory(self) -> list[E]:
+        return list(self.entries.values())
 
     def _place(self, entry: E) -> None:
         self.entries[entry.key] = entry
@@ -48,6 +54,13 @@ class ValueShelf(ByKey[Entry]):
         self._put_in(entry)
         return entry
 
+    def made(self, key: Any, value: Any) -> Entry:
+        entry = Entry(key, value, group_of_key(key))
+        self.touched.add(entry)
+        self._member(entry)
+        self.entries[key] = entry
+        return entry
+
     def replace(self, entry: Entry, value: Any) -> None:
         self._undo.add((self._put_back_value, (entry, entry.value)))
         entry.value = value
@@ -56,6 +69,11 @@ class ValueShelf(ByKey[Entry]):
     def _put_back_value(self, entry: Entry, value: Any) -> None:
         entry.value = value
         self.touch(entry)
+
+    def _written(self, touched: list[Entry]) -> list[Entry]:
+        if not self._removed:
+            return touched  # one that stands there twice has one value
+        return super()._written(touched)
 
     def _made(self, key: Any, value: Any, group: int) -> Entry:
         return Entry(key, value, group)

@@ -126,7 +126,8 @@ class Chain:
             self._state.undo.alone = self._writes_first_and_alone() and not self._state.room.copies
         nodes = [
             ProgramNode(
-                n.operator, n.parent, self._function(index, n.operator), n.operator.is_async, self._loop_of(index)
+                n.operator, n.parent, self._function(index, n.operator), n.operator.is_async, self._loop_of(index),
+                self._over(index),
             )
             for index, n in enumerate(self._nodes)
         ]
@@ -296,6 +297,10 @@ class Chain:
     def _loop_of(self, index: int) -> RowLoop | None:
         """Of the call that stands for a node, once it was made."""
         return next((call.loop for number, call in self.keyed_calls if number == index), None)
+
+    def _over(self, index: int) -> Callable[[Iterator[Any], list[Any]], None] | None:
+        """What does all rows in one call, of the call that stands for a node."""
+        return next((call.over for number, call in self.keyed_calls if number == index and call.over), None)
 
     def _may_fail_after(self, index: int) -> bool:
         """True: a row may fail once this operator has been given it: there is more that is done with it.

@@ -8,7 +8,7 @@ of the result. `plain_rows`, `async_rows` and `batch_tree` run the programs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -33,6 +33,8 @@ class ProgramNode(msgspec.Struct, frozen=True):
     is_async: bool = False
     loop: RowLoop | None = None
     """What is done with rows, as text, if this is all that is done with them."""
+    over: Callable[[Iterator[Any], list[Any]], None] | None = None
+    """As `KeyedCall.over`."""
 
 
 class RowProgram(msgspec.Struct, frozen=True):
@@ -161,7 +163,7 @@ class _Compiler:
         namespace.update(names)
         for node in self._nodes:
             namespace.update(node.operator.code_names)
-        namespace["as_rows"] = self._as_rows
+        namespace["as_rows"], namespace["over"] = self._as_rows, self._nodes[0].over if self._nodes else None
         if self._spool is not None:
             namespace["as_rows"], namespace["give"] = self._spool.as_rows, self._spool.give
         if self._undo is not None:
@@ -173,6 +175,9 @@ class _Compiler:
     def _write_single_map(self) -> None:
         """Rows that were through before one that raises stay in the list, as after a loop of ours."""
         self._lines.append("def run(rows, out0):")
+        if self._nodes[0].over is not None:
+            self._write(1, "over(rows, out0)", self._nodes[0])
+            return
         self._write(1, "due = len(out0) + rows.__length_hint__()")
         self._write(1, "out0.extend(map(f0, rows))", self._nodes[0])
         # To `extend`, a function that raises StopIteration is an iterator at its end.
