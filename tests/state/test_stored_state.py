@@ -19,7 +19,7 @@ from penstock.slot.state.slot_state import SlotState
 
 pytest.importorskip("rocksdict")
 
-KEYS = 5_000
+KEYS = 300
 Row = tuple[str, int]
 
 
@@ -67,16 +67,13 @@ def _expected(rows: list[Row], verb: str) -> list[tuple[Any, ...]]:
             states[row[0]], out = append(states.get(row[0], []), row)
             given.append(out)
         return given
-    kept: dict[str, Kept] = {}
-    return [
-        out for row in rows
-        for out in visit(row, kept.setdefault(row[0], testing.key_state(Kept, row[0])))
-    ]
+    kept = {f"key {n}": testing.key_state(Kept, f"key {n}") for n in range(KEYS)}
+    return [out for row in rows for out in visit(row, kept[row[0]])]
 
 
 def _app(rows: list[Row], verb: str, path: Path, state: ps.StateBackend) -> ps.Pipeline:
     app = ps.Pipeline("stored")
-    work = app.source(rows, name="rows").stage("work", edge=ps.Edge(batch_rows=500), state=state).key_by(key_of)
+    work = app.source(rows, name="rows").stage("work", edge=ps.Edge(batch_rows=250), state=state).key_by(key_of)
     given: Any = work.scan([], append) if verb == "scan" else work.process(visit)
     given.sink(files.json_lines(path), name="out")
     return app
@@ -85,15 +82,15 @@ def _app(rows: list[Row], verb: str, path: Path, state: ps.StateBackend) -> ps.P
 @pytest.mark.parametrize("verb", ["scan", "process"])
 @pytest.mark.parametrize("at", ["before_commit", "after_commit", "after_publish"])
 def test_a_worker_that_dies_finds_its_state_on_disk(verb: str, at: str, tmp_path: Path) -> None:
-    rows = _rows(8_000)
+    rows = _rows(2_500)
     app = _app(rows, verb, tmp_path / "unused", ps.rocksdict(cache="1 MiB"))
-    outcome = testing.run(app, {"rows": rows}, processes=True, crashes=[testing.crash("work", at=at, row=6000)])
+    outcome = testing.run(app, {"rows": rows}, processes=True, crashes=[testing.crash("work", at=at, row=1500)])
     assert outcome.report.stages["work"].restarts == 1
     assert [tuple(row) for row in outcome.outputs["out"]] == _expected(rows, verb)
 
 
 _LIMITED = """
-import resource, sys
+import re, sys
 from pathlib import Path
 from penstock.slot.state.slot_state import SlotState
 
@@ -104,6 +101,9 @@ def opened(numbers):
     room.open(base / "changelog", numbers, store=base / "state")
     return room, shelf
 
+def peak_kib():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
 def commit(room):
     numbers = room.flush()
     room.committed()
@@ -111,23 +111,23 @@ def commit(room):
     return numbers
 
 room, shelf = opened([])
-usual = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-for n in range(40_000):
-    shelf.add(n, b"%01000d" % n)
+usual = peak_kib()
+for n in range(20_000):
+    shelf.add(n, b"%02000d" % n)
     if n % 1000 == 999:
         numbers = commit(room)
-for n in range(0, 40_000, 7):
-    shelf.replace(shelf.find(n), b"%01000d" % -n)
+for n in range(0, 20_000, 7):
+    shelf.replace(shelf.find(n), b"%02000d" % -n)
     if n % 1000 == 0:
         numbers = commit(room)
 numbers = commit(room)
 room.close()
 room, shelf = opened(numbers)
-for n in range(40_000):
-    assert shelf.find(n).value == b"%01000d" % (-n if n % 7 == 0 else n), n
+for n in range(20_000):
+    assert shelf.find(n).value == b"%02000d" % (-n if n % 7 == 0 else n), n
     if n % 1000 == 999:
         commit(room)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - usual) // 1024)
+print((peak_kib() - usual) // 1024)
 """
 
 
@@ -142,7 +142,7 @@ def _grown_mib(cache: int, folder: Path) -> int:
 
 
 def test_state_ten_times_as_large_as_the_cache_does_not_stay_in_memory(tmp_path: Path) -> None:
-    assert _grown_mib(4 << 20, tmp_path / "stored") < 25
+    assert _grown_mib(4 << 20, tmp_path / "stored") < 35  # with what RocksDB itself takes
     assert _grown_mib(0, tmp_path / "in memory") > 40  # so the limit says something
 
 
