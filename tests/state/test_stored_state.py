@@ -112,18 +112,18 @@ def commit(room):
 
 room, shelf = opened([])
 usual = peak_kib()
-for n in range(20_000):
+for n in range(30_000):
     shelf.add(n, b"%02000d" % n)
     if n % 1000 == 999:
         numbers = commit(room)
-for n in range(0, 20_000, 7):
+for n in range(0, 30_000, 7):
     shelf.replace(shelf.find(n), b"%02000d" % -n)
     if n % 1000 == 0:
         numbers = commit(room)
 numbers = commit(room)
 room.close()
 room, shelf = opened(numbers)
-for n in range(20_000):
+for n in range(30_000):
     assert shelf.find(n).value == b"%02000d" % (-n if n % 7 == 0 else n), n
     if n % 1000 == 999:
         commit(room)
@@ -132,7 +132,7 @@ print((peak_kib() - usual) // 1024)
 
 
 def _grown_mib(cache: int, folder: Path) -> int:
-    """By how much a process grows that keeps 40 MB of state, reads it all after a restart, and may have so much."""
+    """By how much a process grows that keeps 60 MB of state, reads it all after a restart, and may have so much."""
     folder.mkdir()
     ran = subprocess.run(
         [sys.executable, "-c", _LIMITED, str(cache), str(folder)], capture_output=True, text=True, timeout=110
@@ -142,8 +142,8 @@ def _grown_mib(cache: int, folder: Path) -> int:
 
 
 def test_state_ten_times_as_large_as_the_cache_does_not_stay_in_memory(tmp_path: Path) -> None:
-    assert _grown_mib(4 << 20, tmp_path / "stored") < 35  # with what RocksDB itself takes
-    assert _grown_mib(0, tmp_path / "in memory") > 40  # so the limit says something
+    assert _grown_mib(4 << 20, tmp_path / "stored") < 60  # RocksDB itself takes about 30
+    assert _grown_mib(0, tmp_path / "in memory") > 90  # so the limit says something
 
 
 def test_a_store_that_is_missing_or_of_another_log_is_made_anew(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_store_that_is_missing_or_of_another_log_is_made_anew(tmp_path: Path) 
         return room, shelf
 
     room, shelf = opened([])
-    for n in range(20_000):
+    for n in range(30_000):
         shelf.add(n, n)
         if n % 500 == 499:
             numbers = room.flush()
@@ -169,7 +169,7 @@ def test_a_store_that_is_missing_or_of_another_log_is_made_anew(tmp_path: Path) 
             numbers = _log_of_others(tmp_path / "changelog.1", numbers)
         room, shelf = opened(numbers)
         if damage == "missing":
-            assert {entry.key: entry.value for entry in shelf.all()} == {n: n for n in range(20_000)}
+            assert {entry.key: entry.value for entry in shelf.all()} == {n: n for n in range(30_000)}
         else:
             assert {entry.key: entry.value for entry in shelf.all()} == {1: 7}
         room.close()
