@@ -1,7 +1,8 @@
 """Loses a machine: kills all processes of a run, deletes the memory that they shared, and runs the same program again.
 
 What is left is what a disk keeps: checkpoints, dead letters, databases. `python -m analytics.lost_machine FOLDER DATA
-[DSN]` is the program. It prints where its run directory is, and then its status until it is through.
+DSN [STAGE.OPTION=VALUE]...` is the program. It prints where its run directory is, and then its status until it is
+through.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ _EVERY = "500ms"
 _LOST_AFTER_S = 0.25
 """Since the newest checkpoint: no other one is on its way then."""
 _LOOK = "100ms"
+OTHER_MACHINE = ("sessions.workers=3", "sensor-hours.workers=1", "bars.workers=3")
+"""Settings of the run that resumes: the new machine may be larger or smaller."""
 Looks: TypeAlias = Iterator[Mapping[str, Any]]
 """One status after the other, as JSON has it."""
 
@@ -49,13 +52,13 @@ class Loss:
 
 def lose(data: Path, folder: Path, dsn: str | None) -> Loss:
     """Runs `windows` into `folder`, with the loss in the middle. Raises `RuntimeError` where the program fails."""
-    command = [sys.executable, "-m", "analytics.lost_machine", str(folder), str(data), *([] if dsn is None else [dsn])]
+    command = [sys.executable, "-m", "analytics.lost_machine", str(folder), str(data), dsn or ""]
     with _running(command, folder) as (program, run_dir, looks):
         last = _middle(looks)
         killed = _kill([program.pid, *_below(program.pid)])
         memory_bytes = sum(file.stat().st_blocks * 512 for file in run_dir.rglob("*") if file.is_file())
         shutil.rmtree(run_dir)
-    with _running(command, folder) as (program, _, looks):
+    with _running([*command, *OTHER_MACHINE], folder) as (program, _, looks):
         kept = _events(next(looks))
         for _ in looks:  # to the end, or the pipe would be full
             pass
@@ -121,11 +124,12 @@ def _kill(pids: list[int]) -> int:
     return killed
 
 
-def main(folder: Path, data: Path, dsn: str | None = None) -> None:
+def main(folder: Path, data: Path, dsn: str, settings: Sequence[str]) -> None:
     """Runs with checkpoints; resumes from the newest one if there is any."""
-    app = build(data, Into(folder / "windows.duckdb", dsn, "at checkpoint"), _PACE)
+    app = build(data, Into(folder / "windows.duckdb", dsn or None, "at checkpoint"), _PACE)
     checkpoints = ps.checkpoint(folder / "checkpoints", every=_EVERY)
-    with app.start(state_dir=folder / "state", checkpoint=checkpoints) as handle:
+    named = dict(setting.split("=") for setting in settings)
+    with app.start(state_dir=folder / "state", checkpoint=checkpoints, settings=named) as handle:
         print(handle.run_dir, flush=True)
         while True:
             print(handle.status().to_json(), flush=True)
@@ -135,4 +139,4 @@ def main(folder: Path, data: Path, dsn: str | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:])

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -122,15 +122,13 @@ def _dashed(table: str) -> str:
 
 
 def build(data: Path, into: Into, pace: float | None = None) -> ps.Pipeline:
-    """All four. `pace`: read so many events per second and feed, to have something to look at."""
+    """Those for which `data` has a feed. `pace`: read so many events per second and feed, to have something to see."""
     app = ps.Pipeline(NAME)
-    late = [
-        _sessions(app, Arrivals(units_of(data, "clicks"), Click, pace), into),
-        _sensor_hours(app, Arrivals(units_of(data, "sensors"), Reading, pace), into),
-        _bars(app, Arrivals(units_of(data, "ticks"), Tick, pace), into),
-        _error_rates(app, Arrivals(units_of(data, "logs"), LogRecord, pace), into),
+    first, *others = [
+        add(app, Arrivals(units, kind, pace), into)
+        for feed, kind, add in _WINDOWS if (units := units_of(data, feed))
     ]
-    into.store(late[0].merge(*late[1:]), "late", Late, "id")
+    into.store(first.merge(*others) if others else first, "late", Late, "id")
     return app
 
 
@@ -175,6 +173,12 @@ def _error_rates(app: ps.Pipeline, records: Arrivals[LogRecord], into: Into) -> 
     rows = hours.aggregate(ErrorRate, records=ps.count(), errors=ps.sum(is_error), rate=ps.mean(is_error))
     into.store(rows, "error_rates", ErrorRate, "service", "start")
     return hours.late.map(late_record)
+
+
+_WINDOWS: Sequence[tuple[str, type[Any], Callable[[ps.Pipeline, Arrivals[Any], Into], ps.Stream[Late]]]] = (
+    ("clicks", Click, _sessions), ("sensors", Reading, _sensor_hours), ("ticks", Tick, _bars),
+    ("logs", LogRecord, _error_rates),
+)  # fmt: skip
 
 
 def trade_of(tick: Tick) -> Iterator[Trade]:
