@@ -128,7 +128,9 @@ def main(folder: Path, data: Path, dsn: str, settings: Sequence[str]) -> None:
     """Runs with checkpoints; resumes from the newest one if there is any."""
     app = build(data, Into(folder / "windows.duckdb", dsn or None, "at checkpoint"), _PACE)
     checkpoints = ps.checkpoint(folder / "checkpoints", every=_EVERY)
-    named = dict(setting.split("=") for setting in settings)
+    stages = app.plan().stages  # those of feeds that are there
+    named = {name: value for name, _, value in (setting.partition("=") for setting in settings)
+             if name.partition(".")[0] in stages}
     with app.start(state_dir=folder / "state", checkpoint=checkpoints, settings=named) as handle:
         print(handle.run_dir, flush=True)
         while True:
