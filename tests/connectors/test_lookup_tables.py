@@ -236,6 +236,44 @@ def test_the_worker_waits_while_the_file_is_held_and_no_row_fails(tmp_path: Path
     assert report.dead_letters == 0 and report.stages["users"].rows_out == 4
 
 
+class Away(LookupTable[dict[str, int]]):
+    """Down for the second question, until there is a worker that has not met that."""
+
+    def __init__(self, note: Path) -> None:
+        self.note = note
+
+    @property
+    def label(self) -> str:
+        return "away"
+
+    def open(self, key: str, context: Context) -> TableReader:
+        return AwayReader(self.note)
+
+
+class AwayReader(TableReader):
+    def __init__(self, note: Path) -> None:
+        self._note = note
+        self._asked = 0
+
+    def find(self, keys: Sequence[Any]) -> Sequence[Sequence[Any]]:
+        self._asked += 1
+        if self._asked == 2 and not self._note.exists():
+            self._note.touch()
+            raise Unavailable("out to lunch", retry_after="100ms")
+        return [[{"id": key}] for key in keys]
+
+
+def test_no_row_fails_and_none_is_lost_when_a_table_goes_away_in_the_middle(tmp_path: Path) -> None:
+    app = ps.Pipeline("lookups")
+    numbers = app.source(range(20_000), name="numbers").stage("find")
+    found = numbers.lookup(Away(tmp_path / "note"), on="id", key=int)
+    with found.results(run_dir=tmp_path / "run") as results:
+        assert [(row, match["id"]) for row, match in results] == [(n, n) for n in range(20_000)]
+        report = results.report
+    assert (tmp_path / "note").exists()
+    assert report is not None and report.dead_letters == 0 and report.stages["find"].retries == 0
+
+
 def test_rows_in_progress_wait_for_a_database_that_goes_away(tmp_path: Path, pg: Any, server: Any) -> None:
     place = Place("postgres", tmp_path, pg)
     table = place.table("users", type=User, cache_keys=0)

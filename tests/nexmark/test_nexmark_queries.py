@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from nexmark.reference import Reference
 
 from nexmark import compare
 
-COMPARED = ("q3", "q5", "q6", "q7", "q8", "q9", "q11", "q13", "q16", "q19", "q20")
+COMPARED = ("q3", "q5", "q6", "q7", "q8", "q9", "q11", "q12", "q13", "q16", "q19", "q20")
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,19 @@ def reference(stream: Path) -> Reference:
 
 
 def _lines(query: str, output: Path) -> list[str]:
-    return list(map(compare.line, results(query, output)))
+    rows = results(query, output)
+    return list(map(compare.line, _by_bidder(rows) if query == "q12" else rows))
+
+
+def _by_bidder(rows: Iterable[list[Any]]) -> Iterable[tuple[int, int]]:
+    """Which bid is in which window depends on the clock; all of them together are all bids, each of them once."""
+    counts: Counter[int] = Counter()
+    windows = set()
+    for bidder, count, start, end in rows:
+        assert (end - start).total_seconds() == 10 and (bidder, start) not in windows
+        windows.add((bidder, start))
+        counts[bidder] += count
+    return counts.items()
 
 
 @pytest.mark.parametrize("query", sorted(set(QUERIES) - {"q11", "q12", "q13"}))
