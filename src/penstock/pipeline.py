@@ -823,6 +823,8 @@ def _table_lookup(where: Where, table: Any, on: Any, key: Any, how: Any, reload:
     from penstock.lookup_table import LookupTable
     from penstock.operators.looked_up.lookup import LeftLookup, Lookup
 
+    if isinstance(table, Stream):
+        raise TypeError('lookup() in a stream is for keyed rows: write .stage("x").key_by("id") before it')
     own = on if key is None and isinstance(on, str) else key
     if isinstance(table, LookupTable):
         from penstock.operators.looked_up.table_lookup import TableLookup
