@@ -1,4 +1,4 @@
-"""A table of an SQLite database as a sink, exactly once: rows and the slot's position in one transaction.
+"""A table of an SQLite database as a sink, exactly once (rows and position in one transaction), or to look up in.
 
 SQLite comes with Python. Other processes may read the database while a pipeline writes to it.
 """
@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, overload
 
+from penstock.connectors.sqlite.lookup_table import SqliteLookup
 from penstock.connectors.sqlite.table_sink import SqliteSink
+from penstock.lookup_table import CACHE_KEYS, MAX_AGE, LookupTable
+from penstock.options import Duration
 from penstock.sink import Sink
 
-__all__ = ["table"]
+__all__ = ["lookup_table", "table"]
+
+T = TypeVar("T")
 
 
 def table(
@@ -34,3 +39,31 @@ def table(
     """
     keys = (key,) if isinstance(key, str) else tuple(key or ())
     return SqliteSink(database, table, keys, if_exists)
+
+
+@overload
+def lookup_table(
+    database: str | Path, table: str = "", *, query: str = "", cache_keys: int = CACHE_KEYS, max_age: Duration = MAX_AGE
+) -> LookupTable[dict[str, Any]]: ...
+
+
+@overload
+def lookup_table(
+    database: str | Path, table: str = "", *, type: type[T], query: str = "", cache_keys: int = CACHE_KEYS,
+    max_age: Duration = MAX_AGE,
+) -> LookupTable[T]: ...
+
+
+def lookup_table(
+    database: str | Path, table: str = "", *, type: Any = dict[str, Any], query: str = "",
+    cache_keys: int = CACHE_KEYS, max_age: Duration = MAX_AGE,
+) -> LookupTable[Any]:
+    """Look up rows in a table of the file `database`, or in the rows of `query`: `lookup(..., on="id")`.
+
+    A worker asks for the keys of many rows at once. The column should have an index. What was found is kept for
+    `max_age`, of at most `cache_keys` keys, and so is that there was nothing: a row may be as old as that.
+
+    Rows are dicts, or of `type`, made by `msgspec.convert`. The file is only read. If it is locked, the run waits
+    (`Unavailable`), up to `unavailable_for`.
+    """
+    return SqliteLookup(database, table, query, type, cache_keys, max_age)
