@@ -26,6 +26,15 @@ def arrow() -> Any:
     return pyarrow
 
 
+@lru_cache(maxsize=1)
+def compute() -> Any:
+    """Its kernels."""
+    arrow()
+    import pyarrow.compute
+
+    return pyarrow.compute
+
+
 def _library(name: str) -> Any:
     try:
         return __import__(name)

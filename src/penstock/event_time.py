@@ -23,8 +23,8 @@ _PER_SECOND: Final[Mapping[str, int]] = {"s": 1, "ms": 1_000, "us": 1_000_000, "
 _MICROSECONDS: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_FIRST: Final = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
-_LAST: Final = (datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+FIRST_MOMENT: Final = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+LAST_MOMENT: Final = (datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 
 def moments(unit: str) -> Callable[[Any], int]:
@@ -37,8 +37,8 @@ def moments(unit: str) -> Callable[[Any], int]:
     factor = _MICROSECONDS / _PER_SECOND[unit]
     whole = max(_MICROSECONDS // _PER_SECOND[unit], 1)
     part = max(_PER_SECOND[unit] // _MICROSECONDS, 1)
-    first, last = _FIRST / factor, _LAST / factor
-    first_whole, last_whole = _FIRST * part // whole, _LAST * part // whole
+    first, last = FIRST_MOMENT / factor, LAST_MOMENT / factor
+    first_whole, last_whole = FIRST_MOMENT * part // whole, LAST_MOMENT * part // whole
 
     def of_other(value: Any) -> int:
         """Of a value whose class is none of the usual three: a subclass of them, or a number of a library."""
@@ -104,6 +104,6 @@ def shown_moment(at: int) -> str:
         return "none yet"
     if at == END_OF_TIME:
         return "the end"
-    if not _FIRST <= at <= _LAST:
+    if not FIRST_MOMENT <= at <= LAST_MOMENT:
         return f"{at} us since 1970"
     return (_EPOCH + at * _MICROSECOND).replace(tzinfo=None).isoformat() + "Z"

@@ -46,6 +46,10 @@ class ColumnBatch:
         """Some of the rows."""
         return ColumnBatch(self.table().take(indices), self.row_type)
 
+    def where(self, condition: Any) -> ColumnBatch:
+        """The rows for which a column of bools is true."""
+        return ColumnBatch(self.table().filter(condition), self.row_type)
+
     def join(self, others: Sequence[ColumnBatch]) -> ColumnBatch | None:
         """These rows and then those of others; None where their columns or their rows are of other types."""
         if any(other.row_type != self.row_type for other in others):

@@ -12,9 +12,11 @@ from zlib import crc32
 
 from penstock import columns
 from penstock.channel.column_batch import ColumnBatch
+from penstock.channel.column_keys import are_keys, by_key
 from penstock.channel.keys import key_bytes
 from penstock.channel.packed_rows import PackedRows
 from penstock.column_rows import shown_row
+from penstock.columns import compute
 from penstock.ctrl_c import is_ctrl_c
 from penstock.operators.field_key import field_getter
 from penstock.plan.membership import KEY_GROUPS
@@ -83,6 +85,10 @@ class Router:
 
     def _columns_by_key(self, batch: ColumnBatch) -> tuple[list[tuple[int, Any]], list[KeyFailure]]:
         table = batch.table()
+        if self._field is not None and self._field in table.column_names:
+            whole = self._whole_columns(batch, table, self._field)
+            if whole is not None:
+                return whole, []
         wanted = table if self._field is None else table.select([self._field])
         keys, unmade = columns.rows_or_failures(wanted, Any)
         at = [index for index in range(len(keys)) if index not in unmade]
@@ -91,6 +97,21 @@ class Router:
         for index, (_, reason) in unmade.items():
             keyless.append(KeyFailure(shown_row(table.slice(index, 1))[0], ValueError(reason)))
         return [(slot, batch.pick(indices)) for slot, indices in parts.items()], keyless
+
+    def _whole_columns(self, batch: ColumnBatch, table: Any, field: str) -> list[tuple[int, Any]] | None:
+        """The parts of a batch by a column of keys; None: some of them must be looked at row by row."""
+        if self._channels == 1 and are_keys(table.column(field).type):
+            return [(0, batch)]
+        try:
+            slots = by_key(table.column(field), group_of_key, self._table)
+        except BaseException as exc:  # a value that is no key, or that Python has no type for
+            if is_ctrl_c(exc):
+                raise
+            return None
+        found = sorted(compute().unique(slots).to_pylist())
+        if len(found) == 1:
+            return [(found[0], batch)]
+        return [(slot, batch.where(compute().equal(slots, slot))) for slot in found]
 
     def _group(self, rows: list[Any], what: list[Any]) -> tuple[dict[int, list[Any]], list[tuple[int, BaseException]]]:
         """Parts of `what` by slot, and the index of each row without a key."""

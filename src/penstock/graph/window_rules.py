@@ -20,9 +20,9 @@ from penstock.operators.windowed.bounds import UNIT_US
 from penstock.operators.windowed.result_rows import END, START, ResultRow
 from penstock.operators.windowed.windowed_operator import WindowedOperator
 from penstock.signatures.annotations import shown, taken_by
-from penstock.signatures.row_classes import can_take, fields_of, required_fields
+from penstock.signatures.row_classes import can_take, fields_of, plain_class, required_fields
 from penstock.windows.aggregations.folded import Folded
-from penstock.windows.row_reading import Value, field_mistake, reading
+from penstock.windows.row_reading import Value, field_mistake, reading, without_none
 from penstock.windows.window import CountWindow, SessionWindow, SlicedWindow, Window
 
 
@@ -88,7 +88,7 @@ def _time(operator: WindowedOperator, row_type: Any) -> Iterator[tuple[str, str]
 
 def _values(operator: Aggregate, row_type: Any) -> Iterator[tuple[str, str]]:
     for name, aggregation in operator.aggregations:
-        for value in aggregation.values():
+        for value in aggregation.read():
             fields = field_mistake(value, row_type)
             if fields is not None:
                 what = f"{name}={aggregation.name}: {shown(row_type)} has no field {value!r}"
@@ -101,6 +101,10 @@ def _values(operator: Aggregate, row_type: Any) -> Iterator[tuple[str, str]]:
 def _aggregations(operator: Aggregate) -> Iterator[tuple[str, str]]:
     types = operator.accumulators().value_types()
     for name, aggregation in operator.aggregations:
+        found = reading(aggregation.where, operator.row_type, "").type
+        if isinstance(aggregation.where, str) and plain_class(without_none(found)) not in (None, bool, object):
+            what = f"{name}={aggregation.name}: field {aggregation.where!r} is {shown(found)}, and where= takes a bool"
+            yield what, f"pass a function of the row: where=lambda row: row.{aggregation.where} > 0"
         for what, remedy in aggregation.mistakes(types[name]):
             yield f"{name}: {what}", remedy
         if isinstance(aggregation, Folded) and aggregation.merge is None and merges(operator.window):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from penstock.operators.windowed.column_shelf import ColumnShelf
 from penstock.operators.windowed.slice_shelf import SliceShelf
 
 BAND_SHIFT: Final = 4
@@ -260,4 +261,8 @@ class StageState(Protocol):
 
     def slices(self, name: str, type: Any = Any) -> SliceShelf:
         """Of accumulators by slice of time; `type` describes one."""
+        ...
+
+    def columns(self, name: str, type: Any = Any) -> ColumnShelf:
+        """Of the same in columns; `type` describes an accumulator."""
         ...

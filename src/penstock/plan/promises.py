@@ -10,9 +10,11 @@ from collections.abc import Iterator
 import msgspec
 
 from penstock.operators.verb import Becomes, Shape
+from penstock.operators.windowed.late import Late
 from penstock.options import KIB, MIB
 from penstock.plan.plan import EdgePlan, Node, Plan, StagePlan
 from penstock.plan.travel import travel_of
+from penstock.plan.windows_in_columns import why_rows
 from penstock.sink import Delivery
 
 _SENTENCES = {
@@ -128,6 +130,9 @@ def shape_after(plan: Plan, stage: StagePlan, node: int) -> Shape:
         return input_shape(plan, stage)
     operator = stage.nodes[node].operator
     # What only looks at a column passes columns on as they came, where nothing else in the stage makes rows of them.
+    is_late = isinstance(operator, Late) and not why_windows_need_rows(stage)
+    if is_late:
+        return input_shape(plan, stage)
     if operator.becomes is Becomes.PASSED and _all_look_only(stage):
         return shape_after(plan, stage, stage.nodes[node].parent)
     return operator.gives
@@ -135,12 +140,22 @@ def shape_after(plan: Plan, stage: StagePlan, node: int) -> Shape:
 
 def converts(plan: Plan, stage: StagePlan, node: Node) -> bool:
     """True: an operator is given rows in another shape than they have."""
+    if input_shape(plan, stage) is Shape.COLUMNS and not why_windows_need_rows(stage):
+        return False
     given = shape_after(plan, stage, node.parent)
     return given is not node.operator.takes and not (node.operator.becomes is Becomes.PASSED and _all_look_only(stage))
 
 
+def why_windows_need_rows(stage: StagePlan) -> str:
+    """As `windows_in_columns.why_rows`."""
+    leaves = [output.node for output in stage.outputs]
+    return why_rows(stage.nodes, leaves if stage.sink is None else [*leaves, stage.sink_node])
+
+
 def _all_look_only(stage: StagePlan) -> bool:
-    return all(n.operator.becomes is Becomes.PASSED or n.operator.batch for n in stage.nodes)
+    """True: whatever shape rows have where an operator only looks at them, they keep it."""
+    operators = [node.operator for node in stage.nodes]
+    return any(one.batch for one in operators) or all(one.becomes is Becomes.PASSED for one in operators)
 
 
 def size_text(size: int) -> str:

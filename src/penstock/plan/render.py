@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 
 from penstock.operators.verb import Shape
+from penstock.operators.windowed.aggregate import Aggregate
 from penstock.plan.plan import EdgePlan, Plan, Route, StagePlan
 from penstock.plan.projection import Projection, projection_of
 from penstock.plan.promises import (
     converts,
     edge_shape,
+    input_shape,
     notes,
     promise,
     promises,
@@ -21,8 +23,10 @@ from penstock.plan.promises import (
     shape_after,
     size_text,
     total_bytes,
+    why_windows_need_rows,
 )
 from penstock.plan.travel import Form, travel_of
+from penstock.plan.windows_in_columns import over_input
 from penstock.signatures.annotations import shown
 from penstock.signatures.callables import fn_name
 
@@ -117,6 +121,10 @@ def _tree(plan: Plan, stage: StagePlan, parent: int, depth: int) -> Iterator[str
             given = shape_after(plan, stage, parent)
             yield f"{'  ' * inner}({given.value} to {operator.takes.value})"
         yield _columns(f"{'  ' * inner}{operator.name}", operator.where)
+        is_first = child in over_input(stage.nodes)
+        if isinstance(operator, Aggregate) and is_first and input_shape(plan, stage) is Shape.COLUMNS:
+            why = why_windows_need_rows(stage)
+            yield f"{'  ' * inner}  row by row: {why}" if why else f"{'  ' * inner}  takes columns as they are"
         yield from _leaving(plan, stage, child, inner)
         yield from _tree(plan, stage, child, inner)
 

@@ -24,14 +24,21 @@ class _Places:
     """One aggregation in its place: the names that its texts use."""
 
     def __init__(self, aggregation: Aggregation, start: int, number: int, code: AccumulatorCode) -> None:
-        self.aggregation = aggregation
         self.start = start
-        values = aggregation.values()
+        values, guard = aggregation.values(), aggregation.guard
         self.readings = [code.reading_of(value) for value in values]
+        self._guard = guard
+        self.aggregation = aggregation = aggregation.over(self.types)
         self.read = [code.name_of(value) for value in values]
-        guard = aggregation.guard
-        self.nullable = 0 <= guard < len(values) and self.readings[guard].may_be_none
-        self.guard = self.read[guard] if self.nullable else ""
+        conditions, self._where = [], ""
+        if 0 <= guard < len(values) and self.readings[guard].may_be_none:
+            conditions.append(f"{self.read[guard]} is not None")
+        if aggregation.where is not None:
+            conditions.append(f"w{number}")
+            self._where = f"w{number} = not not {code.name_of(aggregation.where)}"
+        self.nullable = bool(conditions)
+        """True: rows may be passed over, so the first place is None as long as none was taken."""
+        self.taken = " and ".join(conditions)
         self.x = list(self.read)
         self.prepared = aggregation.prepared(self.read) if values else ""
         if self.prepared:
@@ -47,24 +54,26 @@ class _Places:
     @property
     def types(self) -> list[Any]:
         """The types of the values; of the one that decides, without None."""
-        guard = self.aggregation.guard
-        return [without_none(found.type) if at == guard else found.type for at, found in enumerate(self.readings)]
+        return [without_none(found.type) if at == self._guard else found.type for at, found in enumerate(self.readings)]
 
     def prepare(self) -> Lines:
+        lines = [self._where] if self._where else []
         if not self.prepared:
-            return []
+            return lines
         name = self.x[max(self.aggregation.guard, 0)]
-        return [f"{name} = {self.prepared}" + (f" if {self.guard} is not None else None" if self.nullable else "")]
+        return [*lines, f"{name} = {self.prepared}" + (f" if {self.taken} else None" if self.nullable else "")]
 
     def first(self) -> list[str]:
         texts = self.aggregation.first(self.x)
-        return [f"({text} if {self.guard} is not None else None)" if self.nullable else f"({text})" for text in texts]
+        return [f"(({text}) if {self.taken} else None)" if self.nullable else f"({text})" for text in texts]
 
     def compute(self) -> Lines:
         """What may raise: the new values, before any of them is written."""
         aggregation, a = self.aggregation, self.names("a")
         if aggregation.in_place:
             check = aggregation.check(a)
+            if check and self.nullable:
+                return [f"if {self.taken} and {a[0]} is not None:", *_indented([check])]
             return [check] if check else []
         first = [f"{name} = {text}" for name, text in zip(self.new, aggregation.first(self.x), strict=True)]
         new = [f"{name} = {text}" for name, text in zip(self.new, aggregation.new(a, self.x, self.new), strict=True)]
@@ -72,7 +81,7 @@ class _Places:
             return new
         old = [f"{name} = {place}" for name, place in zip(self.new, a, strict=True)]
         return [
-            f"if {self.guard} is None:", *_indented(old), f"elif {a[0]} is None:", *_indented(first), "else:",
+            f"if not ({self.taken}):", *_indented(old), f"elif {a[0]} is None:", *_indented(first), "else:",
             *_indented(new),
         ]
 
@@ -100,7 +109,7 @@ class _Places:
         if not self.nullable:
             return list(further)
         inner = [f"if {self.names('a')[0]} is None:", *_indented(first), "else:", *_indented(further)]
-        return [f"if {self.guard} is not None:", *_indented(inner)]
+        return [f"if {self.taken}:", *_indented(inner)]
 
     def merge(self) -> Lines:
         aggregation, a, b = self.aggregation, self.names("a"), self.names("b")
@@ -128,7 +137,8 @@ class _Places:
         found = self.aggregation.result_type(self.types)
         if found is Any or not self.nullable or self.aggregation.result_without_rows != "None":
             return found
-        return found | None if self.readings[self.aggregation.guard].type is not Any else found
+        is_known = self.aggregation.where is not None or self.readings[self._guard].type is not Any
+        return found | None if is_known else found
 
     def state_types(self) -> list[Any]:
         found = self.aggregation.state_types(self.types)

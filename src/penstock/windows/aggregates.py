@@ -1,7 +1,7 @@
 """The aggregations as users write them: `ps.count()`, `ps.sum("ms")`. A string names a field; a function is given rows.
 
 Rows in which the field is None are passed over, unless it says otherwise below; if there is no other row, the result is
-None (0 for counts).
+None (0 for counts). With `where`, a field or a function of the row, only the rows are taken for which it is true.
 """
 
 from __future__ import annotations
@@ -22,89 +22,89 @@ from penstock.windows.aggregations.totals import Count, Max, Min, Sum
 Of = str | Callable[[Any], Any]
 
 
-def count(of: Of | None = None) -> Aggregation:
+def count(of: Of | None = None, *, where: Of | None = None) -> Aggregation:
     """How many rows there are; with `of`, in how many it is not None."""
-    return Count(of)
+    return Count(of, where=where)
 
 
-def sum(of: Of) -> Aggregation:
+def sum(of: Of, *, where: Of | None = None) -> Aggregation:
     """The sum."""
-    return Sum(of)
+    return Sum(of, where=where)
 
 
-def min(of: Of) -> Aggregation:
-    """The smallest value, as Python compares."""
-    return Min(of)
+def min(of: Of, *, where: Of | None = None) -> Aggregation:
+    """The smallest value, as Python compares. NaN is given only where there is nothing else."""
+    return Min(of, where=where)
 
 
-def max(of: Of) -> Aggregation:
-    """The largest value, as Python compares."""
-    return Max(of)
+def max(of: Of, *, where: Of | None = None) -> Aggregation:
+    """The largest value, as Python compares. NaN is given only where there is nothing else."""
+    return Max(of, where=where)
 
 
-def mean(of: Of) -> Aggregation:
+def mean(of: Of, *, where: Of | None = None) -> Aggregation:
     """The arithmetic mean."""
-    return Mean(of)
+    return Mean(of, where=where)
 
 
-def variance(of: Of, *, ddof: int = 1) -> Aggregation:
+def variance(of: Of, *, ddof: int = 1, where: Of | None = None) -> Aggregation:
     """The variance of a sample (None if there is one row), or with `ddof=0` of all there is."""
-    return Variance(of, ddof)
+    return Variance(of, ddof, where=where)
 
 
-def stddev(of: Of, *, ddof: int = 1) -> Aggregation:
+def stddev(of: Of, *, ddof: int = 1, where: Of | None = None) -> Aggregation:
     """The standard deviation: the square root of `variance`."""
-    return Stddev(of, ddof)
+    return Stddev(of, ddof, where=where)
 
 
-def first(of: Of | None = None) -> Aggregation:
+def first(of: Of | None = None, *, where: Of | None = None) -> Aggregation:
     """The value of the earliest row by its time, be it None; without `of`, that row. Of equal times, the first to come.
 
     In a `count_window` without event time, the first row to come.
     """
-    return First(of)
+    return First(of, where=where)
 
 
-def last(of: Of | None = None) -> Aggregation:
+def last(of: Of | None = None, *, where: Of | None = None) -> Aggregation:
     """The value of the latest row by its time, be it None; without `of`, that row. Of equal times, the last to come."""
-    return Last(of)
+    return Last(of, where=where)
 
 
-def arg_min(of: Of | None = None, *, by: Of) -> Aggregation:
+def arg_min(of: Of | None = None, *, by: Of, where: Of | None = None) -> Aggregation:
     """The value of `of` where `by` is smallest; without `of`, that row. Of equal ones, the first to come."""
-    return ArgMin(of, by)
+    return ArgMin(of, by, where=where)
 
 
-def arg_max(of: Of | None = None, *, by: Of) -> Aggregation:
+def arg_max(of: Of | None = None, *, by: Of, where: Of | None = None) -> Aggregation:
     """The value of `of` where `by` is largest; without `of`, that row. Of equal ones, the first to come."""
-    return ArgMax(of, by)
+    return ArgMax(of, by, where=where)
 
 
-def count_distinct(of: Of, *, approximate: bool = False) -> Aggregation:
+def count_distinct(of: Of, *, approximate: bool = False, where: Of | None = None) -> Aggregation:
     """How many different values there are.
 
     Exactly: all of them are kept, and written again with every commit that changes the window. `approximate`: in 4 KiB
     at most, with a standard error of 1.6 % (HyperLogLog); up to 256 values exactly.
     """
-    return ApproximateDistinct(of) if approximate else CountDistinct(of)
+    return ApproximateDistinct(of, where=where) if approximate else CountDistinct(of, where=where)
 
 
-def quantile(of: Of, q: float) -> Aggregation:
+def quantile(of: Of, q: float, *, where: Of | None = None) -> Aggregation:
     """The value of rank ceil(q * n): 0.5 gives the median. It is off by 1/128 of the exact one at most."""
-    return Quantile(of, q)
+    return Quantile(of, q, where=where)
 
 
-def top_k(k: int, *, by: Of, of: Of | None = None) -> Aggregation:
+def top_k(k: int, *, by: Of, of: Of | None = None, where: Of | None = None) -> Aggregation:
     """The values of `of` (without it, the rows) of the `k` rows in which `by` is largest, as a list, largest first."""
-    return TopK(of, k, by)
+    return TopK(of, k, by, where=where)
 
 
-def collect(of: Of | None = None, *, limit: int = 10_000) -> Aggregation:
+def collect(of: Of | None = None, *, limit: int = 10_000, where: Of | None = None) -> Aggregation:
     """All values (without `of`, all rows) as a list, in the order in which they came, None included.
 
     A row beyond `limit` is an error of that row. The list is written again with every commit that changes the window.
     """
-    return Collect(of, limit)
+    return Collect(of, limit, where=where)
 
 
 def as_aggregations(columns: Mapping[str, Any]) -> dict[str, Aggregation]:

@@ -50,7 +50,7 @@ class Aggregate(WindowedOperator, frozen=True):
         return GenericAlias(Change, (self.type,)) if self.options.retracts else self.type
 
     def fields_read(self, row_class: type) -> frozenset[str] | None:
-        values = [self.key, *(value for _, aggregation in self.aggregations for value in aggregation.values())]
+        values = [self.key, *(value for _, aggregation in self.aggregations for value in aggregation.read())]
         return both(super().fields_read(row_class), fields_of(values, row_class))
 
     @property
@@ -72,6 +72,22 @@ class Aggregate(WindowedOperator, frozen=True):
         names = tuple(name for name, _ in self.aggregations)
         return ResultRow(self.type, self.key_field, names, self.window, self.time_type, unit)
 
+    def why_rows(self) -> str:
+        """Why batches of columns are taken row by row; empty: they need not be."""
+        if not isinstance(self.window, SlicedWindow):
+            return f"{self.window.name} needs rows"
+        if self.options.early is not None:
+            return "results before the end need rows"
+        if self.options.by_clock:
+            return "windows by the clock need rows"
+        if not isinstance(self.key, str):
+            return "the key is a function of the row"
+        if self.event_time is None or self.event_time.field is None:
+            return "the time is a function of the row"
+        from penstock.windows.columnar.parts import why_rows  # as below
+
+        return next(filter(None, (why_rows(one) for _, one in self.aggregations)), "")
+
     def accumulators(self) -> AccumulatorCode:
         """What is known of its state and its results."""
         return AccumulatorCode(dict(self.aggregations), self.row_type, 0)
@@ -79,9 +95,10 @@ class Aggregate(WindowedOperator, frozen=True):
     def spec(self, clock: Callable[[Any], int] | None = None) -> CallSpec:
         """`clock`: what gives the time of a row; None: its event time."""
         aggregations: Mapping[str, Aggregation] = dict(self.aggregations)
+        field = None if self.event_time is None else self.event_time.field
         return CallSpec(
             self.window, aggregations, self.result, self.row_type, self.key, clock or self.moment(),
-            moment_text(self.event_time, self.row_type), self.lateness_us, self.early_us, self.options.retracts,
+            moment_text(self.event_time, self.row_type), field, self.lateness_us, self.early_us, self.options.retracts,
         )
 
     def with_state(self, fn: Callable[..., Any], undo: UndoLog | None, state: StageState) -> KeyedCall:
@@ -108,8 +125,15 @@ class Aggregate(WindowedOperator, frozen=True):
         if self.options.early is not None:
             return EarlySlicesCall(spec, slices, shelf, undo, state.slices(f"{name} given", kind))
         if slices.shared:
-            return SharedSlicesCall(spec, slices, shelf, undo, state.slices(f"{name} given"))
-        return SlicedCall(spec, slices, shelf, undo)
+            call: SlicedCall = SharedSlicesCall(spec, slices, shelf, undo, state.slices(f"{name} given"))
+        else:
+            call = SlicedCall(spec, slices, shelf, undo)
+        if not self.why_rows():
+            # Not at the top: it costs each run's first row, and most windows are over rows.
+            from penstock.operators.windowed.column_calls import SlicedColumns
+
+            call.columns = SlicedColumns(call, spec, slices, state.columns(f"{name} in columns", kind))
+        return call
 
     @property
     def _state_type(self) -> Any:

@@ -7,7 +7,7 @@ before it gives a row, it has noted in the state that it has: what is left is gi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.ctrl_c import is_ctrl_c
 from penstock.event_time import NO_WATERMARK
@@ -17,6 +17,9 @@ from penstock.operators.windowed.slice_adding import Adding
 from penstock.operators.windowed.slice_shelf import GROUP, KEY, PLACES, Accumulator, SliceShelf
 from penstock.operators.windowed.spec import CallSpec
 from penstock.windows.slices import Slices
+
+if TYPE_CHECKING:  # most windows are over rows
+    from penstock.operators.windowed.column_calls import SlicedColumns
 
 
 class SlicedCall(KeyedCall):
@@ -34,6 +37,8 @@ class SlicedCall(KeyedCall):
         """The watermark less the lateness: slices whose windows all end before are complete."""
         self.open_slices: dict[Any, tuple[dict[Any, Accumulator], int]] = {}
         """Slices that are open, with their ends, by the times of rows in units of slices: where rows are added."""
+        self.columns: SlicedColumns | None = None
+        """What takes batches of columns in the place of their rows."""
         code = spec.code(PLACES)
         self._rows_of_window = spec.rows_of_window(code, f"a[{KEY}]")
         adding = Adding(self, spec, code, undo)
@@ -56,6 +61,10 @@ class SlicedCall(KeyedCall):
         closed = watermark_us - self.lateness
         if closed <= self.closed:
             return ()
+        if self.columns is not None:
+            given = self.columns.advance(closed)
+            if given is not None:
+                return given
         if not self.shelf.cold and all(self.slices.first_window_of(end) > closed for end in self.shelf.slices):
             self.close_until(closed)
             return ()
@@ -83,6 +92,9 @@ class SlicedCall(KeyedCall):
         """All of a slice is gone."""
         self.open_slices.clear()
         self.shelf.drop(end)
+
+    def note_given(self, window: int, keys: Iterable[Any]) -> None:
+        """These keys of a window were given: they are not on the shelf."""
 
     def holds_back_us(self) -> int:
         """What is given from now on ends later than this."""
@@ -138,6 +150,11 @@ class SharedSlicesCall(SlicedCall):
                     row = result_failed(accumulator, end, exc)
             self.mark(end, accumulator_group(accumulator, self.shelf, key), key)
             yield row
+
+    def note_given(self, window: int, keys: Iterable[Any]) -> None:
+        self.marks.load_all()
+        for key in keys:
+            self.mark(window, self.shelf.group_of(key), key)
 
     def mark(self, end: int, group: int, key: Any, values: Iterable[Any] = ()) -> None:
         """Note that a window of a key was given, with these results."""

@@ -28,6 +28,8 @@ class CallSpec(msgspec.Struct, frozen=True):
     """The time of a row."""
     moment_text: MomentText = MomentText()
     """The same as text."""
+    time_field: str | None = None
+    """The field that has it; None: a function gives it."""
     lateness_us: int = 0
     early_us: int | None = None
     """How often windows that are not complete are given; None: never."""

@@ -76,6 +76,12 @@ class WindowedOperator(KeyedOperator, frozen=True):
         made: Callable[[Any], int] = self.event_time.moment_of(self.event_time.function())
         return made
 
+    @property
+    def field(self) -> str | None:
+        """The field that has the time of a row; None: a function gives it, or there is none."""
+        field: str | None = None if self.event_time is None else self.event_time.field
+        return field
+
     def judge(self) -> WindowJudge:
         moment, lateness = self.moment(), self.lateness_us
         match self.window:

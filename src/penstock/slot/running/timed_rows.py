@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
+from penstock.channel.column_batch import ColumnBatch
 from penstock.ctrl_c import is_ctrl_c
 from penstock.event_time import shown_moment
 from penstock.metrics.catalogue import Activity
 from penstock.operators.keyed_operator import KeyFailed
 from penstock.operators.keyed_state import CannotTakeBack
 from penstock.operators.verb import Operator
+from penstock.operators.windowed.given_columns import GivenColumns
 from penstock.slot.output.outputs import FRAME_BYTES
 from penstock.slot.process.forks import leave_if_child, leave_if_child_by
 from penstock.slot.process.pauses import Pauses
@@ -58,10 +60,14 @@ class TimedRows:
         due, most, waits = iter(rows), _FIRST_ROWS, 0
         while chunk := self._next(stage, node, due, most, at_us):
             self._turn.begin_time(stage)
-            for each in _alike(chunk):
+            columns = chunk.pop() if isinstance(chunk[-1], GivenColumns) else None
+            count = len(chunk)
+            for each in _alike(chunk) if chunk else ():
                 self._give(stage, node, each)
-            most = self._encode(stage, len(chunk))
-            waits += len(chunk)
+            if columns is not None:
+                count += self._give_columns(stage, node, columns)
+            most = self._encode(stage, count)
+            waits += count
             if stage.sink is not None and waits >= _TO_SINK_ROWS:
                 self._turn.flush()
                 waits = 0
@@ -72,7 +78,7 @@ class TimedRows:
 
     def _next(self, stage: SlotStage, node: int, due: Iterator[Any], most: int, at_us: int) -> list[Any]:
         try:
-            chunk = list(islice(due, most))
+            chunk = _up_to_columns(due, most) if stage.chain.takes_columns else list(islice(due, most))
             leave_if_child()
             stage.chain.keep_last()
         except StageFailed:
@@ -104,6 +110,18 @@ class TimedRows:
             rows = rows[through + 1 :]
         if stage.sink is not None:
             self._turn.write(stage, 0)
+
+    def _give_columns(self, stage: SlotStage, node: int, columns: GivenColumns) -> int:
+        """Many rows of results at once: as they are, where nothing is behind the operator. Gives how many."""
+        if stage.chain.runs_behind(node):
+            self._give(stage, node, columns.rows())
+            return columns.count
+        stage.chain.run_behind(node, ColumnBatch(columns.table, columns.row_type), stage.outs)
+        if not stage.edges and stage.sink is None:
+            stage.counts.rows_out += columns.count
+        if stage.sink is not None:
+            self._turn.write(stage, 0)
+        return columns.count
 
     def _run(self, stage: SlotStage, node: int, rows: list[Any]) -> list[Failure]:
         """Up to the first row that fails, which is given back."""
@@ -141,6 +159,16 @@ class TimedRows:
 
 def _operator(stage: SlotStage, node: int) -> Operator:
     return stage.plan.nodes[node].operator
+
+
+def _up_to_columns(due: Iterator[Any], most: int) -> list[Any]:
+    """So many rows, or fewer where columns come behind them, which are the last item then."""
+    chunk: list[Any] = []
+    for row in islice(due, most):
+        chunk.append(row)
+        if isinstance(row, GivenColumns):
+            break
+    return chunk
 
 
 def _alike(chunk: list[Any]) -> Iterator[list[Any]]:

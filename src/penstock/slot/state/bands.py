@@ -8,13 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, TypeVar
 
-from penstock.operators.keyed_state import BAND_SHIFT, Entry
+from penstock.operators.keyed_state import BAND_SHIFT, BANDS, Entry
+from penstock.plan.membership import KEY_GROUPS
 
 E = TypeVar("E", bound=Entry)
 
 GROUPS_OF_A_BAND: Final = 1 << BAND_SHIFT
 ALL_BANDS: Final = -1
 """Of changes that concern every group."""
+COLUMNS_BAND: Final = BANDS
+"""Of columns, in which keys of all groups stand in one table."""
+COLUMNS_GROUP: Final = KEY_GROUPS
+"""The group that stands for them: the first one of that band, and the only one of which there is something."""
 
 
 def band_of(group: int) -> int:

@@ -15,7 +15,7 @@ from penstock.slot.process.stops import StageFailed
 from penstock.slot.process.user_errors import one_line
 from penstock.slot.records.committed_log import CommittedLog
 from penstock.slot.state.applied import LogPlace
-from penstock.slot.state.bands import ALL_BANDS, band_of, groups_of
+from penstock.slot.state.bands import ALL_BANDS, COLUMNS_BAND, COLUMNS_GROUP, band_of, groups_of
 from penstock.slot.state.change import Change, ChangeCodec, Columns
 from penstock.slot.state.changelog import WHAT, Changelog, Segment
 from penstock.slot.state.dealt import Dealt
@@ -33,6 +33,7 @@ from penstock.slot.state.frames import (
     decode_body,
     kind_of,
 )
+from penstock.slot.state.rotation import counted_bytes
 from penstock.slot.state.shelf import Shelf
 from penstock.slot.state.shelf_name import ShelfName
 
@@ -83,6 +84,8 @@ class Replay:
         """The last one."""
         self._bands: dict[int, list[_Placed]] = {}
         """The changes of each band, in order."""
+        self._columns: list[_Placed] = []
+        """What is in columns, in order: changes, and behind each snapshot of what it has only what came later."""
         self._snapshots: dict[int, _Placed] = {}
         """The last one of each group."""
         self._opened: dict[int, OfGroups] = {}
@@ -111,7 +114,14 @@ class Replay:
                 place += 1
                 tag, number = kind_of(head)
                 placed = _Placed(place, segment.log, offset, meant, self._is_behind(segment.number, offset), counted)
-                if tag == BAND:
+                if tag == SNAPSHOT and number == COLUMNS_GROUP:
+                    self._columns = [one for one in self._columns if not one.counted <= counted]
+                    self._columns.append(placed)
+                elif tag == BAND and number == COLUMNS_BAND:
+                    self.frames += 1
+                    self.length += counted_bytes(number, length)
+                    self._columns.append(placed)
+                elif tag == BAND:
                     self.frames += 1
                     self.length += length
                     for band in range(BANDS) if number == ALL_BANDS else (number,):
@@ -180,10 +190,13 @@ class Replay:
     @property
     def groups(self) -> set[int]:
         """Those of which something may be found."""
-        return {*self._snapshots, *(group for band in self._bands for group in groups_of(band))}
+        columns = {COLUMNS_GROUP} if self._columns else set[int]()
+        return {*self._snapshots, *(group for band in self._bands for group in groups_of(band)), *columns}
 
     def found(self, group: int) -> dict[int, list[Change]]:
         """What is found of a group, by the number of the shelf. Raises `StageFailed` for what cannot be decoded."""
+        if group == COLUMNS_GROUP:
+            return self._found_columns()
         band = band_of(group)
         opened = self._opened.get(band)
         if opened is None:
@@ -197,6 +210,19 @@ class Replay:
             found.setdefault(shelf, []).append(change)
         return found
 
+    def _found_columns(self) -> dict[int, list[Change]]:
+        """Each change says in `groups` which ones of its keys count; empty: all of them."""
+        found: dict[int, list[Change]] = {}
+        for placed in self._columns:
+            groups = b"" if placed.counted is _ALL else bytes(sorted(placed.counted))
+            for shelf, change in self._decoded(placed, leaves_out=frozenset()):
+                of_both = bytes(group for group in change.groups if group in placed.counted)
+                if change.groups and not of_both:
+                    continue
+                change.groups = of_both or groups
+                found.setdefault(shelf, []).append(change)
+        return found
+
     def nearest(self, groups: set[int]) -> int:
         """The group that is read soonest: of a band that is decoded already, if there is one."""
         opened = (group for band in self._opened for group in groups_of(band) if group in groups)
@@ -204,6 +230,9 @@ class Replay:
 
     def forget(self, group: int) -> None:
         """It is not asked for again."""
+        if group == COLUMNS_GROUP:
+            self._columns = []
+            return
         self._snapshots.pop(group, None)
         self._opened[band_of(group)].pop(group, None)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from penstock.plan.membership import KEY_GROUPS
+from penstock.slot.state.bands import COLUMNS_BAND
 
 TAIL_S: Final = 0.3
 """A successor shall not need longer for what was logged since the last rotation."""
@@ -20,6 +21,15 @@ _FRAME_S: Final = 3e-6
 _BYTE_S: Final = 25e-9
 """What reading takes, for a life that has read too little to know."""
 _ENOUGH_BYTES: Final = 1 << 20
+
+
+_COLUMN_BYTES: Final = 8
+"""So many bytes of columns are read in the time of one of rows: they are taken in as they are."""
+
+
+def counted_bytes(band: int, length: int) -> int:
+    """The bytes of a frame of this band, as bytes of rows."""
+    return length // _COLUMN_BYTES if band == COLUMNS_BAND else length
 
 
 class Rotation:

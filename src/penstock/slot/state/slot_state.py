@@ -14,11 +14,13 @@ from typing import Final
 from penstock.byte_files import DISK, Files
 from penstock.plan.membership import KEY_GROUPS
 from penstock.slot.state.applied import AppliedStore, LogPlace
+from penstock.slot.state.bands import COLUMNS_GROUP
 from penstock.slot.state.change import Columns
 from penstock.slot.state.changelog import Changelog
+from penstock.slot.state.columns import ColumnShelf
 from penstock.slot.state.frames import FORMAT, Catalogue, band_of_changes, encode_body, snapshot_of
 from penstock.slot.state.replay import Replay
-from penstock.slot.state.rotation import BUDGET_S, Rotation
+from penstock.slot.state.rotation import BUDGET_S, Rotation, counted_bytes
 from penstock.slot.state.shelf import Cold, Shelf
 from penstock.slot.state.stage_shelves import StageShelves
 from penstock.slot.state.store import RocksStore, Store
@@ -183,7 +185,9 @@ class SlotState:
             shelf.logged()
         if self._log is not None and bands:
             # What concerns all bands first: it is about what was there before this commit.
-            length = sum(self._append(band_of_changes(band, bands[band])) for band in sorted(bands))
+            length = sum(
+                counted_bytes(band, self._append(band_of_changes(band, bands[band]))) for band in sorted(bands)
+            )
             self._rotation.logged(len(bands), length)
 
     def flush(self) -> list[int]:
@@ -196,6 +200,7 @@ class SlotState:
             self._log.begin_segment()
             self._rotation.begin(self._log.last)
             self._append(encode_body(self._catalogue()))
+            self._write_columns()
         if self._rotation.goes_on:
             self._within(BUDGET_S, self._write_group)
         self._numbers = self._log.flush()
@@ -207,6 +212,7 @@ class SlotState:
         self._log.begin_segment()
         self._rotation.begin(self._log.last)
         self._append(encode_body(self._catalogue()))
+        self._write_columns()
         while self._write_group():
             pass
         self._migrates = False
@@ -243,7 +249,8 @@ class SlotState:
             self._load(group)
         changes = [
             shelf.codec.encode(number, change)
-            for number, shelf in enumerate(self._shelves) for change in shelf.snapshot(group)
+            for number, shelf in enumerate(self._shelves) if not isinstance(shelf, ColumnShelf)
+            for change in shelf.snapshot(group)
         ]
         if changes:
             self._append(snapshot_of(group, changes))
@@ -260,6 +267,15 @@ class SlotState:
             self._applied is not None and rotation.group == KEY_GROUPS - 1
             and not self._applied.is_past(rotation.segment)
         )
+
+    def _write_columns(self) -> None:
+        """All that is in columns, at once."""
+        changes = [
+            shelf.codec.encode(number, change) for number, shelf in enumerate(self._shelves)
+            if isinstance(shelf, ColumnShelf) for change in shelf.snapshot(COLUMNS_GROUP)
+        ]
+        if changes:
+            self._append(snapshot_of(COLUMNS_GROUP, changes))
 
     def _warm(self) -> bool:
         """Read another group; False: none is left."""

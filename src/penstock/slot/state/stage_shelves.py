@@ -9,6 +9,7 @@ from penstock.event_time import NO_WATERMARK
 from penstock.operators.undo_log import UndoLog
 from penstock.signatures.described_type import described_type
 from penstock.slot.state.buffers import BufferShelf
+from penstock.slot.state.columns import ColumnShelf
 from penstock.slot.state.lists import ListShelf
 from penstock.slot.state.maps import MapShelf
 from penstock.slot.state.shelf import EngineShelf
@@ -19,7 +20,7 @@ from penstock.slot.state.values import ValueShelf
 if TYPE_CHECKING:
     from penstock.slot.state.slot_state import SlotState
 
-S = TypeVar("S", bound=EngineShelf[Any] | SliceShelf)
+S = TypeVar("S", bound=EngineShelf[Any] | SliceShelf | ColumnShelf)
 
 
 class StageShelves:
@@ -70,6 +71,9 @@ class OperatorState:
 
     def slices(self, name: str, type: Any = Any) -> SliceShelf:
         return self._shelf(SliceShelf, name, type, in_memory=True)
+
+    def columns(self, name: str, type: Any = Any) -> ColumnShelf:
+        return self._shelf(ColumnShelf, name, type, in_memory=True)
 
     def _shelf(self, kind: type[S], name: str, value: Any, in_memory: bool = False) -> S:
         stage, room = self._stage, self._stage.room

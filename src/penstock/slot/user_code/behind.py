@@ -34,7 +34,12 @@ class Behind:
         self._outs = [out for out, leaf in enumerate(leaves) if leaf in at]
         self._runs = make(members, [at[leaves[out]] for out in self._outs]) if members else None
 
-    def run(self, rows: list[Any], outs: Sequence[Out], stop_at_failure: bool) -> list[Failure]:
+    @property
+    def runs(self) -> bool:
+        """True: there are operators behind it."""
+        return self._runs is not None
+
+    def run(self, rows: Any, outs: Sequence[Out], stop_at_failure: bool) -> list[Failure]:
         """All rows; gives those that failed. `outs`: of all leaves of the stage."""
         mine = [outs[out] for out in self._outs]
         if self._runs is not None:

@@ -43,6 +43,7 @@ from penstock.slot.user_code.row_program import AsRows, ProgramNode, RowProgram,
 if TYPE_CHECKING:  # stages that keep nothing do not load it
     from penstock.slot.state.slot_state import SlotState
     from penstock.slot.state.stage_shelves import StageShelves
+    from penstock.slot.user_code.over_columns import OverColumns
 
 
 class Chain:
@@ -84,6 +85,8 @@ class Chain:
         self._tree: BatchTree | None = None
         self._over_columns: BatchTree | None = None
         """Beside `_plain`, where all that operators want of columns is one of them: they need not become rows."""
+        self._windows: OverColumns | None = None
+        """Beside `_plain`, where windows take columns as they are."""
         self.keyed_calls: list[tuple[int, KeyedCall]] = []
         """(number of its node, keyed operator) in the order of the tree; there once the chain is open."""
         self._behind: dict[int, Behind] = {}
@@ -147,6 +150,10 @@ class Chain:
             self._plain = self._plain_rows(nodes)
             if all(node.operator.becomes is Becomes.PASSED for node in self._nodes):
                 self._over_columns = self._tree_of(self._nodes, self._leaves, [node.fn for node in nodes], self._undo)
+        if self.keyed_calls and self._plain is not None:
+            from penstock.slot.user_code.over_columns import over_columns  # most stages have no windows
+
+            self._windows = over_columns(self._nodes, self._leaves, dict(self.keyed_calls))
         for index, _ in self.keyed_calls:
             self._behind[index] = Behind(self._nodes, self._leaves, index, partial(self._runs, nodes))
 
@@ -171,6 +178,10 @@ class Chain:
                 return failures
         if self._over_columns is not None and isinstance(batch, ColumnBatch):
             return self._over_columns.run(batch, outs, stop_at_failure=stop_at_failure)
+        if self._windows is not None and isinstance(batch, ColumnBatch) and self._windows.run(batch, outs):
+            if self._undo is not None:
+                self._undo.begin()  # what an earlier row wrote is not of the last one any more
+            return []
         rows = self.rows_of(batch)
         if rows is None:
             return self._run_those_made(batch, outs, stop_at_failure)
@@ -180,10 +191,22 @@ class Chain:
         return self.async_rows.run(rows, outs, stop_at_failure=stop_at_failure)
 
     def run_behind(
-        self, node: int, rows: list[Any], outs: Sequence[Out], *, stop_at_failure: bool = False
+        self, node: int, rows: Any, outs: Sequence[Out], *, stop_at_failure: bool = False
     ) -> list[Failure]:
-        """Run what a keyed operator gave by itself through what is behind it; gives the rows that failed."""
+        """Run what a keyed operator gave by itself through what is behind it; gives the rows that failed.
+
+        `rows`: a list, or any batch where nothing is behind it.
+        """
         return self._behind[node].run(rows, outs, stop_at_failure)
+
+    def runs_behind(self, node: int) -> bool:
+        """True: there are operators behind a keyed one."""
+        return self._behind[node].runs
+
+    @property
+    def takes_columns(self) -> bool:
+        """True: windows take columns as they are, and may give some."""
+        return self._windows is not None
 
     @property
     def watermark_us(self) -> int:

@@ -11,7 +11,7 @@ Accumulators can be merged: that of a window with rows A and B is that of A merg
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import msgspec
 
@@ -21,7 +21,12 @@ Names = Sequence[str]
 """Expressions: the places of an accumulator (`a[3]`), the values read of a row (`x0`)."""
 
 
-class Aggregation(msgspec.Struct, frozen=True):
+class _Taken(msgspec.Struct, frozen=True, kw_only=True):
+    where: Value = None
+    """Only rows in which this is true are taken; None: all are."""
+
+
+class Aggregation(_Taken, frozen=True):
     """Base of the aggregations. All texts are about one row, whose time is `t`, in microseconds."""
 
     of: Value = None
@@ -32,7 +37,7 @@ class Aggregation(msgspec.Struct, frozen=True):
     in_place: ClassVar[bool] = False
     """True: places hold containers that `add` changes; False: `new` gives what takes their place."""
     guard: ClassVar[int] = 0
-    """Which of the values decides: rows where it is None are passed over. -1: none are."""
+    """Which of the values decides: rows where it is None are passed over. -1: no row is for what it holds."""
     never_raises: ClassVar[bool] = False
     """True: what `new` says cannot raise."""
     result_without_rows: ClassVar[str] = "None"
@@ -40,7 +45,15 @@ class Aggregation(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """`sum('ms')`, as messages and plans show it."""
+        """`sum('ms', where='ok')`, as messages and plans show it."""
+        if self.where is None:
+            return self.call
+        between = "" if self.call.endswith("()") else ", "
+        return f"{self.call[:-1]}{between}where={shown_value(self.where)})"
+
+    @property
+    def call(self) -> str:
+        """The same without `where`."""
         return f"{self.verb}({', '.join(shown_value(value) for value in self.values())})"
 
     @property
@@ -49,8 +62,16 @@ class Aggregation(msgspec.Struct, frozen=True):
         return {}
 
     def values(self) -> Sequence[Value]:
-        """What it reads of a row."""
+        """What it computes with."""
         return (self.of,)
+
+    def read(self) -> Sequence[Value]:
+        """What it reads of a row."""
+        return self.values() if self.where is None else (*self.values(), self.where)
+
+    def over(self, types: Sequence[Any]) -> Self:
+        """The same for values of these types, where that is less work."""
+        return self
 
     def prepared(self, x: Names) -> str:
         """What is made of the guarding value before anything is written, and used in its place; empty: it is used."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+from msgspec.structs import replace
 
 from penstock.windows.aggregations.aggregation import Aggregation, Names
+from penstock.windows.aggregations.totals import is_ordered
 from penstock.windows.row_reading import Value
 
 
@@ -37,27 +40,35 @@ class _Chosen(Aggregation, frozen=True):
 
 
 class ArgMin(_Chosen, frozen=True):
-    """The value of the row in which `by` is smallest."""
+    """The value of the row in which `by` is smallest. NaN counts only where there is nothing else."""
 
     by: Value = None
+    ordered: bool = False
+    """True: no value of `by` is NaN."""
 
     verb: ClassVar[str] = "arg_min"
     guard: ClassVar[int] = 1
+
+    def over(self, types: Sequence[Any]) -> Self:
+        return replace(self, ordered=is_ordered(types[1]))
 
     def values(self) -> Sequence[Value]:
         return (self.of, self.by)
 
     def _better(self, one: str, other: str) -> str:
-        return f"{one} < {other}"
+        return self._or_first_there(f"{one} < {other}", one, other)
+
+    def _or_first_there(self, better: str, one: str, other: str) -> str:
+        return better if self.ordered else f"{better} or {other} != {other} and {one} == {one}"
 
 
 class ArgMax(ArgMin, frozen=True):
-    """The value of the row in which `by` is largest."""
+    """The value of the row in which `by` is largest. NaN counts only where there is nothing else."""
 
     verb: ClassVar[str] = "arg_max"
 
     def _better(self, one: str, other: str) -> str:
-        return f"{other} < {one}"
+        return self._or_first_there(f"{other} < {one}", one, other)
 
 
 class First(_Chosen, frozen=True):

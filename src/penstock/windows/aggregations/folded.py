@@ -27,7 +27,7 @@ class Folded(Aggregation, frozen=True):
     guard: ClassVar[int] = -1
 
     @property
-    def name(self) -> str:
+    def call(self) -> str:
         return f"fold({fn_name(self.fn)})"
 
     @property

@@ -13,6 +13,8 @@ from penstock.windows.row_reading import Value
 class TopK(Aggregation, frozen=True):
     """The values of the `k` rows in which `by` is largest, the largest first. Of equal ones, the first to arrive.
 
+    NaN is behind all others.
+
     Place: pairs of `by` and value, in this order. It is replaced as a whole: `k` is small.
     """
 
@@ -23,8 +25,8 @@ class TopK(Aggregation, frozen=True):
     guard: ClassVar[int] = 1
 
     @property
-    def name(self) -> str:
-        return f"top_k({self.k}, {super().name.partition('(')[2]}"
+    def call(self) -> str:
+        return f"top_k({self.k}, {super().call.partition('(')[2]}"
 
     @property
     def names(self) -> Mapping[str, Any]:
@@ -63,6 +65,7 @@ class Collect(Aggregation, frozen=True):
     verb: ClassVar[str] = "collect"
     in_place: ClassVar[bool] = True
     guard: ClassVar[int] = -1
+    result_without_rows: ClassVar[str] = "[]"
 
     @property
     def names(self) -> Mapping[str, Any]:
@@ -102,9 +105,13 @@ class Collect(Aggregation, frozen=True):
 def top_with(top: Sequence[tuple[Any, Any]], by: Any, value: Any, k: int) -> Sequence[tuple[Any, Any]]:
     """A new list with another value, or the same one where the value is not among the largest."""
     at = len(top)
-    while at and top[at - 1][0] < by:
+    while at and _is_behind(top[at - 1][0], by):
         at -= 1
     return top if at == k else [*top[:at], (by, value), *top[at : k - 1]]
+
+
+def _is_behind(one: Any, other: Any) -> bool:
+    return bool(one < other or (one != one and other == other))
 
 
 def tops_joined(

@@ -40,7 +40,7 @@ class Own(Aggregation, frozen=True):
     guard: ClassVar[int] = -1
 
     @property
-    def name(self) -> str:
+    def call(self) -> str:
         return str(getattr(self.kind, "__name__", self.kind))
 
     @property

@@ -31,8 +31,8 @@ class Quantile(Aggregation, frozen=True):
     in_place: ClassVar[bool] = True
 
     @property
-    def name(self) -> str:
-        return f"{super().name[:-1]}, {self.q})"
+    def call(self) -> str:
+        return f"{super().call[:-1]}, {self.q})"
 
     @property
     def names(self) -> Mapping[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+from msgspec.structs import replace
 
 from penstock.signatures.annotations import shown
 from penstock.signatures.row_classes import plain_class
@@ -24,8 +26,8 @@ class Count(Aggregation, frozen=True):
     result_without_rows: ClassVar[str] = "0"
 
     @property
-    def name(self) -> str:
-        return "count()" if self.of is None else super().name
+    def call(self) -> str:
+        return "count()" if self.of is None else super().call
 
     def values(self) -> Sequence[Value]:
         return () if self.of is None else (self.of,)
@@ -71,33 +73,49 @@ class Sum(Aggregation, frozen=True):
 
 
 class Min(Aggregation, frozen=True):
-    """The smallest value of a field, as Python compares."""
+    """The smallest value of a field, as Python compares. NaN counts only where there is nothing else."""
+
+    ordered: bool = False
+    """True: no value is NaN."""
 
     verb: ClassVar[str] = "min"
+
+    def over(self, types: Sequence[Any]) -> Self:
+        return replace(self, ordered=is_ordered(types[0]))
+
+    def _better(self, one: str, other: str) -> str:
+        """A condition: `one` takes the place of `other`."""
+        return f"{one} < {other}" if self.ordered else f"{one} < {other} or {other} != {other}"
 
     def first(self, x: Names) -> Sequence[str]:
         return x
 
     def new(self, a: Names, x: Names, new: Names) -> Sequence[str]:
-        return (f"{x[0]} if {x[0]} < {a[0]} else {a[0]}",)
+        return (f"{x[0]} if {self._better(x[0], a[0])} else {a[0]}",)
 
     def merged(self, a: Names, b: Names) -> Sequence[str]:
-        return (f"{b[0]} if {b[0]} < {a[0]} else {a[0]}",)
+        return (f"{b[0]} if {self._better(b[0], a[0])} else {a[0]}",)
 
     def state_types(self, types: Sequence[Any]) -> Sequence[Any]:
         return types
 
 
 class Max(Min, frozen=True):
-    """The largest value of a field, as Python compares."""
+    """The largest value of a field, as Python compares. NaN counts only where there is nothing else."""
 
     verb: ClassVar[str] = "max"
 
-    def new(self, a: Names, x: Names, new: Names) -> Sequence[str]:
-        return (f"{x[0]} if {a[0]} < {x[0]} else {a[0]}",)
+    def _better(self, one: str, other: str) -> str:
+        return f"{other} < {one}" if self.ordered else f"{other} < {one} or {other} != {other}"
 
-    def merged(self, a: Names, b: Names) -> Sequence[str]:
-        return (f"{b[0]} if {a[0]} < {b[0]} else {a[0]}",)
+
+_ORDERED = (bool, int, str, bytes, date, timedelta)
+
+
+def is_ordered(annotation: Any) -> bool:
+    """True: values of this type are larger, smaller, or equal: none of them is NaN."""
+    kind = plain_class(annotation)
+    return kind is not None and issubclass(kind, _ORDERED)
 
 
 def not_of_kinds(
