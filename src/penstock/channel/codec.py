@@ -150,7 +150,8 @@ class RowCodec:
         stored = msgspec.msgpack.decode(payload, type=list[tuple[int, bytes]])
         parts: list[Decoded] = []
         for codec, data in stored:
-            parts.append(self.decode(codec, data, -1, watch))
+            # Not that of a right side of a join: what it puts around rows goes around them once.
+            parts.append(RowCodec.decode(self, codec, data, -1, watch))
             if watch is not None:
                 watch.passed += _length(parts[-1].batch)
         first, others = parts[0].batch, [part.batch for part in parts[1:]]
