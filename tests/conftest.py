@@ -22,7 +22,9 @@ from penstock.build import is_compiled
 SHARED_MEMORY = Path("/dev/shm")
 MARK = "PENSTOCK_TEST_SESSION"
 """In the environment of every process that a test starts, however deep below it."""
-FOR_TESTS = ("PENSTOCK_DATA", "PENSTOCK_CHAOS_SECONDS", "PENSTOCK_CHAOS_SEED", "PENSTOCK_EXAMPLES")
+FOR_TESTS = (
+    "PENSTOCK_DATA", "PENSTOCK_CHAOS_SECONDS", "PENSTOCK_CHAOS_SEED", "PENSTOCK_EXAMPLES", "PENSTOCK_S3_SERVER",
+)
 """What a person may tell the tests: where the data sets are, how long chaos lasts, by which seed, and how many
 surroundings of a program are drawn."""
 LEAVES_NOTHING_OPEN = ("api", "channel", "dead_letters", "plan", "slot", "supervisor")

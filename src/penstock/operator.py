@@ -27,6 +27,7 @@ class Hooks(msgspec.Struct, frozen=True):
     """The name of the row in progress."""
     stopping: Callable[[], bool] = lambda: False
     wake: Callable[[], None] = lambda: None
+    checkpointed: bool = False
 
 
 _NO_WORKER = Hooks()
@@ -85,6 +86,11 @@ class Context:
     def attempt(self) -> int:
         """The number of this worker's life in its slot, from 1."""
         return self._attempt
+
+    @property
+    def checkpointed(self) -> bool:
+        """True: the run has a checkpoint store, so that what a reader is told to acknowledge outlives the machine."""
+        return self._hooks.checkpointed
 
     @property
     def log(self) -> logging.Logger:

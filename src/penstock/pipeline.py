@@ -709,15 +709,24 @@ class Pipeline:
         source: Source[T] | Callable[[], Iterable[T]] | Sequence[T],
         *,
         name: str | None = None,
+        durable: Path | str | None = None,
         **options: Unpack[StageOptions],
     ) -> Stream[T]:
         """Begin a stream with a connector, a sequence of rows, or a function that returns an iterable.
 
         After a restart the function is called again, and the rows that were committed are skipped.
+
+        `durable`: a folder on a disk, for what cannot be read again (a pipe, a socket). Rows are synced there before
+        they enter, and read from there after the loss of processes, or of the machine if the disk survives.
         """
         where = calling_line(1)
         given = _options("source", options)
-        number = self._recorder.add(SourceCall(where, source, as_source(source), name, given))
+        made = as_source(source)
+        if durable is not None and made is not None:
+            from penstock.connectors.journaled import Journaled  # few pipelines have one
+
+            made = Journaled(made, Path(durable).absolute())
+        number = self._recorder.add(SourceCall(where, source, made, name, given))
         return Stream(self._recorder, number)
 
     def check(self) -> Sequence[Mistake]:

@@ -81,13 +81,17 @@ class Reader(ABC, Generic[T_co]):
         return None
 
     def acknowledge(self, position: Position) -> None:
-        """Rows before `position` are committed, and will not be asked for again: a broker may forget them.
+        """Rows before `position` are durable, and will not be asked for again: a broker may forget them.
 
-        Called by the worker between two calls of `read`, in the same thread, after each commit that ends a batch, with
-        the position that the last such batch had; also after `read` raised `EndOfSplit`. A worker that is killed right
-        after a commit never calls it, be it the last commit of the run: a reader opened at a position treats all before
-        it as acknowledged, or drops it when it comes again. Committed rows are safe in the queues from any death of
-        processes, but not from a loss of power. An exception restarts the worker; `Unavailable` makes it wait.
+        With a checkpoint store they are once a checkpoint covers the commit that they are in: it outlives the machine.
+        Without one, as soon as they are committed: they are safe in the queues from any death of processes, but not
+        from a loss of power. Positions grow, and some that `position` gave are left out.
+
+        Called by the worker between two calls of `read`, in the same thread; also after `read` raised `EndOfSplit`: the
+        end of a source waits up to 30 s for the checkpoint that covers its last rows. A `repeatable` reader is told of
+        the position that it was opened at, too. A worker may be killed before it calls this, and rows come again then:
+        a reader drops those before the position that it was opened at, and acknowledges them to its broker not before
+        it is told of a later position. An exception restarts the worker; `Unavailable` makes it wait.
         """
 
     def watermark(self) -> datetime | float | None:
@@ -124,6 +128,11 @@ class Source(ABC, Generic[T_co]):
     def replayable(self) -> bool:
         """False if rows that were read but not committed are lost with the worker (a pipe, a socket)."""
         return True
+
+    @property
+    def journal(self) -> str:
+        """Where rows are kept until they are durable, because they cannot be read again; empty: nowhere."""
+        return ""
 
     @property
     def discover_every(self) -> Duration | None:
@@ -177,6 +186,13 @@ class Source(ABC, Generic[T_co]):
         are opened from their beginning.
         """
         return {"all": None}
+
+    def finished(self, stage: str) -> None:
+        """Called once the run has finished, by the calling process: what was kept for it is needed no more.
+
+        `stage`: the name of the source's stage. Called again where the end has to be told again. What it raises is
+        logged.
+        """
 
     @abstractmethod
     def open(self, split: Any, position: Position | None, context: Context) -> Reader[T_co]:

@@ -46,6 +46,11 @@ def positions_place(state_dir: Path, run_name: str) -> Path:
     return state_dir / "positions" / run_name
 
 
+def known_store_place(state_dir: Path, run_name: str) -> Path:
+    """Where it is noted what is known of the store that the pipeline had last."""
+    return state_dir / "stores" / run_name
+
+
 def _places() -> list[Path]:
     own = f"penstock-{os.getuid()}"
     home = _home_of_state()

@@ -19,6 +19,7 @@ from checkpoints.cuts import held, holder, take
 from checkpoints.faulty_store import METHODS, Fault, FaultyStore, Killed
 from penstock.checkpoints.claimed import Claimed, claim
 from penstock.checkpoints.directory_store import DirectoryStore
+from penstock.checkpoints.finished import mark_finished
 from penstock.checkpoints.history import newest_first, read_log
 from penstock.checkpoints.memory_store import MemoryStore
 from penstock.checkpoints.store import CheckpointStore
@@ -41,7 +42,7 @@ _faults = st.builds(
     Fault, st.sampled_from(METHODS), st.integers(0, 2),
     st.sampled_from(["fails after", "fails before", "killed before", "killed after"]),
 )
-_WHAT = [*["take"] * 4, *["take and retain"] * 3, "savepoint", "claim", "restart"]
+_WHAT = [*["take"] * 4, *["take and retain"] * 3, "savepoint", "claim", "restart", "finish", "start over"]
 _steps = st.lists(
     st.builds(
         Step, st.sampled_from(_WHAT), st.integers(0, PROCESSES - 1), st.integers(0, 30),
@@ -59,6 +60,8 @@ class Process:
     number: int
     claimed: Claimed | None = None
     log: bytes = b""
+    last: int = 0
+    """The checkpoint that it made last, under its claim."""
 
 
 class World:
@@ -71,6 +74,8 @@ class World:
         """What each checkpoint must hold, by its queue: every one has another."""
         self.told = self.newest_claim = 0
         """The newest that a process was told of."""
+        self.over = self.perhaps_over = 0
+        """Those up to this number are of runs that are over; or may be, for all that was heard of it."""
         self.saved: set[int] = set()
         self.processes = [self._born() for _ in range(PROCESSES)]
 
@@ -84,8 +89,10 @@ class World:
             process = self.processes[step.process] = self._born()
         process.store.fail(step.fault)
         try:
-            if process.claimed is None or step.what == "claim":
-                self._claim(process)
+            if process.claimed is None or step.what in ("claim", "start over"):
+                self._claim(process, starts_over=step.what == "start over")
+            if step.what == "finish":
+                self._finish(process)
             if step.what.startswith(("take", "save")):
                 self._take(process, step)
             if step.what.endswith("retain") and process.claimed is not None:
@@ -98,9 +105,24 @@ class World:
             pass
         self.look()
 
-    def _claim(self, process: Process) -> None:
-        process.claimed = None
-        claimed = process.claimed = claim(process.store, holder(process.number))
+    def _finish(self, process: Process) -> None:
+        number, claimed = process.last, process.claimed
+        process.claimed = None  # it adds nothing any more
+        if number and claimed is not None:
+            newest = claimed.lineage == self.newest_claim
+            if newest:
+                self.perhaps_over = max(number, self.perhaps_over)
+            if mark_finished(process.store, number, claimed.lineage, 0.0):
+                assert newest or self.perhaps_over >= number, "the end of a zombie is not that of others"
+                self.over = max(number, self.over)
+
+    def _claim(self, process: Process, *, starts_over: bool) -> None:
+        process.claimed, process.last = None, 0
+        if starts_over:
+            self.perhaps_over = max(self.told, self.perhaps_over)
+        claimed = process.claimed = claim(process.store, holder(process.number), starts_over=starts_over)
+        if starts_over:
+            self.over = max(self.told, self.over)
         assert claimed.lineage > self.newest_claim, "claims grow"
         self.newest_claim = claimed.lineage
         newest = claimed.manifests[-1] if claimed.manifests else None
@@ -115,7 +137,7 @@ class World:
         manifest = take(process.claimed, process.log, queue, savepoint=step.what == "savepoint")
         assert manifest.number > self.told, "numbers grow"
         assert process.claimed.lineage == self.newest_claim, "a zombie is never told of success"
-        self.told = manifest.number
+        self.told = process.last = manifest.number
         self.saved |= {manifest.number} if manifest.savepoint else set()
 
     def look(self) -> None:
@@ -126,7 +148,10 @@ class World:
             found = held(store, manifest)
             assert found == self.contents[found[1]], "a checkpoint holds what was put into it"
         assert self.saved <= {manifest.number for manifest in reading.manifests}, "savepoints stay"
-        assert not self.told or next(newest_first(store)).number >= self.told, "the newest is not lost"
+        given = [manifest.number for manifest in newest_first(store)]
+        assert all(number > self.over for number in given), "what is over is not resumed from"
+        if self.told > self.perhaps_over:
+            assert given[0] >= self.told, "the newest is not lost"
 
 
 @settings(max_examples=200)

@@ -97,7 +97,7 @@ class Checkpointer:
             last_error="",
         )
         write_state(self._paths.checkpoint_state, self._state)
-        self._say(Made(made.id, made.taken_s))
+        self._say(Made(made.id, made.lineage, made.taken_s))
         return made, ""
 
     def _take(self, *, savepoint: bool) -> Manifest:

@@ -16,7 +16,7 @@ from functools import cache
 
 from penstock.checkpoints.draft import Draft
 from penstock.checkpoints.history import FILES, LOG, entry_name, numbers_in, read_entry, read_log
-from penstock.checkpoints.manifest import Claim, Cut, Entry, Holder, Manifest, encode_entry
+from penstock.checkpoints.manifest import Claim, Cut, Entry, Finished, Holder, Manifest, encode_entry
 from penstock.checkpoints.retention import Doomed, beyond
 from penstock.checkpoints.store import CheckpointStore, FileLost
 from penstock.errors import CheckpointDamaged, CheckpointForeign, StoreTaken, StoreUnavailable
@@ -153,9 +153,10 @@ class Claimed:
         return numbers
 
 
-def claim(store: CheckpointStore, holder: Holder) -> Claimed:
+def claim(store: CheckpointStore, holder: Holder, *, starts_over: bool = False) -> Claimed:
     """Claim a store: whoever did so before is refused from now on. Raises `StoreUnavailable`, `StoreTaken`.
 
+    `starts_over`: the checkpoints that are there are of runs that are over, whatever became of them.
     Deletes what no checkpoint that counts needs: what a killed process was about to write, claims before.
     """
     attempt = uuid.uuid4().hex
@@ -165,6 +166,7 @@ def claim(store: CheckpointStore, holder: Holder) -> Claimed:
         mine = Claim(
             number=newest + 1, attempt=attempt, holder=holder, claimed_s=time.time(),
             kept={found.number: found.manifest.attempt if found.manifest else "" for found in reading.found},
+            over=newest if starts_over else reading.over,
         )
         if store.create(entry_name(mine.number), encode_entry(mine)) or _entry_at(store, mine.number) == mine:
             break
@@ -228,4 +230,6 @@ def _version() -> str:
 def _who(entry: Entry | None) -> str:
     if isinstance(entry, Claim):
         return str(entry.holder)
+    if isinstance(entry, Finished):
+        return "a run that has finished"
     return "it cannot be told who" if entry is None else f"lineage {entry.lineage}"

@@ -1,7 +1,7 @@
 """The checkpoints of a store as anybody may read them: which there are, which count, and what is in them.
 
-A store's folder `log` is numbered. Each entry is a claim or a manifest, created once. What a process adds whose claim
-is no longer the newest does not count (`claimed`), and neither does what is damaged.
+A store's folder `log` is numbered. Each entry is a claim, a manifest or the mark of an end, created once. What a
+process adds whose claim is no longer the newest does not count (`claimed`), and neither does what is damaged.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from penstock.channel.checksum import crc32
-from penstock.checkpoints.manifest import Chunk, Claim, Entry, Manifest, decode_entry
+from penstock.checkpoints.manifest import Chunk, Claim, Entry, Finished, Manifest, decode_entry
 from penstock.checkpoints.store import CheckpointStore, FileLost
 from penstock.errors import CheckpointDamaged, CheckpointForeign, NoSuchCheckpoint
 
@@ -47,6 +47,8 @@ class Reading(msgspec.Struct, frozen=True):
     """The newest; None: there is none, or it cannot be read."""
     found: tuple[Found, ...]
     """The checkpoints that count, oldest first; whatever cannot be read and may be one is among them."""
+    over: int
+    """Those up to this number are of runs that are over."""
 
     @property
     def manifests(self) -> list[Manifest]:
@@ -74,16 +76,18 @@ def read_log(store: CheckpointStore) -> Reading:
     numbers = numbers_in(store)
     read: dict[int, Entry | CheckpointDamaged | CheckpointForeign] = {}
     claim = _newest_claim(store, numbers, read)
-    found = []
+    found, over = list[Found](), 0 if claim is None else claim.over
     for number in numbers:
         if claim is not None and number <= claim.number and number not in claim.kept:
             continue
         entry = _read(store, number, read)
         if isinstance(entry, Manifest) and _counts(entry, claim, read):
             found.append(Found(number, entry))
+        elif isinstance(entry, Finished) and claim is not None and entry.lineage == claim.number:
+            over = number
         elif isinstance(entry, CheckpointDamaged | CheckpointForeign):
             found.append(Found(number, problem=entry))
-    return Reading(tuple(numbers), claim, tuple(found))
+    return Reading(tuple(numbers), claim, tuple(found), over)
 
 
 _Read = dict[int, Entry | CheckpointDamaged | CheckpointForeign]
@@ -93,7 +97,7 @@ def _newest_claim(store: CheckpointStore, numbers: Iterable[int], read: _Read) -
     """The newest entry that can be read is a claim, or names one."""
     for number in sorted(numbers, reverse=True):
         entry = _read(store, number, read)
-        if isinstance(entry, Manifest):
+        if isinstance(entry, Manifest | Finished):
             entry = _read(store, entry.lineage, read)
             return entry if isinstance(entry, Claim) else None
         if isinstance(entry, Claim):
@@ -123,20 +127,23 @@ def _read(store: CheckpointStore, number: int, read: _Read) -> Entry | Checkpoin
 
 
 def newest_first(store: CheckpointStore) -> Iterator[Manifest]:
-    """The checkpoints to resume from, one after the other until one is whole; none: there never was one.
+    """The checkpoints to resume from, one after the other until one is whole; none: there is none of a run in progress.
 
     Raises the first problem if there are checkpoints and none can be read: a fresh start would be a wrong result.
     """
     reading = read_log(store)
-    given = False
+    given, problem = False, None
     for found in reversed(reading.found):
+        if found.number <= reading.over:
+            break
+        problem = problem or found.problem
         if found.manifest is not None:
             given = True
             yield found.manifest
         else:
             log.warning("%s; the one before is used", found.problem)
-    if not given and reading.problems:
-        raise reading.problems[-1]
+    if not given and problem is not None:
+        raise problem
 
 
 def manifest_of(store: CheckpointStore, checkpoint: str) -> Manifest:

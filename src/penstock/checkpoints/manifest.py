@@ -1,4 +1,4 @@
-"""What is written about a checkpoint: its manifest, and the claims between which manifests stand in a store's log.
+"""What is written about checkpoints: manifests, and claims and marks of the end, between which they stand in a log.
 
 A format with a version of its own, and a checksum. All content stands in files of the store, and is named by chunks.
 """
@@ -165,17 +165,33 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True, tag="claim"):
     """Wall clock."""
     kept: dict[int, str]
     """The checkpoints below that count: number and attempt; no attempt: what stood there could not be read."""
+    over: int = 0
+    """Those up to this number are of runs that are over: see `Finished`."""
 
     def keeps(self, entry: Manifest) -> bool:
         """True: this is a checkpoint below that counts, and not what a zombie put in its place after its deletion."""
         return self.kept.get(entry.number) in ("", entry.attempt)
 
 
-Entry: TypeAlias = Manifest | Claim
+class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
+    """Says that the run of the checkpoints below is over, and that whoever waited for it was told.
+
+    They stay, and are resumed from only by their ids.
+    """
+
+    number: int
+    lineage: int
+    """As that of the last of them."""
+    attempt: str
+    finished_s: float
+    """Wall clock."""
+
+
+Entry: TypeAlias = Manifest | Claim | Finished
 """What stands in a store's log."""
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Manifest | Claim)
+_decoder = msgspec.msgpack.Decoder(Manifest | Claim | Finished)
 
 
 def file_prefix(lineage: int, number: int) -> str:

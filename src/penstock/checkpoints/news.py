@@ -17,6 +17,7 @@ class Made(msgspec.Struct, tag=True, frozen=True):
     """A checkpoint is durable."""
 
     id: str
+    lineage: int
     taken_s: float
     """Wall clock at which it was taken."""
 

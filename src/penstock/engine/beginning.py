@@ -17,7 +17,7 @@ from penstock.plan.paths import RunPaths
 from penstock.plan.plan import Plan
 from penstock.program import current_program
 from penstock.run_files import read_checked
-from penstock.state_dir import positions_place, resolve_state_dir
+from penstock.state_dir import known_store_place, positions_place, resolve_state_dir
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -27,6 +27,7 @@ class _Asked(msgspec.Struct, frozen=True):
     checkpoint: CheckpointOptions | None
     from_checkpoint: str
     positions: Path | None
+    known_store: Path
 
 
 def beginning(
@@ -41,7 +42,7 @@ def beginning(
         if not found:
             caller = any(stage.caller for stage in plan.stages.values())
             positions = None if caller else positions_place(state, name)
-            found = would_resume(_Asked(plan, checkpoint, from_checkpoint, positions))
+            found = would_resume(_Asked(plan, checkpoint, from_checkpoint, positions, known_store_place(state, name)))
     except PenstockError as exc:
         return f"the next run is refused: {exc}"
     return f"the next run resumes {found}" if found else "the next run starts from the beginning"

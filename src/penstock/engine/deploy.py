@@ -35,7 +35,13 @@ from penstock.plan.topology import Topology
 from penstock.private_files import require_safe_place
 from penstock.program import current_program
 from penstock.standard_streams import fill_gaps
-from penstock.state_dir import default_state_dir, passed_over, positions_place, resolve_state_dir
+from penstock.state_dir import (
+    default_state_dir,
+    known_store_place,
+    passed_over,
+    positions_place,
+    resolve_state_dir,
+)
 from penstock.supervisor import descriptors
 from penstock.supervisor.cleanup import remove_run_dir
 
@@ -68,8 +74,12 @@ def deploy(
     positions = None if any(stage.caller for stage in plan.stages.values()) else positions_place(state, name)
     order = Order(
         plan, program, fresh, state, crashes or {}, usual, _left_to(run_dir, name),
-        early or EarlySupervisor(), checkpoint, from_checkpoint, positions, signals,
+        early or EarlySupervisor(), checkpoint, from_checkpoint, positions, known_store_place(state, name), signals,
     )
+    if checkpoint is not None:
+        from penstock.engine.known_stores import note_store  # most runs have no store
+
+        note_store(order.known_store, str(checkpoint.store))
     on_disk = any(stage.settings.state_cache_bytes for stage in plan.stages.values())
     places = [parent / name for parent in rundir.parents(run_dir, state, on_disk=on_disk)]
     looks = [parent / name for parent in rundir.places(run_dir, state)]
@@ -179,6 +189,10 @@ def _resume(order: Order, path: Path, held: Held) -> Deployment | None:
             from penstock.checkpoints.positions import forget_positions
 
             forget_positions(order.positions)
+        if order.checkpoint is not None:
+            from penstock.engine.resume import start_over
+
+            start_over(order)
         return None
     if not kept and order.checkpoint is None:
         return None

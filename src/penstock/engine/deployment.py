@@ -43,6 +43,8 @@ class Order(msgspec.Struct, frozen=True):
     """The one to resume from; empty: what was left, else the newest one."""
     positions: Path | None = None
     """Where it is kept how far a run came that was told to end; None: it is not."""
+    known_store: Path = Path()
+    """Where it is noted on this machine what is known of the pipeline's store."""
     signals: Sequence[int] = ()
     """Those heard so far, where the caller only notes them."""
 
@@ -67,6 +69,10 @@ class Deployment(msgspec.Struct, frozen=True):
     """The run's folder of dead letters; it is made for the first one."""
     left_to: Path | None = None
     """Where what the run leaves is moved to; None: it stays where it is."""
+    checkpoint: CheckpointOptions | None = None
+    """Where its checkpoints go."""
+    known_store: Path = Path()
+    """As in `Order`."""
 
     def give_up(self) -> None:
         """Whoever was to have it has none: its supervisor ends, and the next run resumes."""

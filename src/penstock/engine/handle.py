@@ -8,10 +8,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from msgspec.structs import replace
 
+from penstock.ctrl_c import is_ctrl_c
 from penstock.engine import forks, rundir
 from penstock.engine.deployment import Deployment
 from penstock.engine.supervisor_link import SupervisorLink
@@ -25,6 +26,7 @@ from penstock.report import Outcome, Report, StageReport
 from penstock.slot.process.pickled_error import unpickled_error
 from penstock.slot.process.user_errors import one_line, user_traceback
 from penstock.slot.records.life import FailureNote
+from penstock.source import Source
 from penstock.supervisor.cleanup import remove_run_dir
 from penstock.supervisor.protocol import CallerFailed, Drain, Ended, FromSupervisor, Notice, Output, Running, Stop
 from penstock.terminal_text import visible_lines
@@ -293,6 +295,7 @@ class Handle:
         if not ours:
             return
         if self._ended is not None and not self._ended.leaves_queues:
+            self._tell_of_the_end(self._ended)
             remove_run_dir(self.run_dir)
         elif self._ended is not None and self._deployment.caller_reads and not self._ended.left_in:
             # The supervisor left this to us, because the queues had to stay while they were read.
@@ -304,6 +307,29 @@ class Handle:
             self._news.notify_all()
         for call in calls:
             call()
+
+    def _tell_of_the_end(self, ended: Ended) -> None:
+        """A lost machine's next run gives this report again until here, and begins anew from here on."""
+        deployment = self._deployment
+        if ended.outcome != "finished":
+            return
+        # Sources first: told again, they find nothing. The other way round a journal would stay for the next run.
+        for stage in deployment.plan.stages.values():
+            if stage.source is not None:
+                _tell_source(stage.source, stage.name)
+        if deployment.checkpoint is not None or deployment.known_store.exists():
+            from penstock.engine.tell_store import tell_store  # most runs have no store
+
+            tell_store(deployment, ended)
+
+
+def _tell_source(source: Source[Any], stage: str) -> None:
+    try:
+        source.finished(stage)
+    except BaseException as exc:  # the source's code, be it an exit; the run is through
+        if is_ctrl_c(exc):
+            raise
+        _engine_log.warning("%s: %s.finished() raised %s", stage, type(source).__name__, one_line(exc), exc_info=exc)
 
 
 def _settled(deployment: Deployment) -> Path:

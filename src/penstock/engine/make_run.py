@@ -58,7 +58,7 @@ def make_run(order: Order, path: Path, held: Held, run_id: str) -> Deployment:
         raise NoRunDirectory(path, f"it cannot be filled ({exc.strerror})") from exc
     return Deployment(
         paths, topology, order.program, run_id, held.lock_fd, held.claims, held.supervisor, dead_letters,
-        order.moves_to(path),
+        order.moves_to(path), order.checkpoint, order.known_store,
     )
 
 

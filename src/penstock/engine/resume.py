@@ -30,6 +30,7 @@ from penstock.dead_letter_store import letters_folder
 from penstock.engine import rundir
 from penstock.engine.deployment import Deployment, Order
 from penstock.engine.gone_sinks import finish_gone_sinks
+from penstock.engine.known_stores import read_known
 from penstock.engine.make_run import empty, prepare_sinks, splits_of
 from penstock.engine.room import FULL, NoRoom, require_room
 from penstock.engine.run_lock import Held
@@ -72,6 +73,8 @@ class Source(msgspec.Struct, frozen=True):
     manifest: Manifest
     positions: bool
     """True: it is where a run stood that was told to end."""
+    newest: int = 0
+    """The newest checkpoint of the store when it was looked at: this one, or one that is damaged."""
 
     def __str__(self) -> str:
         taken_s = self.manifest.taken_s
@@ -96,9 +99,29 @@ class Asked(Protocol):
     @property
     def positions(self) -> Path | None: ...
 
+    @property
+    def known_store(self) -> Path: ...
+
+
+def start_over(order: Order) -> None:
+    """Nobody resumes from the checkpoints of earlier runs any more, unless asked to.
+
+    Before the new run is made: if the machine is lost before its first checkpoint, the next run starts over, too.
+    Raises `StoreUnavailable`.
+    """
+    assert order.checkpoint is not None
+    store = open_store(order.checkpoint.store, order.plan.pipeline)
+    try:
+        if read_log(store).found:
+            claim(store, Holder(host=os.uname().nodename, pid=os.getpid(), run_id=""), starts_over=True)
+    except NotPrivate as exc:
+        raise StoreUnavailable(str(exc.path), exc.why, "choose another store") from exc
+    finally:
+        store.close()
+
 
 def resume(order: Order, path: Path, held: Held) -> Deployment | None:
-    """The run that resumes in `path`; None: there is nothing to resume from, or what there is was through.
+    """The run that resumes in `path`; None: there is nothing to resume from, or what was kept was through.
 
     Raises `LayoutChanged`, `NoSuchCheckpoint`, `StoreUnavailable`, `CheckpointDamaged`, and as `take_over` does.
     """
@@ -106,7 +129,7 @@ def resume(order: Order, path: Path, held: Held) -> Deployment | None:
     for source in sources(order):
         try:
             found = _found(order.plan, source)
-            if not order.from_checkpoint and found.is_through:
+            if source.positions and found.is_through:
                 return None
             way = _way(order.plan, found)
             _claim(order, source)
@@ -125,7 +148,7 @@ def would_resume(asked: Asked) -> str:
     """Where `resume` would, in words; empty: it would not. Looks only. Raises as `resume` does."""
     for source in sources(asked):
         found = _found(asked.plan, source)
-        if not asked.from_checkpoint and found.is_through:
+        if source.positions and found.is_through:
             return ""
         way = _way(asked.plan, found)
         return ", ".join([str(source), *found.changes.told]) if way.rescaled is not None else str(source)
@@ -147,12 +170,28 @@ def _sources(order: Asked, name: str, store: CheckpointStore | None) -> Iterator
         if store is not None:
             yield Source(store, manifest_of(store, order.from_checkpoint), False)
         return
-    stored = [] if store is None else [Source(store, manifest, False) for manifest in newest_first(store)]
+    stored = []
+    if store is not None:
+        found = _in_progress(order, store)
+        stored = [Source(store, manifest, False, found[0].number) for manifest in found]
     kept = []
     if order.positions is not None and order.positions.is_dir():
         place = store_at(order.positions, name)
         kept = [Source(place, manifest, True) for manifest in newest_first(place)]
     yield from sorted([*stored, *kept], key=lambda source: source.manifest.taken_s, reverse=True)
+
+
+def _in_progress(order: Asked, store: CheckpointStore) -> list[Manifest]:
+    """Checkpoints of runs that are not over, as far as the store and this machine know."""
+    known, found = read_known(order.known_store), list(newest_first(store))
+    if known is None or not found or found[0].taken_s > known.over_s:
+        return found
+    log.warning(
+        "checkpoint %s of %s, which was taken at %s, is passed over: a run has finished since, at %s; "
+        "--from %s resumes from it", found[0].id, store.where, time.ctime(found[0].taken_s), time.ctime(known.over_s),
+        found[0].id,
+    )
+    return []
 
 
 class _Found(msgspec.Struct, frozen=True):
@@ -214,7 +253,7 @@ def _claim(order: Order, source: Source) -> None:
         return
     claim(source.store, Holder(host=os.uname().nodename, pid=os.getpid(), run_id=source.manifest.cut.run_id))
     newest = read_log(source.store).manifests[-1:]
-    if not order.from_checkpoint and newest and newest[0].number != source.manifest.number:
+    if not order.from_checkpoint and newest and newest[0].number > source.newest:
         what = f"another run has added checkpoint {newest[0].id} this very moment; run again"
         raise CheckpointDamaged(source.store.where, source.manifest.id, what)
 

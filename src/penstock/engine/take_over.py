@@ -67,7 +67,7 @@ def take_over(order: Order, path: Path, held: Held, left: Manifest, *, restored:
     _tell(order, left, resumed)
     return Deployment(
         paths, topology, order.program, left.run_id, held.lock_fd, held.claims, held.supervisor, dead_letters,
-        order.moves_to(path),
+        order.moves_to(path), order.checkpoint, order.known_store,
     )
 
 

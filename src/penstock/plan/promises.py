@@ -89,7 +89,9 @@ def notes(plan: Plan) -> Iterator[str]:
 
 
 def _about_stage(plan: Plan, stage: StagePlan) -> Iterator[str]:
-    if stage.source is not None and not stage.source.replayable:
+    if stage.source is not None and stage.source.journal:
+        yield f"{stage.name} keeps its rows in {stage.source.journal} until a checkpoint covers them or the run ends"
+    elif stage.source is not None and not stage.source.replayable:
         yield f"{stage.name} cannot be read again: rows that were read but not committed are lost with its worker"
     if stage.settings.workers_most > stage.settings.workers:
         most = stage.settings.workers_most

@@ -65,7 +65,7 @@ class Assembler(msgspec.Struct, frozen=True):
         wake = Wake(self.ring)
         context = Context(
             pipeline=plan.pipeline, stage=stage.name, slot=slot, workers=workers, attempt=life.attempt,
-            run_id=life.run_id, hooks=Hooks(self.key, self.stopping, wake),
+            run_id=life.run_id, hooks=Hooks(self.key, self.stopping, wake, life.checkpointed),
         )
         inputs = self._source(stage, context, wake) if stage.source is not None else self._queues(stage)
         edges = [self._edge_output(stage, out.edge) for out in stage.outputs]

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.errors import FileUnusable, QueueDamaged
+from penstock.errors import FileUnusable, PenstockError, QueueDamaged
 from penstock.plan.paths import RunPaths
 from penstock.shared_file import by_calls
 from penstock.slot.records.control import Control
@@ -199,13 +199,26 @@ class CheckpointKeeper:
             case Made():
                 if self._why:
                     self._notices.warn(f"checkpoints are taken again: {news.id}")
-                self._made = True
+                if not self._made:
+                    self._made = True
+                    self._forget_positions()
                 self._newest_s, self._why, self._delay_s = time.monotonic(), "", _FIRST_DELAY_S
             case Failed():
                 self._why = news.why
                 self._tell(f"no checkpoint: {news.why}; the run continues, and the next one is tried")
             case Taken():
                 self._fail(FailureNote(_STAGE, news.why))
+
+    def _forget_positions(self) -> None:
+        """Those that the run resumed from are behind its first checkpoint, whatever the clocks of the two say."""
+        place = Path(self._spec.positions)
+        if self._spec.positions and place.is_dir():
+            from penstock.checkpoints.positions import forget_positions
+
+            try:
+                forget_positions(place)
+            except (PenstockError, OSError) as exc:
+                self._notices.warn(f"where the run before stood cannot be removed from {place}: {exc}")
 
     def _look_at_pins(self, now: float) -> None:
         control = Control(RunPaths(self._run_dir).control, by_calls)

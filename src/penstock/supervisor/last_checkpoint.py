@@ -22,10 +22,12 @@ _LAST_S = 60.0
 def keep_or_forget(root: Path, spec: RunSpec, ended: Ended, caller: CallerLink) -> Ended:
     """Before the run directory goes. A run that was told to end leaves positions; one that is through leaves none.
 
-    The last checkpoint of a run that is through says so: the next run starts from the beginning.
+    The last checkpoint of a run that is through says so. Whoever hears of the end tells the store that it was heard.
     """
     if spec.checkpoint is not None:
-        _take_last(root, spec, caller)
+        made = _take_last(root, spec, caller)
+        if made is not None and ended.outcome == "finished":
+            ended = replace(ended, last_checkpoint=(int(made.id), made.lineage))
     if not spec.positions:
         return ended
     place = Path(spec.positions)
@@ -39,13 +41,14 @@ def keep_or_forget(root: Path, spec: RunSpec, ended: Ended, caller: CallerLink) 
     return ended
 
 
-def _take_last(root: Path, spec: RunSpec, caller: CallerLink) -> None:
+def _take_last(root: Path, spec: RunSpec, caller: CallerLink) -> Made | None:
+    """None: there is none, which was told."""
     why = "it took too long"
     try:
         process, sock = start_checkpointer(root, spec, 0x7FFF_FFFF, last=True)
     except OSError as exc:
         caller.say(Notice("WARNING", f"no last checkpoint: {exc}"))
-        return
+        return None
     try:
         until = time.monotonic() + _LAST_S
         while select.select([sock], [], [], max(until - time.monotonic(), 0.0))[0]:
@@ -53,7 +56,7 @@ def _take_last(root: Path, spec: RunSpec, caller: CallerLink) -> None:
             news = decode(data) if data else None
             match news:
                 case Made():
-                    return
+                    return news
                 case Failed() | Taken():
                     why = news.why
                 case None:
@@ -64,6 +67,7 @@ def _take_last(root: Path, spec: RunSpec, caller: CallerLink) -> None:
         sock.close()
         _end(process)
     caller.say(Notice("WARNING", f"no last checkpoint: {why}; the newest one in the store is older than the run's end"))
+    return None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

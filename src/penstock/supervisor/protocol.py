@@ -206,6 +206,8 @@ class Ended(msgspec.Struct, tag=True, frozen=True):
     """Where it is then."""
     kept: bool = False
     """True: it was told to end, and the next run resumes from where it stood."""
+    last_checkpoint: tuple[int, int] | None = None
+    """Its number and lineage, if all was done by then: the store is to be told once the end was heard."""
 
 
 ToSupervisor: TypeAlias = Drain | Stop | CallerFailed
