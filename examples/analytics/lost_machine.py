@@ -8,6 +8,7 @@ through.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -44,8 +45,7 @@ class Loss:
     events: int
     """That had been read."""
     checkpoint: str
-    """That the next run resumed from."""
-    age_s: float
+    """That the next run resumed from, as it says itself: one may have become durable in the last moment."""
     kept: int
     """Events that the checkpoint knew of: the others were read once more."""
 
@@ -64,8 +64,10 @@ def lose(data: Path, folder: Path, dsn: str | None) -> Loss:
             pass
         if program.wait() != 0:
             raise RuntimeError(f"the run that resumed failed: {(folder / 'log').read_text()}")
-    newest = last["checkpoints"]
-    return Loss(killed, memory_bytes, _events(last), newest["newest"], newest["age_s"], kept)
+    said = re.search(r"from checkpoint (\S+)", (folder / "log").read_text())
+    if said is None:
+        raise RuntimeError(f"the run did not resume from a checkpoint: {(folder / 'log').read_text()}")
+    return Loss(killed, memory_bytes, _events(last), said[1], kept)
 
 
 @contextmanager

@@ -50,9 +50,8 @@ def told(loss: Loss) -> str:
         f"directory deleted: {loss.memory_bytes / 2**20:.0f} MiB of memory with all queues, positions and open windows"
     )
     resumed = (
-        f"run again, with other numbers of workers: resumes from checkpoint {loss.checkpoint}, which was "
-        f"{loss.age_s:.1f} s old and knew of {loss.kept:,} events; {loss.events - loss.kept:,} events were read a "
-        "second time"
+        f"run again, with other numbers of workers: resumes from checkpoint {loss.checkpoint}, which knew of "
+        f"{loss.kept:,} events; {loss.events - loss.kept:,} events were read a second time"
     )
     return "\n".join(fill(sentence, _WIDTH, subsequent_indent="  ") for sentence in (lost, resumed))
 
