@@ -160,7 +160,9 @@ def audit(folder: Path, letters: list[int]) -> int:
     assert set(made.values()) <= {1}, f"told twice: {[n for n, times in made.items() if times > 1][:10]}"
     assert len(set(letters)) == len(letters), "a letter stands twice"
     count = len(made) + len(letters)
-    assert sorted([*made, *letters]) == list(range(count)), "not the first transfers, each once"
+    both, last = {*made} & {*letters}, max([*made, *letters], default=-1)
+    missing = sorted({*range(last + 1)} - {*made} - {*letters})
+    assert not both and not missing, f"{len(missing)} missing of {last + 1}: {missing[:10]}, in both: {sorted(both)[:10]}"
     assert all(number % REFUSED == 0 for number in letters)
     balances: dict[int, int] = defaultdict(int)
     for number in range(count):
