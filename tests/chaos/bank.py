@@ -162,7 +162,8 @@ def audit(folder: Path, letters: list[int]) -> int:
     count = len(made) + len(letters)
     both, last = {*made} & {*letters}, max([*made, *letters], default=-1)
     missing = sorted({*range(last + 1)} - {*made} - {*letters})
-    assert not both and not missing, f"{len(missing)} missing of {last + 1}: {missing[:10]}, in both: {sorted(both)[:10]}"
+    assert not both, f"written and set aside: {sorted(both)[:10]}"
+    assert not missing, f"{len(missing)} of {last + 1} are missing: {missing[:10]}"
     assert all(number % REFUSED == 0 for number in letters)
     balances: dict[int, int] = defaultdict(int)
     for number in range(count):
