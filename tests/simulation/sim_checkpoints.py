@@ -16,7 +16,7 @@ from penstock.checkpoints.earlier_run import earlier_run
 from penstock.checkpoints.history import read_log
 from penstock.checkpoints.manifest import Holder, Manifest
 from penstock.checkpoints.memory_store import MemoryStore
-from penstock.checkpoints.rescale import rescaled, write_rescaled
+from penstock.checkpoints.rescale import letters_of_gone, rescaled, write_rescaled
 from penstock.checkpoints.restore import Restoring, records_of, restore
 from penstock.checkpoints.run_shape import shape_of
 from penstock.checkpoints.store_cut import RunFacts, lineage_of, same_history, store_cut
@@ -52,7 +52,7 @@ class Checkpoints:
         """One that is killed is so after so many points at most."""
         self.restores = 0
         self.rescales = 0
-        machine.durable_record = self._durable_record
+        machine.durable_records = self._durable_records
 
     def start(self) -> None:
         """One begins, and another one when it is killed, whose pins the supervisor takes away."""
@@ -97,13 +97,16 @@ class Checkpoints:
     def _run(self) -> cut.RunFiles:
         machine = self._machine
         return cut.RunFiles(
-            RunPaths(RUN), self._shape, self._letters, machine.opening, machine.disk, machine.bell_at,
+            RunPaths(RUN), self._shape, self._letters, self._topology.membership.letters, machine.opening,
+            machine.disk, machine.bell_at,
             machine.clock.wall_s,
         )
 
-    def _durable_record(self, group: str, slot: int) -> Record:
+    def _durable_records(self, group: str) -> list[Record]:
+        """Of all slots, because a split may have been another slot's when it was taken."""
         manifests = read_log(self._store).manifests
-        return records_of(manifests[-1], "memory")[group, slot] if manifests else Record()
+        found = records_of(manifests[-1], "memory") if manifests else {}
+        return [record for (name, _), record in found.items() if name == group]
 
     @property
     def newest(self) -> Manifest | None:
@@ -127,7 +130,7 @@ class Checkpoints:
                 machine.memory.open(path, 0o102).pwrite(lost.open(path, 0).pread(1 << 40, 0), 0)
         to = Restoring(
             self._store, manifest, paths, self._letters, lineage_of(manifest) + 1000 * self.restores,
-            machine.memory.share, machine.memory, lambda folder: None,
+            self._topology.membership.letters, machine.memory.share, machine.memory, lambda folder: None,
         )
         wanted = other_workers(self._topology.plan, machine.random) if machine.random.random() < 0.7 else None
         if wanted is None or not self._rescale(to, wanted):
@@ -144,7 +147,7 @@ class Checkpoints:
         before = self._topology.membership
         found = changes(fingerprint(self._topology.plan), before, wanted)
         earlier = earlier_run(to.store, to.manifest, found.earlier, before, records_of(to.manifest, ""), ())
-        topology = Topology(wanted, membership_for(before, wanted, {}))
+        topology = Topology(wanted, membership_for(before, wanted))
         try:
             run = rescaled(topology, found, earlier)
         except LayoutChanged:
@@ -157,6 +160,7 @@ class Checkpoints:
                     written = earlier.stage(name, slot).sink_position or 0
                     self._machine.cut_back(self._machine.target(name, slot), written)
         write_rescaled(to, run)
+        topology = Topology(wanted, membership_for(before, wanted, letters=letters_of_gone(run)))
         self._topology, self._shape = topology, shape_of(layout_of(topology, 0.0))
         return True
 

@@ -77,7 +77,7 @@ class Machine:
         """The queues that each slot sends to, by its bell."""
         self.damaged = False
         """A bit of a queue was flipped."""
-        self.durable_record: Callable[[str, int], Record] | None = None
+        self.durable_records: Callable[[str], list[Record]] | None = None
         """Of a slot, in the newest checkpoint; None: nobody takes checkpoints."""
         self.pid = 100
         """Of the process that was born last."""
@@ -118,9 +118,11 @@ class Machine:
         found = [s.position for stage in record.stages for s in stage.splits.values() if _within(s.position, split)]
         if not any(committed >= position for committed in found):
             self.schedule.violate(f"{group}: {position} is acknowledged, and {found} are committed")
-        if self.durable_record is not None:
-            record = self.durable_record(group, int(slot))
-            found = [s.position for stage in record.stages for s in stage.splits.values() if _within(s.position, split)]
+        if self.durable_records is not None:
+            found = [
+                s.position for record in self.durable_records(group) for stage in record.stages
+                for s in stage.splits.values() if _within(s.position, split)
+            ]
             if not any(durable >= position for durable in found):
                 self.schedule.violate(f"{group}: {position} is acknowledged, and a checkpoint covers {found}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -69,6 +69,16 @@ def logs(shape: RunShape, records: Sequence[Record], paths: RunPaths, dead_lette
         letters = letters_file(dead_letters, slot.group, slot.number)
         covered = covered_logs(record, slot.folder(paths), letters)
         found += [NamedLog(_name(file.path, paths, dead_letters), file) for file in covered]
+    return found
+
+
+def letters_left(letters: Mapping[str, Mapping[int, int]], dead_letters: Path) -> list[NamedLog]:
+    """The dead letters of slots that there are no more. `letters`: how many bytes, by slot group and slot."""
+    found = []
+    for group, slots in letters.items():
+        for slot, length in slots.items():
+            path = letters_file(dead_letters, group, slot)
+            found.append(NamedLog(f"{DEAD_LETTERS_FOLDER}/{path.name}", CoveredFile(path, length, may_be_short=True)))
     return found
 
 

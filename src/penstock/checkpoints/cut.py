@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ from penstock.channel.bell import Bell, FifoBell, Sleep
 from penstock.channel.kept_files import read_part, remove_kept, size_of
 from penstock.channel.ring_copy import PinnedRing, room_is_pinned, side_files, unpin
 from penstock.channel.words import fence
-from penstock.checkpoints.consistent import Backlog, NamedFile, NamedLog, backlogs, logs, whole_files
+from penstock.checkpoints.consistent import Backlog, NamedFile, NamedLog, backlogs, letters_left, logs, whole_files
 from penstock.checkpoints.run_shape import RunShape, SlotFiles
 from penstock.errors import QueueDamaged
 from penstock.plan.paths import RunPaths
@@ -43,6 +43,8 @@ class RunFiles(msgspec.Struct, frozen=True):
     shape: RunShape
     dead_letters: Path
     """The run's folder of them."""
+    gone_letters: Mapping[str, Mapping[int, int]] = {}
+    """As `Membership.letters`: of slots that there are no more, and whose letters belong to the cut all the same."""
     opening: Opening = by_calls
     files: Files = DISK
     bell_of: Callable[[Path], Bell] = lambda path: FifoBell(path, by_calls)
@@ -146,7 +148,9 @@ def _copied(run: RunFiles, rings: Sequence[PinnedRing]) -> Copied:
             NamedFile(str(path.relative_to(run.paths.root)), path)
             for path in side_files(run.paths.root / queue.backlog.path, queue.data, queue.backlog.head)
         ]
-    covered = logs(run.shape, records, run.paths, run.dead_letters)
+    covered = [
+        *logs(run.shape, records, run.paths, run.dead_letters), *letters_left(run.gone_letters, run.dead_letters)
+    ]
     return Copied(taken_s, run.shape.slots, records, queues, covered, whole)
 
 

@@ -5,7 +5,6 @@ As `restore`, whose files these are. Queues and slots that are as they were are 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 
@@ -22,8 +21,7 @@ from penstock.checkpoints.regrouped_logs import Waiting, new_state
 from penstock.checkpoints.regrouped_queues import NewQueue, new_queues
 from penstock.checkpoints.regrouped_rows import NewFrame, RowsUnreadable, regrouped_rows
 from penstock.checkpoints.regrouped_slots import new_records
-from penstock.checkpoints.restore import Restoring, restore_log, write
-from penstock.dead_letter_store import letters_file
+from penstock.checkpoints.restore import Restoring, cut_letters, restore_log, write
 from penstock.errors import LayoutChanged
 from penstock.plan.changes import DRAIN, Changes
 from penstock.plan.paths import channel_name
@@ -184,19 +182,22 @@ def _copy_queue(to: Restoring, earlier: EarlierRun, edge: EdgePlan, name: str) -
 
 
 def _copy_letters(to: Restoring, run: Rescaled) -> None:
-    """All dead letters; of slots that are gone, no more than their records speak of: nobody else will cut them."""
+    """All dead letters; of slots that are gone, no more than the checkpoint has."""
     for log in run.earlier.manifest.cut.logs:
         if log.path.partition("/")[0] == DEAD_LETTERS_FOLDER:
             restore_log(to, log)
+    cut_letters(replace(to, gone_letters=letters_of_gone(run)))
+
+
+def letters_of_gone(run: Rescaled) -> dict[str, dict[int, int]]:
+    """How many bytes of dead letters slots have left that there are no more, for the membership; 0: none."""
+    left = {group: dict(slots) for group, slots in run.earlier.membership.letters.items()}
     for (group, number), record in run.earlier.records.items():
-        if (group, number) not in run.records:
-            path = letters_file(to.dead_letters, group, number)
-            if to.files.exists(path):
-                file = to.files.open(path, os.O_RDWR)
-                try:
-                    file.truncate(min(file.size, (record.logs.get(DEAD_LETTERS) or [0])[0]))
-                finally:
-                    file.close()
+        left.setdefault(group, {})[number] = (record.logs.get(DEAD_LETTERS) or [0])[0]
+    return {
+        group: {number: length for number, length in slots.items() if (group, number) not in run.records}
+        for group, slots in left.items()
+    }
 
 
 def _write_slot(to: Restoring, run: Rescaled, slot: Slot) -> None:
@@ -205,8 +206,8 @@ def _write_slot(to: Restoring, run: Rescaled, slot: Slot) -> None:
     to.make_folder(journal.parent)
     was = earlier.records.get((slot.group, slot.number))
     logs = dict(was.logs) if was is not None else {}
-    if was is None:
-        _take_up_letters(to, slot, logs)
+    if was is None:  # a slot of this number may have been there once: its letters stay, and others come behind them
+        logs[DEAD_LETTERS] = [earlier.membership.letters.get(slot.group, {}).get(slot.number, 0)]
     if _is_changed(run, slot):
         logs = {name: numbers for name, numbers in logs.items() if name not in (RETRIES, STATE)}
         _write_waiting(to, run, slot, logs)
@@ -228,17 +229,6 @@ def _is_changed(run: Rescaled, slot: Slot) -> bool:
     if not before or before[0].stages != tuple(stage.name for stage in slot.stages):
         return True
     return earlier.slots(before[0].stages[0]) != run.topology.workers(slot.stages[0].name)
-
-
-def _take_up_letters(to: Restoring, slot: Slot, logs: dict[str, list[int]]) -> None:
-    """A slot of this number may have been there once: its letters stay, and others come behind them."""
-    path = letters_file(to.dead_letters, slot.group, slot.number)
-    if to.files.exists(path):
-        file = to.files.open(path, os.O_RDONLY)
-        try:
-            logs[DEAD_LETTERS] = [file.size]
-        finally:
-            file.close()
 
 
 def _write_waiting(to: Restoring, run: Rescaled, slot: Slot, logs: dict[str, list[int]]) -> None:

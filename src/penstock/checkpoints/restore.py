@@ -21,6 +21,7 @@ from penstock.checkpoints.manifest import ChannelCut, LogCut, Manifest, SlotCut
 from penstock.checkpoints.reopen import reopen
 from penstock.checkpoints.run_shape import RunShape
 from penstock.checkpoints.store import CheckpointStore
+from penstock.dead_letter_store import letters_file
 from penstock.errors import CheckpointDamaged
 from penstock.plan.paths import RunPaths
 from penstock.shared_file import Opening, by_calls
@@ -44,6 +45,8 @@ class Restoring(msgspec.Struct, frozen=True):
     """The run's folder of them, which may have some."""
     lineage: int
     """Of the records from here on: one that no records had before."""
+    gone_letters: Mapping[str, Mapping[int, int]] = {}
+    """As `Membership.letters`."""
     opening: Opening = by_calls
     files: Files = DISK
     make_folder: Callable[[Path], None] = _folder
@@ -83,6 +86,7 @@ def restore(to: Restoring, shape: RunShape, capacities: Mapping[str, int], endle
             DurableWord.create(slot.durable(to.paths), record.number, to.files)
     for log in cut.logs:
         restore_log(to, log)
+    cut_letters(to)
     for file in cut.files:
         write(to, file.path, content(to.store, to.manifest, file.chunks))
 
@@ -127,6 +131,19 @@ def restore_log(to: Restoring, log: LogCut) -> None:
             _fill(file, content(to.store, to.manifest, log.chunks))
     finally:
         file.close()
+
+
+def cut_letters(to: Restoring) -> None:
+    """Of slots that there are no more, no worker will cut away what was written behind the checkpoint."""
+    for group, slots in to.gone_letters.items():
+        for slot, length in slots.items():
+            path = letters_file(to.dead_letters, group, slot)
+            if to.files.exists(path):
+                file = to.files.open(path, os.O_RDWR)
+                try:
+                    file.truncate(min(file.size, length))
+                finally:
+                    file.close()
 
 
 def write(to: Restoring, path: str, parts: Iterable[bytes]) -> int:

@@ -15,6 +15,7 @@ from penstock.checkpoints.run_shape import shape_of
 from penstock.checkpoints.store_cut import RunFacts
 from penstock.errors import NotPrivate, QueueDamaged
 from penstock.metrics import layout
+from penstock.plan.membership import MEMBERSHIP_IS, decode_membership
 from penstock.plan.paths import RunPaths
 from penstock.private_files import read_own
 from penstock.run_files import read_checked, refused
@@ -41,13 +42,14 @@ class ThisRun(msgspec.Struct, frozen=True):
             raise refused(paths.layout, "the layout", exc) from exc
         except msgspec.MsgspecError as exc:
             raise QueueDamaged(paths.layout, f"this is not a layout: {exc}") from exc
-        return RunFiles(paths, shape, Path(self.dead_letters))
+        membership = decode_membership(read_checked(paths.membership, MEMBERSHIP_IS), paths.membership)
+        return RunFiles(paths, shape, Path(self.dead_letters), membership.letters)
 
     def facts(self) -> RunFacts:
         """Raises `QueueDamaged`, `FileUnusable`."""
         paths = RunPaths(Path(self.run_dir))
         return RunFacts(
-            self.pipeline, self.run_id, self.layout, read_checked(paths.membership, "the list of slots"),
+            self.pipeline, self.run_id, self.layout, read_checked(paths.membership, MEMBERSHIP_IS),
             read_checked(paths.splits, "the list of splits"),
         )
 

@@ -21,7 +21,7 @@ from penstock.checkpoints.earlier_run import EarlierRun, earlier_run
 from penstock.checkpoints.history import manifest_of, newest_first, read_log
 from penstock.checkpoints.manifest import Holder, Manifest
 from penstock.checkpoints.positions import store_at
-from penstock.checkpoints.rescale import Rescaled, rescaled, write_rescaled
+from penstock.checkpoints.rescale import Rescaled, letters_of_gone, rescaled, write_rescaled
 from penstock.checkpoints.restore import Restoring, records_of, restore
 from penstock.checkpoints.run_shape import shape_of
 from penstock.checkpoints.store import CheckpointStore
@@ -239,7 +239,7 @@ def _way(plan: Plan, found: _Found) -> _Way:
     if found.changes.is_same(found.source.manifest.cut.layout, plan):
         return _Way(found, Topology(with_splits(plan, found.splits), found.membership), None)
     planned = with_splits(plan, {**found.splits, **splits_of(plan, found.changes.come)})
-    topology = Topology(planned, membership_for(found.membership, plan, {}))
+    topology = Topology(planned, membership_for(found.membership, plan))
     return _Way(found, topology, rescaled(topology, found.changes, found.earlier))
 
 
@@ -270,7 +270,8 @@ def _resume(order: Order, path: Path, held: Held, source: Source, way: _Way) -> 
     paths = RunPaths(path)
     letters = letters_folder(order.state_dir, order.plan.pipeline, cut.run_id)
     # Any number that no record of this run had before: it is only compared.
-    to = Restoring(source.store, source.manifest, paths, letters, secrets.randbits(62) | 1)
+    lineage = secrets.randbits(62) | 1
+    to = Restoring(source.store, source.manifest, paths, letters, lineage, way.found.membership.letters)
     try:
         if way.rescaled is not None:
             write_rescaled(to, way.rescaled)
@@ -303,4 +304,5 @@ def _with_ends(order: Order, path: Path, held: Held, way: _Way, run: Rescaled) -
         gone = finish_gone_sinks(order.plan, way.found.changes.rescaled, run.earlier)
     finally:
         held.disclaim()
-    return Topology(way.topology.plan, membership_for(way.found.membership, order.plan, gone))
+    membership = membership_for(way.found.membership, order.plan, gone, letters_of_gone(run))
+    return Topology(way.topology.plan, membership)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ KEY_GROUPS: Final = 256
 
 
 MEMBERSHIP_IS: Final = "the list of slots"
+T = TypeVar("T")
+_NONE: Final[Mapping[str, Mapping[int, Any]]] = {}
 
 
 class Membership(msgspec.Struct, frozen=True):
@@ -33,13 +35,15 @@ class Membership(msgspec.Struct, frozen=True):
     """For each stage that gets rows by key, the slot that owns each group."""
     gone: dict[str, dict[int, Any]] = {}
     """By stage and slot: where the sinks of slots stood that there were once, for when there are as many again."""
+    letters: dict[str, dict[int, int]] = {}
+    """By slot group and slot: how many bytes of dead letters such slots have left. They are the run's as before."""
 
     def rescaled(self, stage: str, slots: int) -> Membership:
         """The next version, in which a stage has this many slots, and as few groups as possible have a new owner."""
         tables = dict(self.tables)
         if stage in tables:
             tables[stage] = moved(tables[stage], slots)
-        return Membership(self.version + 1, {**self.slots, stage: slots}, tables, self.gone)
+        return Membership(self.version + 1, {**self.slots, stage: slots}, tables, self.gone, self.letters)
 
 
 # Made once, before workers are forked: to make it takes longer than to use it.
@@ -74,10 +78,13 @@ def decode_membership(data: bytes, path: Path) -> Membership:
         raise QueueDamaged(path, f"{MEMBERSHIP_IS} cannot be read ({exc})") from exc
 
 
-def membership_for(earlier: Membership, plan: Plan, gone: Mapping[str, Mapping[int, Any]]) -> Membership:
+def membership_for(
+    earlier: Membership, plan: Plan, gone: Mapping[str, Mapping[int, Any]] = _NONE,
+    letters: Mapping[str, Mapping[int, int]] = _NONE,
+) -> Membership:
     """The slots that a plan asks for, where an earlier run had others: as few key groups as possible are moved.
 
-    `gone`: where the sinks of slots stood that there are no more.
+    `gone`: where the sinks of slots stood that there are no more; `letters`: how many bytes of dead letters they left.
     """
     fresh = first_membership(plan)
     tables = {
@@ -91,7 +98,19 @@ def membership_for(earlier: Membership, plan: Plan, gone: Mapping[str, Mapping[i
         }
         for name in fresh.slots
     }
-    return Membership(earlier.version + 1, fresh.slots, tables, {name: slots for name, slots in left.items() if slots})
+    there = {group: fresh.slots[stages[0].name] for group, stages in plan.slot_groups().items()}
+    kept = {
+        group: {
+            slot: length for slot, length in {**earlier.letters.get(group, {}), **letters.get(group, {})}.items()
+            if length and slot >= there.get(group, 0)
+        }
+        for group in {**earlier.letters, **letters}
+    }
+    return Membership(earlier.version + 1, fresh.slots, tables, _filled(left), _filled(kept))
+
+
+def _filled(by_name: Mapping[str, dict[int, T]]) -> dict[str, dict[int, T]]:
+    return {name: slots for name, slots in by_name.items() if slots}
 
 
 def dealt(slots: int) -> tuple[int, ...]:
