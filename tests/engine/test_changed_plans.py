@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from test_checkpointed_runs import until
 
@@ -98,6 +99,33 @@ def test_a_stage_that_is_gone_is_refused_while_rows_are_on_their_way_to_it(
     assert _app(out).run(**where).outcome == "finished"
     assert _counted(_rows(out)) == [(x, x // 7 + 1) for x in range(ROWS)]
     assert sum("added" in row for row in _rows(out)) == rows
+
+
+def _windows(out: Path, workers: int) -> ps.Pipeline:
+    def columns(rows: pa.Table) -> pa.Table:
+        return rows
+
+    app = ps.Pipeline("changing")
+    tables = app.source(numbers, name="numbers").stage("columns").map_batches(columns)
+    window = tables.stage("windows", workers=workers).key_by("key").window(ps.tumbling("700s"), time="id")
+    window.aggregate(n=ps.count(), sum=ps.sum("id")).sink(files.json_lines(out), name="store")
+    return app
+
+
+def test_windows_over_columns_go_to_the_owner_of_their_key(tmp_path: Path, where: dict[str, Any]) -> None:
+    out = tmp_path / "out.jsonl"
+    for workers in (1, 3, 2):
+        handle = _windows(out, workers).start(**where)
+        before = handle.status().stages["windows"].rows_in
+        until(lambda h=handle, b=before: h.status().stages["windows"].rows_in > b + 200)
+        assert (handle.stop() if workers == 3 else handle.drain()).resumes
+    assert _windows(out, 4).run(**where).outcome == "finished"
+    found = sorted((row["key"], row["start"], row["n"], row["sum"]) for row in _rows(out))
+    assert found == [
+        (key, start, len(ids), sum(ids))
+        for key in range(7) for start in range(0, ROWS, 700)
+        for ids in [[x for x in range(start, min(start + 700, ROWS)) if x % 7 == key]]
+    ]
 
 
 def test_where_a_run_would_begin_is_told_before_it_does(tmp_path: Path, where: dict[str, Any]) -> None:

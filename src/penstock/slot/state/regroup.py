@@ -11,7 +11,7 @@ from typing import Final
 
 from penstock.plan.membership import KEY_GROUPS
 from penstock.slot.records.committed_log import frame
-from penstock.slot.state.bands import ALL_BANDS, groups_of
+from penstock.slot.state.bands import ALL_BANDS, COLUMNS_BAND, COLUMNS_GROUP, groups_of
 from penstock.slot.state.frames import Band, Catalogue, Part, Snapshot, decode_body, encode_body
 
 _ALL: Final = frozenset(range(KEY_GROUPS))
@@ -54,9 +54,11 @@ def _wanted(bodies: Iterable[bytes], wanted: frozenset[int]) -> Iterator[bytes]:
 
 
 def _counts(body: Band | Snapshot, counted: frozenset[int]) -> bool:
+    if body.group == COLUMNS_GROUP if isinstance(body, Snapshot) else body.band in (ALL_BANDS, COLUMNS_BAND):
+        return bool(counted)  # keys of all groups
     if isinstance(body, Snapshot):
         return body.group in counted
-    return bool(counted) if body.band == ALL_BANDS else not counted.isdisjoint(groups_of(body.band))
+    return not counted.isdisjoint(groups_of(body.band))
 
 
 def taken_from(old: Sequence[int], new: Sequence[int], slot: int) -> dict[int, list[int]]:
