@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import enum
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,18 @@ class Visit(msgspec.Struct):
     id: int
     country: str | None = None
     at: datetime.datetime | None = None
+
+
+class Color(str, enum.Enum):
+    RED = "red"
+
+
+class Plain(enum.Enum):
+    RED = "red"
+
+
+class Size(enum.IntEnum):
+    ONE = 1
 
 
 class Died(Exception):
@@ -156,6 +170,9 @@ def test_rows_that_cannot_be_written_or_have_no_folder_are_rejected_by_number(tm
 def test_folders_are_named_as_readers_of_partitions_expect() -> None:
     at = datetime.datetime(2026, 3, 1, 23, 30, tzinfo=datetime.timezone(datetime.timedelta(hours=-2)))
     assert folder_of("country")({"country": "a/b=c"}) == "country=a%2Fb%3Dc"
+    # As the row has them: `str` would give `Color.RED`, or whatever the class likes.
+    assert folder_of("color")({"color": Color.RED}) == "color=red"
+    assert folder_of(["color", "size"])({"color": Plain.RED, "size": Size.ONE}) == "color=red/size=1"
     assert folder_of(["a", "b"])({"a": None, "b": True}) == "a=__HIVE_DEFAULT_PARTITION__/b=true"
     assert folder_of(files.by_time("at"))(Visit(1, at=at)) == "date=2026-03-02"
     assert folder_of(files.by_time("at", "hour"))(Visit(1, at=at)) == "date=2026-03-02/hour=01"
@@ -206,6 +223,44 @@ def test_a_damaged_note_is_named(tmp_path: Path) -> None:
     note.write_bytes(data)
     with pytest.raises(TargetDamaged, match="applied"):
         opened(sink)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["removed", "removed and made again"])
+@pytest.mark.parametrize("later", ["commit", "finish", "open"])
+def test_a_folder_that_is_removed_meanwhile_is_not_taken_for_one_that_has_its_rows(
+    tmp_path: Path, again: bool, later: str
+) -> None:
+    folder = tmp_path / "out"
+    sink = files.json_lines(f"{folder}/", Visit).at_checkpoint()
+    writer = opened(sink)
+    writer.write([Visit(1)])
+    writer.commit(b"first")
+    shutil.rmtree(folder)
+    if again:
+        folder.mkdir()
+    if later == "open":  # whoever resumes sees that its note is not there
+        assert opened(sink).last_record() is None
+        return
+    writer.write([Visit(2)])
+    with pytest.raises(TargetDamaged, match="was removed"):
+        writer.commit(b"second") if later == "commit" else writer.finish()
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_two_writers_of_one_folder_notice_each_other(tmp_path: Path, first: bool) -> None:
+    """On one machine a claim keeps the second one out. On a file system that machines share, it would not."""
+    sink = files.json_lines(f"{tmp_path}/", Visit).at_checkpoint()
+    writer = opened(sink)
+    if not first:
+        writer.write([Visit(1)])
+        writer.commit(b"first")
+    other = opened(sink)
+    other.write([Visit(2)])
+    other.commit(b"other")
+    writer.write([Visit(3)])
+    with pytest.raises(TargetDamaged, match="another run writes to it"):
+        writer.commit(b"second")
+    assert visible(tmp_path, ids_of_json) == [2] if first else [1, 2]
 
 
 def test_what_cannot_be_is_said_before_a_run(tmp_path: Path) -> None:

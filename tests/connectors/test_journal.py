@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,36 @@ def test_what_was_not_synced_is_cut_off_and_what_follows_stands_behind_what_was(
     journal = Journal(tmp_path / "j")
     journal.append([b"three"])
     assert read_all(journal) == [b"one", b"two", b"three"]
+    journal.close()
+
+
+@pytest.mark.parametrize("trim", [False, True])
+@pytest.mark.parametrize("reopen", [False, True])
+def test_the_last_frame_is_known_where_a_segment_was_begun_and_nothing_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trim: bool, reopen: bool
+) -> None:
+    """It says where the source stood. Without it a source that can be read again is, from its beginning."""
+    def no_room(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    journal = Journal(tmp_path / "j", 20)
+    journal.append([b"x" * 30])
+    (end,) = journal.append([b"z" * 30])
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", no_room)
+        with pytest.raises(JournalFull):
+            journal.append([b"no room"])
+    if reopen:
+        journal.close()
+        journal = Journal(tmp_path / "j", 20)
+    if trim:
+        journal.trim(end)
+    journal.close()
+    journal = Journal(tmp_path / "j", 20)
+    assert journal.last == b"z" * 30
+    assert journal.first == (end if trim else 0)
+    journal.append([b"next"])
+    assert read_all(journal, end) == [b"next"]
     journal.close()
 
 

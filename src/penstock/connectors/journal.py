@@ -68,11 +68,24 @@ class Journal:
         if not self._begins:
             return -1
         fd = open_own(self._path(self._begins[-1]), os.O_RDWR)
-        while (body := _frame(fd, self.end - self._begins[-1])) is not None:
-            self.last = body
-            self.end += _HEAD.size + len(body)
-        os.ftruncate(fd, self.end - self._begins[-1])
+        length = self._last_of(fd)
+        if not length and len(self._begins) > 1:  # killed, or out of room, before the first frame of a segment
+            before = open_own(self._path(self._begins[-2]), os.O_RDONLY)
+            try:
+                self._last_of(before)
+            finally:
+                os.close(before)
+        self.end += length
+        os.ftruncate(fd, length)
         return fd
+
+    def _last_of(self, fd: int) -> int:
+        """Note the last frame of a segment, if there is one; the bytes of those that are whole."""
+        at = 0
+        while (body := _frame(fd, at)) is not None:
+            self.last = body
+            at += _HEAD.size + len(body)
+        return at
 
     def append(self, bodies: Sequence[bytes]) -> list[int]:
         """Frames behind the last one, durable when this returns; the offset behind each. Raises `JournalFull`."""
@@ -153,14 +166,15 @@ class Journal:
         return max(self._begins[0] if self._begins else self.end, min(self.trimmed, self.end))
 
     def trim(self, offset: int) -> None:
-        """Nobody needs what lies before: whole segments go, but for the last one."""
+        """Nobody needs what lies before: whole segments go, but for the one that has the last frame."""
         head = offset.to_bytes(8, "little")
         fd = open_own(self.folder / "trimmed", os.O_RDWR | os.O_CREAT)
         try:
             _write(fd, head + crc32(head).to_bytes(4, "little"), 0)
         finally:
             os.close(fd)
-        while len(self._begins) > 1 and self._begins[1] <= offset:
+        kept = 2 if self._begins and self._begins[-1] == self.end else 1
+        while len(self._begins) > kept and self._begins[1] <= offset:
             if self._read_from[0] == self._begins[0]:
                 self._close_read()
             self._path(self._begins.pop(0)).unlink(missing_ok=True)

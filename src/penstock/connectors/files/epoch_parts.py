@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Final
 from zlib import crc32
 
@@ -49,6 +48,8 @@ class EpochParts:
         self.suffix = suffix
         self._slot = slot
         self._note = os.path.join(folder, f".part-{slot}.applied")
+        self._known: os.stat_result | None = None
+        """The note as this writer has read or written it."""
 
     def name(self, partition: str, number: int) -> str:
         """A part, relative to the folder."""
@@ -65,9 +66,24 @@ class EpochParts:
             file.write(crc32(data).to_bytes(_CHECK_BYTES, "little") + data)
             file.flush()
             os.fsync(file.fileno())
+            made = os.fstat(file.fileno())
         os.rename(new, self._note)  # the commit
+        self._known = made
         sync_folder_of(self._note)
         self._show(note)
+
+    def require_still(self) -> None:
+        """Raise `TargetDamaged` where the folder was removed, or another writer has been here: rows would be missing."""
+        try:
+            there = os.stat(self._note)
+        except (FileNotFoundError, NotADirectoryError):
+            if self._known is None:
+                return
+            what = f"it was removed while rows were being written to it ({self._note}, which says what is complete, is gone)"
+            raise TargetDamaged(self.folder, what) from None
+        if self._known is None or not os.path.samestat(there, self._known):
+            what = f"another run writes to it, too ({self._note} is not what this one wrote); give each a folder of its own"
+            raise TargetDamaged(self.folder, what)
 
     def _show(self, note: Note) -> None:
         for part in note.parts:
@@ -84,7 +100,8 @@ class EpochParts:
     def last(self) -> Note | None:
         """The last commit, all of whose parts can be seen now. Raises `TargetDamaged`."""
         try:
-            data = Path(self._note).read_bytes()
+            with open(self._note, "rb") as file:
+                data, self._known = file.read(), os.fstat(file.fileno())
         except FileNotFoundError:
             return None
         body = data[_CHECK_BYTES:]

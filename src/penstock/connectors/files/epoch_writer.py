@@ -121,6 +121,7 @@ class EpochWriter(TransactionalWriter[Any]):
 
     def commit(self, record: bytes) -> None:
         waiting, self._waiting = self._waiting, []
+        self._parts.require_still()
         made, rejected = self._made(waiting)
         if rejected:
             raise RowsRejected(rejected)
@@ -177,6 +178,9 @@ class EpochWriter(TransactionalWriter[Any]):
             numbers.append(first + index)
             mine.append(row)
         return [(folder, numbers, mine) for folder, (numbers, mine) in found.items()]
+
+    def finish(self) -> None:
+        self._parts.require_still()
 
     def last_record(self) -> bytes | None:
         return None if self._last is None else self._last.record

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import datetime
+import enum
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -83,6 +84,8 @@ def _value(row: Any, field: str) -> Any:
 
 
 def _text(value: Any, field: str) -> str:
+    if isinstance(value, enum.Enum):  # as in the row; its `str` is its name
+        value = value.value
     if value is None or value == "":
         return _NONE
     if isinstance(value, bool):
