@@ -17,6 +17,7 @@ import pytest
 
 import penstock as ps
 from penstock.connectors import files
+from penstock.connectors.files import epoch_parts
 from penstock.connectors.files.partition import folder_of
 from penstock.errors import OutputExists, TargetDamaged
 from penstock.operator import Context
@@ -31,7 +32,7 @@ class Visit(msgspec.Struct):
     at: datetime.datetime | None = None
 
 
-class Color(str, enum.Enum):
+class Color(str, enum.Enum):  # noqa: UP042 - its `str` is `Color.RED`, other than that of a StrEnum
     RED = "red"
 
 
@@ -47,10 +48,10 @@ class Died(Exception):
     """The process is gone."""
 
 
-def opened(sink: Sink[Any] | None, slot: int = 0) -> TransactionalWriter[Any]:
+def opened(sink: Sink[Any] | None, slot: int = 0, pipeline: str = "p") -> TransactionalWriter[Any]:
     assert sink is not None
     assert list(sink.check_sink()) == []
-    writer = sink.writer(None, Context(pipeline="p", stage="s", slot=slot, workers=1, attempt=0))
+    writer = sink.writer(None, Context(pipeline=pipeline, stage="s", slot=slot, workers=1, attempt=0))
     assert isinstance(writer, TransactionalWriter)
     return writer
 
@@ -217,7 +218,7 @@ def test_a_fresh_run_refuses_appends_or_overwrites(tmp_path: Path) -> None:
 def test_a_damaged_note_is_named(tmp_path: Path) -> None:
     sink = files.json_lines(f"{tmp_path}/", Visit).at_checkpoint()
     opened(sink).commit(b"note")
-    note = tmp_path / ".part-0.applied"
+    note = tmp_path / ".part-0.p.s.applied"
     data = bytearray(note.read_bytes())
     data[-1] ^= 1
     note.write_bytes(data)
@@ -244,6 +245,41 @@ def test_a_folder_that_is_removed_meanwhile_is_not_taken_for_one_that_has_its_ro
     writer.write([Visit(2)])
     with pytest.raises(TargetDamaged, match="was removed"):
         writer.commit(b"second") if later == "commit" else writer.finish()
+
+
+def test_pipelines_that_append_to_one_folder_in_turn_go_on_where_each_stood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = files.json_lines(f"{tmp_path}/", Visit, if_exists="append", partition_by="country").at_checkpoint()
+    first = opened(sink, pipeline="first")
+    first.write([Visit(1, "CH")])
+    with monkeypatch.context() as patch:  # its machine is lost between the note and what it says
+        patch.setattr(epoch_parts, "_show", lambda *_: None)
+        first.commit(b"of the first")
+    assert visible(tmp_path, ids_of_json) == []
+    second = opened(sink, pipeline="second")  # as a run that resumes: nothing is prepared
+    assert second.last_record() is None
+    second.write([Visit(2, "CH")])
+    second.commit(b"of the second")
+    first = opened(sink, pipeline="first")
+    assert first.last_record() == b"of the first"
+    first.write([Visit(3, "CH")])
+    first.commit(b"of the first again")
+    assert visible(tmp_path, ids_of_json) == [1, 2, 3]
+    assert opened(sink, pipeline="second").last_record() == b"of the second"
+
+
+def test_parts_that_a_reader_took_away_with_their_folder_are_not_missed(tmp_path: Path) -> None:
+    sink = files.json_lines(f"{tmp_path}/", Visit, partition_by="country").at_checkpoint()
+    writer = opened(sink)
+    writer.write([Visit(1, "CH")])
+    writer.commit(b"first")
+    shutil.rmtree(tmp_path / "country=CH")
+    writer = opened(sink)
+    assert writer.last_record() == b"first"
+    writer.write([Visit(2, "CH")])
+    writer.commit(b"second")
+    assert [path.name for path in tmp_path.rglob("part-*")] == ["part-0-1.jsonl"]
 
 
 @pytest.mark.parametrize("first", [False, True])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from zlib import crc32
 
@@ -41,13 +41,14 @@ def hidden(part: str) -> str:
 
 
 class EpochParts:
-    """The parts of one slot in a folder."""
+    """The parts of one slot of a sink in a folder. Parts of others may stand beside them, and so may their notes."""
 
-    def __init__(self, folder: str, suffix: str, slot: int) -> None:
+    def __init__(self, folder: str, suffix: str, slot: int, owner: str) -> None:
+        """`owner`: pipeline and stage, in a form that fits a file's name."""
         self.folder = folder
         self.suffix = suffix
         self._slot = slot
-        self._note = os.path.join(folder, f".part-{slot}.applied")
+        self._note = os.path.join(folder, f".part-{slot}.{owner}.applied")
         self._known: os.stat_result | None = None
         """The note as this writer has read or written it."""
 
@@ -70,27 +71,20 @@ class EpochParts:
         os.rename(new, self._note)  # the commit
         self._known = made
         sync_folder_of(self._note)
-        self._show(note)
+        _show(self.folder, note)
 
     def require_still(self) -> None:
-        """Raise `TargetDamaged` where the folder was removed, or another writer has been here: rows would be missing."""
+        """Raise `TargetDamaged` where the folder was removed, or another writer has been here: rows are missing."""
         try:
             there = os.stat(self._note)
         except (FileNotFoundError, NotADirectoryError):
             if self._known is None:
                 return
-            what = f"it was removed while rows were being written to it ({self._note}, which says what is complete, is gone)"
+            what = f"it was removed while rows were being written to it: {self._note}, its note of them, is gone"
             raise TargetDamaged(self.folder, what) from None
         if self._known is None or not os.path.samestat(there, self._known):
-            what = f"another run writes to it, too ({self._note} is not what this one wrote); give each a folder of its own"
+            what = f"another run writes to it: {self._note} is not what this one wrote; give each a folder of its own"
             raise TargetDamaged(self.folder, what)
-
-    def _show(self, note: Note) -> None:
-        for part in note.parts:
-            new = self.path(hidden(part))
-            if os.path.lexists(new):
-                os.rename(new, self.path(part))
-        self.sync(note.parts)
 
     def sync(self, parts: Iterable[str]) -> None:
         """Have the names in the folders of these parts on the disk."""
@@ -99,23 +93,17 @@ class EpochParts:
 
     def last(self) -> Note | None:
         """The last commit, all of whose parts can be seen now. Raises `TargetDamaged`."""
-        try:
-            with open(self._note, "rb") as file:
-                data, self._known = file.read(), os.fstat(file.fileno())
-        except FileNotFoundError:
+        found = _shown(self.folder, self._note)
+        if found is None:
             return None
-        body = data[_CHECK_BYTES:]
-        if len(data) < _CHECK_BYTES or crc32(body).to_bytes(_CHECK_BYTES, "little") != data[:_CHECK_BYTES]:
-            raise TargetDamaged(self._note, "the note of what is complete does not hold what was written")
-        try:
-            note = msgspec.msgpack.decode(body, type=Note)
-        except msgspec.MsgspecError as exc:
-            raise TargetDamaged(self._note, f"the note of what is complete cannot be read ({exc})") from exc
-        self._show(note)
+        note, self._known = found
         return note
 
     def clean(self) -> int:
         """Remove hidden files of commits that never were; the highest number of the slot's parts that are there."""
+        # Hidden files that others have committed are none of those.
+        for note in _notes_in(self.folder, str(self._slot)):
+            _shown(self.folder, note)
         highest = -1
         stale = re.compile(rf"\.part-{self._slot}-\d+{re.escape(self.suffix)}\.new")
         part = re.compile(rf"part-{self._slot}-(\d+){re.escape(self.suffix)}")
@@ -136,21 +124,53 @@ def refuse(folder: str, suffix: str, if_exists: str) -> None:
 
 def prepare(folder: str, suffix: str, if_exists: str) -> None:
     """Clear the ground for a fresh run; see `Sink.prepare`. What was committed before, and is appended to, stays."""
-    notes = re.compile(r"\.part-(\d+)\.applied")
-    for name in sorted(_listing(folder)):
-        if (found := notes.fullmatch(name)) is None:
-            continue
+    for note in list(_notes_in(folder, r"\d+")):
         if if_exists == "append":
-            EpochParts(folder, suffix, int(found[1])).last()
+            _shown(folder, note)
         else:
-            os.unlink(os.path.join(folder, name))
+            os.unlink(note)
     for part in list(_parts_in(folder, suffix)) if if_exists == "overwrite" else ():
         os.unlink(part)
-    stale = re.compile(rf"\.part-\d+(-\d+{re.escape(suffix)}|\.applied)\.new")
+    stale = re.compile(rf"\.part-\d+(-\d+{re.escape(suffix)}|\..+\.applied)\.new")
     for above, _, names in os.walk(folder):
         for name in names:
             if stale.fullmatch(name):
                 os.unlink(os.path.join(above, name))
+
+
+def _shown(folder: str, path: str) -> tuple[Note, os.stat_result] | None:
+    """A note, all of whose parts can be seen now, and what it is as a file; None: there is none."""
+    try:
+        with open(path, "rb") as file:
+            data, known = file.read(), os.fstat(file.fileno())
+    except FileNotFoundError:
+        return None
+    body = data[_CHECK_BYTES:]
+    if len(data) < _CHECK_BYTES or crc32(body).to_bytes(_CHECK_BYTES, "little") != data[:_CHECK_BYTES]:
+        raise TargetDamaged(path, "the note of what is complete does not hold what was written")
+    try:
+        note = msgspec.msgpack.decode(body, type=Note)
+    except msgspec.MsgspecError as exc:
+        raise TargetDamaged(path, f"the note of what is complete cannot be read ({exc})") from exc
+    _show(folder, note)
+    return note, known
+
+
+def _show(folder: str, note: Note) -> None:
+    for part in note.parts:
+        new = os.path.join(folder, hidden(part))
+        if os.path.lexists(new):
+            os.rename(new, os.path.join(folder, part))
+    # Those who read parts may take them away, with the folder of a partition. The others count from the next note on.
+    for within in sorted({os.path.dirname(os.path.join(folder, part)) for part in note.parts}):
+        if os.path.isdir(within):
+            sync_folder_of(os.path.join(within, "part"))
+
+
+def _notes_in(folder: str, slot: str) -> Iterator[str]:
+    """The notes of all writers. `slot`: of which one, as a pattern."""
+    pattern = re.compile(rf"\.part-{slot}\..+\.applied")
+    yield from (os.path.join(folder, name) for name in sorted(_listing(folder)) if pattern.fullmatch(name))
 
 
 def _parts_in(folder: str, suffix: str) -> Iterable[str]:

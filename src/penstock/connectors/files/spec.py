@@ -176,7 +176,7 @@ class FileSourceOrSink(FileSource[T], Sink[Any]):
     def epoch_writer(self, form: PartForm, roll: Size | None, context: Context) -> EpochWriter:
         """For the slot of `context`, where rows become visible with checkpoints."""
         folder = None if self.partition_by is None else folder_of(self.partition_by)
-        parts = EpochParts(self.path, self.suffix, context.slot)
+        parts = EpochParts(self.path, self.suffix, context.slot, f"{context.pipeline}.{context.stage}")
         return EpochWriter(parts, form, folder, None if roll is None else parse_size(roll))
 
     def files(self, context: Context, *, numbered: bool) -> targets.PartFiles:
