@@ -23,10 +23,11 @@ SHARED_MEMORY = Path("/dev/shm")
 MARK = "PENSTOCK_TEST_SESSION"
 """In the environment of every process that a test starts, however deep below it."""
 FOR_TESTS = (
-    "PENSTOCK_DATA", "PENSTOCK_CHAOS_SECONDS", "PENSTOCK_CHAOS_SEED", "PENSTOCK_EXAMPLES", "PENSTOCK_S3_SERVER",
+    "PENSTOCK_DATA", "PENSTOCK_CHAOS_SECONDS", "PENSTOCK_CHAOS_SEED", "PENSTOCK_EXAMPLES", "PENSTOCK_NEXMARK",
+    "PENSTOCK_S3_SERVER",
 )
-"""What a person may tell the tests: where the data sets are, how long chaos lasts, by which seed, and how many
-surroundings of a program are drawn."""
+"""What a person may tell the tests: where the data sets are, how long chaos lasts, by which seed, how many surroundings
+of a program are drawn, and whether all queries of Nexmark are killed."""
 LEAVES_NOTHING_OPEN = ("api", "channel", "dead_letters", "plan", "slot", "supervisor")
 """Folders whose tests are looked at one by one, for what they leave open; the others are to follow."""
 GRACE_S = 10.0

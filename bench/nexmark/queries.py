@@ -488,10 +488,11 @@ def results(query: str, output: Path) -> Iterator[list[Any]]:
             yield row
 
 
-def pipeline(query: str, events: Path, output: Path, *, workers: int = 2) -> ps.Pipeline:
-    """A query over a file of events, whose rows go to a file of JSON lines."""
+def pipeline(query: str, events: Path | ps.Source[str], output: Path, *, workers: int = 2) -> ps.Pipeline:
+    """A query over the lines of a file of events, whose rows go to a file of JSON lines."""
     app = ps.Pipeline(f"nexmark-{query}")
-    parsed = app.source(files.lines(events), name="events").parse_json(Person | Auction | Bid)
+    lines = files.lines(events) if isinstance(events, Path) else events
+    parsed = app.source(lines, name="events").parse_json(Person | Auction | Bid)
     rows = QUERIES[query](parsed, workers)
     rows.sink(files.json_lines(output, if_exists="overwrite"), name="rows")
     return app

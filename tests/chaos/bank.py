@@ -26,11 +26,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from chaos_harness import children_of, processes_of, wait_for_exit, workers_of
+from chaos_harness import failed, kill, lose_the_machine, processes_of, workers_of
 
 import penstock as ps
 from penstock.connectors import files
-from penstock.errors import PipelineFailed
 from penstock.metrics.checkpoint_state import read_state
 from penstock.plan.paths import RunPaths
 from penstock.source import EndOfSplit, Position, Reader, Source
@@ -295,24 +294,3 @@ def copy(what: Path, to: Path) -> None:
         shutil.copytree(what, to)
     elif what.exists():
         shutil.copy(what, to)
-
-
-def kill(pid: int) -> None:
-    with suppress(ProcessLookupError):  # it was going
-        os.kill(pid, signal.SIGKILL)
-
-
-def failed(handle: ps.Handle) -> None:
-    with suppress(PipelineFailed):
-        handle.wait(timeout=f"{GIVE_UP_S}s")
-
-
-def lose_the_machine(handle: ps.Handle) -> None:
-    """All processes and all of the run directory are gone; disks stay."""
-    gone = {handle.supervisor_pid, *children_of(handle.supervisor_pid), *processes_of(handle.run_dir)}
-    kill(handle.supervisor_pid)
-    for pid in gone:
-        kill(pid)
-    wait_for_exit(sorted(gone))
-    failed(handle)
-    shutil.rmtree(handle.run_dir, ignore_errors=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import random
 import select
+import shutil
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -258,6 +260,27 @@ class Killer:
             return []
         number = {"one": 1, "some": self.rng.randint(2, 4), "all": len(workers)}[what]
         return self.rng.sample(workers, min(number, len(workers)))
+
+
+def kill(pid: int) -> None:
+    with suppress(ProcessLookupError):  # it was going
+        os.kill(pid, signal.SIGKILL)
+
+
+def failed(handle: Handle) -> None:
+    with suppress(PipelineFailed):
+        handle.wait(timeout="240s")
+
+
+def lose_the_machine(handle: Handle) -> None:
+    """All processes and all of the run directory are gone; disks stay."""
+    gone = {handle.supervisor_pid, *children_of(handle.supervisor_pid), *processes_of(handle.run_dir)}
+    kill(handle.supervisor_pid)
+    for pid in gone:
+        kill(pid)
+    wait_for_exit(sorted(gone))
+    failed(handle)
+    shutil.rmtree(handle.run_dir, ignore_errors=True)
 
 
 # A run with all of it.

@@ -1,4 +1,4 @@
-"""The benchmark's events, queries and reference are scripts beside the package; they are imported from there."""
+"""The benchmark's events, queries and reference are scripts beside the package; who kills is in the chaos tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "bench"))
+sys.path[:0] = [str(Path(__file__).parents[2] / "bench"), str(Path(__file__).parents[1] / "chaos")]
+
+from nexmark.generator import write  # noqa: E402
+from nexmark.reference import Reference  # noqa: E402
 
 _INPUT = Path(__file__).parent / "input"
 
@@ -29,3 +32,16 @@ def small_stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     events.sort(key=lambda event: int(event["date_time"]))
     path.write_text("".join(json.dumps(event) + "\n" for event in events))
     return path
+
+
+@pytest.fixture(scope="session")
+def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Long enough for several windows of ten seconds."""
+    path = tmp_path_factory.mktemp("stream") / "events.jsonl"
+    write(path, 30_000, events_per_s=1000)
+    return path
+
+
+@pytest.fixture(scope="session")
+def reference(stream: Path) -> Reference:
+    return Reference(stream)
