@@ -114,6 +114,10 @@ class Reference:
         """All rows of a query such as "q3", in no order."""
         return self._db.execute(QUERIES[query]).fetchall()
 
+    def write(self, query: str, output: Path) -> None:
+        """All rows of a query as CSV."""
+        self._db.execute(f"COPY ({QUERIES[query]}) TO {str(output)!r} (FORMAT csv, HEADER false)")
+
 
 _TEXTS: Final = (
     "type", "name", "email_address", "credit_card", "city", "state", "extra", "item_name", "description", "channel",

@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 
@@ -138,6 +139,16 @@ def module_of(program: Program) -> str | None:
 
 
 def module_name(path: Path) -> str:
-    """What a script is called where it is imported: `a.b.py` is no part of a package `a`, `queue.py` no library."""
+    """What a script is called where it is imported: `a.b.py` is no part of a package `a`, `queue.py` no library.
+
+    Beside a package `orders` that it imports, `orders.py` is not that package.
+    """
     name = path.stem.replace(".", "_")
-    return f"{name}_script" if name in sys.stdlib_module_names or name in _OURS else name
+    taken = name in sys.stdlib_module_names or name in _OURS or _is_anothers(name, path)
+    return f"{name}_script" if taken else name
+
+
+def _is_anothers(name: str, path: Path) -> bool:
+    """True: an import of that name finds something else than the script."""
+    found = PathFinder.find_spec(name)  # by `sys.path`, which is the same in the caller and in its workers
+    return found is not None and (found.origin is None or not os.path.samefile(found.origin, path))

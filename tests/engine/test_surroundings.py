@@ -85,6 +85,24 @@ def test_a_script_runs_whatever_its_name(tmp_path: Path, name: str) -> None:
         assert done.stdout == "2\n", done.stderr
 
 
+@pytest.mark.parametrize("where", ["", "lib"])
+def test_a_script_may_have_the_name_of_a_package_that_it_imports(tmp_path: Path, where: str) -> None:
+    write(tmp_path, f"{where}/orders/__init__.py".removeprefix("/"), "")
+    write(tmp_path, f"{where}/orders/rules.py".removeprefix("/"), "def more(x): return x + 1\n")
+    write(tmp_path, "orders.py", f"""
+        import sys
+        sys.path.insert(0, {str(tmp_path / where)!r})
+        import penstock as ps
+        from orders.rules import more
+        app = ps.Pipeline("named")
+        app.source([1], name="n").stage("work").map(more).sink(print)
+        if __name__ == "__main__":
+            app.run(progress=False)
+    """)
+    done = python(tmp_path, "orders.py")
+    assert done.stdout == "2\n", done.stderr
+
+
 def test_arguments_reach_the_program_in_every_process(tmp_path: Path) -> None:
     write(tmp_path, "args.py", """
         import sys, penstock as ps
