@@ -136,23 +136,29 @@ class Life:
 
 
 def stopped(life: Life, handle: ps.Handle) -> None:
-    _wait(life)
+    _disturb(life, handle, life.chance.randint(0, 2))
     assert handle.stop().resumes
 
 
 def drained(life: Life, handle: ps.Handle) -> None:
-    _wait(life)
+    _disturb(life, handle, life.chance.randint(0, 2))
     assert handle.drain().resumes
 
 
 def lost(life: Life, handle: ps.Handle) -> None:
-    """Workers and the checkpointer are killed at random, and at last everything, the run directory with it."""
-    for _ in range(life.chance.randint(3, 6)):
-        _wait(life)
-        life.killed += _kill_one(handle.run_dir, life.chance)
+    """All processes are killed, and the run directory is gone."""
+    _disturb(life, handle, life.chance.randint(3, 6))
     # Of this run: before its first one, the loss of the machine would be nothing but another beginning.
     until(lambda: (state := read_state(RunPaths(handle.run_dir).checkpoint_state)) is not None and state.id)
     lose_the_machine(handle)
+
+
+def _disturb(life: Life, handle: ps.Handle, kills: int) -> None:
+    """Kill workers and the checkpointer, at random."""
+    for _ in range(kills):
+        _wait(life)
+        life.killed += _kill_one(handle.run_dir, life.chance)
+    _wait(life)
 
 
 def until(condition: Callable[[], object]) -> None:
