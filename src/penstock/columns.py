@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -108,13 +108,37 @@ def as_library(columns: Any, library: str) -> Any:
 def rows_to_table(rows: Sequence[Any]) -> Any:
     """Columns of rows that are dicts, Structs or dataclasses; anything else becomes one column `value`."""
     if (fields := _shared_fields(rows)) is not None:
-        return arrow().table({name: list(map(attrgetter(name), rows)) for name in fields})
+        return _table_of({name: list(map(attrgetter(name), rows)) for name in fields})
     if rows and all(map(_SCALARS.__contains__, set(map(type, rows)))):
         return arrow().table({"value": rows})
     dicts = [_as_dict(row) for row in rows]
     # pyarrow takes the columns of the first row only: a field that comes later would be lost.
     names = dict.fromkeys(name for row in dicts for name in row)
-    return arrow().table({name: [row.get(name) for row in dicts] for name in names})
+    return _table_of({name: [row.get(name) for row in dicts] for name in names})
+
+
+def _table_of(values: Mapping[str, list[Any]]) -> Any:
+    """Raises `TypeError` where Arrow would silently change values of a kind other than the first one's.
+
+    What is inside of lists and nested rows is not looked at.
+    """
+    table, types = arrow().table(values), arrow().types
+    for field in table.schema:
+        there = (value for value in values[field.name] if value is not None)
+        if types.is_timestamp(field.type) or types.is_time(field.type):
+            kinds = {"without a zone" if _zone(value) is None else "with a zone" for value in there}
+        elif types.is_date(field.type) or types.is_binary(field.type):
+            kinds = {kind.__name__ for kind in set(map(type, there))}
+        else:
+            continue
+        if len(kinds) > 1:
+            told = " and ".join(sorted(kinds))
+            raise TypeError(f"column {field.name!r} has values of several kinds: {told}; make them one kind before")
+    return table
+
+
+def _zone(value: Any) -> Any:
+    return getattr(value, "tzinfo", None)
 
 
 def lines_to_table(lines: Lines) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import UTC, datetime, time, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from penstock import columns
+import penstock as ps
+from penstock import columns, testing
 from penstock.batch import Lines
 
 pa = pytest.importorskip("pyarrow")
@@ -19,6 +21,10 @@ pa = pytest.importorskip("pyarrow")
 class Visit(msgspec.Struct):
     user: str
     ms: int
+
+
+class Anything(msgspec.Struct):
+    x: Any
 
 
 @dataclasses.dataclass
@@ -115,3 +121,34 @@ def test_no_rows_make_an_empty_record_batch_with_the_columns() -> None:
 def test_a_result_that_is_not_columns_is_reported_with_what_to_return(given_back: Any) -> None:
     with pytest.raises(TypeError, match="return a pyarrow"):
         columns.as_table(given_back)
+
+
+ZONED, BARE = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 1)
+
+
+@pytest.mark.parametrize(("values", "kinds"), [
+    ([ZONED, BARE], "with a zone and without a zone"), ([BARE, None, ZONED], "with a zone and without a zone"),
+    ([BARE.date(), BARE], "date and datetime"), ([b"x", "x"], "bytes and str"), (["x", b"x"], "bytes and str"),
+    ([time(1), time(1, tzinfo=UTC)], "with a zone and without a zone"),
+])
+def test_values_that_arrow_would_change_to_be_as_the_first_are_refused(values: list[Any], kinds: str) -> None:
+    for rows in ([{"x": value} for value in values], [Anything(value) for value in values]):
+        with pytest.raises(TypeError, match=f"column 'x' has values of several kinds: {kinds}; make them one kind"):
+            columns.rows_to_table(rows)
+
+
+def test_times_in_several_zones_are_the_same_moments() -> None:
+    values = [ZONED, None, ZONED.astimezone(timezone(timedelta(hours=5)))]
+    back = columns.table_to_rows(columns.rows_to_table([{"x": value} for value in values]), dict)
+    assert [row["x"] for row in back] == values
+
+
+def same(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch
+
+
+def test_rows_of_several_kinds_come_through_a_batch_function_as_they_are() -> None:
+    rows = [{"x": value} for value in (ZONED, BARE, ZONED, BARE.date(), b"x", "x")]
+    app = ps.Pipeline("kinds")
+    app.source(rows, name="rows").stage("same").map_batches(same).sink(print, name="out")
+    assert testing.run(app, {"rows": rows}).outputs["out"] == rows

@@ -19,6 +19,7 @@ from penstock.connectors import duckdb, postgres, sqlite
 from penstock.lookup_table import LookupTable, TableReader
 from penstock.operator import Context, Unavailable
 from penstock.operators.looked_up.table_lookup import TableLookup
+from penstock.slot.process.user_errors import same_error
 
 CONTEXT = Context(pipeline="p", stage="s", slot=0, workers=1, attempt=1)
 KINDS = ("sqlite", "duckdb", "postgres")
@@ -116,6 +117,15 @@ def test_a_key_with_two_rows_and_one_of_another_kind_fail_alone(place: Place) ->
         assert "cannot be asked by id for the key 'x'" in errors[str(wrong[0])]
     assert set(errors) == {str(row) for row in (rows[1], *wrong, rows[4])}
     assert all(letter.operator.startswith("lookup(table users of ") for letter in outcome.dead_letters)
+
+
+def test_a_table_that_is_not_there_is_an_error_that_no_restart_is_tried_for(place: Place) -> None:
+    for table in (place.table("userz"), place.table(query="SELECT id FROM userz"), place.table(query="SELEC id")):
+        with pytest.raises(Exception, match=r"userz|SELEC|syntax") as raised:
+            table.open("id", CONTEXT)
+        assert same_error("opening", raised.value)
+        if place.kind == "sqlite":
+            assert f"{table.target} cannot be asked: " in str(raised.value)
 
 
 def test_a_table_without_such_a_column_says_so_when_the_worker_begins(place: Place) -> None:

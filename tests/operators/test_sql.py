@@ -220,6 +220,23 @@ REFUSED = {
     "SELECT user, ms AS user FROM batch": "several columns are called 'user'",
     "WITH RECURSIVE r AS (SELECT user FROM batch UNION ALL SELECT user FROM r) SELECT * FROM r": "a recursive query",
 }
+def test_a_column_of_another_type_than_its_field_is_refused() -> None:
+    said = told("SELECT user AS name, user * 1.5 AS seconds FROM batch", type=Named)
+    assert "field 'name' of Named is str, but the column is BIGINT; write CAST(... AS VARCHAR) AS name" in said
+    assert "field 'seconds' of Named is float | None, but the column is DECIMAL" in said
+    assert "write CAST(... AS DOUBLE) AS seconds" in said
+    assert told("SELECT url AS name, user AS seconds FROM batch", type=Named) == ""  # whole numbers are numbers
+    assert told("SELECT url AS name, NULL AS seconds FROM batch", type=Named) == ""
+
+
+class Dated(msgspec.Struct):
+    day: datetime.datetime
+
+
+def test_of_columns_whose_type_the_values_tell_nothing_is_refused() -> None:
+    assert told("SELECT day FROM batch", rows=[Dated(datetime.datetime(2026, 1, 1))], type=Dated) == ""
+
+
 ALLOWED = (
     "SELECT user FROM batch;",
     "FROM batch SELECT user",

@@ -385,7 +385,7 @@ def test_an_open_that_raises_fails_the_stage() -> None:
 
     app, work = _numbers()
     work.map(Op).sink(ps.discard())
-    with pytest.raises(ps.PipelineFailed, match="opening: OSError: no model"):
+    with pytest.raises(ps.PipelineFailed, match=r"opening map\(Op\) \S*test_in_memory\.py:\d+: OSError: no model"):
         testing.run(app, {"numbers": [1]})
 
 

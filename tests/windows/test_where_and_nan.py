@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -82,17 +83,31 @@ class Measured(msgspec.Struct):
     x: float
 
 
-@pytest.mark.parametrize("row_type", [Measured, Any])
-def test_nan_is_chosen_only_where_there_is_nothing_else_whatever_the_order(row_type: Any) -> None:
-    for values in ([1.0, NAN, 2.0], [NAN, NAN, 3.0], [NAN, -1.0, math.inf], [NAN, NAN]):
+class Paid(msgspec.Struct):
+    """The same of money; a comparison of a Decimal with NaN raises."""
+
+    name: str
+    x: Decimal
+
+
+@pytest.mark.parametrize(
+    ("made", "number", "row_type"),
+    [(Measured, float, Measured), (Measured, float, Any), (Paid, Decimal, Paid), (Paid, Decimal, Any)],
+)
+def test_nan_is_chosen_only_where_there_is_nothing_else_whatever_the_order(
+    made: Any, number: Any, row_type: Any
+) -> None:
+    for drawn in ([1.0, NAN, 2.0], [NAN, NAN, 3.0], [NAN, -1.0, math.inf], [NAN, NAN]):
+        values = list(map(number, drawn))
         for order in itertools.permutations(values):
-            rows = [Measured(f"r{value}", value) for value in order]
+            rows = [made(f"r{value}".lower(), value) for value in order]
             numbers = [value for value in values if value == value]
-            least, most = min(numbers, default=NAN), max(numbers, default=NAN)
+            least, most = min(numbers, default=number(NAN)), max(numbers, default=number(NAN))
             for aggregation, expected in ((ps.min("x"), least), (ps.max("x"), most)):
                 found = result_of(aggregation, rows, row_type)
                 assert found == expected or (found != found and expected != expected)
-            assert result_of(ps.arg_min("name", by="x"), rows, row_type) == f"r{least}"
-            assert result_of(ps.arg_max("name", by="x"), rows, row_type) == f"r{most}"
-            best = [f"r{value}" for value in sorted(numbers, reverse=True)] + ["rnan"] * (len(values) - len(numbers))
+            assert result_of(ps.arg_min("name", by="x"), rows, row_type) == f"r{least}".lower()
+            assert result_of(ps.arg_max("name", by="x"), rows, row_type) == f"r{most}".lower()
+            best = [f"r{value}".lower() for value in sorted(numbers, reverse=True)]
+            best += ["rnan"] * (len(values) - len(numbers))
             assert result_of(ps.top_k(2, by="x", of="name"), rows, row_type) == best[:2]

@@ -16,14 +16,14 @@ from penstock.operators.event_time import EventTime
 from penstock.operators.joined.two_streams import TwoStreams
 from penstock.operators.verb import Operator
 from penstock.operators.windowed.aggregate import Aggregate
-from penstock.operators.windowed.bounds import UNIT_US
+from penstock.operators.windowed.bounds import is_between
 from penstock.operators.windowed.result_rows import END, START, ResultRow
 from penstock.operators.windowed.windowed_operator import WindowedOperator
 from penstock.signatures.annotations import shown, taken_by
 from penstock.signatures.row_classes import can_take, fields_of, plain_class, required_fields
 from penstock.windows.aggregations.folded import Folded
 from penstock.windows.row_reading import Value, field_mistake, reading, without_none
-from penstock.windows.window import CountWindow, SessionWindow, SlicedWindow, Window
+from penstock.windows.window import SessionWindow, SlicedWindow, Window
 
 
 def window_mistakes(graph: Graph, rows: Mapping[int, RowType]) -> Iterator[Mistake]:
@@ -161,22 +161,10 @@ def _key_type(key: Value, row_type: Any) -> Any:
 
 def _rounded(window: Window, result: ResultRow, fields: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Bounds of windows that whole numbers cannot show."""
-    whole = UNIT_US.get(result.unit, 1)
-    if not any(length % whole for length in _lengths(window)):
+    if not is_between(window, result.unit):
         return
     for bound in (START, END):
         if bound in fields and result.bound_type(bound) is int:
             kind = shown(result.type)
             what = f"field {bound!r} of {kind} is int, in {result.unit}, and bounds of windows lie between whole ones"
             yield what, "make the field a float or a datetime"
-
-
-def _lengths(window: Window) -> tuple[int, ...]:
-    match window:
-        case SlicedWindow():
-            return (window.size_us, window.every_us, window.offset_us)
-        case SessionWindow():
-            return (window.gap_us,)
-        case CountWindow():
-            return ()
-    return ()

@@ -136,7 +136,7 @@ class Worker:
                 if is_ctrl_c(exc):
                     raise
                 forks.leave_if_child_by(exc)
-                raise Trouble(stage.plan.name, "opening", exc) from exc
+                raise Trouble(stage.plan.name, f"opening {stage.chain.opening}".rstrip(), exc) from exc
             if stage.sink is None or stage.finished:
                 continue
             try:

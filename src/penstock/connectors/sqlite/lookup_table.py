@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from penstock.connectors.lookup_rows import answer, asked_from, column_names, question, what_problems
+from penstock.errors import PenstockError
 from penstock.lookup_table import LookupTable, TableReader
 from penstock.operator import Context, Unavailable
 from penstock.options import Duration
@@ -63,8 +64,7 @@ class SqliteReader(TableReader):
         self._key = _column(key)
         self._kind = kind
         self._connection: sqlite3.Connection | None = None
-        names, _ = self._ask(f"SELECT * FROM {table} AS q LIMIT 0", [])
-        self._names = column_names(names, key, target)
+        self._names = column_names(self._columns(table, target), key, target)
 
     def find(self, keys: Sequence[Any]) -> Sequence[Sequence[Any]]:
         _, found = self._ask(question(self._table, self._key, len(keys)), keys)
@@ -73,6 +73,16 @@ class SqliteReader(TableReader):
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
+
+    def _columns(self, table: str, target: str) -> list[str]:
+        """Raises `PenstockError` where there is no such table, or the query is wrong: no restart helps."""
+        try:
+            names, _ = self._ask(f"SELECT * FROM {table} AS q LIMIT 0", [])
+            return names
+        except sqlite3.Error as error:
+            reason = str(error)
+        # Outside of the handler: its class, of which some may pass, is no cause of it.
+        raise PenstockError(f"{target} cannot be asked: {reason}; correct its name or the query")
 
     def _ask(self, sql: str, values: Sequence[Any]) -> tuple[list[str], list[tuple[Any, ...]]]:
         """(names of the columns, rows). Raises `Unavailable` where the file is out of reach for now."""

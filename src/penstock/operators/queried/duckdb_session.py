@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from penstock.errors import ExtraMissing
@@ -15,6 +16,14 @@ _TYPES: Final = {
     datetime.time: "TIME",
 }
 """Of annotations for which there is one type; of others, the values tell."""
+
+
+_GIVEN: Final = {
+    **{kind: annotation for annotation, kind in _TYPES.items()}, "FLOAT": float, "TINYINT": int, "SMALLINT": int,
+    "INTEGER": int, "UTINYINT": int, "USMALLINT": int, "UINTEGER": int, "UBIGINT": int, "HUGEINT": Decimal,
+    "DECIMAL": Decimal, "TIMESTAMP": datetime.datetime, "TIMESTAMP WITH TIME ZONE": datetime.datetime,
+}
+"""What values of a column are in Python. A sum of whole numbers is a HUGEINT, which comes as a Decimal."""
 
 
 def session() -> Any:
@@ -42,6 +51,16 @@ def columns_of(row_type: Any) -> Mapping[str, str] | None:
 def _sql_type(annotation: Any) -> str:
     kind = plain_class(without_none(annotation))
     return _TYPES.get(kind, "") if isinstance(kind, type) else ""
+
+
+def given_type(sql_type: str) -> Any:
+    """What values of a column of the result are in Python; `Any` where its type does not say."""
+    return _GIVEN.get(sql_type.partition("(")[0], Any)
+
+
+def cast_to(annotation: Any) -> str:
+    """The SQL type that gives values of an annotation; empty: there is not one."""
+    return _sql_type(annotation)
 
 
 def select_columns(columns: Mapping[str, str], table: str) -> str:

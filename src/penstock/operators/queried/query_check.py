@@ -20,7 +20,7 @@ class Checked(msgspec.Struct, frozen=True):
 
     problems: Sequence[Problem]
     columns: Mapping[str, str] | None
-    """Of the result, with their SQL types; None: that depends on columns that are not known."""
+    """Of the result, with their SQL types (empty: the values tell); None: it depends on unknown columns."""
 
 
 def check(query: str, row_type: Any, tables: Mapping[str, Any]) -> Checked:
@@ -51,10 +51,12 @@ def _syntax(tree: Mapping[str, Any]) -> Problem:
 
 def _bound(connection: Any, query: str, tables: Mapping[str, Any]) -> Checked:
     """With tables of these columns, if all are known."""
+    typed = True
     for name, row_type in tables.items():
         columns = columns_of(row_type)
         if columns is None:
             return Checked([], None)
+        typed = typed and all(columns.values())
         connection.execute(f"CREATE VIEW {quoted(name)} AS {select_nothing(columns)}")
     connection.execute("SET errors_as_json = true")
     try:
@@ -66,7 +68,7 @@ def _bound(connection: Any, query: str, tables: Mapping[str, Any]) -> Checked:
     if twice:
         what = f"several columns are called {', '.join(map(repr, twice))}"
         return Checked([Problem(what, "name them apart: SELECT a.id AS user_id")], None)
-    return Checked([], {name: kind for name, kind, *_ in described})
+    return Checked([], {name: kind if typed else "" for name, kind, *_ in described})
 
 
 def _told(text: str) -> Problem:

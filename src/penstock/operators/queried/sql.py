@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from msgspec.structs import replace
@@ -13,7 +13,7 @@ from penstock.names import did_you_mean
 from penstock.operators.batch_operator import BatchOperator, Watched
 from penstock.operators.verb import Asked, Shape
 from penstock.signatures.annotations import shown
-from penstock.signatures.row_classes import fields_of, required_fields
+from penstock.signatures.row_classes import can_take, fields_of, required_fields
 from penstock.source import Source
 
 BATCH = "batch"
@@ -101,7 +101,7 @@ class Sql(BatchOperator, frozen=True):
             where = place(self.query, problem.at)
             yield f"{problem.what}{f' ({where})' if where else ''}", problem.remedy
         if checked.columns is not None:
-            yield from self._result_mistakes(list(checked.columns))
+            yield from self._result_mistakes(checked.columns)
 
     def _table_mistakes(self) -> Iterator[tuple[str, str]]:
         names = [name.lower() for name, _ in self.tables]
@@ -114,13 +114,20 @@ class Sql(BatchOperator, frozen=True):
             if name.lower() == BATCH or names.count(name.lower()) > 1:
                 yield f"the name of table {name!r} is taken", "give it another one"
 
-    def _result_mistakes(self, given: Sequence[str]) -> Iterator[tuple[str, str]]:
+    def _result_mistakes(self, given: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """`given`: the columns, with their SQL types."""
         fields = fields_of(self.type)
         if fields is None:
             return
-        for name in given:
+        from penstock.operators.queried.duckdb_session import cast_to, given_type
+
+        for name, sql_type in given.items():
             if name not in fields:
                 yield f"{shown(self.type)} has no field {name!r}", did_you_mean(name, fields)
+            elif not can_take(fields[name], given_type(sql_type)):
+                what = f"field {name!r} of {shown(self.type)} is {shown(fields[name])}, but the column is {sql_type}"
+                cast = cast_to(fields[name])
+                yield what, f"write CAST(... AS {cast}) AS {name}" if cast else "change the field, or the query"
         for name in required_fields(self.type):
             if name not in given:
                 yield f"nothing gives field {name!r} of {shown(self.type)}", did_you_mean(name, given)

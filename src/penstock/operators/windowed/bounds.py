@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from penstock.signatures.row_classes import plain_class
+from penstock.windows.window import CountWindow, SessionWindow, SlicedWindow, Window
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INT = {"s": "{} // 1_000_000", "ms": "{} // 1_000", "us": "{}", "ns": "{} * 1_000"}
@@ -19,13 +20,32 @@ def as_datetime(moment: int) -> datetime:
     return _EPOCH + timedelta(microseconds=moment)
 
 
-def bound_type(shown_as: Any, time: Any) -> type:
+def bound_type(shown_as: Any, time: Any, window: Window, unit: str) -> type:
     """What a bound becomes. `shown_as`: the annotation of its field; `time`: that of the rows' times."""
-    for annotation in (shown_as, time):
-        kind = plain_class(annotation)
-        if kind in (datetime, int, float):
-            return kind
-    return float
+    kind = plain_class(shown_as)
+    if kind in (datetime, int, float):
+        return kind
+    kind = plain_class(time)
+    if kind is int and is_between(window, unit):
+        return float
+    return kind if kind in (datetime, int) else float
+
+
+def is_between(window: Window, unit: str) -> bool:
+    """True: bounds of the window lie between whole numbers of the unit."""
+    whole = UNIT_US.get(unit, 1)
+    return any(length % whole for length in _lengths(window))
+
+
+def _lengths(window: Window) -> tuple[int, ...]:
+    match window:
+        case SlicedWindow():
+            return (window.size_us, window.every_us, window.offset_us)
+        case SessionWindow():
+            return (window.gap_us,)
+        case CountWindow():
+            return ()
+    return ()
 
 
 def bound_text(kind: type, unit: str, moment: str) -> str:

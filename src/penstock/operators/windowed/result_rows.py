@@ -57,4 +57,4 @@ class ResultRow(msgspec.Struct, frozen=True):
     def bound_type(self, name: str) -> type:
         if not self.window.needs_time:
             return int
-        return bound_type((fields_of(self.type) or {}).get(name, Any), self.time)
+        return bound_type((fields_of(self.type) or {}).get(name, Any), self.time, self.window, self.unit)

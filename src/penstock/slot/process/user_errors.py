@@ -16,7 +16,8 @@ _PACKAGE = Path(__file__).resolve().parents[2]
 _PLACES = (_PACKAGE, Path(_PACKAGE.name))
 """Frames of compiled modules tell where they were compiled: relative to the place of the package."""
 _PARTS = (
-    "columns.py", "engine", "operators", "slot", "supervisor", "program.py", "sequences.py", "standard_streams.py",
+    "columns.py", "event_time.py", "engine", "operators", "slot", "supervisor", "program.py", "sequences.py",
+    "standard_streams.py",
 )
 _OWN = tuple(str(place / part) for place in _PLACES for part in _PARTS)
 _MACHINERY = (*_OWN, "<penstock", "<frozen importlib")

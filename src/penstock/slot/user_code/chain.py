@@ -118,6 +118,11 @@ class Chain:
             index = None if self._plain is None else self._plain.row_in_work
         return index if index is None or self._at is None else self._at[index]
 
+    @property
+    def opening(self) -> str:
+        """The operator whose `open` raised, and where it is written; empty: it was none of the user's."""
+        return self._instances.opening
+
     def open(self, context: Context, state: SlotState | None = None) -> None:
         """Make instances, call their `open`, compile. Whatever user code raises here comes out.
 

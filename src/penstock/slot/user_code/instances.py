@@ -20,19 +20,26 @@ class Instances:
         self._event_loop = event_loop
         self._owns_event_loop = False
         self._instances: list[Any] = []
+        self._operators: list[str] = []
+        """Beside the instances: what calls each first, and the line where the user wrote it."""
+        self.opening = ""
+        """That of the instance whose `open` runs, or raised."""
 
     def function(self, operator: Operator) -> Callable[[Any], Any]:
         """What is called for an operator."""
         fn = operator.function()
         if not inspect.isroutine(fn) and not inspect.isclass(fn) and not any(fn is known for known in self._instances):
             self._instances.append(fn)
+            self._operators.append(f"{operator.name} {operator.where}".rstrip())
         return fn
 
     def open(self, context: Context) -> None:
         """Call `open` where there is one. Whatever user code raises here comes out."""
-        for instance in self._instances:
+        for instance, operator in zip(self._instances, self._operators, strict=True):
+            self.opening = operator
             if hasattr(instance, "open"):
                 self._finish(instance.open(context))
+        self.opening = ""
 
     def closers(self) -> Iterator[Callable[[], None]]:
         """What to call at the end: the instances' `close` in reverse order, each whatever others raised.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 from msgspec.structs import replace
 
 from penstock.windows.aggregations.aggregation import Aggregation, Names
-from penstock.windows.aggregations.totals import is_ordered
+from penstock.windows.aggregations.totals import Nan, better, nan_of
 from penstock.windows.row_reading import Value
 
 
@@ -25,12 +25,12 @@ class _Chosen(Aggregation, frozen=True):
         return (x[1], x[0])
 
     def new(self, a: Names, x: Names, new: Names) -> Sequence[str]:
-        better = self._better(x[1], a[0])
-        return (f"{x[1]} if {better} else {a[0]}", f"{x[0]} if {better} else {a[1]}")
+        taken = self._better(x[1], a[0])
+        return (f"{x[1]} if {taken} else {a[0]}", f"{x[0]} if {taken} else {a[1]}")
 
     def merged(self, a: Names, b: Names) -> Sequence[str]:
-        better = self._better(b[0], a[0])
-        return (f"{b[0]} if {better} else {a[0]}", f"{b[1]} if {better} else {a[1]}")
+        taken = self._better(b[0], a[0])
+        return (f"{b[0]} if {taken} else {a[0]}", f"{b[1]} if {taken} else {a[1]}")
 
     def result(self, a: Names) -> str:
         return a[1]
@@ -43,23 +43,20 @@ class ArgMin(_Chosen, frozen=True):
     """The value of the row in which `by` is smallest. NaN counts only where there is nothing else."""
 
     by: Value = None
-    ordered: bool = False
-    """True: no value of `by` is NaN."""
+    nan: Nan = Nan.RAISES
+    """Of the values of `by`."""
 
     verb: ClassVar[str] = "arg_min"
     guard: ClassVar[int] = 1
 
     def over(self, types: Sequence[Any]) -> Self:
-        return replace(self, ordered=is_ordered(types[1]))
+        return replace(self, nan=nan_of(types[1]))
 
     def values(self) -> Sequence[Value]:
         return (self.of, self.by)
 
     def _better(self, one: str, other: str) -> str:
-        return self._or_first_there(f"{one} < {other}", one, other)
-
-    def _or_first_there(self, better: str, one: str, other: str) -> str:
-        return better if self.ordered else f"{better} or {other} != {other} and {one} == {one}"
+        return better(f"{one} < {other}", one, other, self.nan)
 
 
 class ArgMax(ArgMin, frozen=True):
@@ -68,7 +65,7 @@ class ArgMax(ArgMin, frozen=True):
     verb: ClassVar[str] = "arg_max"
 
     def _better(self, one: str, other: str) -> str:
-        return self._or_first_there(f"{other} < {one}", one, other)
+        return better(f"{other} < {one}", one, other, self.nan)
 
 
 class First(_Chosen, frozen=True):

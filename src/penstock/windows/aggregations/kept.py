@@ -111,7 +111,9 @@ def top_with(top: Sequence[tuple[Any, Any]], by: Any, value: Any, k: int) -> Seq
 
 
 def _is_behind(one: Any, other: Any) -> bool:
-    return bool(one < other or (one != one and other == other))
+    if one != one or other != other:  # NaN: of Decimals, a comparison raises
+        return bool(one != one and other == other)
+    return bool(one < other)
 
 
 def tops_joined(

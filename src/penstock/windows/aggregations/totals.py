@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
@@ -72,20 +73,55 @@ class Sum(Aggregation, frozen=True):
         yield from not_of_kinds(self, types[0], _SUMMED, "name a field of numbers")
 
 
+class Nan(enum.Enum):
+    """What values of a type do that are not a number."""
+
+    NEVER = "never"
+    """None of them is NaN: they are larger, smaller, or equal."""
+    FALSE = "false"
+    """A comparison with NaN is false, as floats have it."""
+    RAISES = "raises"
+    """It may raise, as that of a Decimal does; only `==` and `!=` do not."""
+
+
+_ORDERED = (bool, int, str, bytes, date, timedelta)
+
+
+def nan_of(annotation: Any) -> Nan:
+    """Of values that are annotated so."""
+    kind = plain_class(annotation)
+    if kind is not None and issubclass(kind, _ORDERED):
+        return Nan.NEVER
+    return Nan.FALSE if kind is float else Nan.RAISES
+
+
+def better(condition: str, one: str, other: str, nan: Nan) -> str:
+    """A condition: `one` takes the place of `other`. NaN takes none, and gives up its own to whatever is a number.
+
+    `condition`: the same where neither is NaN.
+    """
+    match nan:
+        case Nan.NEVER:
+            return condition
+        case Nan.FALSE:
+            return f"{condition} or {other} != {other} and {one} == {one}"
+        case Nan.RAISES:
+            return f"{one} == {one} and ({other} != {other} or {condition})"
+
+
 class Min(Aggregation, frozen=True):
     """The smallest value of a field, as Python compares. NaN counts only where there is nothing else."""
 
-    ordered: bool = False
-    """True: no value is NaN."""
+    nan: Nan = Nan.RAISES
 
     verb: ClassVar[str] = "min"
 
     def over(self, types: Sequence[Any]) -> Self:
-        return replace(self, ordered=is_ordered(types[0]))
+        return replace(self, nan=nan_of(types[0]))
 
     def _better(self, one: str, other: str) -> str:
         """A condition: `one` takes the place of `other`."""
-        return f"{one} < {other}" if self.ordered else f"{one} < {other} or {other} != {other}"
+        return better(f"{one} < {other}", one, other, self.nan)
 
     def first(self, x: Names) -> Sequence[str]:
         return x
@@ -106,16 +142,7 @@ class Max(Min, frozen=True):
     verb: ClassVar[str] = "max"
 
     def _better(self, one: str, other: str) -> str:
-        return f"{other} < {one}" if self.ordered else f"{other} < {one} or {other} != {other}"
-
-
-_ORDERED = (bool, int, str, bytes, date, timedelta)
-
-
-def is_ordered(annotation: Any) -> bool:
-    """True: values of this type are larger, smaller, or equal: none of them is NaN."""
-    kind = plain_class(annotation)
-    return kind is not None and issubclass(kind, _ORDERED)
+        return better(f"{other} < {one}", one, other, self.nan)
 
 
 def not_of_kinds(
