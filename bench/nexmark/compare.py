@@ -16,7 +16,10 @@ def line(row: Sequence[Any]) -> str:
 
 def difference(found: Iterable[str], expected: Iterable[str]) -> str | None:
     """The first line that one has and the other has not; None: they are the same."""
-    ours, theirs = sorted(map(_blanks, found)), sorted(map(_blanks, expected))
+    ours, theirs = sorted(found), sorted(expected)
+    if ours == theirs:
+        return None
+    ours, theirs = sorted(map(_blanks, ours)), sorted(map(_blanks, theirs))
     if len(ours) != len(theirs):
         return f"{len(ours)} rows, expected {len(theirs)}"
     return next((f"{a!r}, expected {b!r}" for a, b in zip(ours, theirs, strict=True) if not _same(a, b)), None)
