@@ -93,7 +93,7 @@ class EpochOutput(PositionOutput):
         if applied > epoch.length:
             what = (
                 "it has rows of this run that are newer than the checkpoint that the run resumes from, and they would "
-                "be there twice"
+                "be there twice; resume from a newer checkpoint (`--from ID`; `penstock checkpoints list` names them)"
             )
             raise TargetDamaged(self._target, what)
         if applied < epoch.applied:
