@@ -242,3 +242,11 @@ def test_a_journal_that_lacks_the_rows_of_a_position_says_so(tmp_path: Path) -> 
     reader.close()
     with pytest.raises(SourceDamaged, match="are wanted, and it has those from"):
         opened(source, end + 1)
+
+
+@pytest.mark.parametrize("below", ["", "a", "a/b"])
+def test_a_place_below_a_file_is_a_mistake_before_the_run(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    (said,) = Journaled(Feed([]), tmp_path / "file" / below).check_source()
+    assert f"{tmp_path / 'file'}" in said and "is a file; name a folder" in said
+    assert Journaled(Feed([]), tmp_path / "new" / below).check_source() == []

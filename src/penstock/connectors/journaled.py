@@ -79,8 +79,10 @@ class Journaled(Source[Any]):
 
     def check_source(self) -> Sequence[str]:
         found = list(self.inner.check_source())
-        if self.folder.exists() and not self.folder.is_dir():
-            found.append(f"durable={str(self.folder)!r} is a file; name a folder for the journal")
+        there = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        if not there.is_dir():
+            what = "" if there == self.folder else f": {there}"
+            found.append(f"durable={str(self.folder)!r}{what} is a file; name a folder for the journal")
         return found
 
     def splits(self) -> Mapping[str, Any]:
