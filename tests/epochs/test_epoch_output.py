@@ -153,7 +153,7 @@ def test_a_checkpoint_of_before_what_is_visible_is_refused() -> None:
     machine.durable = machine.cut().number
     life.hear()
     assert server.rows == [0, 1, 2, 3, 4, 5]
-    with pytest.raises(TargetDamaged, match="newer than the checkpoint.*--from ID"):
+    with pytest.raises(TargetDamaged, match=r"newer than the checkpoint.*--from ID"):
         Life(old.restored(), ServerSink(server))
 
 
