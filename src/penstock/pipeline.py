@@ -62,7 +62,7 @@ from penstock.windows.aggregations.aggregation import Aggregation
 from penstock.windows.aggregations.folded import Folded
 from penstock.windows.aggregations.kept import Collect, TopK
 from penstock.windows.aggregations.own import Accumulator
-from penstock.windows.window import ProcessingTime, Window
+from penstock.windows.window import ProcessingTime, Window, processing_time
 
 if TYPE_CHECKING:
     from penstock.checkpoint_options import CheckpointOptions
@@ -547,6 +547,8 @@ class KeyedStream(Stream[T_co], Generic[K_co, T_co]):
         where = calling_line(1)
         if not isinstance(window, Window):
             raise TypeError(f"window() takes a window such as ps.tumbling('10s'), not {window!r}")
+        if time is processing_time:
+            raise TypeError("window() takes a time that was made by ps.processing_time(); write the parentheses")
         if retractions and early is None:
             raise TypeError("window() takes retractions=True with early=: nothing is given that could be taken back")
         number = self._number

@@ -94,6 +94,20 @@ def test_the_text_fits_a_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Any
     assert all(len(line) <= WIDTH for line in text_of(app).splitlines() if "test_render" not in line)
 
 
+def test_a_long_operator_goes_on_in_other_lines_and_state_on_disk_is_told() -> None:
+    app = ps.Pipeline("usage")
+    rows = app.source([{"user": 1}]).stage("count", state=ps.rocksdict(cache="32 MiB")).key_by("user")
+    windows = rows.window(ps.tumbling("1m"), time=ps.processing_time())
+    windows.aggregate(
+        clicks=ps.count(), slow=ps.quantile("milliseconds", 0.95), seen=ps.top_k(3, by="milliseconds", of="page")
+    ).sink(ps.discard())
+    text = text_of(app)
+    assert all(len(line) <= WIDTH for line in text.splitlines() if "writes" not in line)
+    for part in ("clicks=count()", "slow=quantile('milliseconds', 0.95)", "'page')"):
+        assert part in text
+    assert "  keeps state on disk (rocksdict), 32 MiB of it in memory\n" in text
+
+
 def test_conversions_between_rows_and_columns_are_shown() -> None:
     app = ps.Pipeline("app")
     stream = app.source(range(10)).map(to_click).map_batches(columns).map_batches(columns, type=Click).map(str)

@@ -149,5 +149,7 @@ def test_no_row_is_late_by_the_clock() -> None:
     assert any("leave .late out" in str(one) for one in app.check())
     with pytest.raises(TypeError, match="join\\(\\) takes windows by event time"):
         windows.join(app.source([{"k": "a"}], name="others"))
+    with pytest.raises(TypeError, match=r"ps\.processing_time\(\); write the parentheses"):
+        app.source([{"k": "a"}]).stage("n").key_by("k").window(ps.tumbling("1s"), time=ps.processing_time)  # type: ignore
     with pytest.raises(TypeError, match="with time=, the time of the rows"):
         app_of(disorder="1s")

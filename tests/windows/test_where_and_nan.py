@@ -76,6 +76,15 @@ def test_a_field_that_is_no_bool_is_a_mistake_and_a_function_the_remedy() -> Non
         app.plan()
 
 
+def test_the_remedy_fits_the_field() -> None:
+    app = ps.Pipeline("answers")
+    rows = [Measured("a", 1.0)]
+    windows = app.source(rows).stage("n").key_by("name").window(ps.tumbling("1s"), time="x")
+    windows.aggregate(n=ps.count(where="name"), m=ps.count(where="x")).sink(ps.discard())
+    with pytest.raises(ps.PipelineInvalid, match=r'lambda row: row.name == "..."(.|\n)*lambda row: row.x > 0'):
+        app.plan()
+
+
 class Measured(msgspec.Struct):
     """A row that may have no number."""
 

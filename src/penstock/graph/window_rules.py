@@ -104,7 +104,8 @@ def _aggregations(operator: Aggregate) -> Iterator[tuple[str, str]]:
         found = reading(aggregation.where, operator.row_type, "").type
         if isinstance(aggregation.where, str) and plain_class(without_none(found)) not in (None, bool, object):
             what = f"{name}={aggregation.name}: field {aggregation.where!r} is {shown(found)}, and where= takes a bool"
-            yield what, f"pass a function of the row: where=lambda row: row.{aggregation.where} > 0"
+            condition = '== "..."' if can_take(str, found) else "> 0"
+            yield what, f"pass a function of the row: where=lambda row: row.{aggregation.where} {condition}"
         for what, remedy in aggregation.mistakes(types[name]):
             yield f"{name}: {what}", remedy
         if isinstance(aggregation, Folded) and aggregation.merge is None and merges(operator.window):

@@ -73,6 +73,8 @@ def _stage_lines(plan: Plan, stage: StagePlan) -> Iterator[str]:
     if projection is not None:
         text = _projection_text(projection)
         yield textwrap.fill(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
+    if stage.settings.state_cache_bytes:
+        yield f"  keeps state on disk (rocksdict), {size_text(stage.settings.state_cache_bytes)} of it in memory"
     if stage.source is not None:
         yield f"  reads {_thing(stage.source.label, stage.source.target)}"
     yield from _leaving(plan, stage, -1, 1)
@@ -120,13 +122,23 @@ def _tree(plan: Plan, stage: StagePlan, parent: int, depth: int) -> Iterator[str
         if converts(plan, stage, stage.nodes[child]):
             given = shape_after(plan, stage, parent)
             yield f"{'  ' * inner}({given.value} to {operator.takes.value})"
-        yield _columns(f"{'  ' * inner}{operator.name}", operator.where)
+        yield from _operator_lines("  " * inner, operator.name, operator.where)
         is_first = child in over_input(stage.nodes)
         if isinstance(operator, Aggregate) and is_first and input_shape(plan, stage) is Shape.COLUMNS:
             why = why_windows_need_rows(stage)
             yield f"{'  ' * inner}  row by row: {why}" if why else f"{'  ' * inner}  takes columns as they are"
         yield from _leaving(plan, stage, child, inner)
         yield from _tree(plan, stage, child, inner)
+
+
+def _operator_lines(indent: str, name: str, where: str) -> Iterator[str]:
+    """What is too long for one line goes on in others, behind which the place has no room."""
+    first, *others = textwrap.wrap(
+        f"{indent}{name}", WIDTH - len(where) - 2, subsequent_indent=f"{indent}    ", break_long_words=False,
+        break_on_hyphens=False,
+    )
+    yield _columns(first, where)
+    yield from others
 
 
 def _leaving(plan: Plan, stage: StagePlan, node: int, depth: int) -> Iterator[str]:
