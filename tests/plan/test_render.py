@@ -103,7 +103,7 @@ def test_a_long_operator_goes_on_in_other_lines_and_state_on_disk_is_told() -> N
     ).sink(ps.discard())
     text = text_of(app)
     assert all(len(line) <= WIDTH for line in text.splitlines() if "writes" not in line)
-    for part in ("clicks=count()", "slow=quantile('milliseconds', 0.95)", "'page')"):
+    for part in ("clicks=count()", "slow=quantile('milliseconds', 0.95)", "seen=top_k(3,"):
         assert part in text
     assert "  keeps state on disk (rocksdict), 32 MiB of it in memory\n" in text
 
