@@ -132,7 +132,10 @@ def _tree(plan: Plan, stage: StagePlan, parent: int, depth: int) -> Iterator[str
 
 
 def _operator_lines(indent: str, name: str, where: str) -> Iterator[str]:
-    """What is too long for one line goes on in others, behind which the place has no room."""
+    """What is too long for one line goes on in others; the place stands in the first one."""
+    if len(indent) + len(name) <= WIDTH:
+        yield _columns(f"{indent}{name}", where)
+        return
     first, *others = textwrap.wrap(
         f"{indent}{name}", WIDTH - len(where) - 2, subsequent_indent=f"{indent}    ", break_long_words=False,
         break_on_hyphens=False,
