@@ -106,7 +106,7 @@ def expected(
 @pytest.mark.parametrize("row_type", [At, Whole])
 @pytest.mark.parametrize("early", [None, 4_000_000])
 @settings(max_examples=40)
-@given(window=windows(), moments=moments(), disorder=st.integers(0, 40_000_000), seed=st.integers(0, 2**32))
+@given(window=windows(), moments=moments(), disorder=st.sampled_from([0, 10**6, 10**9]), seed=st.integers(0, 2**32))
 def test_rows_are_in_the_windows_that_their_times_are_in(
     row_type: type, unit: str, early: int | None, window: SlicedWindow, moments: list[int], disorder: int, seed: int
 ) -> None:
