@@ -8,6 +8,8 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
+import msgspec
+
 from penstock.signatures.annotations import returned_by, shown
 from penstock.signatures.callables import fn_name
 from penstock.windows.aggregations.aggregation import Aggregation, Names
@@ -82,4 +84,18 @@ class Folds:
 
 def _own(value: Any) -> Any:
     """The value, or a copy where it can be changed."""
-    return value if value.__class__ in _UNCHANGING else copy.deepcopy(value)
+    kind = value.__class__
+    if kind in _UNCHANGING:
+        return value
+    if kind is list and all(map(_never_changes, value)):  # a deep copy of rows takes more than twice as long
+        return value.copy()
+    return copy.deepcopy(value)
+
+
+def _never_changes(item: Any) -> bool:
+    kind = item.__class__
+    if kind in _UNCHANGING:
+        return True
+    if not issubclass(kind, msgspec.Struct) or not kind.__struct_config__.frozen or kind.__struct_config__.dict:
+        return False
+    return all(getattr(item, name).__class__ in _UNCHANGING for name in kind.__struct_fields__)
