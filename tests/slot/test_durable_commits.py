@@ -16,6 +16,8 @@ from penstock.slot.input.acknowledgements import MOST, Acknowledgements
 from penstock.slot.records.durable_word import DurableWord
 from penstock.slot.turn.durable_commits import DurableCommits
 
+pytestmark = pytest.mark.interpreted  # fakes inside
+
 WORD = Path("/run/slots/a.0/durable")
 
 

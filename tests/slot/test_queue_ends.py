@@ -36,6 +36,13 @@ def edge_plan(route: Route = Route.FORWARD, **more: Any) -> EdgePlan:
     return EdgePlan("a->b", "a", "b", route, CAPACITY, CAPACITY, 50, 0.005, **more)
 
 
+def out_of(rows: list[Any]) -> Out:
+    """What a leaf gave."""
+    out = Out()
+    out.add(rows)
+    return out
+
+
 class Ends:
     """A folder with one queue; each end can be opened again, as by a successor."""
 
@@ -89,7 +96,7 @@ class Hops(RuleBasedStateMachine):
     def a_turn_is_given_out(self, sizes: list[int], dies: bool) -> None:
         queue = self.edge.queues[0]
         rows = [(self.sent + n, "x" * size) for n, size in enumerate(sizes)]
-        assert self.edge.prepare(Out(rows=rows), 0) == []
+        assert self.edge.prepare(out_of(rows), 0) == []
         if not queue.has_room():
             self.edge.forget()
             return
@@ -179,7 +186,7 @@ def test_an_output_larger_than_its_whole_queue_arrives(ends: Ends) -> None:
     """Were it appended frame by frame, it would wait for room that only its own commit could make."""
     edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
     rows = [f"{n} ".ljust(400, "x") for n in range(50)]
-    edge.prepare(Out(rows=rows), 0)
+    edge.prepare(out_of(rows), 0)
     (queue,) = edge.queues
     assert queue.queue.is_too_large(queue.prepared_bytes)
     assert queue.has_room()
@@ -188,7 +195,7 @@ def test_an_output_larger_than_its_whole_queue_arrives(ends: Ends) -> None:
     intake = inputs.take()
     assert intake is not None
     assert (intake.batch, intake.length) == (rows, 50)
-    edge.prepare(Out(rows=rows), 0)
+    edge.prepare(out_of(rows), 0)
     assert not queue.has_room()  # until the reader is done with the one before
     intake.done = 50
     inputs.progress(intake)
@@ -201,7 +208,7 @@ def test_a_frame_that_is_done_in_part_keeps_its_room_until_it_is_done_and_commit
     """A head ahead of the journal would let the sender overwrite rows that a successor must read again."""
     edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
     (queue,) = edge.queues
-    edge.prepare(Out(rows=[f"{n}".ljust(40, "x") for n in range(10)]), 0)
+    edge.prepare(out_of([f"{n}".ljust(40, "x") for n in range(10)]), 0)
     edge.append(ingest_ns=1, turn=0, end_turn=False)
     queue.queue.publish()
     taken = queue.queue.room()
@@ -222,7 +229,7 @@ def test_a_frame_that_is_done_in_part_keeps_its_room_until_it_is_done_and_commit
 
 def test_a_side_file_that_was_never_committed_is_gone_with_its_writer(ends: Ends) -> None:
     edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
-    edge.prepare(Out(rows=["x" * 10_000]), 0)
+    edge.prepare(out_of(["x" * 10_000]), 0)
     edge.append(ingest_ns=1, turn=0, end_turn=False)
     assert len(SideFiles(ends.queue).outstanding()) == 1
     edge.queues[0].queue.close()
@@ -233,7 +240,7 @@ def test_a_side_file_that_was_never_committed_is_gone_with_its_writer(ends: Ends
 
 def test_a_side_file_whose_reader_died_before_deleting_it_is_gone_with_the_readers_successor(ends: Ends) -> None:
     edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
-    edge.prepare(Out(rows=["x" * 10_000]), 0)
+    edge.prepare(out_of(["x" * 10_000]), 0)
     edge.append(ingest_ns=1, turn=0, end_turn=False)
     edge.queues[0].queue.publish()
     intake = inputs.take()
@@ -252,7 +259,7 @@ def test_a_side_file_whose_reader_died_before_deleting_it_is_gone_with_the_reade
 def test_a_turn_that_was_filtered_away_gives_an_empty_frame_that_ends_it(ends: Ends) -> None:
     edge, inputs = ends.sender(OutputRecord(), turns=True), ends.receiver(first_input(), merge=True)
     for turn, rows in enumerate([["a"], [], ["b"]]):
-        edge.prepare(Out(rows=rows), turn)
+        edge.prepare(out_of(rows), turn)
         edge.append(ingest_ns=1, turn=turn, end_turn=True)
     edge.queues[0].queue.publish()
     seen = []
@@ -269,7 +276,7 @@ def test_a_turn_that_was_filtered_away_gives_an_empty_frame_that_ends_it(ends: E
 
 def test_only_the_last_frame_of_a_turn_ends_it(ends: Ends) -> None:
     edge, inputs = ends.sender(OutputRecord(), turns=True), ends.receiver(first_input())
-    edge.prepare(Out(rows=[str(n).ljust(60) for n in range(40)]), 7)
+    edge.prepare(out_of([str(n).ljust(60) for n in range(40)]), 7)
     edge.append(ingest_ns=1, turn=7, end_turn=True)
     edge.queues[0].queue.publish()
     ended = []
@@ -298,7 +305,7 @@ def test_the_end_of_a_queue_is_read_along_with_its_frames_and_remembered(ends: E
 
 def test_a_batchs_key_is_the_same_for_every_life(ends: Ends) -> None:
     edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
-    edge.prepare(Out(rows=[1, 2]), 0)
+    edge.prepare(out_of([1, 2]), 0)
     edge.append(ingest_ns=1, turn=0, end_turn=False)
     edge.queues[0].queue.publish()
     first = inputs.take()
@@ -314,7 +321,7 @@ def test_a_batchs_key_is_the_same_for_every_life(ends: Ends) -> None:
 def test_what_cannot_travel_leaves_nothing_prepared_after_forget(ends: Ends) -> None:
     edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
     with pytest.raises((AttributeError, TypeError)):
-        edge.prepare(Out(rows=[1] * 60 + [lambda: None]), 0)
+        edge.prepare(out_of([1] * 60 + [lambda: None]), 0)
     edge.forget()
     assert edge.append(ingest_ns=1, turn=0, end_turn=False) == 0
     assert edge.queues[0].queue.room() == CAPACITY
@@ -328,7 +335,7 @@ def test_a_frame_of_an_unknown_kind_is_damage_and_never_an_end(
     """Taken for an END it would end the stage, with whatever stands behind it unread."""
     ends = Ends(tmp_path_factory.mktemp("kinds"))
     edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
-    edge.prepare(Out(rows=[1]), 0)
+    edge.prepare(out_of([1]), 0)
     edge.append(ingest_ns=1, turn=0, end_turn=False)
     edge.queues[0].queue.publish()
     stranger = RingWriter(ends.queue, by_mapping)
@@ -359,7 +366,7 @@ def test_a_batch_knows_the_edge_that_it_came_over(tmp_path: Path) -> None:
     inputs = QueueInputs(queues, Gate([EdgeGate(range(1)), EdgeGate(range(1, 2))], 2), "run", ["l", "r"])
     inputs.restore(StageRecord(inputs={"q0": InputRecord(), "q1": InputRecord()}, turns_in={"l": 0, "r": 0}))
     for edge, row in zip(senders, "ab", strict=True):
-        edge.prepare(Out(rows=[row]), 0)
+        edge.prepare(out_of([row]), 0)
         edge.append(ingest_ns=1, turn=0, end_turn=False)
         edge.queues[0].queue.publish()
     taken = [inputs.take(), inputs.take()]
@@ -372,7 +379,7 @@ def test_a_batch_knows_the_edge_that_it_came_over(tmp_path: Path) -> None:
 def test_a_sender_is_woken_for_room_that_was_given_back_and_not_for_what_was_only_read(ends: Ends) -> None:
     edge, inputs = ends.sender(OutputRecord()), ends.receiver(first_input())
     for _ in range(3):  # three quarters of the queue
-        edge.prepare(Out(rows=["x" * 900]), 0)
+        edge.prepare(out_of(["x" * 900]), 0)
         edge.append(ingest_ns=1, turn=0, end_turn=False)
     edge.queues[0].queue.publish()
     intakes = [inputs.take() for _ in range(3)]
