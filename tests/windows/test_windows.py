@@ -293,6 +293,6 @@ def test_a_plan_shows_windows_and_what_they_compute() -> None:
     windows.top(3, by="ms").sink(print, name="top")
     text = app.plan().to_text()
     # What is too long for a line is continued in the next.
-    for part in ("window(sliding(1m, every=10s)).aggregate(", "n=count(),", "slow=quantile('ms', 0.9))"):
+    for part in ("window(sliding(1m,", "every=10s)).aggregate(", "n=count(),", "slow=quantile('ms', 0.9))"):
         assert part in text
     assert "window(sliding(1m, every=10s)).top_k(3, the row, 'ms')" in text
